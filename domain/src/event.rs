@@ -1,0 +1,134 @@
+//! The whole event vocabulary on one page, and how stored bytes become events.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::fleet::FleetEvent;
+use crate::track::TrackEvent;
+use crate::upcast;
+use crate::vehicle::VehicleEvent;
+
+/// Any event of any aggregate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Of one vehicle's stream.
+    Vehicle(VehicleEvent),
+    /// Of one fleet's stream.
+    Fleet(FleetEvent),
+    /// Of one vehicle's track of one UTC day.
+    Track(TrackEvent),
+}
+
+/// Why stored bytes are not an event this program knows.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The type is not in the vocabulary.
+    #[error("unknown event type {0:?}")]
+    UnknownType(String),
+    /// The version is newer than this program, or was never released.
+    #[error("event type {event_type:?} has no version {event_version:?}")]
+    UnknownVersion {
+        /// The stored type.
+        event_type: String,
+        /// The stored version.
+        event_version: String,
+    },
+    /// The payload does not have the shape of its type and version.
+    #[error("payload of {event_type:?} cannot be read: {reason}")]
+    Payload {
+        /// The stored type.
+        event_type: String,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+/// One line per event: stored type, today's version, variant and payload struct.
+macro_rules! vocabulary {
+    ($($ty:literal $version:literal => $aggregate:ident($family:ident::$variant:ident);)*) => {
+        /// Every stored event type with today's version, in vocabulary order.
+        pub const VOCABULARY: &[(&str, &str)] = &[$(($ty, $version),)*];
+
+        impl Event {
+            /// The stored event type, never renamed.
+            pub fn event_type(&self) -> &'static str {
+                match self { $(Event::$aggregate($family::$variant(_)) => $ty,)* }
+            }
+
+            /// Today's version of the payload's shape.
+            pub fn event_version(&self) -> &'static str {
+                match self { $(Event::$aggregate($family::$variant(_)) => $version,)* }
+            }
+
+            /// The payload as it is stored.
+            pub fn payload(&self) -> serde_json::Result<String> {
+                match self { $(Event::$aggregate($family::$variant(p)) => encode(p),)* }
+            }
+
+            /// Reads a stored payload of any released version.
+            pub fn decode(
+                event_type: &str,
+                event_version: &str,
+                payload: &str,
+            ) -> Result<Event, DecodeError> {
+                match event_type {
+                    $($ty => {
+                        let p = if event_version == $version {
+                            decode(event_type, payload)?
+                        } else {
+                            upcast::decode_old(event_type, event_version, $version, payload)?
+                        };
+                        Ok(Event::$aggregate($family::$variant(p)))
+                    })*
+                    other => Err(DecodeError::UnknownType(other.to_owned())),
+                }
+            }
+        }
+    };
+}
+
+vocabulary! {
+    "vehicle.registered"      "1" => Vehicle(VehicleEvent::VehicleRegistered);
+    "vehicle.profile_changed" "1" => Vehicle(VehicleEvent::VehicleProfileChanged);
+    "vehicle.joined_fleet"    "1" => Vehicle(VehicleEvent::VehicleJoinedFleet);
+    "vehicle.left_fleet"      "1" => Vehicle(VehicleEvent::VehicleLeftFleet);
+    "vehicle.retired"         "1" => Vehicle(VehicleEvent::VehicleRetired);
+    "vehicle.reinstated"      "1" => Vehicle(VehicleEvent::VehicleReinstated);
+    "fleet.created"           "1" => Fleet(FleetEvent::FleetCreated);
+    "fleet.renamed"           "1" => Fleet(FleetEvent::FleetRenamed);
+    "fleet.archived"          "1" => Fleet(FleetEvent::FleetArchived);
+    "track.positions_reported" "1" => Track(TrackEvent::PositionsReported);
+}
+
+fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
+    serde_json::to_string(payload)
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(event_type: &str, payload: &str) -> Result<T, DecodeError> {
+    serde_json::from_str(payload).map_err(|e| DecodeError::Payload {
+        event_type: event_type.to_owned(),
+        reason: e.to_string(),
+    })
+}
+
+/// Wires one aggregate's event enum into [`Event`].
+macro_rules! belongs {
+    ($family:ident => $aggregate:ident) => {
+        impl From<$family> for Event {
+            fn from(e: $family) -> Event {
+                Event::$aggregate(e)
+            }
+        }
+        impl TryFrom<Event> for $family {
+            type Error = Event;
+            fn try_from(e: Event) -> Result<$family, Event> {
+                match e {
+                    Event::$aggregate(e) => Ok(e),
+                    other => Err(other),
+                }
+            }
+        }
+    };
+}
+belongs!(VehicleEvent => Vehicle);
+belongs!(FleetEvent => Fleet);
+belongs!(TrackEvent => Track);

@@ -1,0 +1,20 @@
+//! What may happen in Daybook, and why not: aggregates, their commands, events and refusals.
+//!
+//! Nothing here does I/O, reads a clock, draws a random number or knows a database.
+//! Read [`log`] first (what a recorded event is), then [`aggregate`] (how deciding works), then
+//! one aggregate: [`vehicle`], [`fleet`], [`track`].
+
+pub mod log;
+pub mod aggregate;
+pub mod refusal;
+pub mod values;
+pub mod vehicle;
+pub mod fleet;
+pub mod track;
+pub mod event;
+pub mod upcast;
+
+pub use aggregate::Aggregate;
+pub use event::{DecodeError, Event};
+pub use log::{Actor, ActorKind, Metadata, Position, Recorded, StreamKey};
+pub use refusal::{Code, Refusal};

@@ -1,0 +1,99 @@
+//! Refusals: why a command was not carried out, as data with stable codes.
+
+use serde_json::{Map, Value};
+
+/// The stable codes. Never renamed; the catalogue in `docs/errors.md` is generated from here.
+macro_rules! codes {
+    ($($variant:ident $code:literal $retryable:literal $doc:literal;)*) => {
+        /// Why a command, a record or a request part was refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code { $(#[doc = $doc] $variant,)* }
+
+        impl Code {
+            /// Every code, in catalogue order.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The code as clients see it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $code,)* }
+            }
+
+            /// May the very same request succeed later?
+            pub fn retryable(self) -> bool {
+                match self { $(Code::$variant => $retryable,)* }
+            }
+
+            /// One sentence for the catalogue.
+            pub fn doc(self) -> &'static str {
+                match self { $(Code::$variant => $doc,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    NotFound "NOT_FOUND" false "No such object in this tenant.";
+    AlreadyExists "ALREADY_EXISTS" false "An object with this id exists already.";
+    VersionConflict "VERSION_CONFLICT" true "The stream is not at the expected version; `actualVersion` tells where it is.";
+    Validation "VALIDATION" false "A value is outside what the field accepts; `path` names the field.";
+    BadText "BAD_TEXT" false "A text holds a character that is not accepted (NUL, control, unpaired surrogate, invisible or bidirectional override), or is not in canonical form.";
+    TooLarge "TOO_LARGE" false "A value is larger than its limit; `limit` and `actual` tell both.";
+    DuplicateKey "DUPLICATE_KEY" false "A JSON object names a key twice.";
+    BadTimestamp "BAD_TIMESTAMP" false "A time is not RFC 3339 with a zone, or outside the years 1970 to 9999.";
+    IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" false "This commandId was used for another command within its retention.";
+    ExternalIdTaken "EXTERNAL_ID_TAKEN" false "Another vehicle of this tenant carries this external id.";
+    VehicleRetired "VEHICLE_RETIRED" false "The vehicle is retired and accepts nothing but reinstating.";
+    VehicleNotRetired "VEHICLE_NOT_RETIRED" false "Only a retired vehicle can be reinstated.";
+    VehicleUnknown "VEHICLE_UNKNOWN" false "The vehicle is not registered and the caller may not register it.";
+    FleetNotFound "FLEET_NOT_FOUND" false "No such fleet in this tenant.";
+    FleetArchived "FLEET_ARCHIVED" false "The fleet is archived and accepts nothing.";
+    NotInFleet "NOT_IN_FLEET" false "The vehicle is not a member of this fleet.";
+    InvalidCoordinates "INVALID_COORDINATES" false "Latitude is outside -90..90 or longitude outside -180..180, or not a finite number.";
+    NullIsland "NULL_ISLAND" false "Latitude and longitude are both exactly 0, a receiver without a fix.";
+    FixInFuture "FIX_IN_FUTURE" false "The fix time is further ahead of the server's clock than allowed.";
+    FixTooOld "FIX_TOO_OLD" false "The fix time is before 1970 or older than the configured limit.";
+    InvalidSpeed "INVALID_SPEED" false "The speed is negative, not finite or above the limit.";
+    InvalidCourse "INVALID_COURSE" false "The course is not within 0..=360 degrees.";
+    OutOfRange "OUT_OF_RANGE" false "A number is outside the range its field accepts.";
+    TenantSuspended "TENANT_SUSPENDED" false "The tenant is suspended: it can be read, not written.";
+}
+
+/// Why not: a code, one sentence, where, and the facts behind it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: Code,
+    /// One sentence for a person; at most 200 characters, never the rejected text itself in full.
+    pub message: String,
+    /// Path of the offending field from the command's input, such as `["fixes", "3", "lat"]`.
+    pub path: Vec<String>,
+    /// Facts a program can act on: limits, actual values, versions.
+    pub details: Map<String, Value>,
+}
+
+impl Refusal {
+    /// A refusal without path or facts.
+    pub fn new(code: Code, message: impl Into<String>) -> Refusal {
+        Refusal { code, message: message.into(), path: Vec::new(), details: Map::new() }
+    }
+
+    /// Names the field.
+    pub fn at<I: IntoIterator<Item = S>, S: Into<String>>(mut self, path: I) -> Refusal {
+        self.path = path.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a fact.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Refusal {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}

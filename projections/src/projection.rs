@@ -1,0 +1,154 @@
+//! What a read model is: fold, merge, write.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+
+use domain::{Event, Recorded};
+use sqlx::PgConnection;
+
+/// A read model: tables that are a fold of the log.
+///
+/// `fold` then `write` must give the same tables however the log is cut into batches, and `merge` must
+/// be associative and commutative: a rebuild folds ranges of positions in parallel and writes their
+/// deltas in any order.
+pub trait Projection: Send + Sync + 'static {
+    /// Name in bookkeeping tables, metrics and commands; never renamed.
+    const NAME: &'static str;
+    /// Raised when the fold or the tables change: the next start rebuilds beside the old generation.
+    const VERSION: i32;
+    /// Aggregate types whose events are folded. An event of these that cannot be decoded is poison.
+    const AGGREGATES: &'static [&'static str];
+    /// Base names of its tables.
+    const TABLES: &'static [&'static str];
+    /// What a batch of events adds up to.
+    type Delta: Default + Send + 'static;
+
+    /// Statements that make one generation's tables and indexes, each with `if not exists`.
+    fn ddl(target: &Target<'_>) -> Vec<String>;
+
+    /// Adds one event to the delta. Pure.
+    fn fold(delta: &mut Self::Delta, event: &Recorded<Event>) -> Result<(), Poison>;
+
+    /// Adds `from` to `into`. Associative and commutative.
+    fn merge(into: &mut Self::Delta, from: Self::Delta);
+
+    /// Roughly how many rows the delta holds; a batch is written when it passes the batch limit.
+    fn rows(delta: &Self::Delta) -> usize;
+
+    /// Writes the delta with set-based statements inside the caller's transaction.
+    fn write<'a>(
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: Self::Delta,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + 'a;
+}
+
+/// Where a delta goes: one tenant's rows in one generation's tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Whose rows.
+    pub tenant: &'a str,
+    /// Which generation's tables.
+    pub generation: i32,
+}
+
+impl Target<'_> {
+    /// The qualified name of a base table in this generation: `read.heatmap_g3`.
+    pub fn table(&self, base: &str) -> String {
+        format!("read.{base}_g{}", self.generation)
+    }
+}
+
+/// An event a read model cannot fold, and why.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Poison(pub String);
+
+/// A delta of some projection.
+pub type AnyDelta = Box<dyn Any + Send>;
+
+/// A future that borrows its connection.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A [`Projection`] behind a pointer, so that one runner drives them all.
+/// Deltas must come from the same projection's [`AnyProjection::delta`].
+pub trait AnyProjection: Send + Sync + 'static {
+    /// See [`Projection::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Projection::VERSION`].
+    fn version(&self) -> i32;
+    /// See [`Projection::AGGREGATES`].
+    fn aggregates(&self) -> &'static [&'static str];
+    /// See [`Projection::TABLES`].
+    fn tables(&self) -> &'static [&'static str];
+    /// See [`Projection::ddl`].
+    fn ddl(&self, target: &Target<'_>) -> Vec<String>;
+    /// An empty delta.
+    fn delta(&self) -> AnyDelta;
+    /// See [`Projection::fold`].
+    fn fold(&self, delta: &mut AnyDelta, event: &Recorded<Event>) -> Result<(), Poison>;
+    /// See [`Projection::merge`].
+    fn merge(&self, into: &mut AnyDelta, from: AnyDelta);
+    /// See [`Projection::rows`].
+    fn rows(&self, delta: &AnyDelta) -> usize;
+    /// See [`Projection::write`].
+    fn write<'a>(
+        &'a self,
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: AnyDelta,
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+}
+
+/// Lifts a typed projection behind [`AnyProjection`].
+pub(crate) struct Erased<P>(std::marker::PhantomData<fn() -> P>);
+
+impl<P: Projection> Erased<P> {
+    pub(crate) fn new() -> Self {
+        Erased(std::marker::PhantomData)
+    }
+}
+
+const FOREIGN_DELTA: &str = "a delta is only given back to the projection that made it";
+
+impl<P: Projection> AnyProjection for Erased<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+    fn version(&self) -> i32 {
+        P::VERSION
+    }
+    fn aggregates(&self) -> &'static [&'static str] {
+        P::AGGREGATES
+    }
+    fn tables(&self) -> &'static [&'static str] {
+        P::TABLES
+    }
+    fn ddl(&self, target: &Target<'_>) -> Vec<String> {
+        P::ddl(target)
+    }
+    fn delta(&self) -> AnyDelta {
+        Box::<P::Delta>::default()
+    }
+    fn fold(&self, delta: &mut AnyDelta, event: &Recorded<Event>) -> Result<(), Poison> {
+        P::fold(delta.downcast_mut().expect(FOREIGN_DELTA), event)
+    }
+    fn merge(&self, into: &mut AnyDelta, from: AnyDelta) {
+        P::merge(
+            into.downcast_mut().expect(FOREIGN_DELTA),
+            *from.downcast().expect(FOREIGN_DELTA),
+        );
+    }
+    fn rows(&self, delta: &AnyDelta) -> usize {
+        P::rows(delta.downcast_ref().expect(FOREIGN_DELTA))
+    }
+    fn write<'a>(
+        &'a self,
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: AnyDelta,
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        Box::pin(P::write(conn, target, *delta.downcast().expect(FOREIGN_DELTA)))
+    }
+}

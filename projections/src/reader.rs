@@ -1,0 +1,102 @@
+//! The only way the API sees read models: a snapshot, in which every answer is of one moment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::Position;
+use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
+
+use crate::Target;
+
+/// Opens snapshots of the read models.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pool: PgPool,
+}
+
+/// Why a read model could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The read model has no live generation for this tenant yet.
+    #[error("read model {0} is being built")]
+    NotBuilt(&'static str),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// The generation of a read model that answers, and how far it has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Live {
+    /// Which generation's tables.
+    pub generation: i32,
+    /// The last position folded in.
+    pub position: Position,
+}
+
+/// One moment of all read models of one tenant: a repeatable-read, read-only transaction.
+pub struct Snapshot {
+    tx: Transaction<'static, Postgres>,
+    tenant: Arc<str>,
+    live: HashMap<String, Live>,
+}
+
+impl Reader {
+    /// Reads through `pool`, which may be a replica.
+    pub fn new(pool: PgPool) -> Reader {
+        Reader { pool }
+    }
+
+    /// Opens a snapshot. It is closed (rolled back) when dropped.
+    pub async fn snapshot(&self, tenant: &str) -> Result<Snapshot, ReadError> {
+        let mut tx =
+            self.pool.begin_with("begin isolation level repeatable read read only").await?;
+        let live = sqlx::query(
+            "select projection, generation, position from generations
+             where tenant = $1 and state = 'live'",
+        )
+        .bind(tenant)
+        .fetch_all(&mut *tx)
+        .await?
+        .into_iter()
+        .map(|row| {
+            let live = Live { generation: row.get(1), position: Position(row.get(2)) };
+            (row.get::<String, _>(0), live)
+        })
+        .collect();
+        Ok(Snapshot { tx, tenant: tenant.into(), live })
+    }
+}
+
+impl Snapshot {
+    /// Whose data this is.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    /// The live generation of a read model.
+    pub fn live(&self, projection: &'static str) -> Result<Live, ReadError> {
+        self.live.get(projection).copied().ok_or(ReadError::NotBuilt(projection))
+    }
+
+    /// The lowest position among these read models: what an answer made of them is as of.
+    pub fn position(&self, projections: &[&'static str]) -> Result<Position, ReadError> {
+        let mut lowest = None;
+        for name in projections {
+            let at = self.live(name)?.position;
+            lowest = Some(lowest.map_or(at, |l: Position| l.min(at)));
+        }
+        Ok(lowest.unwrap_or(Position::START))
+    }
+
+    /// The connection, and the qualified name of a table of the read model's live generation.
+    pub(crate) fn table(
+        &mut self,
+        projection: &'static str,
+        base: &str,
+    ) -> Result<(&mut PgConnection, Arc<str>, String), ReadError> {
+        let generation = self.live(projection)?.generation;
+        let name = Target { tenant: &self.tenant, generation }.table(base);
+        Ok((&mut *self.tx, self.tenant.clone(), name))
+    }
+}

@@ -1,0 +1,1 @@
+//! Raw settings become checked settings; every knob is documented where it is declared.

@@ -1,0 +1,1 @@
+//! What running a process takes: telemetry, metrics, health, shutdown, clock.

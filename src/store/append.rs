@@ -1,0 +1,121 @@
+//! What an append is made of, and what comes of it.
+
+use domain::{Position, Refusal, StreamKey};
+use uuid::Uuid;
+
+use super::StoreError;
+
+/// Everything one command wants to happen, all or nothing.
+#[derive(Debug)]
+pub struct Append {
+    /// Digest of caller and declared commandId, or a fresh UUIDv7.
+    pub command_id: Uuid,
+    /// Digest of the command's content: tells a retry from a reuse of its id.
+    pub fingerprint: [u8; 16],
+    /// The streams it writes or relies on, each once. The first stream with events names the receipt's version.
+    pub writes: Vec<StreamWrite>,
+    /// Values only one object may hold.
+    pub claims: Vec<Claim>,
+    /// Records refused one by one, kept for a while.
+    pub rejected: Vec<Rejected>,
+    /// What the caller is told beside position and version; given again on a retry.
+    pub receipt: Option<String>,
+    /// Metadata of all its events, as stored.
+    pub metadata: String,
+}
+
+/// New events for one stream, on the condition that it still is at `expected`.
+#[derive(Debug)]
+pub struct StreamWrite {
+    /// Which stream.
+    pub stream: StreamKey,
+    /// The version the decision was made on; 0 for a new stream.
+    pub expected: i64,
+    /// Events to append; empty if the command only relies on the version.
+    pub events: Vec<NewEvent>,
+}
+
+/// An event before it is recorded.
+#[derive(Debug)]
+pub struct NewEvent {
+    /// Its own id, UUIDv7.
+    pub event_id: Uuid,
+    /// Stored type.
+    pub event_type: &'static str,
+    /// Stored version of the shape.
+    pub event_version: &'static str,
+    /// JSON.
+    pub payload: String,
+}
+
+/// Takes or gives back a value that at most one object of a tenant may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What kind of value, such as `vehicle.vin`.
+    pub scope: String,
+    /// Digest of the canonical value.
+    pub value_hash: [u8; 16],
+    /// Who takes or releases it.
+    pub aggregate_id: String,
+    /// Give it back instead of taking it.
+    pub release: bool,
+}
+
+/// One refused record, for `rejected_records`.
+#[derive(Debug)]
+pub struct Rejected {
+    /// Which door refused it.
+    pub source: &'static str,
+    /// Why and with which facts.
+    pub refusal: Refusal,
+    /// The record as it came, JSON, cut to its limit.
+    pub record: String,
+}
+
+/// A kept command, or the first receipt of a command that was kept before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Position of its last event; the head it saw if it appended none.
+    pub position: Position,
+    /// Version of the first stream it wrote, after it.
+    pub version: i64,
+    /// True if this command had been kept before.
+    pub replayed: bool,
+    /// The stored receipt.
+    pub receipt: Option<String>,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// A stream is not where the decision thought: decide again.
+    #[error("{stream} is at version {actual}")]
+    Conflict {
+        /// Which stream.
+        stream: StreamKey,
+        /// Its version.
+        actual: i64,
+    },
+    /// A claimed value is held by another object.
+    #[error("{scope} is held by {holder}")]
+    Claimed {
+        /// What kind of value.
+        scope: String,
+        /// Index into `Append::claims`.
+        index: usize,
+        /// Who holds it.
+        holder: String,
+    },
+    /// The command id was used with other content.
+    #[error("the command id was used before with other content")]
+    KeyReused,
+    /// A neighbour in the same chain of one stream failed: decide again.
+    #[error("the state this was decided on was not kept")]
+    Stale,
+    /// The lane's queue is full.
+    #[error("too many appends are waiting")]
+    Overloaded,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
