@@ -1,2 +1,4 @@
 //! The one integration binary: a file per subject.
+
+mod auth;
 mod config;
