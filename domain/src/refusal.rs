@@ -74,12 +74,23 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without path or facts.
     pub fn new(code: Code, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: message.into(), path: Vec::new(), details: Map::new() }
+        Refusal {
+            code,
+            message: message.into(),
+            path: Vec::new(),
+            details: Map::new(),
+        }
     }
 
     /// Names the field.
     pub fn at<I: IntoIterator<Item = S>, S: Into<String>>(mut self, path: I) -> Refusal {
         self.path = path.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Puts the parents of the field in front of the path.
+    pub fn under<I: IntoIterator<Item = S>, S: Into<String>>(mut self, parents: I) -> Refusal {
+        self.path.splice(0..0, parents.into_iter().map(Into::into));
         self
     }
 
