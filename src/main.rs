@@ -1,2 +1,5 @@
-//! Entry.
-fn main() {}
+//! Entry: everything is in `daybook::cli`.
+
+fn main() -> std::process::ExitCode {
+    daybook::cli::main()
+}
