@@ -23,7 +23,7 @@ pub struct TrackCommand(pub PositionsReported);
 ///
 /// The track sees one UTC day. That a `fixId` is not used again on another day of the vehicle is
 /// guarded by its claim ([`fix_id_claim`]).
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Track {
     day: Option<NaiveDate>,
     by_time: Seen<i64>,
