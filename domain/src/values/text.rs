@@ -22,7 +22,8 @@ pub enum TextRule {
     Id,
     /// As [`TextRule::Id`], and without `/`, which separates the parts of a track's key.
     VehicleId,
-    /// A key from another register (plate, VIN, external id, kind): 1 to [`KEY_MAX`] after trimming.
+    /// A key from another register (plate, VIN, external id, kind): 1 to [`KEY_MAX`] after
+    /// trimming.
     Key,
     /// For people: 1 to [`NAME_MAX`] after trimming.
     Name,

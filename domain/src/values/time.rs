@@ -38,9 +38,9 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 /// Reads `YYYY-MM-DDTHH:MM:SS[.fraction](Z|+HH:MM|-HH:MM)`, truncated to the microsecond.
 ///
-/// A leap second (`:60`) is the next second. `24:00:00`, the 30th of February, an offset of a day or
-/// more, a missing zone, a space for the `T` and epoch numbers are malformed. A year of more than
-/// four digits is no RFC 3339 either, but plainly meant as the future, so it is told apart.
+/// A leap second (`:60`) is the next second. `24:00:00`, the 30th of February, an offset of a day
+/// or more, a missing zone, a space for the `T` and epoch numbers are malformed. A year of more
+/// than four digits is no RFC 3339 either, but plainly meant as the future, so it is told apart.
 pub fn parse_timestamp(text: &str) -> Result<DateTime<Utc>, TimeFault> {
     let bytes = text.as_bytes();
     if bytes.len() > TIMESTAMP_CHARS_MAX || !bytes.is_ascii() {
