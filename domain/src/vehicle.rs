@@ -395,7 +395,10 @@ impl Aggregate for Vehicle {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::event::Event;
 
     fn profile(plate: &str) -> VehicleProfile {
         VehicleProfile {
@@ -747,5 +750,61 @@ mod tests {
             command(FleetStanding::Active),
             r#"{"type":"joinFleet","fleetId":"north"}"#
         );
+    }
+
+    fn any_command() -> impl Strategy<Value = VehicleCommand> {
+        let text = prop::option::of("[a-cA-C]");
+        let profile = (text.clone(), text.clone(), text).prop_map(|(external_id, vin, plate)| {
+            VehicleProfile {
+                external_id,
+                vin,
+                plate,
+                ..VehicleProfile::default()
+            }
+        });
+        prop_oneof![
+            (profile.clone(), any::<bool>()).prop_map(|(profile, on_first_report)| {
+                VehicleCommand::Register {
+                    profile,
+                    on_first_report,
+                }
+            }),
+            profile.prop_map(|profile| VehicleCommand::ChangeProfile { profile }),
+            "[xyz]".prop_map(|fleet_id| join(&fleet_id, FleetStanding::Active)),
+            "[xyz]".prop_map(|fleet_id| leave(&fleet_id)),
+            Just(retire(None)),
+            Just(VehicleCommand::Reinstate),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is asked in whatever order: what is said twice is done once, what is stored is
+        /// read back, and the claims are those of the profile.
+        #[test]
+        fn any_history_holds_together(commands in prop::collection::vec(any_command(), 0..40)) {
+            let (mut vehicle, mut held) = (Vehicle::default(), BTreeSet::new());
+            for command in commands {
+                let Ok(events) = vehicle.decide(&command) else { continue };
+                for event in events {
+                    for ClaimChange { scope, value, release } in vehicle.claims(&event) {
+                        let claim = (scope, value);
+                        let changed =
+                            if release { held.remove(&claim) } else { held.insert(claim.clone()) };
+                        prop_assert!(changed, "{claim:?} is taken twice or given back unheld");
+                    }
+                    vehicle.apply(&event);
+                    let stored = Event::from(event);
+                    let payload = stored.payload().expect("JSON");
+                    let read =
+                        Event::decode(stored.event_type(), stored.event_version(), &payload);
+                    prop_assert_eq!(read.ok(), Some(stored));
+                }
+                let again = vehicle.decide(&command).unwrap_or_default();
+                prop_assert_eq!(again, vec![], "{:?} twice", command);
+            }
+            let claimed = vehicle.profile.claimed().into_iter();
+            let claimed = claimed.filter_map(|(scope, value)| Some((scope, value?)));
+            prop_assert_eq!(held, claimed.collect::<BTreeSet<_>>());
+        }
     }
 }

@@ -169,6 +169,8 @@ fn invalid(field: &str, what: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn code(rule: TextRule, value: &str) -> Option<Code> {
@@ -311,5 +313,17 @@ mod tests {
             Ok(Some("A1".to_owned()))
         );
         assert!(optional_text(TextRule::Key, Some(""), "vin").is_err());
+    }
+
+    proptest! {
+        /// What was accepted is in its final form: accepted again, unchanged, and NFC.
+        #[test]
+        fn accepted_texts_are_canonical(value in any::<String>(), rule in 0..RULES.len()) {
+            if let Ok(accepted) = text(RULES[rule], &value, "name") {
+                prop_assert_eq!(text(RULES[rule], accepted, "name"), Ok(accepted));
+                prop_assert!(is_nfc(accepted) && !accepted.chars().any(is_bad));
+                prop_assert!((1..=RULES[rule].limit()).contains(&accepted.chars().count()));
+            }
+        }
     }
 }

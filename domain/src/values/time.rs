@@ -54,13 +54,22 @@ pub fn parse_timestamp(text: &str) -> Result<DateTime<Utc>, TimeFault> {
             TimeFault::Malformed
         });
     }
-    let parsed = DateTime::parse_from_rfc3339(text).map_err(|_| TimeFault::Malformed)?;
+    let parsed = DateTime::parse_from_rfc3339(text)
+        .map_err(|_| TimeFault::Malformed)?
+        .to_utc();
     match parsed.timestamp_micros() {
         ..0 => Err(TimeFault::Before1970),
         MICROS_END.. => Err(TimeFault::After9999),
+        _ if is_whole(&parsed) => Ok(parsed),
         // A leap second counts as a second's worth of microseconds more: the next second.
         micros => DateTime::from_timestamp_micros(micros).ok_or(TimeFault::Malformed),
     }
+}
+
+/// Microseconds without a rest, and no leap second: nothing to cut or to shift.
+fn is_whole(time: &DateTime<Utc>) -> bool {
+    let nanos = time.timestamp_subsec_nanos();
+    nanos < 1_000_000_000 && nanos.is_multiple_of(1_000)
 }
 
 /// The first microsecond of the year 10000.
@@ -75,6 +84,8 @@ fn has_long_year(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn micros(text: &str) -> Result<i64, TimeFault> {
@@ -162,6 +173,27 @@ mod tests {
         ];
         for (text, fault) in cases {
             assert_eq!(micros(text), Err(fault), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_in_any_zone(
+            us in 0..MICROS_END, minutes in -1_439i32..=1_439,
+        ) {
+            let time = DateTime::from_timestamp_micros(us).expect("a time");
+            let zone = chrono::FixedOffset::east_opt(minutes * 60).expect("a zone");
+            prop_assert_eq!(parse_timestamp(&time.to_rfc3339()), Ok(time));
+            let local = time.with_timezone(&zone);
+            if (1970..=9999).contains(&chrono::Datelike::year(&local)) {
+                prop_assert_eq!(parse_timestamp(&local.to_rfc3339()), Ok(time));
+            }
+        }
+
+        #[test]
+        fn nothing_panics(text in "[0-9TZtz:.+ -]{0,40}|\\PC{0,40}") {
+            let refused = timestamp(&text, "t").err().map(|refusal| refusal.code);
+            prop_assert!(matches!(refused, None | Some(Code::BadTimestamp)));
         }
     }
 }
