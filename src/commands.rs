@@ -63,7 +63,11 @@ pub struct Receipt {
 
 impl From<&Appended> for Receipt {
     fn from(a: &Appended) -> Receipt {
-        Receipt { position: a.position, version: a.version, replayed: a.replayed }
+        Receipt {
+            position: a.position,
+            version: a.version,
+            replayed: a.replayed,
+        }
     }
 }
 
@@ -137,9 +141,10 @@ impl Door {
     ) -> Result<Receipt, CommandError>
     where
         A: Aggregate,
-        A::Command: Serialize + Sync,
+        A::Command: Serialize + Clone + Sync,
     {
-        self.decide_one::<A, Nothing>(ctx, id, None, |_| command).await
+        self.decide_one::<A, Nothing>(ctx, id, None, |_| command)
+            .await
     }
 
     /// Makes a vehicle a member of a fleet that is active at that very moment.
@@ -150,7 +155,10 @@ impl Door {
         fleet_id: &str,
     ) -> Result<Receipt, CommandError> {
         self.decide_one::<Vehicle, Fleet>(ctx, vehicle_id, Some(fleet_id), |fleet| {
-            VehicleCommand::JoinFleet { fleet_id: fleet_id.to_owned(), fleet: fleet.standing() }
+            VehicleCommand::JoinFleet {
+                fleet_id: fleet_id.to_owned(),
+                fleet: fleet.standing(),
+            }
         })
         .await
     }

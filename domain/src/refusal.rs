@@ -59,6 +59,8 @@ codes! {
     NotInFleet "NOT_IN_FLEET" false "The vehicle is not a member of this fleet.";
     InvalidCoordinates "INVALID_COORDINATES" false
         "Latitude is outside -90..90 or longitude outside -180..180, or not a finite number.";
+    DuplicateDiffers "DUPLICATE_DIFFERS" false
+        "A fix with this id or time was accepted before and says something else; the first stays.";
     NullIsland "NULL_ISLAND" false
         "Latitude and longitude are both exactly 0, a receiver without a fix.";
     FixInFuture "FIX_IN_FUTURE" false

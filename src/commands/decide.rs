@@ -34,7 +34,7 @@ impl Door {
     ) -> Result<Receipt, CommandError>
     where
         A: Aggregate,
-        A::Command: Serialize + Sync,
+        A::Command: Serialize + Clone + Sync,
         B: Aggregate,
     {
         let intent = command.clone()(&B::default());
@@ -90,11 +90,12 @@ impl Door {
         command: impl FnOnce(&B) -> A::Command,
     ) -> Result<Decided, CommandError> {
         let mut writes = Vec::with_capacity(2);
-        let other = other.map(|(id, cell)| (id, cell));
         let guard = other.as_ref().map(|(id, cell)| (id, cell.lock()));
         let command = match &guard {
             Some((id, guard)) => {
-                let Some(slot) = guard.as_ref() else { return Ok(Decided::Gone) };
+                let Some(slot) = guard.as_ref() else {
+                    return Ok(Decided::Gone);
+                };
                 writes.push(StreamWrite {
                     stream: StreamKey::of::<B>(id),
                     expected: slot.version,
@@ -106,14 +107,18 @@ impl Door {
             None => command(&B::default()),
         };
         let mut guard = cell.lock();
-        let Some(slot) = guard.as_mut() else { return Ok(Decided::Gone) };
-        let refused = unexpected(ctx, slot.version).map_or_else(|| slot.state.decide(&command), Err);
+        let Some(slot) = guard.as_mut() else {
+            return Ok(Decided::Gone);
+        };
+        let refused =
+            unexpected(ctx, slot.version).map_or_else(|| slot.state.decide(&command), Err);
         let events = match refused {
             Ok(events) => events,
             Err(refusal) => return Ok(Decided::Refused(refusal, slot.version)),
         };
         let mut claims = Vec::new();
-        let write = advance(slot, stream, events, &mut claims, |bytes| self.states.grew(bytes));
+        let (write, grown_bytes) = advance(slot, stream, events, &mut claims);
+        self.states.grew(grown_bytes);
         // The receipt speaks of the command's own stream, so that one comes first.
         writes.insert(0, write);
         let append = Append {
@@ -171,7 +176,10 @@ impl Door {
                 .read_stream(tenant, stream, version, self.settings.load_events_max)
                 .await?;
             for stored in &page {
-                let event = stored.decode().map_err(|e| unreadable(e.to_string()))?.event;
+                let event = stored
+                    .decode()
+                    .map_err(|e| unreadable(e.to_string()))?
+                    .event;
                 let event = A::Event::try_from(event)
                     .map_err(|_| unreadable(format!("{} is not its event", stored.event_type)))?;
                 state.apply(&event);
@@ -192,8 +200,10 @@ impl Door {
         if !envelope.declared {
             return Ok(None);
         }
-        let seen =
-            self.store.seen(&ctx.tenant, envelope.command_id, &envelope.fingerprint).await?;
+        let seen = self
+            .store
+            .seen(&ctx.tenant, envelope.command_id, &envelope.fingerprint)
+            .await?;
         match seen {
             None => Ok(None),
             Some(Ok(first)) => Ok(Some(first)),
@@ -203,14 +213,13 @@ impl Door {
     }
 }
 
-/// Folds decided events into the slot and makes them a write.
+/// Folds decided events into the slot and makes them a write; also says by how many bytes the state grew.
 pub(super) fn advance<A: Aggregate>(
     slot: &mut Slot<A>,
     stream: &StreamKey,
     events: Vec<A::Event>,
     claims: &mut Vec<Claim>,
-    grew: impl Fn(usize),
-) -> StreamWrite {
+) -> (StreamWrite, usize) {
     let expected = slot.version;
     let before = slot.state.weight_bytes();
     let mut new_events = Vec::with_capacity(events.len());
@@ -228,16 +237,22 @@ pub(super) fn advance<A: Aggregate>(
             event_id: Uuid::now_v7(),
             event_type: event.event_type(),
             event_version: event.event_version(),
-            payload: event.payload().expect("events are plain data with string keys"),
+            payload: event
+                .payload()
+                .expect("events are plain data with string keys"),
         });
     }
-    grew(slot.state.weight_bytes().saturating_sub(before));
-    StreamWrite {
-        stream: stream.clone(),
-        expected,
-        events: new_events,
-        basis: slot.basis.clone(),
-    }
+    let grown = slot.state.weight_bytes().saturating_sub(before);
+    let basis = slot.basis.clone();
+    (
+        StreamWrite {
+            stream: stream.clone(),
+            expected,
+            events: new_events,
+            basis,
+        },
+        grown,
+    )
 }
 
 /// Forgets a state that is behind the log.
@@ -250,16 +265,22 @@ fn forget<A: Aggregate>(cell: &Cell<A>) {
 fn unexpected(ctx: &CommandContext, version: i64) -> Option<Refusal> {
     let expected = ctx.expected_version?;
     (expected != version).then(|| {
-        Refusal::new(Code::VersionConflict, "the object is not at the expected version")
-            .at(["expectedVersion"])
-            .with("expected", expected)
-            .with("actualVersion", version)
+        Refusal::new(
+            Code::VersionConflict,
+            "the object is not at the expected version",
+        )
+        .at(["expectedVersion"])
+        .with("expected", expected)
+        .with("actualVersion", version)
     })
 }
 
 pub(super) fn conflict(stream: &StreamKey, actual: i64) -> Refusal {
-    Refusal::new(Code::VersionConflict, format!("others keep writing to {stream}; try again"))
-        .with("actualVersion", actual)
+    Refusal::new(
+        Code::VersionConflict,
+        format!("others keep writing to {stream}; try again"),
+    )
+    .with("actualVersion", actual)
 }
 
 /// A lost race is decided again and comes back as the refusal to give when there is no turn left;
@@ -277,12 +298,16 @@ pub(super) fn fault(error: AppendError) -> CommandError {
     match error {
         AppendError::Claimed { scope, .. } => CommandError::Refused(taken(&scope)),
         AppendError::KeyReused => CommandError::Refused(key_reused()),
-        AppendError::Overloaded => CommandError::Overloaded { retry_after_ms: 1_000 },
+        AppendError::Overloaded => CommandError::Overloaded {
+            retry_after_ms: 1_000,
+        },
         AppendError::Store(e) => e.into(),
         AppendError::Conflict { stream, actual } => {
             CommandError::Refused(conflict(&stream, actual))
         }
-        AppendError::Stale => CommandError::Overloaded { retry_after_ms: 100 },
+        AppendError::Stale => CommandError::Overloaded {
+            retry_after_ms: 100,
+        },
     }
 }
 
@@ -292,8 +317,11 @@ fn taken(scope: &str) -> Refusal {
         "external_id" => "externalId",
         field => field,
     };
-    Refusal::new(Code::ExternalIdTaken, format!("another vehicle of this tenant has this {field}"))
-        .at([field])
+    Refusal::new(
+        Code::ExternalIdTaken,
+        format!("another vehicle of this tenant has this {field}"),
+    )
+    .at([field])
 }
 
 /// Counts the turns of a command and spaces them: at once first, then a little later each time, never
@@ -305,7 +333,10 @@ pub(super) struct Turn {
 
 impl Turn {
     pub fn new(attempts_max: u32) -> Turn {
-        Turn { left: attempts_max, taken: 0 }
+        Turn {
+            left: attempts_max,
+            taken: 0,
+        }
     }
 
     /// The next turn, or the refusal if there is none left.

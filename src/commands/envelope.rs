@@ -85,11 +85,16 @@ impl Envelope {
         };
         let metadata = Metadata {
             actor: ctx.actor.to_string(),
-            command_id: ctx.command_id.clone().unwrap_or_else(|| command_id.to_string()),
+            command_id: ctx
+                .command_id
+                .clone()
+                .unwrap_or_else(|| command_id.to_string()),
             correlation_id: ctx.correlation_id.clone(),
             causation_id: ctx.causation_id.clone(),
             traceparent: ctx.traceparent.clone(),
-            occurred_at: ctx.occurred_at.map(|t| t.to_rfc3339_opts(SecondsFormat::Micros, true)),
+            occurred_at: ctx
+                .occurred_at
+                .map(|t| t.to_rfc3339_opts(SecondsFormat::Micros, true)),
             backfill: ctx.backfill.then(|| "true".to_owned()),
         };
         let fingerprint = match ctx.command_id {
@@ -108,10 +113,12 @@ impl Envelope {
 fn checked_command_id(declared: &str) -> Result<(), Refusal> {
     let chars = declared.chars().count();
     if chars == 0 || chars > COMMAND_ID_CHARS_MAX {
-        return Err(Refusal::new(Code::Validation, "commandId is 1 to 255 characters")
-            .at(["commandId"])
-            .with("limit", COMMAND_ID_CHARS_MAX)
-            .with("actual", chars));
+        return Err(
+            Refusal::new(Code::Validation, "commandId is 1 to 255 characters")
+                .at(["commandId"])
+                .with("limit", COMMAND_ID_CHARS_MAX)
+                .with("actual", chars),
+        );
     }
     if declared.chars().any(char::is_control) {
         let why = "commandId holds a control character";
@@ -132,7 +139,9 @@ pub(super) fn digest(parts: &[&[u8]]) -> [u8; 16] {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
-    hasher.finalize()[..16].try_into().expect("SHA-256 has 32 bytes")
+    hasher.finalize()[..16]
+        .try_into()
+        .expect("SHA-256 has 32 bytes")
 }
 
 /// First receipts of recent declared commands: a retry is answered without touching a lane.
@@ -145,11 +154,18 @@ type ReceiptMap = HashMap<(Arc<str>, Uuid), ([u8; 16], Appended)>;
 
 impl Receipts {
     pub fn new(max: usize) -> Receipts {
-        Receipts { half_max: (max / 2).max(1), kept: Mutex::default() }
+        Receipts {
+            half_max: (max / 2).max(1),
+            kept: Mutex::default(),
+        }
     }
 
     /// The first receipt, or the refusal of a reused id.
-    pub fn find(&self, tenant: &Arc<str>, envelope: &Envelope) -> Option<Result<Appended, Refusal>> {
+    pub fn find(
+        &self,
+        tenant: &Arc<str>,
+        envelope: &Envelope,
+    ) -> Option<Result<Appended, Refusal>> {
         if !envelope.declared {
             return None;
         }
@@ -157,7 +173,10 @@ impl Receipts {
         let key = (tenant.clone(), envelope.command_id);
         let (fingerprint, first) = kept.0.get(&key).or_else(|| kept.1.get(&key))?;
         Some(if *fingerprint == envelope.fingerprint {
-            Ok(Appended { replayed: true, ..first.clone() })
+            Ok(Appended {
+                replayed: true,
+                ..first.clone()
+            })
         } else {
             Err(key_reused())
         })

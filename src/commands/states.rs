@@ -42,7 +42,11 @@ impl<A: Aggregate> Cell<A> {
 
     /// Puts a freshly loaded state in place.
     pub fn fill(&self, state: A, version: i64) {
-        *self.lock() = Some(Slot { state, version, basis: Basis::default() });
+        *self.lock() = Some(Slot {
+            state,
+            version,
+            basis: Basis::default(),
+        });
     }
 }
 
@@ -69,7 +73,10 @@ const CELL_BYTES: usize = 256;
 
 impl States {
     pub fn new(bytes_max: usize) -> States {
-        States { half_bytes_max: bytes_max / 2, halves: Mutex::default() }
+        States {
+            half_bytes_max: bytes_max / 2,
+            halves: Mutex::default(),
+        }
     }
 
     /// The cell of a stream, made if it is not there.
@@ -80,7 +87,10 @@ impl States {
             return typed(cell.clone());
         }
         let cell: AnyCell = halves.old.remove(&key).unwrap_or_else(|| {
-            Arc::new(Cell::<A> { slot: Mutex::new(None), loading: tokio::sync::Mutex::new(()) })
+            Arc::new(Cell::<A> {
+                slot: Mutex::new(None),
+                loading: tokio::sync::Mutex::new(()),
+            })
         });
         let typed = typed::<A>(cell.clone());
         let weight = typed.lock().as_ref().map_or(0, |s| s.state.weight_bytes());
@@ -107,7 +117,8 @@ impl Halves {
 }
 
 fn typed<A: Aggregate>(cell: AnyCell) -> Arc<Cell<A>> {
-    cell.downcast().unwrap_or_else(|_| unreachable!("a stream key names its aggregate's type"))
+    cell.downcast()
+        .unwrap_or_else(|_| unreachable!("a stream key names its aggregate's type"))
 }
 
 #[cfg(test)]
@@ -128,7 +139,10 @@ mod tests {
         hot.fill(Fleet::default(), 7);
         for i in 0..1_000 {
             states.cell::<Fleet>(&tenant, &key(&i.to_string()));
-            assert!(states.cell::<Fleet>(&tenant, &key("hot")).peek().is_some(), "at {i}");
+            assert!(
+                states.cell::<Fleet>(&tenant, &key("hot")).peek().is_some(),
+                "at {i}"
+            );
         }
         let halves = states.halves.lock().unwrap();
         assert!(halves.young.len() + halves.old.len() <= 22);
