@@ -28,11 +28,9 @@ impl<K: Ord + Copy> Seen<K> {
 
     /// Remembers the first digest of a key; later ones change nothing.
     pub(super) fn insert(&mut self, key: K, digest: u64) {
+        // What is late is before the last sorted key, so a key after it is in neither.
         if self.sorted.last().is_none_or(|(last, _)| *last < key) {
-            if get(&self.late, key).is_none() {
-                self.sorted.push((key, digest));
-            }
-            return;
+            return self.sorted.push((key, digest));
         }
         if get(&self.sorted, key).is_some() {
             return;
