@@ -20,9 +20,59 @@ pub enum ReadError {
     /// The read model has no live generation for this tenant yet.
     #[error("read model {0} is being built")]
     NotBuilt(&'static str),
+    /// The caller asked for cells finer than are kept.
+    #[error("resolution {asked} is finer than {finest}, the finest kept")]
+    ResolutionTooFine {
+        /// What was asked.
+        asked: u8,
+        /// The finest resolution kept.
+        finest: u8,
+    },
+    /// The caller asked for a span that ends before or where it starts.
+    #[error("the span ends before or where it starts")]
+    EmptySpan,
+    /// The caller asked for more points than one answer holds.
+    #[error(
+        "the span has {asked} buckets, more than {most}; ask for a shorter span or longer buckets"
+    )]
+    TooManyBuckets {
+        /// How many buckets the span has.
+        asked: u64,
+        /// How many one answer holds.
+        most: u64,
+    },
+    /// The caller asked for a moving average over no point or too many.
+    #[error("a moving average spans 1 to {most} points, not {asked}")]
+    WindowOutOfRange {
+        /// What was asked.
+        asked: u32,
+        /// The widest.
+        most: u32,
+    },
+    /// The caller named a time zone the database does not know.
+    #[error("unknown time zone")]
+    UnknownZone,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl ReadError {
+    /// Is it the question that is wrong, rather than the answering?
+    pub fn is_callers(&self) -> bool {
+        !matches!(self, ReadError::NotBuilt(_) | ReadError::Database(_))
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// In list order.
+    pub items: Vec<T>,
+    /// Are there more after the last?
+    pub has_next: bool,
+    /// The log position the page is as of.
+    pub as_of: Position,
 }
 
 /// The generation of a read model that answers, and how far it has come.
@@ -49,8 +99,10 @@ impl Reader {
 
     /// Opens a snapshot. It is closed (rolled back) when dropped.
     pub async fn snapshot(&self, tenant: &str) -> Result<Snapshot, ReadError> {
-        let mut tx =
-            self.pool.begin_with("begin isolation level repeatable read read only").await?;
+        let mut tx = self
+            .pool
+            .begin_with("begin isolation level repeatable read read only")
+            .await?;
         let live = sqlx::query(
             "select projection, generation, position from generations
              where tenant = $1 and state = 'live'",
@@ -60,11 +112,18 @@ impl Reader {
         .await?
         .into_iter()
         .map(|row| {
-            let live = Live { generation: row.get(1), position: Position(row.get(2)) };
+            let live = Live {
+                generation: row.get(1),
+                position: Position(row.get(2)),
+            };
             (row.get::<String, _>(0), live)
         })
         .collect();
-        Ok(Snapshot { tx, tenant: tenant.into(), live })
+        Ok(Snapshot {
+            tx,
+            tenant: tenant.into(),
+            live,
+        })
     }
 }
 
@@ -76,7 +135,10 @@ impl Snapshot {
 
     /// The live generation of a read model.
     pub fn live(&self, projection: &'static str) -> Result<Live, ReadError> {
-        self.live.get(projection).copied().ok_or(ReadError::NotBuilt(projection))
+        self.live
+            .get(projection)
+            .copied()
+            .ok_or(ReadError::NotBuilt(projection))
     }
 
     /// The lowest position among these read models: what an answer made of them is as of.
@@ -96,7 +158,11 @@ impl Snapshot {
         base: &str,
     ) -> Result<(&mut PgConnection, Arc<str>, String), ReadError> {
         let generation = self.live(projection)?.generation;
-        let name = Target { tenant: &self.tenant, generation }.table(base);
+        let name = Target {
+            tenant: &self.tenant,
+            generation,
+        }
+        .table(base);
         Ok((&mut *self.tx, self.tenant.clone(), name))
     }
 }
