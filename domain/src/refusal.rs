@@ -74,7 +74,12 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without path or facts.
     pub fn new(code: Code, message: impl Into<String>) -> Refusal {
-        Refusal { code, message: message.into(), path: Vec::new(), details: Map::new() }
+        Refusal {
+            code,
+            message: message.into(),
+            path: Vec::new(),
+            details: Map::new(),
+        }
     }
 
     /// Names the field.
