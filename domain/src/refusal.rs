@@ -58,6 +58,16 @@ codes! {
     TenantSuspended "TENANT_SUSPENDED" false "The tenant is suspended: it can be read, not written.";
 }
 
+/// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.
+pub fn catalogue() -> String {
+    let mut table = String::from("| code | retryable | meaning |\n|---|---|---|\n");
+    for code in Code::ALL {
+        let retryable = if code.retryable() { "yes" } else { "no" };
+        table += &format!("| `{}` | {retryable} | {} |\n", code.as_str(), code.doc());
+    }
+    table
+}
+
 /// Why not: a code, one sentence, where, and the facts behind it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
@@ -88,6 +98,12 @@ impl Refusal {
         self
     }
 
+    /// Puts the parents of the field in front of the path.
+    pub fn under<I: IntoIterator<Item = S>, S: Into<String>>(mut self, parents: I) -> Refusal {
+        self.path.splice(0..0, parents.into_iter().map(Into::into));
+        self
+    }
+
     /// Adds a fact.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Refusal {
         self.details.insert(name.to_owned(), value.into());
@@ -102,3 +118,43 @@ impl std::fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_screaming_snake() {
+        let codes: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(codes.len(), Code::ALL.len(), "two codes share a name");
+        for code in codes {
+            let words = code.split('_');
+            let shouts = |word: &str| {
+                word.starts_with(|c: char| c.is_ascii_uppercase())
+                    && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+            };
+            assert!(words.clone().all(shouts), "{code} is not SCREAMING_SNAKE");
+        }
+    }
+
+    #[test]
+    fn the_catalogue_has_one_whole_line_a_code() {
+        let catalogue = catalogue();
+        let lines: Vec<_> = catalogue.lines().skip(2).collect();
+        assert_eq!(lines.len(), Code::ALL.len());
+        for (line, code) in lines.iter().zip(Code::ALL) {
+            assert!(line.contains(&format!("`{}`", code.as_str())), "{line}");
+            assert_eq!(line.matches('|').count(), 4, "a cell breaks the table: {line}");
+            assert!(code.doc().ends_with('.'), "{line}: the meaning is a sentence");
+        }
+    }
+
+    #[test]
+    fn a_path_is_built_from_the_field_outwards() {
+        let refusal = Refusal::new(Code::Validation, "no").at(["lat"]).under(["fixes", "3"]);
+        assert_eq!(refusal.path, ["fixes", "3", "lat"]);
+        assert_eq!(refusal.to_string(), "VALIDATION: no");
+    }
+}
