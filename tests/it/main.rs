@@ -1,1 +1,2 @@
 //! The one integration binary: a file per subject.
+mod config;
