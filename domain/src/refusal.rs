@@ -49,6 +49,7 @@ codes! {
     FleetArchived "FLEET_ARCHIVED" false "The fleet is archived and accepts nothing.";
     NotInFleet "NOT_IN_FLEET" false "The vehicle is not a member of this fleet.";
     InvalidCoordinates "INVALID_COORDINATES" false "Latitude is outside -90..90 or longitude outside -180..180, or not a finite number.";
+    DuplicateDiffers "DUPLICATE_DIFFERS" false "A fix with this id or time was accepted before and says something else; the first stays.";
     NullIsland "NULL_ISLAND" false "Latitude and longitude are both exactly 0, a receiver without a fix.";
     FixInFuture "FIX_IN_FUTURE" false "The fix time is further ahead of the server's clock than allowed.";
     FixTooOld "FIX_TOO_OLD" false "The fix time is before 1970 or older than the configured limit.";
@@ -133,7 +134,9 @@ mod tests {
             let words = code.split('_');
             let shouts = |word: &str| {
                 word.starts_with(|c: char| c.is_ascii_uppercase())
-                    && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+                    && word
+                        .chars()
+                        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
             };
             assert!(words.clone().all(shouts), "{code} is not SCREAMING_SNAKE");
         }
@@ -146,14 +149,23 @@ mod tests {
         assert_eq!(lines.len(), Code::ALL.len());
         for (line, code) in lines.iter().zip(Code::ALL) {
             assert!(line.contains(&format!("`{}`", code.as_str())), "{line}");
-            assert_eq!(line.matches('|').count(), 4, "a cell breaks the table: {line}");
-            assert!(code.doc().ends_with('.'), "{line}: the meaning is a sentence");
+            assert_eq!(
+                line.matches('|').count(),
+                4,
+                "a cell breaks the table: {line}"
+            );
+            assert!(
+                code.doc().ends_with('.'),
+                "{line}: the meaning is a sentence"
+            );
         }
     }
 
     #[test]
     fn a_path_is_built_from_the_field_outwards() {
-        let refusal = Refusal::new(Code::Validation, "no").at(["lat"]).under(["fixes", "3"]);
+        let refusal = Refusal::new(Code::Validation, "no")
+            .at(["lat"])
+            .under(["fixes", "3"]);
         assert_eq!(refusal.path, ["fixes", "3", "lat"]);
         assert_eq!(refusal.to_string(), "VALIDATION: no");
     }
