@@ -102,14 +102,14 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let command = cli.command.unwrap_or(Command::Serve(serve::ServeArgs::default()));
+    let pg_bin = std::env::var_os("DAYBOOK_PG_BIN").map(PathBuf::from);
     match &command {
         // These two are children of another daybook and take nothing from the environment.
         Command::TestCluster { dir } => {
-            local::supervise_test_cluster(dir).await?;
+            local::supervise_test_cluster(dir, pg_bin).await?;
             return Ok(ExitCode::SUCCESS);
         }
         Command::HoldPostgres { dir } => {
-            let pg_bin = std::env::var_os("DAYBOOK_PG_BIN").map(PathBuf::from);
             local::hold(&LocalSettings { pg_bin, ..LocalSettings::new(dir) }).await?;
             return Ok(ExitCode::SUCCESS);
         }
