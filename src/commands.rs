@@ -123,11 +123,7 @@ impl Door {
     }
 
     /// The state of one aggregate, as of now.
-    pub async fn load<A: Aggregate>(
-        &self,
-        _tenant: &Arc<str>,
-        _id: &str,
-    ) -> Result<(A, i64), CommandError> {
+    pub async fn load<A: Aggregate>(&self, _tenant: &Arc<str>, _id: &str) -> Result<(A, i64), CommandError> {
         todo!()
     }
 }

@@ -46,11 +46,9 @@ impl StoredEvent {
     /// Turns stored bytes into today's event, through the upcasters.
     pub fn decode(&self) -> Result<Recorded<Event>, DecodeError> {
         let event = Event::decode(&self.event_type, &self.event_version, &self.payload)?;
-        let metadata: Metadata =
-            serde_json::from_str(&self.metadata).map_err(|e| DecodeError::Payload {
-                event_type: self.event_type.to_string(),
-                reason: format!("metadata: {e}"),
-            })?;
+        let metadata: Metadata = serde_json::from_str(&self.metadata).map_err(|e| {
+            DecodeError::Payload { event_type: self.event_type.to_string(), reason: format!("metadata: {e}") }
+        })?;
         Ok(Recorded {
             tenant: self.tenant.clone(),
             position: self.position,
