@@ -204,16 +204,11 @@ impl Import {
                 Ok(receipt) => return Ok(Ok(receipt)),
                 Err(CommandError::Refused(refusal)) => return Ok(Err(refusal)),
                 Err(CommandError::Overloaded { retry_after_ms }) => retry_after_ms,
-                Err(e @ CommandError::Unavailable(_)) if waited_ms >= UNAVAILABLE_MS_MAX => {
-                    return Err(anyhow::Error::new(e).context(GO_ON));
-                }
-                Err(CommandError::Unavailable(_)) => {
+                Err(CommandError::Unavailable(_)) if waited_ms < UNAVAILABLE_MS_MAX => {
                     waited_ms += RETRY_MS;
                     RETRY_MS
                 }
-                Err(e @ CommandError::Internal(_)) => {
-                    return Err(anyhow::Error::new(e).context(GO_ON));
-                }
+                Err(e) => return Err(anyhow::Error::new(e).context(GO_ON)),
             };
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }
