@@ -1,8 +1,9 @@
 //! The process: assembles the log, the write door, the consumers and the edges around `domain` and
 //! `projections`. Modules are listed by rank: each imports only those above it.
 
-pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod ops;
 pub mod store;
+
+pub mod cli;

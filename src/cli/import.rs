@@ -202,9 +202,11 @@ impl Import {
             let sent = report.take().unwrap_or_else(again);
             let pause_ms = match self.door.report_positions(context, sent).await {
                 Ok(receipt) => return Ok(Ok(receipt)),
-                Err(CommandError::Refused(refusal)) => return Ok(Err(refusal)),
+                Err(CommandError::Refused(e)) if !e.code.retryable() => return Ok(Err(e)),
                 Err(CommandError::Overloaded { retry_after_ms }) => retry_after_ms,
-                Err(CommandError::Unavailable(_)) if waited_ms < UNAVAILABLE_MS_MAX => {
+                Err(CommandError::Refused(_) | CommandError::Unavailable(_))
+                    if waited_ms < UNAVAILABLE_MS_MAX =>
+                {
                     waited_ms += RETRY_MS;
                     RETRY_MS
                 }
