@@ -131,6 +131,12 @@ def per_vehicle(points, limit):
     return ranked[:limit]
 
 
+def per_trip(points):
+    """Points per vehicle and trip: tells which of several rows of one instant was kept."""
+    counts = collections.Counter((p.vehicle, p.rest[1]) for p in points)
+    return [[*key, n] for key, n in sorted(counts.items())]
+
+
 def latest(points):
     """The point with the greatest instant per vehicle; of equal instants the later row."""
     at = {}
@@ -191,7 +197,8 @@ def answers(directory, question, limit):
                        (("lat", [p.lat for p in valid]), ("lon", [p.lon for p in valid]))},
         "all_valid": block(valid, 20) | {"latest_position": positions(valid),
                                             "nearby": nearby(valid, question)},
-        "deduplicated": block(kept, limit) | {"latest_position": positions(kept),
+        "deduplicated": block(kept, limit) | {"points_per_vehicle_and_trip": per_trip(kept),
+                                              "latest_position": positions(kept),
                                               "nearby": nearby(kept, question)},
         "rows_per_file": rows_per_file,
     }

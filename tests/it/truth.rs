@@ -4,6 +4,7 @@
 //! `DAYBOOK_TRUTH_DATA` names another directory of `*.csv.gz` and `truth.json` to compare, such as the
 //! whole set.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +21,10 @@ use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::store::{Store, StoreSettings};
 use domain::Position;
 use projections::heatmap::{self, HeatmapMetric, HeatmapQuery, HeatmapSpan};
-use projections::positions::{self, AsOf, LatestFilter};
+use projections::positions::{self, AsOf, HistoryOrder, HistoryQuery, LatestFilter};
 use projections::trends::{self, Scope, TrendBucket, TrendCompare, TrendMetric, TrendQuery};
-use projections::{Near, Reader, Snapshot, summary, vehicles};
+use projections::vehicles::{self, VehicleFilter};
+use projections::{Near, Reader, Snapshot, summary};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -140,6 +142,7 @@ async fn real_buses_add_up_to_what_was_computed_elsewhere() {
     cell_hours(&world, &mut snapshot).await;
     hours(&world, &mut snapshot).await;
     points_per_vehicle(&world, &mut snapshot, whole).await;
+    points_per_trip(&world, &mut snapshot, whole).await;
     latest(&world, &mut snapshot).await;
     nearby(&world, &mut snapshot).await;
     drop(snapshot);
@@ -308,6 +311,26 @@ async fn points_per_vehicle(
         .map(|(n, vehicle)| json!([vehicle, -n]))
         .collect();
     assert_same(&got, &want.into(), "points per vehicle");
+}
+
+/// Rows of one instant differ in their trip only, so this tells whether the first of them was kept.
+async fn points_per_trip(
+    world: &World,
+    snapshot: &mut Snapshot,
+    (from, to): (DateTime<Utc>, DateTime<Utc>),
+) {
+    let mut trips: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let vehicles = vehicles::vehicles(snapshot, &VehicleFilter::default(), None, ALL).await;
+    for vehicle in vehicles.unwrap().items {
+        let order = HistoryOrder::default();
+        let query = HistoryQuery { vehicle_id: vehicle.id, from, to, order };
+        for fix in positions::history(snapshot, &query, None, ALL).await.unwrap().items {
+            let trip = fix.attributes["trip_id"].as_str().unwrap().to_owned();
+            *trips.entry((fix.vehicle_id, trip)).or_default() += 1;
+        }
+    }
+    let got: Vec<_> = trips.into_iter().map(|((v, trip), n)| json!([v, trip, n])).collect();
+    assert_same(&got, world.accepted("points_per_vehicle_and_trip"), "points per trip");
 }
 
 async fn latest(world: &World, snapshot: &mut Snapshot) {
