@@ -1,1 +1,3 @@
 //! The one integration binary: a file per subject.
+
+mod tidy;
