@@ -103,7 +103,10 @@ fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
     serde_json::to_string(payload)
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(event_type: &str, payload: &str) -> Result<T, DecodeError> {
+pub(crate) fn decode<T: DeserializeOwned>(
+    event_type: &str,
+    payload: &str,
+) -> Result<T, DecodeError> {
     serde_json::from_str(payload).map_err(|e| DecodeError::Payload {
         event_type: event_type.to_owned(),
         reason: e.to_string(),

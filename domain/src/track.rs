@@ -1,10 +1,22 @@
 //! A vehicle's track of one UTC day: position fixes, each accepted once.
 //!
 //! The stream's key is `{vehicle}/{YYYY-MM-DD}`; it bounds the stream whatever the vehicle's age.
+//! A report walks through here once: [`judge`] turns what was said into a [`Fix`] or a refusal, the
+//! caller groups the fixes by [`track_id`], and [`Track::admit`] tells the new from the known.
 
-use chrono::{DateTime, Utc};
+mod admit;
+mod digest;
+mod packed;
+mod report;
+mod seen;
+
+pub use admit::{Admission, Admitted, FIX_ID_SCOPE, Track, TrackCommand, fix_id_claim};
+pub use report::{FixReport, FixRules, judge};
+
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+
+use crate::attributes::Attributes;
 
 /// What happened on a track.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,9 +29,8 @@ pub enum TrackEvent {
 /// Accepted fixes of one vehicle and one UTC day, in the order they were reported.
 /// A fix's identity in the log is `position:index`.
 ///
-/// Stored by column (`PackedFixes`): smaller and several times faster to replay than one object a fix.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// Stored by column: smaller and several times faster to replay than one object a fix.
+#[derive(Clone, Debug, PartialEq)]
 pub struct PositionsReported {
     /// Whose fixes.
     pub vehicle_id: String,
@@ -28,8 +39,7 @@ pub struct PositionsReported {
 }
 
 /// One accepted position fix. Units: degrees (WGS 84), metres, metres per second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fix {
     /// When the receiver had the fix, to the microsecond.
     pub fix_time: DateTime<Utc>,
@@ -54,49 +64,18 @@ pub struct Fix {
     /// Horizontal dilution of precision.
     pub hdop: Option<f64>,
     /// Anything else, stored as given (route, trip, ignition, ...).
-    pub attributes: Map<String, Value>,
+    pub attributes: Attributes,
 }
 
 /// How many fixes one report may carry.
 pub const FIXES_MAX: usize = 1_000;
 
-/// One fix as reported, unchecked: what [`judge`] turns into a [`Fix`] or a refusal.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct FixReport {
-    /// The vehicle's id, or its external id.
-    pub vehicle: String,
-    /// RFC 3339 with a zone.
-    pub fix_time: String,
-    /// Degrees.
-    pub lat: f64,
-    /// Degrees.
-    pub lon: f64,
-    /// See [`Fix::fix_id`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fix_id: Option<String>,
-    /// RFC 3339 with a zone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub device_time: Option<String>,
-    /// Metres.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub altitude_m: Option<f64>,
-    /// Metres per second.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub speed_mps: Option<f64>,
-    /// Degrees clockwise from north.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub course_deg: Option<f64>,
-    /// Metres.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy_m: Option<f64>,
-    /// Count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub satellites: Option<u16>,
-    /// Ratio.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hdop: Option<f64>,
-    /// Anything else.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub attributes: Map<String, Value>,
+/// The UTC day a fix belongs to.
+pub fn day_of(fix: &Fix) -> NaiveDate {
+    fix.fix_time.date_naive()
+}
+
+/// The key of a vehicle's track of one UTC day.
+pub fn track_id(vehicle_id: &str, day: NaiveDate) -> String {
+    format!("{vehicle_id}/{}", day.format("%Y-%m-%d"))
 }

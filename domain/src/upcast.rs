@@ -37,12 +37,13 @@ fn walk(
     let mut value: Value = serde_json::from_str(payload).map_err(|e| unreadable(event_type, e))?;
     let mut at = version;
     while at != today {
-        let step = steps.iter().find(|s| s.event_type == event_type && s.from == at).ok_or_else(
-            || DecodeError::UnknownVersion {
+        let step = steps
+            .iter()
+            .find(|s| s.event_type == event_type && s.from == at)
+            .ok_or_else(|| DecodeError::UnknownVersion {
                 event_type: event_type.to_owned(),
                 event_version: version.to_owned(),
-            },
-        )?;
+            })?;
         value = (step.upcast)(value).map_err(|reason| unreadable(event_type, reason))?;
         at = step.to;
     }
@@ -50,5 +51,8 @@ fn walk(
 }
 
 fn unreadable(event_type: &str, reason: impl ToString) -> DecodeError {
-    DecodeError::Payload { event_type: event_type.to_owned(), reason: reason.to_string() }
+    DecodeError::Payload {
+        event_type: event_type.to_owned(),
+        reason: reason.to_string(),
+    }
 }

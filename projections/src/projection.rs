@@ -149,6 +149,10 @@ impl<P: Projection> AnyProjection for Erased<P> {
         target: &'a Target<'a>,
         delta: AnyDelta,
     ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
-        Box::pin(P::write(conn, target, *delta.downcast().expect(FOREIGN_DELTA)))
+        Box::pin(P::write(
+            conn,
+            target,
+            *delta.downcast().expect(FOREIGN_DELTA),
+        ))
     }
 }

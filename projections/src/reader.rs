@@ -49,8 +49,10 @@ impl Reader {
 
     /// Opens a snapshot. It is closed (rolled back) when dropped.
     pub async fn snapshot(&self, tenant: &str) -> Result<Snapshot, ReadError> {
-        let mut tx =
-            self.pool.begin_with("begin isolation level repeatable read read only").await?;
+        let mut tx = self
+            .pool
+            .begin_with("begin isolation level repeatable read read only")
+            .await?;
         let live = sqlx::query(
             "select projection, generation, position from generations
              where tenant = $1 and state = 'live'",
@@ -60,11 +62,18 @@ impl Reader {
         .await?
         .into_iter()
         .map(|row| {
-            let live = Live { generation: row.get(1), position: Position(row.get(2)) };
+            let live = Live {
+                generation: row.get(1),
+                position: Position(row.get(2)),
+            };
             (row.get::<String, _>(0), live)
         })
         .collect();
-        Ok(Snapshot { tx, tenant: tenant.into(), live })
+        Ok(Snapshot {
+            tx,
+            tenant: tenant.into(),
+            live,
+        })
     }
 }
 
@@ -76,7 +85,10 @@ impl Snapshot {
 
     /// The live generation of a read model.
     pub fn live(&self, projection: &'static str) -> Result<Live, ReadError> {
-        self.live.get(projection).copied().ok_or(ReadError::NotBuilt(projection))
+        self.live
+            .get(projection)
+            .copied()
+            .ok_or(ReadError::NotBuilt(projection))
     }
 
     /// The lowest position among these read models: what an answer made of them is as of.
@@ -96,7 +108,11 @@ impl Snapshot {
         base: &str,
     ) -> Result<(&mut PgConnection, Arc<str>, String), ReadError> {
         let generation = self.live(projection)?.generation;
-        let name = Target { tenant: &self.tenant, generation }.table(base);
+        let name = Target {
+            tenant: &self.tenant,
+            generation,
+        }
+        .table(base);
         Ok((&mut *self.tx, self.tenant.clone(), name))
     }
 }
