@@ -10,7 +10,9 @@ const ROOT_DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.
 
 /// What a path in a document begins with, if it means a place in this repository.
 const FOLDERS: &[&str] = &[
+    ".ci/",
     "benches/",
+    "data/",
     "docs/",
     "domain/",
     "migrations/",
@@ -19,7 +21,6 @@ const FOLDERS: &[&str] = &[
     "scripts/",
     "src/",
     "tests/",
-    ".ci/",
 ];
 
 #[test]
@@ -93,8 +94,8 @@ fn links(line: &str) -> impl Iterator<Item = &str> {
 fn place_offences(document: &Source, exists: impl Fn(&str) -> bool) -> Vec<Offence> {
     let folder = document
         .path
-        .rsplit_once('/')
-        .map_or("", |(folder, _)| folder);
+        .rfind('/')
+        .map_or("", |end| &document.path[..=end]);
     let mut offences = Vec::new();
     for (number, line) in document.text.lines().enumerate() {
         let places = quoted(line)
@@ -104,7 +105,7 @@ fn place_offences(document: &Source, exists: impl Fn(&str) -> bool) -> Vec<Offen
             let advice = format!("`{place}` does not exist: correct the path");
             offences.push(Offence::at(&document.path, number + 1, advice));
         }
-        for link in links(line).filter(|link| !exists(&format!("{folder}/{link}"))) {
+        for link in links(line).filter(|link| !exists(&format!("{folder}{link}"))) {
             let advice = format!("the link to {link} leads nowhere: correct it");
             offences.push(Offence::at(&document.path, number + 1, advice));
         }

@@ -20,6 +20,7 @@ const PURE: &[(&str, &[&str])] = &[
             "serde",
             "serde_json",
             "thiserror",
+            "unicode-normalization",
             "uuid",
         ],
     ),
@@ -159,7 +160,6 @@ fn dependency_offences(metadata: &Value, sources: &[Source]) -> Vec<Offence> {
         .map(|t| t.text)
         .collect();
     let process = packages(metadata).find(|p| p["name"] == "daybook");
-    let mut depended = BTreeSet::new();
     let mut offences = Vec::new();
     for dependency in process.into_iter().flat_map(dependencies) {
         let krate = text(&dependency["name"]).replace('-', "_");
@@ -171,8 +171,11 @@ fn dependency_offences(metadata: &Value, sources: &[Source]) -> Vec<Offence> {
             let advice = format!("nothing in src/ names `{krate}`: drop the dependency");
             offences.push(Offence::of("Cargo.toml", advice));
         }
-        depended.insert(krate);
     }
+    let all = process
+        .into_iter()
+        .flat_map(|package| list(&package["dependencies"]));
+    let depended: BTreeSet<String> = all.map(|d| text(&d["name"]).replace('-', "_")).collect();
     for krate in owned.iter().filter(|krate| !depended.contains(**krate)) {
         let advice =
             format!("`{krate}` is owned or free but no dependency: drop it from the table");

@@ -2,11 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use super::lexer::{self, Token};
 
 /// Folders that hold Rust code of ours, seen from the root of the workspace.
-const CODE_FOLDERS: &[&str] = &["domain", "projections", "src", "tests", "benches"];
+const CODE_FOLDERS: &[&str] = &[
+    "domain",
+    "projections",
+    "src",
+    "tests",
+    "benches",
+    "examples",
+];
 
 /// One Rust file.
 pub(super) struct Source {
@@ -43,13 +51,19 @@ impl Source {
 
     /// Is the whole file test code because of where it lies?
     pub(super) fn in_test_folder(&self) -> bool {
-        self.path.starts_with("tests/") || self.path.starts_with("benches/")
+        ["tests/", "benches/", "examples/"]
+            .iter()
+            .any(|folder| self.path.starts_with(folder))
     }
 }
 
-/// The root of the workspace.
+/// The root of the workspace: where the tests run, or else where they were built.
 pub(super) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+    });
+    &ROOT
 }
 
 /// Every Rust file of ours, in path order.
