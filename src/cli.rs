@@ -1,6 +1,8 @@
 //! The command line: what can be asked of the program, and what its exit codes mean.
 
 pub mod serve;
+pub mod import;
+pub mod progress;
 pub mod token;
 pub mod migrate;
 pub mod projection;

@@ -3,3 +3,4 @@
 mod auth;
 mod cache;
 mod config;
+mod tidy;
