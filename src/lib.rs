@@ -3,5 +3,6 @@
 
 pub mod commands;
 pub mod config;
+pub mod consumers;
 pub mod ops;
 pub mod store;

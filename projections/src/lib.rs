@@ -4,10 +4,12 @@
 //! It never reads the log, never decides anything and owns its tables: they are dropped and rebuilt,
 //! never migrated.
 
+mod digest;
 mod projection;
 mod reader;
 
-pub use projection::{AnyDelta, AnyProjection, Poison, Projection, Target};
+pub use digest::digest;
+pub use projection::{AnyDelta, AnyProjection, BoxFuture, Poison, Projection, Target};
 pub use reader::{Live, ReadError, Reader, Snapshot};
 
 use std::sync::Arc;
