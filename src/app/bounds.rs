@@ -84,7 +84,7 @@ pub fn consumers(settings: &Settings) -> ConsumerSettings {
 /// The limits a caller meets first; `/metrics` and the reference have the others.
 pub fn line(settings: &Settings) -> String {
     let (limits, http) = (&settings.limits, &settings.http);
-    let [body, query] = [http.body_bytes_max, limits.query_bytes_max].map(kib);
+    let [body, query] = [http.body_bytes_max, limits.query_bytes_max].map(shown);
     format!(
         "body {body}, query {query}, {} tokens, depth {}, {} aliases, {} selections, cost {}, \
          {} s an operation, {} connections",
@@ -98,8 +98,13 @@ pub fn line(settings: &Settings) -> String {
     )
 }
 
-fn kib(bytes: Bytes) -> String {
-    format!("{} KiB", bytes.0 >> 10)
+/// In the largest unit that leaves a whole number.
+fn shown(bytes: Bytes) -> String {
+    match bytes.0 {
+        n if n > 0 && n % (1 << 20) == 0 => format!("{} MiB", n >> 20),
+        n if n > 0 && n % (1 << 10) == 0 => format!("{} KiB", n >> 10),
+        n => format!("{n} bytes"),
+    }
 }
 
 fn ms(duration: Duration) -> u64 {

@@ -77,7 +77,7 @@ async fn act(store: &Store, args: &ProjectionArgs) -> anyhow::Result<()> {
             consumers::skip(store, tenant, name, Position(*position), by, reason).await?;
         }
     }
-    let rows = consumers::status(store, tenant).await?;
+    let rows = consumers::status(store, &projections::all(), tenant).await?;
     for line in table(&rows) {
         println!("{line}");
     }
