@@ -12,7 +12,7 @@ mod statement;
 mod sweep;
 mod wake;
 
-pub use append::{Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite};
+pub use append::{Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest};
 pub use read::{EventFilter, PageLimits, StoredEvent};
 
 use std::collections::HashMap;
