@@ -84,17 +84,35 @@ impl App {
         let metrics = Metrics::install();
         let log = Log::open(settings).await?;
         let auth = Auth::open(&settings.auth, log.data_dir(), clock.clone())?;
-        let cache = Cache::new(&settings.cache, &settings.redis, auth.shared_secret("cache"))?;
+        let cache = Cache::new(
+            &settings.cache,
+            &settings.redis,
+            auth.shared_secret("cache"),
+        )?;
         let store = log.store();
         let door = Door::new(store.clone(), bounds::door(settings));
-        let consumers =
-            Consumers::start(store.clone(), projections::all(), bounds::consumers(settings))
-                .await
-                .context("the read models cannot be kept up to date")?;
+        let consumers = Consumers::start(
+            store.clone(),
+            projections::all(),
+            bounds::consumers(settings),
+        )
+        .await
+        .context("the read models cannot be kept up to date")?;
         let reader = Reader::new(store.pool().clone());
         let health = checks::health(store, &cache, &consumers);
         let settings = Arc::new(settings.clone());
-        Ok(App { settings, clock, log, door, consumers, reader, cache, auth, metrics, health })
+        Ok(App {
+            settings,
+            clock,
+            log,
+            door,
+            consumers,
+            reader,
+            cache,
+            auth,
+            metrics,
+            health,
+        })
     }
 
     /// Answers until `shutdown`, then finishes what was begun.
@@ -131,7 +149,12 @@ impl App {
             format!("  cache    {}", self.cache.describe()),
             format!("  limits   {}", bounds::line(settings)),
         ];
-        lines.extend(self.log.notes().iter().map(|note| format!("  note     {note}")));
+        lines.extend(
+            self.log
+                .notes()
+                .iter()
+                .map(|note| format!("  note     {note}")),
+        );
         if settings.process.env == Environment::Development {
             let data_dir = self.log.data_dir().display();
             lines.push(format!("  token    daybook token --data-dir {data_dir}"));

@@ -2,11 +2,12 @@
 
 pub mod serve;
 pub mod import;
-pub mod progress;
+pub mod rebuild;
+pub mod projection;
 pub mod token;
 pub mod migrate;
-pub mod projection;
 pub mod schema;
+pub mod progress;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::app::Log;
 use crate::config::{self, ConfigError, LogFormat, Override, Settings, Sources};
 use crate::ops::telemetry;
 use crate::store::local::{self, LocalError, LocalSettings};
@@ -63,12 +65,16 @@ struct Global {
 enum Command {
     /// Serve the API (also without any command)
     Serve(serve::ServeArgs),
-    /// Bring the database's schema up to date and show it
-    Migrate(migrate::MigrateArgs),
+    /// Bring facts in from files
+    Import(import::ImportArgs),
+    /// Fold the log into a new generation of a read model beside the one that answers
+    Rebuild(rebuild::RebuildArgs),
     /// Look at the read models; pause, resume or skip
     Projection(projection::ProjectionArgs),
     /// Make a token for calling the API
     Token(token::TokenArgs),
+    /// Bring the database's schema up to date and show it
+    Migrate(migrate::MigrateArgs),
     /// Print the GraphQL schema, or a generated reference
     Schema(schema::SchemaArgs),
     /// Supervises the tests' shared PostgreSQL
@@ -89,7 +95,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
         let outcome = runtime.block_on(run(cli));
         // Work that ignores the stop must not keep the process.
@@ -103,7 +111,9 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let command = cli.command.unwrap_or(Command::Serve(serve::ServeArgs::default()));
+    let command = cli
+        .command
+        .unwrap_or(Command::Serve(serve::ServeArgs::default()));
     let pg_bin = std::env::var_os("DAYBOOK_PG_BIN").map(PathBuf::from);
     match &command {
         // These two are children of another daybook and take nothing from the environment.
@@ -112,7 +122,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Command::HoldPostgres { dir } => {
-            local::hold(&LocalSettings { pg_bin, ..LocalSettings::new(dir) }).await?;
+            local::hold(&LocalSettings {
+                pg_bin,
+                ..LocalSettings::new(dir)
+            })
+            .await?;
             return Ok(ExitCode::SUCCESS);
         }
         _ => {}
@@ -123,12 +137,23 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     let settings = config::load(&Sources::of_process(cli.global.config, overrides))?;
     let serves = matches!(command, Command::Serve(_));
-    telemetry::init(&if serves { settings.log.clone() } else { quiet(&settings) })?;
+    telemetry::init(&if serves {
+        settings.log.clone()
+    } else {
+        quiet(&settings)
+    })?;
     match command {
         Command::Serve(_) => serve::run(settings).await,
-        Command::Migrate(args) => migrate::run(args, settings).await,
+        Command::Import(args) => import::run(args, settings).await,
+        Command::Rebuild(args) => {
+            let log = Log::open(&settings).await?;
+            let done = rebuild::rebuild(log.store(), &"default".into(), &args).await;
+            log.close().await;
+            done
+        }
         Command::Projection(args) => projection::run(args, settings).await,
         Command::Token(args) => token::run(args, settings).await,
+        Command::Migrate(args) => migrate::run(args, settings).await,
         Command::Schema(args) => schema::run(args),
         Command::TestCluster { .. } | Command::HoldPostgres { .. } => Ok(ExitCode::SUCCESS),
     }
@@ -141,7 +166,11 @@ impl Global {
             ("database.url", "--database-url", &self.database_url),
         ];
         let given = flags.into_iter().filter_map(|(key, flag, value)| {
-            Some(Override { key, flag, value: value.clone()? })
+            Some(Override {
+                key,
+                flag,
+                value: value.clone()?,
+            })
         });
         given.collect()
     }
@@ -151,7 +180,10 @@ impl Global {
 fn quiet(settings: &Settings) -> config::Log {
     let mut log = settings.log.clone();
     if log == Settings::default().log {
-        log = config::Log { format: LogFormat::Text, level: config::LogFilter::warnings() };
+        log = config::Log {
+            format: LogFormat::Text,
+            level: config::LogFilter::warnings(),
+        };
     }
     log
 }
@@ -159,13 +191,18 @@ fn quiet(settings: &Settings) -> config::Log {
 /// Says what went wrong, and picks the exit code.
 fn fail(error: &anyhow::Error) -> ExitCode {
     // A closed pipe is the reader's way of saying that it has enough.
-    let pipe = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let pipe = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<std::io::Error>());
     if pipe.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
     let _ = writeln!(std::io::stderr(), "daybook: {error:#}");
     let no_postgres = |cause: &(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref::<LocalError>(), Some(LocalError::NotFound { .. }))
+        matches!(
+            cause.downcast_ref::<LocalError>(),
+            Some(LocalError::NotFound { .. })
+        )
     };
     ExitCode::from(match error {
         _ if error.chain().any(no_postgres) => EXIT_NO_POSTGRES,

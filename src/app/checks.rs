@@ -47,10 +47,16 @@ async fn projections(consumers: Consumers) -> Probed {
     let lag_ms = rows.iter().map(|row| row.lag_ms).max().unwrap_or(0);
     let lag = format!("at most {lag_events} events, {lag_ms} ms behind");
     match stopped.is_empty() {
-        true => Probed { detail: Some(lag), ..Probed::ok() },
+        true => Probed {
+            detail: Some(lag),
+            ..Probed::ok()
+        },
         false => {
             let names = stopped.join(", ");
-            Probed::because(State::Degraded, format!("stopped: {names} (`daybook projection list`)"))
+            Probed::because(
+                State::Degraded,
+                format!("stopped: {names} (`daybook projection list`)"),
+            )
         }
     }
 }

@@ -41,7 +41,10 @@ impl Log {
     ) -> anyhow::Result<Log> {
         let mut attempt = 1;
         let store = loop {
-            let options = url.expose().parse().context("database.url cannot be read")?;
+            let options = url
+                .expose()
+                .parse()
+                .context("database.url cannot be read")?;
             match Store::connect(options, bounds::store(settings)).await {
                 Ok(store) => break store,
                 Err(StoreError::Unavailable(error)) if attempt < CONNECT_ATTEMPTS => {
@@ -59,17 +62,32 @@ impl Log {
                 }
             }
         };
-        Ok(Log { store, private: None, data_dir, place: url.to_string(), notes: Vec::new() })
+        Ok(Log {
+            store,
+            private: None,
+            data_dir,
+            place: url.to_string(),
+            notes: Vec::new(),
+        })
     }
 
     async fn private(settings: &Settings, data_dir: PathBuf) -> anyhow::Result<Log> {
         let pg_bin = settings.process.pg_bin.clone();
-        let local = LocalSettings { pg_bin, ..LocalSettings::new(&data_dir) };
+        let local = LocalSettings {
+            pg_bin,
+            ..LocalSettings::new(&data_dir)
+        };
         let postgres = local::start(&local).await?;
         let place = format!("{} (private PostgreSQL)", postgres.server_dir().display());
         let notes = postgres.notes().to_vec();
         match Store::connect(postgres.options(), bounds::store(settings)).await {
-            Ok(store) => Ok(Log { store, private: Some(postgres), data_dir, place, notes }),
+            Ok(store) => Ok(Log {
+                store,
+                private: Some(postgres),
+                data_dir,
+                place,
+                notes,
+            }),
             Err(error) => {
                 postgres.stop().await;
                 Err(error).with_context(|| format!("the private PostgreSQL in {place} failed"))

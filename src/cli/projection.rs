@@ -73,7 +73,12 @@ async fn act(store: &Store, args: &ProjectionArgs) -> anyhow::Result<()> {
         Action::List => {}
         Action::Pause { name } => consumers::pause(store, tenant, name).await?,
         Action::Resume { name } => consumers::resume(store, tenant, name).await?,
-        Action::Skip { name, position, reason, by } => {
+        Action::Skip {
+            name,
+            position,
+            reason,
+            by,
+        } => {
             consumers::skip(store, tenant, name, Position(*position), by, reason).await?;
         }
     }
@@ -85,7 +90,14 @@ async fn act(store: &Store, args: &ProjectionArgs) -> anyhow::Result<()> {
 }
 
 fn table(rows: &[ProjectionStatus]) -> Vec<String> {
-    let head = ["READ MODEL", "STATUS", "GENERATION", "POSITION", "LAG", "ERROR"];
+    let head = [
+        "READ MODEL",
+        "STATUS",
+        "GENERATION",
+        "POSITION",
+        "LAG",
+        "ERROR",
+    ];
     let mut cells = vec![head.map(str::to_owned)];
     cells.extend(rows.iter().map(|row| {
         [
@@ -93,14 +105,21 @@ fn table(rows: &[ProjectionStatus]) -> Vec<String> {
             format!("{:?}", row.status).to_lowercase(),
             row.generation.to_string(),
             row.position.to_string(),
-            format!("{} events, {:.1} s", row.lag_events, row.lag_ms as f64 / 1e3),
+            format!(
+                "{} events, {:.1} s",
+                row.lag_events,
+                row.lag_ms as f64 / 1e3
+            ),
             row.error.clone().unwrap_or_default(),
         ]
     }));
     let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
     let widths: [usize; 6] = std::array::from_fn(width);
     let line = |row: &[String; 6]| {
-        let padded = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  "));
+        let padded = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}  "));
         padded.collect::<String>().trim_end().to_owned()
     };
     cells.iter().map(line).collect()
@@ -108,6 +127,8 @@ fn table(rows: &[ProjectionStatus]) -> Vec<String> {
 
 /// The operating system's word for who runs this.
 fn user() -> String {
-    let name = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
     format!("cli:{}", name.unwrap_or_else(|| "unknown".to_owned()))
 }

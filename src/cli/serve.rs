@@ -28,10 +28,16 @@ pub struct ServeArgs {
 impl ServeArgs {
     /// The settings these flags mean.
     pub fn overrides(&self) -> Vec<Override> {
-        let flags =
-            [("http.port", "--port", &self.port), ("http.address", "--address", &self.address)];
+        let flags = [
+            ("http.port", "--port", &self.port),
+            ("http.address", "--address", &self.address),
+        ];
         let given = flags.into_iter().filter_map(|(key, flag, value)| {
-            Some(Override { key, flag, value: value.clone()? })
+            Some(Override {
+                key,
+                flag,
+                value: value.clone()?,
+            })
         });
         given.collect()
     }

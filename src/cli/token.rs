@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::bail;
 
 use crate::auth::{Auth, Grant, Role};
-use crate::config::value::Setting;
 use crate::config::Settings;
+use crate::config::value::Setting;
 use crate::ops::Clock;
 use crate::store::local::prepare_data_dir;
 

@@ -43,16 +43,15 @@ pub struct Parts {
 }
 
 /// Answers until `shutdown`.
-pub async fn serve(
-    parts: Parts,
-    listener: TcpListener,
-    shutdown: Shutdown,
-) -> std::io::Result<()> {
+pub async fn serve(parts: Parts, listener: TcpListener, shutdown: Shutdown) -> std::io::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "ok" }))
         .route("/readyz", get(health))
         .route("/healthz", get(health))
-        .route("/metrics", get(|State(parts): State<Parts>| async move { parts.metrics.render() }))
+        .route(
+            "/metrics",
+            get(|State(parts): State<Parts>| async move { parts.metrics.render() }),
+        )
         .with_state(parts);
     axum::serve(listener, router)
         .with_graceful_shutdown(async move { shutdown.soft().await })
@@ -61,6 +60,10 @@ pub async fn serve(
 
 async fn health(State(parts): State<Parts>) -> (StatusCode, Json<Arc<Report>>) {
     let report = parts.health.report().await;
-    let code = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if report.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (code, Json(report))
 }
