@@ -2,7 +2,6 @@
 //! `projections`. Modules are listed by rank: each imports only those above it.
 
 pub mod config;
-pub mod consumers;
 pub mod ops;
 
 pub mod store;

@@ -13,7 +13,9 @@ mod statement;
 mod sweep;
 mod wake;
 
-pub use append::{Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest};
+pub use append::{
+    Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
+};
 pub use read::{EventFilter, PageLimits, StoredEvent};
 pub use scan::{Rows, Scanned, quoted, scan};
 
