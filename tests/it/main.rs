@@ -1,1 +1,5 @@
 //! The one integration binary: a file per subject.
+
+mod support;
+
+mod local;
