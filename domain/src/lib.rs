@@ -4,17 +4,19 @@
 //! Read [`log`] first (what a recorded event is), then [`aggregate`] (how deciding works), then
 //! one aggregate: [`vehicle`], [`fleet`], [`track`].
 
-pub mod aggregate;
-pub mod event;
-pub mod fleet;
 pub mod log;
+pub mod aggregate;
 pub mod refusal;
-pub mod track;
-pub mod upcast;
 pub mod values;
+pub mod attributes;
 pub mod vehicle;
+pub mod fleet;
+pub mod track;
+pub mod event;
+pub mod upcast;
 
-pub use aggregate::Aggregate;
+pub use aggregate::{Aggregate, ClaimChange};
+pub use attributes::Attributes;
 pub use event::{DecodeError, Event};
 pub use log::{Actor, ActorKind, Metadata, Position, Recorded, StreamKey};
 pub use refusal::{Code, Refusal};

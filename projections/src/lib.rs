@@ -4,15 +4,50 @@
 //! It never reads the log, never decides anything and owns its tables: they are dropped and rebuilt,
 //! never migrated.
 
+mod copy;
+mod digest;
+pub mod evidence;
+mod geo;
+mod grain;
+mod hash;
+pub mod heatmap;
+pub mod positions;
 mod projection;
 mod reader;
+pub mod summary;
+pub mod trends;
+pub mod vehicles;
 
-pub use projection::{AnyDelta, AnyProjection, Poison, Projection, Target};
-pub use reader::{Live, ReadError, Reader, Snapshot};
+pub use digest::digest;
+pub use geo::{
+    BASE_RESOLUTION, BoundingBox, EARTH_RADIUS_M, H3Cell, InvalidCell, Near, haversine_m,
+};
+use projection::Erased;
+pub use projection::{AnyDelta, AnyProjection, BoxFuture, Poison, Projection, Target};
+pub use reader::{Live, Page, ReadError, Reader, Snapshot};
 
 use std::sync::Arc;
 
+/// The base grain of time: figures are kept in buckets of this many seconds.
+pub const GRAIN_S: i64 = 300;
+/// A reported speed below this, in m/s, is counted as stopped (1.8 km/h: what a standing receiver's
+/// noise looks like).
+pub const STOPPED_BELOW_MPS: f64 = 0.5;
+/// A step whose straight-line speed reaches this, in m/s, is moving; below it is idle.
+pub const MOVING_FROM_MPS: f64 = 0.5;
+/// A step between two fixes longer than this, in seconds, is unobserved: neither moving nor idle.
+pub const STOP_GAP_S: i64 = 3_600;
+/// A trend has at most this many points.
+pub const TREND_POINTS_MAX: usize = 2_000;
+/// A moving average spans at most this many points.
+pub const TREND_WINDOW_MAX: u32 = 500;
+
 /// Every read model, in the order a newcomer should read them.
 pub fn all() -> Vec<Arc<dyn AnyProjection>> {
-    vec![]
+    vec![
+        Arc::new(Erased::<vehicles::Vehicles>::new()),
+        Arc::new(Erased::<positions::Positions>::new()),
+        Arc::new(Erased::<heatmap::HeatmapCells>::new()),
+        Arc::new(Erased::<trends::TrackBuckets>::new()),
+    ]
 }

@@ -20,9 +20,73 @@ pub enum ReadError {
     /// The read model has no live generation for this tenant yet.
     #[error("read model {0} is being built")]
     NotBuilt(&'static str),
+    /// The caller asked for cells finer than are kept.
+    #[error("resolution {asked} is finer than {finest}, the finest kept")]
+    ResolutionTooFine {
+        /// What was asked.
+        asked: u8,
+        /// The finest resolution kept.
+        finest: u8,
+    },
+    /// The caller asked for a span that ends before or where it starts.
+    #[error("the span ends before or where it starts")]
+    EmptySpan,
+    /// The caller asked for more points than one answer holds.
+    #[error(
+        "the span has {asked} buckets, more than {most}; ask for a shorter span or longer buckets"
+    )]
+    TooManyBuckets {
+        /// How many buckets the span has.
+        asked: u64,
+        /// How many one answer holds.
+        most: u64,
+    },
+    /// The caller asked for a moving average over no point or too many.
+    #[error("a moving average spans 1 to {most} points, not {asked}")]
+    WindowOutOfRange {
+        /// What was asked.
+        asked: u32,
+        /// The widest.
+        most: u32,
+    },
+    /// The caller named a time zone the database does not know.
+    #[error("unknown time zone")]
+    UnknownZone,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl ReadError {
+    /// Is it the question that is wrong, rather than the answering?
+    pub fn is_callers(&self) -> bool {
+        !matches!(self, ReadError::NotBuilt(_) | ReadError::Database(_))
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// In list order.
+    pub items: Vec<T>,
+    /// Are there more after the last?
+    pub has_next: bool,
+    /// The log position the page is as of.
+    pub as_of: Position,
+}
+
+impl<T> Page<T> {
+    /// Cuts a list that was asked for one more than `first`.
+    pub(crate) fn cut(mut items: Vec<T>, first: u32, as_of: Position) -> Page<T> {
+        let first = usize::try_from(first).expect("a u32 fits a usize on every supported platform");
+        let has_next = items.len() > first;
+        items.truncate(first);
+        Page {
+            items,
+            has_next,
+            as_of,
+        }
+    }
 }
 
 /// The generation of a read model that answers, and how far it has come.
@@ -99,6 +163,21 @@ impl Snapshot {
             lowest = Some(lowest.map_or(at, |l: Position| l.min(at)));
         }
         Ok(lowest.unwrap_or(Position::START))
+    }
+
+    /// The qualified name of a table of the read model's live generation.
+    pub(crate) fn name(&self, projection: &'static str, base: &str) -> Result<String, ReadError> {
+        let generation = self.live(projection)?.generation;
+        Ok(Target {
+            tenant: &self.tenant,
+            generation,
+        }
+        .table(base))
+    }
+
+    /// The connection.
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
     }
 
     /// The connection, and the qualified name of a table of the read model's live generation.

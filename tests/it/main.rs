@@ -2,4 +2,8 @@
 
 mod support;
 
+mod auth;
+mod cache;
+mod config;
 mod local;
+mod tidy;
