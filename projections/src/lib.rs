@@ -15,6 +15,8 @@ pub mod positions;
 mod projection;
 mod reader;
 pub mod summary;
+#[cfg(test)]
+mod testing;
 pub mod trends;
 pub mod vehicles;
 

@@ -174,8 +174,7 @@ impl Projection for Positions {
         let Event::Track(TrackEvent::PositionsReported(reported)) = &event.event else {
             return Ok(());
         };
-        let mut newest: Option<Latest> = None;
-        let mut newest_at = None;
+        let mut newest: Option<(FixKey, H3Cell, &Fix)> = None;
         for (index, fix) in (0..).zip(&reported.fixes) {
             let cell = H3Cell::of(fix.lat, fix.lon).ok_or_else(|| not_a_place(event, index))?;
             let key = FixKey {
@@ -191,19 +190,17 @@ impl Projection for Positions {
                 cell,
                 fix,
             )?;
-            if newest_at.is_none_or(|(at, _, _)| key > at) {
-                newest_at = Some((key, cell, fix));
+            if newest.is_none_or(|(newest, _, _)| newest < key) {
+                newest = Some((key, cell, fix));
             }
         }
-        if let Some((key, cell, fix)) = newest_at {
-            newest = Some(Latest {
-                key,
-                cell,
-                fix: fix.clone(),
-            });
-        }
-        if let Some(latest) = newest {
-            keep_later(&mut delta.latest, &reported.vehicle_id, latest);
+        if let Some((key, cell, fix)) = newest {
+            let fix = fix.clone();
+            keep_later(
+                &mut delta.latest,
+                &reported.vehicle_id,
+                Latest { key, cell, fix },
+            );
         }
         Ok(())
     }
@@ -368,4 +365,68 @@ fn moved_on() -> String {
         .map(|c| format!("{c} = excluded.{c}"))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{at, check_order_is_no_matter, deal, fix, reported, reports};
+
+    fn latest_of(events: &[Recorded<Event>]) -> FixKey {
+        let mut delta = Delta::default();
+        for event in events {
+            Positions::fold(&mut delta, event).expect("well-formed");
+        }
+        delta.latest["a"].key
+    }
+
+    #[test]
+    fn the_latest_is_by_fix_time_then_by_place_in_the_log() {
+        let check = |events: &[Recorded<Event>], expect: (i64, i64, i32)| {
+            let (seconds, position, index) = expect;
+            let expect = FixKey {
+                fix_time: at(seconds),
+                position: Position(position),
+                index,
+            };
+            assert_eq!(latest_of(events), expect);
+        };
+        let here = |seconds| fix(seconds, 1.0, 2.0, None);
+        check(
+            &[reported(1, "a", vec![here(5), here(9), here(7)])],
+            (9, 1, 1),
+        );
+        // Late fixes do not take it back.
+        check(
+            &[
+                reported(1, "a", vec![here(9)]),
+                reported(2, "a", vec![here(5)]),
+            ],
+            (9, 1, 0),
+        );
+        // On equal times the later place in the log.
+        check(
+            &[
+                reported(1, "a", vec![here(9)]),
+                reported(2, "a", vec![here(9)]),
+            ],
+            (9, 2, 0),
+        );
+        check(&[reported(1, "a", vec![here(9), here(9)])], (9, 1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_no_matter(events in reports(), deal in deal()) {
+            check_order_is_no_matter::<Positions, _>(&events, &deal, |delta| {
+                let latest: BTreeMap<_, _> =
+                    delta.latest.into_iter().map(|(v, l)| (v, (l.key, l.cell, l.fix))).collect();
+                (delta.history.sorted(), latest)
+            });
+        }
+    }
 }

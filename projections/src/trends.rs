@@ -147,3 +147,30 @@ impl Gain {
         self.points.append(from.points);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{check_order_is_no_matter, deal, reports};
+
+    proptest! {
+        #[test]
+        fn order_is_no_matter(events in reports(), deal in deal()) {
+            check_order_is_no_matter::<TrackBuckets, _>(&events, &deal, |delta| {
+                let mut buckets = BTreeMap::new();
+                assert_eq!(delta.buckets, delta.vehicles.values().map(FastMap::len).sum::<usize>());
+                for (vehicle, gains) in delta.vehicles {
+                    for (bucket, mut gain) in gains {
+                        let path = gain.points.settle();
+                        buckets.insert((vehicle.clone(), bucket), (gain, path));
+                    }
+                }
+                buckets
+            });
+        }
+    }
+}
