@@ -48,7 +48,8 @@ create table commands (
     aggregate_type text,                 -- stream of the command's first event; null if it appended nothing
     aggregate_id   text,                 -- likewise
     sequence       bigint,               -- sequence of the command's first event in that stream
-    events         integer     not null, -- how many events it appended in all
+    events         integer     not null, -- how many events it appended in all, at consecutive positions
+    version        bigint      not null, -- version of the command's stream after it; 0 if it wrote several
     receipt        json        compression lz4, -- what beside position and version the caller was told, given again on a retry
     recorded_at    timestamptz not null default now(), -- when it was kept
     primary key (tenant, command_id)
@@ -89,24 +90,51 @@ create trigger events_immutable before update or delete on events
 create trigger events_no_truncate before truncate on events
     for each statement execute function refuse_rewrite();
 
--- Makes the partition [from, from + size) unless it exists. Attached, not created in place: a plain
--- CREATE ... PARTITION OF would lock every reader out.
-create function add_event_partition(from_position bigint, size bigint) returns void
+-- Which partitions of events exist: [from_position, to_position).
+create table event_partitions (
+    from_position bigint not null primary key, -- first position of the partition
+    to_position   bigint not null,             -- first position after it
+    created_at    timestamptz not null default now() -- when it was attached
+);
+
+-- Makes partitions of `size` positions until `up_to` has a place. A new one is filled with its indexes
+-- and attached, not created in place: CREATE ... PARTITION OF would lock every reader out.
+create function ensure_event_partitions(up_to bigint, size bigint) returns bigint
     language plpgsql security definer set search_path = public as $$
 declare
-    part text := 'events_p' || from_position;
+    first bigint;
+    part  text;
 begin
-    perform pg_advisory_xact_lock(hashtext('daybook.add_event_partition'));
-    if to_regclass(part) is not null then
-        return;
-    end if;
-    execute format('create table %I (like events including defaults including compression)', part);
-    execute format('alter table %I add primary key (tenant, position)', part);
-    execute format('create index on %I (tenant, aggregate_type, aggregate_id, sequence)', part);
-    execute format('alter table %I add check (position >= %s and position < %s)',
-                   part, from_position, from_position + size);
-    execute format('create trigger events_no_truncate before truncate on %I
-                    for each statement execute function refuse_rewrite()', part);
-    execute format('alter table events attach partition %I for values from (%s) to (%s)',
-                   part, from_position, from_position + size);
+    perform pg_advisory_xact_lock(hashtext('daybook.event_partitions'));
+    loop
+        first := coalesce((select max(to_position) from event_partitions), 0);
+        if first > up_to then
+            return first;
+        end if;
+        part := 'events_p' || first;
+        execute format('create table %I (like events including defaults including compression)', part);
+        execute format('alter table %I add primary key (tenant, position)', part);
+        execute format('create index on %I (tenant, aggregate_type, aggregate_id, sequence)', part);
+        execute format('alter table %I add constraint bounds check (position >= %s and position < %s)',
+                       part, first, first + size);
+        execute format('create trigger events_no_truncate before truncate on %I
+                        for each statement execute function refuse_rewrite()', part);
+        execute format('alter table events attach partition %I for values from (%s) to (%s)',
+                       part, first, first + size);
+        execute format('alter table %I drop constraint bounds', part);
+        insert into event_partitions (from_position, to_position) values (first, first + size);
+    end loop;
 end $$;
+
+-- Raises what the appender answers by running its statement again: another process was faster.
+create function lost_race() returns boolean language plpgsql as $$
+begin
+    raise exception 'another append was faster' using errcode = 'serialization_failure';
+end $$;
+
+-- The default tenant's streams as a stock postgres_es repository expects its events table: the payload
+-- tagged with its type. Read-only.
+create view events_default as
+    select aggregate_type, aggregate_id, sequence, event_type, event_version,
+           json_build_object(event_type, payload) as payload, metadata
+    from events where tenant = 'default';

@@ -1,45 +1,74 @@
 //! The write door: metadata, idempotency, load, decide, append, retry of a lost race.
 
+mod decide;
+mod envelope;
+mod positions;
+mod states;
+
+pub use envelope::CommandContext;
+pub use positions::{FixOutcome, PositionsReceipt, ReportPositions};
+
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use domain::{Actor, Aggregate, Position, Refusal};
+use domain::fleet::Fleet;
+use domain::track::FixRules;
+use domain::vehicle::{Vehicle, VehicleCommand};
+use domain::{Aggregate, Code, Position, Refusal};
 use serde::Serialize;
 
-/// Who sends a command, and under which conditions.
+use crate::store::{Appended, Store, StoreError};
+use envelope::Receipts;
+use states::States;
+
+/// Bounds of the write door; all have working defaults.
 #[derive(Clone, Debug)]
-pub struct CommandContext {
-    /// Whose log.
-    pub tenant: Arc<str>,
-    /// Who.
-    pub actor: Actor,
-    /// The caller's idempotency key, 1 to 255 characters, if it declared one.
-    pub command_id: Option<String>,
-    /// The version the caller saw, if it insists on it.
-    pub expected_version: Option<i64>,
-    /// Ties together everything one outside request led to.
-    pub correlation_id: Option<String>,
-    /// The event or command that directly caused this one.
-    pub causation_id: Option<String>,
-    /// W3C trace context.
-    pub traceparent: Option<String>,
-    /// Business time, if the caller gave one.
-    pub occurred_at: Option<DateTime<Utc>>,
-    /// The server's clock when the command arrived.
-    pub now: DateTime<Utc>,
-    /// Time windows are lifted (imports); recorded in metadata.
-    pub backfill: bool,
+pub struct DoorSettings {
+    /// Memory for states of recently used aggregates.
+    pub state_bytes_max: usize,
+    /// Receipts of declared command ids kept in memory; older ones are found in the database.
+    pub receipts_max: usize,
+    /// How often a command that lost a race is decided again.
+    pub attempts_max: u32,
+    /// Events read at once when a stream is loaded.
+    pub load_events_max: i64,
+    /// What a position fix must be.
+    pub fixes: FixRules,
+    /// Bytes of a refused record that are kept.
+    pub rejected_record_bytes_max: usize,
+}
+
+impl Default for DoorSettings {
+    fn default() -> DoorSettings {
+        DoorSettings {
+            state_bytes_max: 64 << 20,
+            receipts_max: 16_384,
+            attempts_max: 12,
+            load_events_max: 5_000,
+            fixes: FixRules::default(),
+            rejected_record_bytes_max: 4 << 10,
+        }
+    }
 }
 
 /// What a kept command's caller is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Position of the command's last event.
+    /// Position of the command's last event; the head, if it appended none.
     pub position: Position,
-    /// Version of the command's stream after it.
+    /// Version of the command's stream after it; 0 if it wrote several streams.
     pub version: i64,
     /// True if this is the first answer given again.
     pub replayed: bool,
+}
+
+impl From<&Appended> for Receipt {
+    fn from(a: &Appended) -> Receipt {
+        Receipt {
+            position: a.position,
+            version: a.version,
+            replayed: a.replayed,
+        }
+    }
 }
 
 /// Why a command has no receipt.
@@ -54,76 +83,110 @@ pub enum CommandError {
         /// When to try again.
         retry_after_ms: u64,
     },
-    /// The database cannot be reached. Nothing is known to be kept; sending the same commandId again is safe.
+    /// The database cannot be reached. Whether the command was kept is not known; sending the same
+    /// `commandId` again is safe.
     #[error("the database is unavailable")]
-    Unavailable(#[source] crate::store::StoreError),
-    /// A fault of ours.
-    #[error("internal fault")]
-    Internal(#[source] anyhow::Error),
+    Unavailable(#[source] StoreError),
+    /// A fault of ours or of the database's.
+    #[error("internal fault: {0}")]
+    Fault(#[source] StoreError),
+    /// A stream holds what this program cannot read.
+    #[error("stream {stream} cannot be loaded: {reason}")]
+    Unreadable {
+        /// Which stream.
+        stream: String,
+        /// What the decoder said.
+        reason: String,
+    },
+}
+
+impl From<StoreError> for CommandError {
+    fn from(e: StoreError) -> CommandError {
+        match e {
+            StoreError::UnknownTenant(_) => {
+                CommandError::Refused(Refusal::new(Code::NotFound, "no such tenant"))
+            }
+            e if e.is_unavailable() => CommandError::Unavailable(e),
+            e => CommandError::Fault(e),
+        }
+    }
 }
 
 /// The write door. Cheap to clone; one per process.
 #[derive(Clone)]
-pub struct Door {}
-
-/// Position fixes as they came, of any vehicles; at most [`domain::track::FIXES_MAX`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ReportPositions {
-    /// In the caller's order.
-    pub fixes: Vec<domain::track::FixReport>,
-    /// May unknown external ids register their vehicles?
-    pub may_register: bool,
-}
-
-/// What became of a report, fix by fix.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PositionsReceipt {
-    /// As for any command; `version` is 0 when the report wrote several streams.
-    pub receipt: Receipt,
-    /// One per reported fix, in the caller's order.
-    pub outcomes: Vec<FixOutcome>,
-}
-
-/// What became of one fix.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FixOutcome {
-    /// It is in the log.
-    Accepted,
-    /// One like it was accepted before (or earlier in this report).
-    Duplicate {
-        /// The content is not the same as that of the first.
-        differs: bool,
-    },
-    /// It is not in the log, and why.
-    Rejected(Refusal),
+pub struct Door {
+    store: Store,
+    states: Arc<States>,
+    receipts: Arc<Receipts>,
+    settings: Arc<DoorSettings>,
 }
 
 impl Door {
+    /// A door to this log.
+    pub fn new(store: Store, settings: DoorSettings) -> Door {
+        Door {
+            store,
+            states: Arc::new(States::new(settings.state_bytes_max)),
+            receipts: Arc::new(Receipts::new(settings.receipts_max)),
+            settings: Arc::new(settings),
+        }
+    }
+
     /// Carries out one command on one aggregate.
     pub async fn execute<A>(
         &self,
-        _ctx: &CommandContext,
-        _id: &str,
-        _command: A::Command,
+        ctx: &CommandContext,
+        id: &str,
+        command: A::Command,
     ) -> Result<Receipt, CommandError>
     where
         A: Aggregate,
-        A::Command: Serialize + Sync,
+        A::Command: Serialize + Clone + Sync,
     {
-        todo!()
+        self.decide_one::<A, Nothing>(ctx, id, None, |_| command)
+            .await
     }
 
-    /// Takes in position fixes of any vehicles in one transaction.
-    pub async fn report_positions(
+    /// Makes a vehicle a member of a fleet that is active at that very moment.
+    pub async fn join_fleet(
         &self,
-        _ctx: &CommandContext,
-        _report: ReportPositions,
-    ) -> Result<PositionsReceipt, CommandError> {
-        todo!()
+        ctx: &CommandContext,
+        vehicle_id: &str,
+        fleet_id: &str,
+    ) -> Result<Receipt, CommandError> {
+        self.decide_one::<Vehicle, Fleet>(ctx, vehicle_id, Some(fleet_id), |fleet| {
+            VehicleCommand::JoinFleet {
+                fleet_id: fleet_id.to_owned(),
+                fleet: fleet.standing(),
+            }
+        })
+        .await
     }
 
-    /// The state of one aggregate, as of now.
-    pub async fn load<A: Aggregate>(&self, _tenant: &Arc<str>, _id: &str) -> Result<(A, i64), CommandError> {
-        todo!()
+    /// The state of one aggregate and its version: as of now, or of a moment ago where another process
+    /// has just written. Version 0: there is no such stream.
+    pub async fn load<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+    ) -> Result<(A, i64), CommandError> {
+        let cell = self.loaded::<A>(tenant, id).await?;
+        Ok(cell.peek().unwrap_or_default())
     }
+}
+
+/// Stands in where a command relies on no other aggregate.
+#[derive(Clone, Default)]
+struct Nothing;
+
+impl Aggregate for Nothing {
+    const TYPE: &'static str = "nothing";
+    type Command = ();
+    type Event = domain::Event;
+
+    fn decide(&self, (): &()) -> Result<Vec<domain::Event>, Refusal> {
+        Ok(Vec::new())
+    }
+
+    fn apply(&mut self, _: &domain::Event) {}
 }

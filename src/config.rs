@@ -1,1 +1,217 @@
 //! Raw settings become checked settings; every knob is documented where it is declared.
+//!
+//! Read [`sections`] for what can be set, `layers` for where values come from and which wins.
+
+mod aliases;
+mod knob;
+mod layers;
+mod reference;
+pub mod sections;
+pub mod value;
+
+pub use layers::{Override, Sources};
+pub use reference::reference;
+pub use sections::*;
+pub use value::{Bytes, Environment, LogFilter, LogFormat, PostgresUrl, RedisUrl};
+
+use knob::{Knob, Section};
+use layers::Raw;
+
+/// Everything that can be set, checked. Made by [`load`]; tests start from `Settings::default()`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The process as a whole.
+    pub process: Process,
+    /// The HTTP server.
+    pub http: Http,
+    /// PostgreSQL.
+    pub database: Database,
+    /// Redis.
+    pub redis: Redis,
+    /// Group commit.
+    pub append: Append,
+    /// The write door.
+    pub commands: Commands,
+    /// What position fixes are accepted.
+    pub fixes: Fixes,
+    /// The runner of read models.
+    pub consumers: Consumers,
+    /// The cache of answers.
+    pub cache: Cache,
+    /// Tokens.
+    pub auth: Auth,
+    /// Bounds on GraphQL requests.
+    pub limits: Limits,
+    /// Log lines of the process.
+    pub log: Log,
+}
+
+/// Why the process cannot start with these settings: every problem at once, one line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", lines(.problems))]
+pub struct ConfigError {
+    /// At least one.
+    pub problems: Vec<Problem>,
+}
+
+/// One setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting, such as `http.port`.
+    pub key: String,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
+    /// Where the value came from, such as `environment variable PORT`.
+    pub origin: String,
+}
+
+/// Reads all layers and checks every value.
+///
+/// Later layers win: defaults, the TOML file, `DAYBOOK_*` variables, aliases such as
+/// `DATABASE_URL`, flags of the command line.
+pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
+    let (raw, mut problems) = layers::merge(sources, &knobs());
+    let settings = read(&raw, &mut problems);
+    if let Some(settings) = &settings {
+        check_together(settings, &raw, &mut problems);
+    }
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        _ => Err(ConfigError { problems }),
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        load(&Sources::default()).expect("a test holds that every default is accepted")
+    }
+}
+
+fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
+    // Every section is read before the first `?`, so that all problems are told at once.
+    let (process, http) = (Process::read(raw, problems), Http::read(raw, problems));
+    let (database, redis) = (Database::read(raw, problems), Redis::read(raw, problems));
+    let (append, commands) = (Append::read(raw, problems), Commands::read(raw, problems));
+    let (fixes, consumers) = (Fixes::read(raw, problems), Consumers::read(raw, problems));
+    let (cache, auth) = (Cache::read(raw, problems), Auth::read(raw, problems));
+    let (limits, log) = (Limits::read(raw, problems), Log::read(raw, problems));
+    Some(Settings {
+        process: process?,
+        http: http?,
+        database: database?,
+        redis: redis?,
+        append: append?,
+        commands: commands?,
+        fixes: fixes?,
+        consumers: consumers?,
+        cache: cache?,
+        auth: auth?,
+        limits: limits?,
+        log: log?,
+    })
+}
+
+/// Rules between two settings.
+fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
+    let mut refuse = |key: &str, problem: String| {
+        problems.push(Problem {
+            key: key.to_owned(),
+            problem,
+            origin: raw.origin(key),
+        });
+    };
+    let database = &settings.database;
+    if database.pool_min > database.pool_max {
+        let (min, max) = (database.pool_min, database.pool_max);
+        refuse(
+            "database.pool_min",
+            format!("{min} is above database.pool_max, {max}"),
+        );
+    }
+    for (key, min, max) in [
+        (
+            "database.reconnect",
+            database.reconnect_min,
+            database.reconnect_max,
+        ),
+        (
+            "consumers.retry",
+            settings.consumers.retry_min,
+            settings.consumers.retry_max,
+        ),
+    ] {
+        if min > max {
+            refuse(&format!("{key}_min"), format!("is longer than {key}_max"));
+        }
+    }
+    let http = &settings.http;
+    if http.drain_soft > http.drain_hard {
+        refuse(
+            "http.drain_soft",
+            "is longer than http.drain_hard".to_owned(),
+        );
+    }
+    let limits = &settings.limits;
+    if limits.page_default > limits.page_max {
+        let (default, max) = (limits.page_default, limits.page_max);
+        refuse(
+            "limits.page_default",
+            format!("{default} is above limits.page_max, {max}"),
+        );
+    }
+    if settings.cache.entry_bytes_max.0 > settings.cache.bytes_max.0 {
+        refuse(
+            "cache.entry_bytes_max",
+            "is above cache.bytes_max".to_owned(),
+        );
+    }
+    if settings.process.env == Environment::Production && settings.auth.signing_key_file.is_none() {
+        refuse(
+            "auth.signing_key_file",
+            "must be set in production: a key made on the spot differs between processes and is \
+             lost with the data directory. Make one with `daybook token --new-key FILE`"
+                .to_owned(),
+        );
+    }
+}
+
+/// Every section's name, sentence and knobs, in the order of [`Settings`].
+fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
+    fn of<S: Section>() -> (&'static str, &'static str, &'static [Knob]) {
+        (S::NAME, S::ABOUT, S::KNOBS)
+    }
+    vec![
+        of::<Process>(),
+        of::<Http>(),
+        of::<Database>(),
+        of::<Redis>(),
+        of::<Append>(),
+        of::<Commands>(),
+        of::<Fixes>(),
+        of::<Consumers>(),
+        of::<Cache>(),
+        of::<Auth>(),
+        of::<Limits>(),
+        of::<Log>(),
+    ]
+}
+
+fn knobs() -> Vec<&'static Knob> {
+    sections()
+        .into_iter()
+        .flat_map(|(_, _, knobs)| knobs)
+        .collect()
+}
+
+fn lines(problems: &[Problem]) -> String {
+    let mut text = String::from("the settings cannot be used:");
+    for Problem {
+        key,
+        problem,
+        origin,
+    } in problems
+    {
+        text.push_str(&format!("\n  {key}: {problem} (from {origin})"));
+    }
+    text
+}

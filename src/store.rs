@@ -1,21 +1,117 @@
 //! The log: the only place that appends events and the only place that reads them.
 
 mod append;
+pub mod cqrs;
+mod executor;
+mod group;
+mod lane;
+pub mod local;
+mod partitions;
 mod read;
+mod statement;
+mod sweep;
+mod wake;
 
-pub use append::{Append, AppendError, Appended, Claim, NewEvent, Rejected, StreamWrite};
-pub use read::{PageLimits, StoredEvent};
+pub use append::{Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite};
+pub use read::{EventFilter, PageLimits, StoredEvent};
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use domain::{Position, StreamKey};
-use sqlx::PgPool;
-use tokio::sync::watch;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, Executor as _, PgConnection, PgPool};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use uuid::Uuid;
 
-/// The log in PostgreSQL. Cheap to clone.
-#[derive(Clone)]
-pub struct Store {
-    pool: PgPool,
+/// Facts and bookkeeping, as files in `migrations/`.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Bounds of the store; all have working defaults.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// Most connections of the pool for reads and bookkeeping; appends have their own.
+    pub pool_max: u32,
+    /// Connections kept open when idle.
+    pub pool_min: u32,
+    /// How long a caller waits for a free connection.
+    pub acquire_timeout_ms: u64,
+    /// How long one read may take.
+    pub statement_timeout_ms: u64,
+    /// How long one append may take, waiting for its turn in the database included.
+    pub write_timeout_ms: u64,
+    /// Commands waiting for their group, per tenant; more are refused as overloaded.
+    pub queue_max: usize,
+    /// Commands of one group.
+    pub group_commands_max: usize,
+    /// Payload bytes of one group of small appends.
+    pub group_bytes_max: usize,
+    /// From this many payload bytes on an append is a bulk batch and goes in groups of its own.
+    pub bulk_bytes_min: usize,
+    /// Payload bytes of one group of bulk batches: the longest that others wait for the head's lock.
+    pub bulk_group_bytes_max: usize,
+    /// Groups of one tenant in flight, each on its own connection.
+    pub groups_in_flight_max: usize,
+    /// A second group departs only when this many commands wait; fewer are better off together.
+    pub second_group_commands_min: usize,
+    /// How often a lane lets callers join before a group departs.
+    pub gather_yields: usize,
+    /// Lanes (tenants with appends) open at once.
+    pub lanes_max: usize,
+    /// A lane without work ends after this long.
+    pub lane_idle_s: u64,
+    /// How often an append that lost a race to another process is run again.
+    pub races_max: u32,
+    /// First pause before connecting again.
+    pub reconnect_min_ms: u64,
+    /// Longest pause before connecting again.
+    pub reconnect_max_ms: u64,
+    /// Positions of one partition of the events table.
+    pub partition_positions: i64,
+    /// Least time between two notifications to other processes.
+    pub notify_every_ms: u64,
+    /// How often heads are polled, whatever notifications say.
+    pub poll_every_ms: u64,
+    /// How long a command id is remembered.
+    pub command_retention_h: u32,
+    /// How long rejected records are kept.
+    pub rejected_retention_d: u32,
+    /// Rejected records kept per tenant; the oldest go first.
+    pub rejected_records_max: i64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> StoreSettings {
+        StoreSettings {
+            pool_max: 25,
+            pool_min: 5,
+            acquire_timeout_ms: 2_000,
+            statement_timeout_ms: 5_000,
+            write_timeout_ms: 15_000,
+            queue_max: 4_096,
+            group_commands_max: 512,
+            group_bytes_max: 1 << 20,
+            bulk_bytes_min: 16 << 10,
+            bulk_group_bytes_max: 512 << 10,
+            groups_in_flight_max: 2,
+            second_group_commands_min: 64,
+            gather_yields: 16,
+            lanes_max: 256,
+            lane_idle_s: 60,
+            races_max: 16,
+            reconnect_min_ms: 20,
+            reconnect_max_ms: 500,
+            partition_positions: 16 << 20,
+            notify_every_ms: 2,
+            poll_every_ms: 1_000,
+            command_retention_h: 24,
+            rejected_retention_d: 30,
+            rejected_records_max: 100_000,
+        }
+    }
 }
 
 /// A fault of the store: never the caller's mistake.
@@ -27,50 +123,235 @@ pub enum StoreError {
     /// PostgreSQL answered with an error that a retry does not mend.
     #[error("the database refused: {0}")]
     Database(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the schema could not be migrated: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
     /// The tenant has no log.
     #[error("no log for tenant {0:?}")]
     UnknownTenant(String),
+    /// The server would lose acknowledged events in a crash.
+    #[error("refusing to start: the server has {0}; acknowledged events would not survive a crash")]
+    Unsafe(String),
+    /// A fault that befell a whole group.
+    #[error(transparent)]
+    Shared(Arc<StoreError>),
+}
+
+impl StoreError {
+    /// Is it only that the database cannot be reached or is out of capacity?
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            StoreError::Unavailable(_) => true,
+            StoreError::Shared(e) => e.is_unavailable(),
+            _ => false,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(e: sqlx::Error) -> StoreError {
+        if is_unavailable(&e) {
+            StoreError::Unavailable(e)
+        } else {
+            StoreError::Database(e)
+        }
+    }
+}
+
+/// May the same call succeed later, when the server or its capacity is back?
+fn is_unavailable(e: &sqlx::Error) -> bool {
+    match e {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // Connection exceptions, insufficient resources (disk, memory, connections), operator
+        // intervention (shutdown, crash, statement time-out), lock time-out, read-only server.
+        sqlx::Error::Database(e) => e.code().is_some_and(|c| {
+            ["08", "53", "57"].iter().any(|class| c.starts_with(class))
+                || ["55P03", "25006"].contains(&&*c)
+        }),
+        _ => false,
+    }
+}
+
+/// The log in PostgreSQL. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: PgPool,
+    lanes: Mutex<HashMap<Arc<str>, lane::Lane>>,
+    executors: executor::Source,
+    wakes: Arc<wake::Wakes>,
+    append_only_role: bool,
+    _tasks: JoinSet<()>,
+}
+
+/// An append on its way.
+pub struct Pending(oneshot::Receiver<statement::Outcome>);
+
+impl Pending {
+    /// Waits for the outcome.
+    pub async fn outcome(self) -> Result<Appended, AppendError> {
+        self.0.await.unwrap_or(Err(AppendError::Overloaded))
+    }
 }
 
 impl Store {
+    /// Connects, brings the schema up to date, and refuses a server that would lose what it acknowledged.
+    pub async fn connect(
+        options: PgConnectOptions,
+        settings: StoreSettings,
+    ) -> Result<Store, StoreError> {
+        let settings = Arc::new(settings);
+        let mut conn = PgConnection::connect_with(&options).await?;
+        refuse_unsafe_server(&mut conn).await?;
+        MIGRATIONS.run(&mut conn).await?;
+        partitions::ensure(&mut conn, &settings).await?;
+        let append_only_role: bool = sqlx::query_scalar(
+            "select coalesce((select pg_has_role(current_user, oid, 'member')
+                              from pg_roles where rolname = 'daybook_app'), false)",
+        )
+        .fetch_one(&mut conn)
+        .await?;
+        let _ = conn.close().await;
+        let pool = pool(options.clone(), &settings, append_only_role).await?;
+        let wakes = Arc::new(wake::Wakes::default());
+        let mut tasks = wake::start(&wakes, &pool, &settings);
+        tasks.spawn(sweep::run(pool.clone(), options.clone(), settings.clone()));
+        let executors = executor::Source::new(options, settings, append_only_role);
+        let lanes = Mutex::default();
+        let inner = Inner {
+            pool,
+            lanes,
+            executors,
+            wakes,
+            append_only_role,
+            _tasks: tasks,
+        };
+        Ok(Store {
+            inner: Arc::new(inner),
+        })
+    }
+
     /// The pool for bookkeeping transactions of consumers.
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        &self.inner.pool
     }
 
-    /// The tenants that have a log, in name order.
-    pub async fn tenants(&self) -> Result<Vec<Arc<str>>, StoreError> {
-        todo!()
-    }
-
-    /// The last position of a tenant's log.
-    pub async fn head(&self, _tenant: &str) -> Result<Position, StoreError> {
-        todo!()
-    }
-
-    /// Events after `after`, in position order, at most one page.
-    pub async fn read_log(
-        &self,
-        _tenant: &Arc<str>,
-        _after: Position,
-        _limits: PageLimits,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        todo!()
-    }
-
-    /// Events of one stream with `sequence > after`, in order, whole.
-    pub async fn read_stream(
-        &self,
-        _tenant: &Arc<str>,
-        _stream: &StreamKey,
-        _after: i64,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        todo!()
+    /// Does this process work under a role that may not rewrite the log? If not, triggers are the only wall.
+    pub fn has_append_only_role(&self) -> bool {
+        self.inner.append_only_role
     }
 
     /// Changes whenever the tenant's head is seen to move, by whatever process: own appends at once,
-    /// others' by notification, polling as the floor. Never goes back.
-    pub fn watch_head(&self, _tenant: &Arc<str>) -> watch::Receiver<Position> {
-        todo!()
+    /// others' by notification, polling as the floor. Never goes back. A hint: read to know.
+    pub fn watch_head(&self, tenant: &Arc<str>) -> watch::Receiver<Position> {
+        self.inner.wakes.watch(tenant)
     }
+
+    /// Appends, all or nothing, and waits until it is durable.
+    pub async fn append(&self, tenant: &Arc<str>, append: Append) -> Result<Appended, AppendError> {
+        self.submit(tenant, append)?.outcome().await
+    }
+
+    /// Puts an append in its tenant's lane without waiting: appends submitted one after the other under a
+    /// lock keep that order.
+    pub fn submit(&self, tenant: &Arc<str>, append: Append) -> Result<Pending, AppendError> {
+        let (reply, outcome) = oneshot::channel();
+        let mut submission = lane::Submission { append, reply };
+        let mut lanes = self
+            .inner
+            .lanes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // A lane that has just ended for idleness is replaced once.
+        for _ in 0..2 {
+            if !lanes.contains_key(tenant) {
+                if lanes.len() >= self.inner.executors.settings().lanes_max {
+                    return Err(AppendError::Overloaded);
+                }
+                let (executors, wakes) = (self.inner.executors.clone(), self.inner.wakes.clone());
+                lanes.insert(
+                    tenant.clone(),
+                    lane::Lane::start(tenant.clone(), executors, wakes),
+                );
+            }
+            match lanes[tenant].submit(submission) {
+                Ok(()) => return Ok(Pending(outcome)),
+                Err((back, true)) => {
+                    lanes.retain(|_, lane| !lane.is_closed());
+                    submission = back;
+                }
+                Err((_, false)) => return Err(AppendError::Overloaded),
+            }
+        }
+        Err(AppendError::Overloaded)
+    }
+
+    /// What the log knows of a command: nothing, its first receipt, or that its id was used for another.
+    pub async fn seen(
+        &self,
+        tenant: &str,
+        command_id: Uuid,
+        fingerprint: &[u8; 16],
+    ) -> Result<Option<Result<Appended, AppendError>>, StoreError> {
+        let mut conn = self.inner.pool.acquire().await?;
+        Ok(statement::seen(&mut conn, tenant, command_id, fingerprint).await?)
+    }
+
+    /// The version a stream is at; 0 if it does not exist.
+    pub async fn stream_version(
+        &self,
+        tenant: &str,
+        stream: &StreamKey,
+    ) -> Result<i64, StoreError> {
+        let mut conn = self.inner.pool.acquire().await?;
+        Ok(statement::stream_version(&mut conn, tenant, stream).await?)
+    }
+}
+
+async fn pool(
+    options: PgConnectOptions,
+    settings: &StoreSettings,
+    role: bool,
+) -> Result<PgPool, StoreError> {
+    let timeout_ms = settings.statement_timeout_ms;
+    let mut setup = format!(
+        "set statement_timeout = {timeout_ms}; set lock_timeout = 2000;
+         set idle_in_transaction_session_timeout = 10000; set jit = off;"
+    );
+    if role {
+        setup.push_str("set role daybook_app;");
+    }
+    let setup: Arc<str> = setup.into();
+    Ok(PgPoolOptions::new()
+        .max_connections(settings.pool_max)
+        .min_connections(settings.pool_min)
+        .max_lifetime(Duration::from_secs(300))
+        .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+        .after_connect(move |conn, _| {
+            let setup = setup.clone();
+            Box::pin(async move { conn.execute(sqlx::raw_sql(&setup)).await.map(drop) })
+        })
+        .connect_with(options)
+        .await?)
+}
+
+/// `fsync`, `full_page_writes` and `synchronous_commit` off lose acknowledged commits in a crash.
+/// Tests that need speed and no durability say so in the connection's `application_name`.
+async fn refuse_unsafe_server(conn: &mut PgConnection) -> Result<(), StoreError> {
+    let off: Option<String> = sqlx::query_scalar(
+        "select string_agg(name || ' = off', ', ') from pg_settings
+         where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off'
+           and current_setting('application_name') <> 'daybook-unsafe'",
+    )
+    .fetch_one(conn)
+    .await?;
+    off.map_or(Ok(()), |off| Err(StoreError::Unsafe(off)))
 }

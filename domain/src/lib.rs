@@ -8,13 +8,15 @@ pub mod log;
 pub mod aggregate;
 pub mod refusal;
 pub mod values;
+pub mod attributes;
 pub mod vehicle;
 pub mod fleet;
 pub mod track;
 pub mod event;
 pub mod upcast;
 
-pub use aggregate::Aggregate;
+pub use aggregate::{Aggregate, ClaimChange};
+pub use attributes::Attributes;
 pub use event::{DecodeError, Event};
 pub use log::{Actor, ActorKind, Metadata, Position, Recorded, StreamKey};
 pub use refusal::{Code, Refusal};

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 /// A place in one tenant's log: 1 for the first event, without gaps, in commit order.
 /// `Position(0)` is "before the first event".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Position(pub i64);
 
@@ -36,7 +38,10 @@ pub struct StreamKey {
 impl StreamKey {
     /// The stream of aggregate `A` with key `id`.
     pub fn of<A: crate::Aggregate>(id: &str) -> StreamKey {
-        StreamKey { aggregate_type: A::TYPE, aggregate_id: id.into() }
+        StreamKey {
+            aggregate_type: A::TYPE,
+            aggregate_id: id.into(),
+        }
     }
 }
 

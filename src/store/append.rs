@@ -1,5 +1,8 @@
 //! What an append is made of, and what comes of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use domain::{Position, Refusal, StreamKey};
 use uuid::Uuid;
 
@@ -24,6 +27,19 @@ pub struct Append {
     pub metadata: String,
 }
 
+impl Append {
+    /// Bytes of its payloads: what its group is bounded by.
+    pub(super) fn bytes(&self) -> usize {
+        let events = self
+            .writes
+            .iter()
+            .flat_map(|w| &w.events)
+            .map(|e| e.payload.len());
+        let rejected = self.rejected.iter().map(|r| r.record.len());
+        events.chain(rejected).sum()
+    }
+}
+
 /// New events for one stream, on the condition that it still is at `expected`.
 #[derive(Debug)]
 pub struct StreamWrite {
@@ -33,6 +49,27 @@ pub struct StreamWrite {
     pub expected: i64,
     /// Events to append; empty if the command only relies on the version.
     pub events: Vec<NewEvent>,
+    /// The state the decision was made on.
+    pub basis: Basis,
+}
+
+/// Says whether a state still is what the log says, as far as this process knows.
+///
+/// A decision may rest on events that are decided but not yet kept. If those are lost, the basis is
+/// withdrawn, and nothing decided on it is appended any more, even where the version happens to fit.
+#[derive(Clone, Debug, Default)]
+pub struct Basis(Arc<AtomicBool>);
+
+impl Basis {
+    /// Something this state was made of was not kept.
+    pub fn withdraw(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Must the state be loaded again?
+    pub fn is_withdrawn(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// An event before it is recorded.
@@ -77,7 +114,7 @@ pub struct Rejected {
 pub struct Appended {
     /// Position of its last event; the head it saw if it appended none.
     pub position: Position,
-    /// Version of the first stream it wrote, after it.
+    /// Version of the stream it wrote, after it; 0 if it wrote several.
     pub version: i64,
     /// True if this command had been kept before.
     pub replayed: bool,

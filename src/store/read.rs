@@ -1,18 +1,45 @@
 //! Reading the log: pages by position, streams by sequence.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::{DecodeError, Event, Metadata, Position, Recorded};
+use domain::{DecodeError, Event, Metadata, Position, Recorded, StreamKey};
+use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
+
+use super::{Store, StoreError};
 
 /// The bounds of one page of the log.
 #[derive(Clone, Copy, Debug)]
 pub struct PageLimits {
     /// At most this many events.
     pub events_max: i64,
+    /// At most this many stored (compressed) bytes, but always at least one event.
+    pub bytes_max: i64,
     /// Do not read past this position.
     pub up_to: Position,
+}
+
+impl Default for PageLimits {
+    fn default() -> PageLimits {
+        PageLimits {
+            events_max: 1_000,
+            bytes_max: 4 << 20,
+            up_to: Position(i64::MAX),
+        }
+    }
+}
+
+/// Narrows a page of the log. Everything absent matches.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Only this kind of stream.
+    pub aggregate_type: Option<String>,
+    /// Only this stream of that kind.
+    pub aggregate_id: Option<String>,
+    /// Only these event types.
+    pub event_types: Option<Vec<String>>,
 }
 
 /// An event with its stored bytes.
@@ -46,9 +73,11 @@ impl StoredEvent {
     /// Turns stored bytes into today's event, through the upcasters.
     pub fn decode(&self) -> Result<Recorded<Event>, DecodeError> {
         let event = Event::decode(&self.event_type, &self.event_version, &self.payload)?;
-        let metadata: Metadata = serde_json::from_str(&self.metadata).map_err(|e| {
-            DecodeError::Payload { event_type: self.event_type.to_string(), reason: format!("metadata: {e}") }
-        })?;
+        let metadata: Metadata =
+            serde_json::from_str(&self.metadata).map_err(|e| DecodeError::Payload {
+                event_type: self.event_type.to_string(),
+                reason: format!("metadata: {e}"),
+            })?;
         Ok(Recorded {
             tenant: self.tenant.clone(),
             position: self.position,
@@ -60,5 +89,236 @@ impl StoredEvent {
             metadata,
             event,
         })
+    }
+}
+
+macro_rules! event_columns {
+    () => {
+        "position, aggregate_type, aggregate_id, sequence, event_type, event_version, event_id,
+         recorded_at, payload, metadata"
+    };
+}
+
+/// The window keeps a page of large events from filling the memory; sizes are read without decompressing.
+const LOG_PAGE: &str = concat!(
+    "select ",
+    event_columns!(),
+    " from (
+        select *, sum(pg_column_size(payload)) over (order by position) as bytes,
+               row_number() over (order by position) as nth
+        from (select * from events where tenant = $1 and position > $2 and position <= $3
+              order by position limit $4) page) sized
+      where bytes <= $5 or nth = 1 order by position"
+);
+
+const FILTERED_PAGE: &str = concat!(
+    "select ",
+    event_columns!(),
+    " from events
+      where tenant = $1 and position > $2 and position <= $3
+        and ($4::text is null or aggregate_type = $4)
+        and ($5::text is null or aggregate_id = $5)
+        and ($6::text[] is null or event_type = any($6))
+      order by position limit $7"
+);
+
+const STREAM: &str = concat!(
+    "select ",
+    event_columns!(),
+    " from events
+      where tenant = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence > $4
+        and position between $5 and $6
+      order by sequence limit $7"
+);
+
+const AT_POSITIONS: &str = concat!(
+    "select ",
+    event_columns!(),
+    " from events where tenant = $1 and position = any($2) order by position"
+);
+
+impl Store {
+    /// The tenants that have a log, in name order.
+    pub async fn tenants(&self) -> Result<Vec<Arc<str>>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar("select tenant from logs order by tenant")
+            .fetch_all(self.pool())
+            .await?;
+        Ok(names.into_iter().map(Arc::from).collect())
+    }
+
+    /// The last position of a tenant's log.
+    pub async fn head(&self, tenant: &str) -> Result<Position, StoreError> {
+        sqlx::query_scalar("select position from logs where tenant = $1")
+            .bind(tenant)
+            .fetch_optional(self.pool())
+            .await?
+            .map(Position)
+            .ok_or_else(|| StoreError::UnknownTenant(tenant.to_owned()))
+    }
+
+    /// Events after `after`, in position order, at most one page. An empty page means that the head (or
+    /// `up_to`) is reached: positions have no gaps and commit in order, so nothing is ever passed over.
+    pub async fn read_log(
+        &self,
+        tenant: &Arc<str>,
+        after: Position,
+        limits: PageLimits,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut conn = self.pool().acquire().await?;
+        read_log(&mut conn, tenant, after, limits).await
+    }
+
+    /// Like [`Store::read_log`], narrowed by a filter and bounded by `events_max` alone.
+    pub async fn read_filtered(
+        &self,
+        tenant: &Arc<str>,
+        filter: &EventFilter,
+        after: Position,
+        limits: PageLimits,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let rows = sqlx::query(FILTERED_PAGE)
+            .bind(&**tenant)
+            .bind(after.0)
+            .bind(limits.up_to.0)
+            .bind(&filter.aggregate_type)
+            .bind(&filter.aggregate_id)
+            .bind(&filter.event_types)
+            .bind(limits.events_max)
+            .fetch_all(self.pool())
+            .await?;
+        decode_rows(tenant, rows)
+    }
+
+    /// Events of one stream with `sequence > after`, in order, at most `events_max`.
+    pub async fn read_stream(
+        &self,
+        tenant: &Arc<str>,
+        stream: &StreamKey,
+        after: i64,
+        events_max: i64,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut conn = self.pool().acquire().await?;
+        let bounds: Option<(i64, i64)> = sqlx::query_as(
+            "select first_position, last_position from streams
+             where tenant = $1 and aggregate_type = $2 and aggregate_id = $3",
+        )
+        .bind(&**tenant)
+        .bind(stream.aggregate_type)
+        .bind(&*stream.aggregate_id)
+        .fetch_optional(&mut *conn)
+        .await?;
+        let Some((first, last)) = bounds else {
+            return Ok(Vec::new());
+        };
+        let rows = sqlx::query(STREAM)
+            .bind(&**tenant)
+            .bind(stream.aggregate_type)
+            .bind(&*stream.aggregate_id)
+            .bind(after)
+            .bind(first)
+            .bind(last)
+            .bind(events_max)
+            .fetch_all(&mut *conn)
+            .await?;
+        decode_rows(tenant, rows)
+    }
+
+    /// The events at these positions, in position order; positions without an event are left out.
+    pub async fn read_positions(
+        &self,
+        tenant: &Arc<str>,
+        positions: &[Position],
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let positions: Vec<i64> = positions.iter().map(|p| p.0).collect();
+        let rows = sqlx::query(AT_POSITIONS)
+            .bind(&**tenant)
+            .bind(positions)
+            .fetch_all(self.pool())
+            .await?;
+        decode_rows(tenant, rows)
+    }
+
+    /// Which of these values are claimed, and by whom: (index into `claims`, holder).
+    pub async fn claim_holders(
+        &self,
+        tenant: &str,
+        claims: &[(&str, [u8; 16])],
+    ) -> Result<Vec<(usize, String)>, StoreError> {
+        let scopes: Vec<&str> = claims.iter().map(|c| c.0).collect();
+        let hashes: Vec<&[u8]> = claims.iter().map(|c| c.1.as_slice()).collect();
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "select u.ord - 1, t.aggregate_id
+             from unnest($2::text[], $3::bytea[]) with ordinality u(scope, value_hash, ord)
+             join claims t on t.tenant = $1 and t.scope = u.scope and t.value_hash = u.value_hash",
+        )
+        .bind(tenant)
+        .bind(scopes)
+        .bind(hashes)
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|(i, holder)| (i as usize, holder))
+            .collect())
+    }
+}
+
+/// [`Store::read_log`] on a connection of the caller's: rebuilds keep one per worker.
+pub async fn read_log(
+    conn: &mut PgConnection,
+    tenant: &Arc<str>,
+    after: Position,
+    limits: PageLimits,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows = sqlx::query(LOG_PAGE)
+        .bind(&**tenant)
+        .bind(after.0)
+        .bind(limits.up_to.0)
+        .bind(limits.events_max)
+        .bind(limits.bytes_max)
+        .fetch_all(conn)
+        .await?;
+    decode_rows(tenant, rows)
+}
+
+fn decode_rows(tenant: &Arc<str>, rows: Vec<PgRow>) -> Result<Vec<StoredEvent>, StoreError> {
+    let mut words = Words::default();
+    rows.iter()
+        .map(|row| words.event(tenant, row))
+        .collect::<Result<_, _>>()
+        .map_err(Into::into)
+}
+
+/// Types and versions repeat on every row: each is kept once per page.
+#[derive(Default)]
+struct Words(HashMap<String, Arc<str>>);
+
+impl Words {
+    fn event(&mut self, tenant: &Arc<str>, row: &PgRow) -> Result<StoredEvent, sqlx::Error> {
+        Ok(StoredEvent {
+            tenant: tenant.clone(),
+            position: Position(row.try_get(0)?),
+            aggregate_type: self.word(row.try_get(1)?),
+            aggregate_id: self.word(row.try_get(2)?),
+            sequence: row.try_get(3)?,
+            event_type: self.word(row.try_get(4)?),
+            event_version: self.word(row.try_get(5)?),
+            event_id: row.try_get(6)?,
+            recorded_at: row.try_get(7)?,
+            // `json` travels as its text: read as a string, its bytes stay as they were stored.
+            payload: row.try_get_unchecked(8)?,
+            metadata: row.try_get_unchecked(9)?,
+        })
+    }
+
+    fn word(&mut self, text: &str) -> Arc<str> {
+        match self.0.get(text) {
+            Some(word) => word.clone(),
+            None => {
+                let word: Arc<str> = text.into();
+                self.0.insert(text.to_owned(), word.clone());
+                word
+            }
+        }
     }
 }

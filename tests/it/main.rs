@@ -1,1 +1,6 @@
 //! The one integration binary: a file per subject.
+
+mod auth;
+mod cache;
+mod config;
+mod tidy;

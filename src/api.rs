@@ -1,0 +1,2 @@
+//! GraphQL words.
+pub mod fault;

@@ -1,0 +1,293 @@
+//! One operation: who asks, what it has read so far, and the doors it goes through.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use async_graphql::Context;
+use domain::{Code, Position, Refusal};
+use projections::{ReadError, Reader, Snapshot};
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::fault::{Fault, FaultCode};
+use crate::auth::{Caller, Role};
+use crate::cache::Cache;
+use crate::commands::{CommandContext, CommandError, Door, Receipt};
+use crate::consumers::Consumers;
+use crate::ops::Clock;
+use crate::store::{Store, StoreError};
+
+/// How often one operation may ask for the fixes behind figures: each is a query of its own.
+pub const EVIDENCE_MAX: u32 = 200;
+
+/// What the API stands on. Assembled once.
+#[derive(Clone)]
+pub struct Parts {
+    /// The log, for reading events.
+    pub store: Store,
+    /// The write door.
+    pub door: Door,
+    /// The read models.
+    pub reader: Reader,
+    /// Who keeps them up to date.
+    pub consumers: Consumers,
+    /// Answers given before.
+    pub cache: Cache,
+    /// What time it is.
+    pub clock: Clock,
+    /// How long a query waits for the position its caller insists on.
+    pub read_wait: Duration,
+}
+
+/// Where a request came from, for the metadata of what it causes.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Ties together everything one outside request led to.
+    pub correlation_id: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// How many items a page of this operation holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Pages {
+    /// When the caller does not say.
+    pub default: u32,
+    /// At most.
+    pub max: u32,
+}
+
+/// One operation in progress.
+pub struct Operation {
+    pub(super) parts: Arc<Parts>,
+    pub(super) caller: Arc<Caller>,
+    pub(super) pages: Pages,
+    origin: Origin,
+    reads: Mutex<Reads>,
+    progress: std::sync::Mutex<Progress>,
+    evidence: AtomicU32,
+}
+
+/// The one moment all reads of the operation see.
+#[derive(Default)]
+struct Reads {
+    snapshot: Option<Snapshot>,
+    at_least: Option<Position>,
+}
+
+/// How far the operation's answer is.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    lowest_read: Option<Position>,
+    last_kept: Option<Position>,
+}
+
+impl Operation {
+    /// An operation of `caller`, whose reads wait until they show `at_least`.
+    pub fn new(
+        parts: Arc<Parts>,
+        caller: Arc<Caller>,
+        origin: Origin,
+        at_least: Option<Position>,
+        pages: Pages,
+    ) -> Operation {
+        Operation {
+            parts,
+            caller,
+            pages,
+            origin,
+            reads: Mutex::new(Reads { snapshot: None, at_least }),
+            progress: std::sync::Mutex::default(),
+            evidence: AtomicU32::new(0),
+        }
+    }
+
+    /// The operation a resolver works for.
+    pub fn of<'c>(ctx: &Context<'c>) -> &'c Operation {
+        ctx.data_unchecked::<Arc<Operation>>()
+    }
+
+    /// Whose data is asked for.
+    pub fn tenant(&self) -> &Arc<str> {
+        &self.caller.tenant
+    }
+
+    /// The position to give out with the answer: the last command's, else the lowest of the read
+    /// models touched; none if nothing was read or written.
+    pub fn position(&self) -> Option<Position> {
+        let progress = self.progress.lock().expect("no panic while it is held");
+        progress.last_kept.or(progress.lowest_read)
+    }
+
+    /// Refuses callers without the role.
+    pub fn require(&self, role: Role) -> Result<(), Fault> {
+        if self.caller.may(role) {
+            return Ok(());
+        }
+        Err(Fault::of(FaultCode::Forbidden))
+    }
+
+    /// The read models as of one moment, which these have reached the position asked for in.
+    /// All reads of an operation share the moment, unless a later one has to wait for its own.
+    pub async fn read(&self, models: &[&'static str]) -> Result<Reading<'_>, Fault> {
+        self.require(Role::Viewer)?;
+        let mut reads = self.reads.lock().await;
+        if let Some(at_least) = reads.at_least {
+            let shown = match &reads.snapshot {
+                Some(snapshot) => snapshot.position(models).is_ok_and(|p| p >= at_least),
+                None => false,
+            };
+            if !shown {
+                reads.snapshot = None;
+                self.wait(models, at_least).await?;
+            }
+        }
+        if reads.snapshot.is_none() {
+            let snapshot = self.parts.reader.snapshot(self.tenant()).await.map_err(read_fault)?;
+            reads.snapshot = Some(snapshot);
+        }
+        let reading = Reading(reads);
+        let position = reading.snapshot().position(models).map_err(read_fault)?;
+        self.touch(position);
+        Ok(reading)
+    }
+
+    /// Notes that the answer shows the log up to `position`, but no further.
+    pub fn touch(&self, position: Position) {
+        let mut progress = self.progress.lock().expect("no panic while it is held");
+        let lowest = progress.lowest_read.map_or(position, |lowest| lowest.min(position));
+        progress.lowest_read = Some(lowest);
+    }
+
+    async fn wait(&self, models: &[&'static str], at_least: Position) -> Result<(), Fault> {
+        let consumers = &self.parts.consumers;
+        let waited =
+            consumers.wait_for(self.tenant(), models, at_least, self.parts.read_wait).await;
+        waited.map_err(|stale| {
+            let lowest = stale.reached.iter().map(|r| r.1).min().unwrap_or_default();
+            let models: serde_json::Map<_, _> = stale
+                .reached
+                .iter()
+                .map(|(name, at)| ((*name).to_owned(), at.to_string().into()))
+                .collect();
+            Fault::of(FaultCode::StaleRead)
+                .with("appliedPosition", lowest.to_string())
+                .with("atLeast", at_least.to_string())
+                .with("readModels", models)
+        })
+    }
+
+    /// The context of a command; refuses an unusable `commandId` or `expectedVersion`.
+    pub fn command(
+        &self,
+        command_id: Option<String>,
+        expected_version: Option<i32>,
+    ) -> Result<CommandContext, Refusal> {
+        if expected_version.is_some_and(i32::is_negative) {
+            return Err(Refusal::new(Code::OutOfRange, "a version is 0 or more")
+                .at(["input", "expectedVersion"])
+                .with("minimum", 0));
+        }
+        if let Some(id) = &command_id {
+            domain::values::text(domain::values::TextRule::Id, id, "commandId")
+                .map_err(|refusal| refusal.under(["input"]))?;
+        }
+        Ok(CommandContext {
+            tenant: self.caller.tenant.clone(),
+            actor: self.caller.actor.clone(),
+            command_id,
+            expected_version: expected_version.map(i64::from),
+            correlation_id: self.origin.correlation_id.clone(),
+            causation_id: None,
+            traceparent: self.origin.traceparent.clone(),
+            occurred_at: None,
+            now: self.parts.clock.now(),
+            backfill: self.caller.has_scope("backfill"),
+        })
+    }
+
+    /// A command was kept: whatever the operation reads from now on shows it.
+    pub async fn kept(&self, receipt: &Receipt) {
+        self.reads.lock().await.at_least = Some(receipt.position);
+        self.progress.lock().expect("no panic while it is held").last_kept = Some(receipt.position);
+    }
+
+    /// Takes one of the operation's look-ups of evidence.
+    pub fn spend_evidence(&self) -> Result<(), Fault> {
+        if self.evidence.fetch_add(1, Ordering::Relaxed) < EVIDENCE_MAX {
+            return Ok(());
+        }
+        let message = "too many figures were asked for their evidence in one operation";
+        Err(Fault::new(FaultCode::CostLimit, message).with("limit", EVIDENCE_MAX))
+    }
+}
+
+/// The read models as of the operation's moment; others wait while it is held.
+pub struct Reading<'o>(MutexGuard<'o, Reads>);
+
+impl Reading<'_> {
+    fn snapshot(&self) -> &Snapshot {
+        self.0.snapshot.as_ref().expect("read() opened it")
+    }
+
+    /// Passes an answer on. After a failure the database refuses the rest of the transaction, so
+    /// that later reads of the operation begin another.
+    pub fn answer<T>(mut self, answer: Result<T, ReadError>) -> Result<T, Fault> {
+        if answer.is_err() {
+            self.0.snapshot = None;
+        }
+        answer.map_err(read_fault)
+    }
+}
+
+impl std::ops::Deref for Reading<'_> {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        self.snapshot()
+    }
+}
+
+impl std::ops::DerefMut for Reading<'_> {
+    fn deref_mut(&mut self) -> &mut Snapshot {
+        self.0.snapshot.as_mut().expect("read() opened it")
+    }
+}
+
+fn read_fault(error: ReadError) -> Fault {
+    match error {
+        ReadError::NotBuilt(name) => {
+            Fault::of(FaultCode::ReadModelBuilding).with("readModel", name)
+        }
+        ReadError::Database(error) => store_fault(error.into()),
+        callers => Refusal::new(Code::Validation, callers.to_string()).into(),
+    }
+}
+
+/// What a client is told of a fault of the store. What it was is logged here, once.
+pub fn store_fault(error: StoreError) -> Fault {
+    if error.is_unavailable() {
+        tracing::warn!(error = %error, "the database is unavailable: {error}");
+        return Fault::of(FaultCode::Unavailable);
+    }
+    tracing::error!(error = %error, "a read failed: {error}");
+    Fault::of(FaultCode::Internal)
+}
+
+/// Splits what became of a command: a refusal is data, the rest a fault.
+pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
+    match error {
+        CommandError::Refused(refusal) => Ok(refusal),
+        CommandError::Overloaded { retry_after_ms } => {
+            Err(Fault::of(FaultCode::Overloaded).with("retryAfterMs", retry_after_ms))
+        }
+        CommandError::Unavailable(error) => {
+            tracing::warn!(error = %error, "a command found no database: {error}");
+            Err(Fault::of(FaultCode::Unavailable))
+        }
+        CommandError::Internal(error) => {
+            tracing::error!(error = format!("{error:#}"), "a command failed: {error:#}");
+            Err(Fault::of(FaultCode::Internal))
+        }
+    }
+}

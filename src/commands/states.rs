@@ -1,0 +1,159 @@
+//! States of recently used aggregates, bounded by memory, checked by every append's own condition.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::{Aggregate, StreamKey};
+
+use crate::store::Basis;
+
+/// One aggregate's place in the cache. Deciding happens under its lock, so decisions on one stream are
+/// submitted in the order they were made.
+pub(super) struct Cell<A> {
+    slot: Mutex<Option<Slot<A>>>,
+    /// Held while the state is loaded: one load at a time.
+    pub loading: tokio::sync::Mutex<()>,
+}
+
+/// A state with everything decided on it so far, kept or still on its way.
+pub(super) struct Slot<A> {
+    pub state: A,
+    /// Version with everything decided so far.
+    pub version: i64,
+    /// Withdrawn when something of this state was not kept.
+    pub basis: Basis,
+}
+
+impl<A: Aggregate> Cell<A> {
+    /// Locks the cell. Hold several only in the order fleet, vehicle, track, and by key within a kind.
+    pub fn lock(&self) -> MutexGuard<'_, Option<Slot<A>>> {
+        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.as_ref().is_some_and(|s| s.basis.is_withdrawn()) {
+            *slot = None;
+        }
+        slot
+    }
+
+    /// The state now, if it is loaded.
+    pub fn peek(&self) -> Option<(A, i64)> {
+        self.lock().as_ref().map(|s| (s.state.clone(), s.version))
+    }
+
+    /// Puts a freshly loaded state in place.
+    pub fn fill(&self, state: A, version: i64) {
+        *self.lock() = Some(Slot {
+            state,
+            version,
+            basis: Basis::default(),
+        });
+    }
+}
+
+type Key = (Arc<str>, StreamKey);
+type AnyCell = Arc<dyn Any + Send + Sync>;
+
+/// The cells in use. Two halves: what is asked for moves to the young half; when that is full, the old
+/// half is forgotten. Forgetting a cell that is in use is safe: whoever loads it anew is checked by the
+/// append.
+pub(super) struct States {
+    half_bytes_max: usize,
+    halves: Mutex<Halves>,
+}
+
+#[derive(Default)]
+struct Halves {
+    young: HashMap<Key, AnyCell>,
+    young_bytes: usize,
+    old: HashMap<Key, AnyCell>,
+}
+
+/// What a cell costs beside its state: keys, maps, locks.
+const CELL_BYTES: usize = 256;
+
+impl States {
+    pub fn new(bytes_max: usize) -> States {
+        States {
+            half_bytes_max: bytes_max / 2,
+            halves: Mutex::default(),
+        }
+    }
+
+    /// The cell of a stream, made if it is not there.
+    pub fn cell<A: Aggregate>(&self, tenant: &Arc<str>, stream: &StreamKey) -> Arc<Cell<A>> {
+        let key = (tenant.clone(), stream.clone());
+        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = halves.young.get(&key) {
+            return typed(cell.clone());
+        }
+        let cell: AnyCell = halves.old.remove(&key).unwrap_or_else(|| {
+            Arc::new(Cell::<A> {
+                slot: Mutex::new(None),
+                loading: tokio::sync::Mutex::new(()),
+            })
+        });
+        let typed = typed::<A>(cell.clone());
+        let weight = typed.lock().as_ref().map_or(0, |s| s.state.weight_bytes());
+        halves.young.insert(key, cell);
+        halves.grow(CELL_BYTES + weight, self.half_bytes_max);
+        typed
+    }
+
+    /// A state has grown by this many bytes.
+    pub fn grew(&self, bytes: usize) {
+        let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
+        halves.grow(bytes, self.half_bytes_max);
+    }
+}
+
+impl Halves {
+    fn grow(&mut self, bytes: usize, half_bytes_max: usize) {
+        self.young_bytes += bytes;
+        if self.young_bytes > half_bytes_max {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+    }
+}
+
+fn typed<A: Aggregate>(cell: AnyCell) -> Arc<Cell<A>> {
+    cell.downcast()
+        .unwrap_or_else(|_| unreachable!("a stream key names its aggregate's type"))
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::fleet::Fleet;
+
+    use super::*;
+
+    fn key(id: &str) -> StreamKey {
+        StreamKey::of::<Fleet>(id)
+    }
+
+    #[test]
+    fn what_is_used_stays_and_memory_is_bounded() {
+        let states = States::new(20 * CELL_BYTES);
+        let tenant: Arc<str> = "default".into();
+        let hot = states.cell::<Fleet>(&tenant, &key("hot"));
+        hot.fill(Fleet::default(), 7);
+        for i in 0..1_000 {
+            states.cell::<Fleet>(&tenant, &key(&i.to_string()));
+            assert!(
+                states.cell::<Fleet>(&tenant, &key("hot")).peek().is_some(),
+                "at {i}"
+            );
+        }
+        let halves = states.halves.lock().unwrap();
+        assert!(halves.young.len() + halves.old.len() <= 22);
+    }
+
+    #[test]
+    fn a_withdrawn_state_is_not_there() {
+        let states = States::new(1 << 20);
+        let cell = states.cell::<Fleet>(&"default".into(), &key("a"));
+        cell.fill(Fleet::default(), 1);
+        cell.lock().as_ref().unwrap().basis.withdraw();
+        assert!(cell.peek().is_none());
+    }
+}

@@ -1,0 +1,280 @@
+//! Every setting: name, type, default, bounds and meaning.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::knob::section;
+use super::value::{Bytes, Environment, LogFilter, LogFormat, PostgresUrl, RedisUrl};
+
+section! {
+    /// What is not about one part.
+    Process in "" {
+        /// Directory of everything this process keeps: the private PostgreSQL, the development key.
+        data_dir: PathBuf = "./.daybook";
+        /// Directory of the PostgreSQL programs for the private server; searched for when not set.
+        pg_bin: Option<PathBuf> = "";
+        /// `production` refuses to start with anything made up on the spot.
+        env: Environment = "development";
+    }
+}
+
+section! {
+    /// The HTTP server.
+    Http in "http" {
+        /// Address to listen on; `0.0.0.0` or `::` for every interface.
+        address: IpAddr = "127.0.0.1";
+        /// Port to listen on; 0 takes any free one.
+        port: u16 = "8080", "0" ..= "65535";
+        /// Open connections of all callers; further ones are refused.
+        connections_max: usize = "10000", "1" ..= "1000000";
+        /// Headers of one request.
+        headers_max: usize = "100", "10" ..= "1000";
+        /// Bytes of one request's headers together.
+        headers_bytes_max: Bytes = "32KiB", "8KiB" ..= "1MiB";
+        /// How long a request's headers may take to arrive.
+        header_timeout: Duration = "10s", "100ms" ..= "5m";
+        /// How long a request's body may take to arrive.
+        body_timeout: Duration = "15s", "100ms" ..= "5m";
+        /// How long a reply may take to be read by the caller.
+        write_timeout: Duration = "30s", "100ms" ..= "1h";
+        /// Bytes of a GraphQL request's body.
+        body_bytes_max: Bytes = "1MiB", "1KiB" ..= "64MiB";
+        /// Records on one page of a REST answer.
+        page_max: usize = "1000", "1" ..= "10000";
+        /// How long requests in flight may go on after the stop signal.
+        drain_soft: Duration = "10s", "0s" ..= "10m";
+        /// When the process ends after the stop signal, whatever is still running.
+        drain_hard: Duration = "30s", "1s" ..= "30m";
+    }
+}
+
+section! {
+    /// PostgreSQL. Without an address a private server is started from installed programs.
+    Database in "database" {
+        /// The server; not set: a private one under `data_dir`.
+        url: Option<PostgresUrl> = "";
+        /// Connections for queries and bookkeeping; appends have a few of their own.
+        pool_max: u32 = "25", "4" ..= "1000";
+        /// Connections kept open when idle.
+        pool_min: u32 = "5", "0" ..= "1000";
+        /// How long a caller waits for a free connection.
+        acquire_timeout: Duration = "2s", "10ms" ..= "1m";
+        /// A connection for queries is replaced after this time.
+        connection_lifetime: Duration = "5m", "10s" ..= "1d";
+        /// How long a reading statement may run.
+        statement_timeout: Duration = "5s", "10ms" ..= "1h";
+        /// How long an append may run, its turn in the database included.
+        write_timeout: Duration = "15s", "10ms" ..= "1h";
+        /// How long a statement waits for a lock.
+        lock_timeout: Duration = "2s", "10ms" ..= "1m";
+        /// A transaction idle for this long is ended by the server.
+        idle_in_transaction_timeout: Duration = "10s", "1s" ..= "1h";
+        /// Prepared statements kept per connection; 0 behind a pooler in transaction mode.
+        statement_cache: usize = "100", "0" ..= "10000";
+        /// First pause before an append connects again; doubled up to `reconnect_max`.
+        reconnect_min: Duration = "20ms", "1ms" ..= "1m";
+        /// Longest pause before an append connects again.
+        reconnect_max: Duration = "500ms", "1ms" ..= "10m";
+        /// Starts although the server may lose acknowledged commands (fsync, full_page_writes or
+        /// synchronous_commit is off).
+        allow_unsafe_durability: bool = "false";
+    }
+}
+
+section! {
+    /// Redis, a cache that may be lost at any time. Without an address the process caches alone.
+    Redis in "redis" {
+        /// The server; not set: an in-process cache only.
+        url: Option<RedisUrl> = "";
+        /// First part of every key and channel.
+        prefix: String = "daybook:";
+        /// How long one look-up or store may take before the answer is made without it.
+        budget: Duration = "100ms", "1ms" ..= "10s";
+        /// How long connecting may take.
+        connect_timeout: Duration = "1s", "10ms" ..= "30s";
+        /// Failures in a row after which Redis is left alone for a while.
+        breaker_failures: u32 = "5", "1" ..= "1000";
+        /// How long it is left alone.
+        breaker_open: Duration = "30s", "10ms" ..= "1h";
+    }
+}
+
+section! {
+    /// Group commit: commands that wait together are appended by one statement.
+    Append in "append" {
+        /// Commands that may wait, per tenant; further ones are told to come back.
+        queue_max: usize = "4096", "1" ..= "1000000";
+        /// Commands in one group.
+        group_commands_max: usize = "512", "1" ..= "4096";
+        /// Bytes of payload in one group of small commands.
+        group_bytes_max: Bytes = "1MiB", "64KiB" ..= "64MiB";
+        /// From this many bytes of payload on a command is a bulk batch and goes apart.
+        bulk_bytes_min: Bytes = "16KiB", "1KiB" ..= "64MiB";
+        /// Bytes of payload in one group of bulk batches: the longest that others wait.
+        bulk_group_bytes_max: Bytes = "512KiB", "64KiB" ..= "64MiB";
+        /// Groups of one tenant in flight, each on a connection of its own.
+        groups_in_flight_max: usize = "2", "1" ..= "16";
+        /// A second group leaves only when this many commands wait.
+        second_group_commands_min: usize = "64", "1" ..= "4096";
+        /// How often callers just answered are let in before a group leaves.
+        gather_yields: usize = "16", "0" ..= "1000";
+        /// Tenants with appends under way.
+        lanes_max: usize = "256", "1" ..= "100000";
+        /// How often an append that lost a race to another process is run again.
+        races_max: u32 = "16", "0" ..= "1000";
+        /// Positions of one partition of the log.
+        partition_positions: u64 = "16777216", "1000" ..= "1000000000";
+        /// Least time between two wake-ups of other processes.
+        notify_interval: Duration = "2ms", "1ms" ..= "10s";
+        /// How often the log's head is looked at, whatever wake-ups say.
+        poll_interval: Duration = "1s", "10ms" ..= "1m";
+    }
+}
+
+section! {
+    /// The write door.
+    Commands in "commands" {
+        /// Memory for recent states of aggregates.
+        state_bytes_max: Bytes = "64MiB", "0" ..= "64GiB";
+        /// Receipts of declared command ids kept in memory; older ones are found in the database.
+        receipts_max: usize = "16384", "0" ..= "10000000";
+        /// How often a command that lost a race is decided, the first time included.
+        attempts_max: u32 = "12", "1" ..= "100";
+        /// How long a command's id is remembered, in whole hours.
+        idempotency_retention: Duration = "24h", "1h" ..= "365d";
+        /// How long refused records can be looked at, in whole days.
+        rejected_retention: Duration = "30d", "1d" ..= "365d";
+        /// Refused records kept per tenant; the oldest go first.
+        rejected_records_max: u32 = "100000", "0" ..= "1000000000";
+        /// Bytes of one refused record that are kept.
+        rejected_record_bytes_max: Bytes = "4KiB", "256" ..= "64KiB";
+    }
+}
+
+section! {
+    /// Which position fixes are accepted.
+    Fixes in "fixes" {
+        /// How far a fix may be ahead of the server's clock.
+        future_max: Duration = "24h", "0s" ..= "365d";
+        /// How old a fix may be; not set: any age since 1970.
+        age_max: Option<Duration> = "", "1m" ..= "36500d";
+        /// The highest speed believed, metres per second.
+        speed_max_mps: f64 = "350", "1" ..= "100000";
+    }
+}
+
+section! {
+    /// The runner that keeps read models up to date.
+    Consumers in "consumers" {
+        /// Keeps read models up to date in this process; `false` only asks them.
+        project: bool = "true";
+        /// How long a silent owner keeps its share of the work.
+        lease: Duration = "3s", "500ms" ..= "10m";
+        /// Events in one batch.
+        batch_events_max: usize = "4096", "1" ..= "100000";
+        /// Rows after which a batch is written.
+        batch_rows_max: usize = "20000", "1" ..= "1000000";
+        /// Memory of one batch's events, estimated.
+        batch_bytes_max: Bytes = "16MiB", "64KiB" ..= "4GiB";
+        /// A batch is written once folding it has taken this long.
+        batch_time_max: Duration = "200ms", "1ms" ..= "1m";
+        /// Recent events kept for all followers of one log.
+        ring_events_max: usize = "4096", "16" ..= "1000000";
+        /// Memory of those, estimated.
+        ring_bytes_max: Bytes = "16MiB", "64KiB" ..= "4GiB";
+        /// How often the bookkeeping of other processes is looked at when nobody waits.
+        poll_interval: Duration = "500ms", "10ms" ..= "1m";
+        /// First pause after a fault; doubled up to `retry_max`.
+        retry_min: Duration = "50ms", "1ms" ..= "1m";
+        /// Longest pause after faults.
+        retry_max: Duration = "5s", "1ms" ..= "10m";
+        /// How often an event that the database refuses is tried before its read model stops.
+        attempts_max: u32 = "3", "1" ..= "100";
+        /// A batch whose transaction takes longer is given up and tried again.
+        step_time_max: Duration = "1m", "100ms" ..= "1h";
+        /// How long a query waits for the position its caller insists on.
+        wait_max: Duration = "2s", "0s" ..= "1m";
+    }
+}
+
+section! {
+    /// The cache of answers. Nothing in it is ever more than a copy.
+    Cache in "cache" {
+        /// Memory for answers in this process.
+        bytes_max: Bytes = "64MiB", "0" ..= "64GiB";
+        /// An answer larger than this is not kept.
+        entry_bytes_max: Bytes = "1MiB", "0" ..= "512MiB";
+        /// How long an answer is kept; it can only be old, never wrong: its key names the position.
+        ttl: Duration = "5m", "0s" ..= "1d";
+    }
+}
+
+section! {
+    /// Tokens (RFC 9068, Ed25519).
+    Auth in "auth" {
+        /// Claim `iss` of every token.
+        issuer: String = "daybook";
+        /// Claim `aud` of every token.
+        audience: String = "daybook-api";
+        /// Clock difference allowed to token times.
+        leeway: Duration = "30s", "0s" ..= "5m";
+        /// How long a token is good for, unless said otherwise when it is made.
+        access_ttl: Duration = "15m", "1m" ..= "365d";
+        /// Ed25519 private key, PKCS #8 PEM, readable by its owner only; the same file for all
+        /// processes. Not set: `development-key.pem` in `data_dir`, made on the first start.
+        signing_key_file: Option<PathBuf> = "";
+        /// Checked tokens remembered until they expire.
+        verified_tokens_max: u64 = "10000", "0" ..= "10000000";
+    }
+}
+
+section! {
+    /// Bounds on one GraphQL request. What is over is refused before anything runs.
+    Limits in "limits" {
+        /// Levels of nested fields.
+        depth_max: usize = "10", "1" ..= "100";
+        /// Aliased fields.
+        aliases_max: usize = "30", "0" ..= "10000";
+        /// Root fields of a query.
+        query_root_fields_max: usize = "20", "1" ..= "1000";
+        /// Root fields of a mutation: commands carried out one after the other.
+        mutation_root_fields_max: usize = "10", "1" ..= "1000";
+        /// Directives of the whole document.
+        directives_max: usize = "50", "0" ..= "10000";
+        /// Directives of one field.
+        directives_per_field_max: usize = "5", "0" ..= "100";
+        /// Lexical tokens of the document.
+        tokens_max: usize = "2000", "10" ..= "100000";
+        /// Bytes of the document.
+        query_bytes_max: Bytes = "16KiB", "100" ..= "1MiB";
+        /// Selections once fragments are spread, `__typename` included.
+        selections_max: usize = "2000", "1" ..= "1000000";
+        /// Cost: fields times the pages they are on.
+        cost_max: usize = "5000", "1" ..= "100000000";
+        /// Nodes an answer may hold.
+        nodes_max: usize = "10000", "1" ..= "10000000";
+        /// `first` when the caller does not say.
+        page_default: usize = "50", "1" ..= "10000";
+        /// The largest `first`.
+        page_max: usize = "200", "1" ..= "10000";
+        /// Errors in one answer.
+        errors_max: usize = "10", "1" ..= "1000";
+        /// Characters of one error's message.
+        error_chars_max: usize = "200", "50" ..= "10000";
+        /// How long one operation may take.
+        operation_timeout: Duration = "10s", "10ms" ..= "10m";
+        /// Checked documents remembered, so that they are parsed once.
+        documents_cached_max: u64 = "1000", "0" ..= "1000000";
+    }
+}
+
+section! {
+    /// Log lines of the process, on standard error.
+    Log in "log" {
+        /// `auto` writes text on a terminal and JSON elsewhere.
+        format: LogFormat = "auto";
+        /// Level, or levels by module: `info`, `warn,daybook=debug`.
+        level: LogFilter = "info";
+    }
+}

@@ -1,0 +1,4 @@
+//! The edge: routes, limits, the GraphQL transport, REST aliases, probes.
+
+pub(crate) mod graphql;
+pub(crate) mod json;

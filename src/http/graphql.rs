@@ -1,0 +1,4 @@
+//! GraphQL over HTTP.
+
+mod guard;
+mod tokens;

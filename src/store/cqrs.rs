@@ -1,0 +1,1 @@
+//! Presents a `domain` aggregate to cqrs-es.

@@ -1,0 +1,316 @@
+//! Group commit: one lane per tenant gathers the appends that arrive while others are in flight.
+//!
+//! A lane keeps the order of decisions per stream: commands of one stream go in the same group, or the
+//! later group waits for the earlier. Small appends and bulk batches go in groups of their own, so that a
+//! batch does not hold up a person. Whatever is not kept withdraws the basis it was decided on.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::StreamKey;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::append::{Append, AppendError};
+use super::executor::Executor;
+use super::statement::Outcome;
+use super::wake::Wakes;
+use super::{StoreSettings, executor};
+
+/// One append and who waits for it.
+pub(super) struct Submission {
+    pub append: Append,
+    pub reply: oneshot::Sender<Outcome>,
+}
+
+/// The sending end of a lane.
+#[derive(Clone)]
+pub(super) struct Lane {
+    queue: mpsc::Sender<Submission>,
+}
+
+impl Lane {
+    /// Starts a lane; it ends when idle for `lane_idle_s` or when its senders are gone.
+    pub fn start(tenant: Arc<str>, executors: executor::Source, wakes: Arc<Wakes>) -> Lane {
+        let settings = executors.settings().clone();
+        let (queue, arrivals) = mpsc::channel(settings.queue_max);
+        let idle = (0..settings.groups_in_flight_max)
+            .map(|_| executors.executor(tenant.clone()))
+            .collect();
+        let work = Work {
+            settings,
+            tenant,
+            wakes,
+            waiting: VecDeque::new(),
+            idle,
+            busy: Busy::default(),
+            flights: JoinSet::new(),
+        };
+        tokio::spawn(work.run(arrivals));
+        Lane { queue }
+    }
+
+    /// Puts an append in the queue without waiting; the caller may hold locks.
+    pub fn submit(&self, submission: Submission) -> Result<(), (Submission, bool)> {
+        self.queue.try_send(submission).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(s) => (s, false),
+            mpsc::error::TrySendError::Closed(s) => (s, true),
+        })
+    }
+
+    /// Has the lane ended?
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+}
+
+/// The working end of a lane.
+struct Work {
+    settings: Arc<StoreSettings>,
+    tenant: Arc<str>,
+    wakes: Arc<Wakes>,
+    waiting: VecDeque<Submission>,
+    idle: Vec<Executor>,
+    busy: Busy,
+    flights: JoinSet<Flight>,
+}
+
+/// What the groups in flight touch.
+#[derive(Default)]
+struct Busy {
+    streams: HashSet<StreamKey>,
+    claims: HashSet<(String, [u8; 16])>,
+    commands: HashSet<Uuid>,
+    bulk: usize,
+}
+
+/// A group that has come back.
+struct Flight {
+    executor: Executor,
+    group: Vec<Submission>,
+    outcomes: Vec<Outcome>,
+    bulk: bool,
+}
+
+impl Work {
+    async fn run(mut self, mut arrivals: mpsc::Receiver<Submission>) {
+        let idle_after = Duration::from_secs(self.settings.lane_idle_s);
+        loop {
+            tokio::select! {
+                biased;
+                Some(flight) = self.flights.join_next(), if !self.flights.is_empty() => {
+                    self.land(flight.expect("a group's task neither panics nor is aborted"));
+                }
+                arrival = arrivals.recv(), if self.waiting.len() < self.settings.queue_max => {
+                    let Some(submission) = arrival else { break };
+                    self.waiting.push_back(submission);
+                }
+                () = tokio::time::sleep(idle_after), if self.flights.is_empty() => {
+                    arrivals.close();
+                }
+            }
+            self.gather(&mut arrivals).await;
+            self.depart();
+        }
+        while let Some(flight) = self.flights.join_next().await {
+            self.land(flight.expect("a group's task neither panics nor is aborted"));
+            self.depart();
+        }
+    }
+
+    /// Takes what has arrived. Callers that were just answered get a turn first: at 8 to 32 callers this
+    /// doubles the groups, without a timer.
+    async fn gather(&mut self, arrivals: &mut mpsc::Receiver<Submission>) {
+        let mut quiet = 0;
+        for _ in 0..self.settings.gather_yields {
+            let before = self.waiting.len();
+            while self.waiting.len() < self.settings.queue_max {
+                match arrivals.try_recv() {
+                    Ok(submission) => self.waiting.push_back(submission),
+                    Err(_) => break,
+                }
+            }
+            quiet = if self.waiting.len() == before {
+                quiet + 1
+            } else {
+                0
+            };
+            if quiet == 2 || self.waiting.len() >= self.settings.group_commands_max {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Sends as many groups as there are free connections and reasons to use one.
+    fn depart(&mut self) {
+        while !self.idle.is_empty() && !self.waiting.is_empty() {
+            let second = !self.flights.is_empty();
+            if second
+                && self.waiting.len() < self.settings.second_group_commands_min
+                && self.busy.bulk == 0
+            {
+                return;
+            }
+            let (group, bulk) = self.form_group();
+            if group.is_empty() {
+                return;
+            }
+            let mut executor = self.idle.pop().expect("checked above");
+            self.busy.add(&group, bulk);
+            self.flights.spawn(async move {
+                let appends: Vec<&Append> = group.iter().map(|s| &s.append).collect();
+                let outcomes = executor.execute(&appends).await;
+                Flight {
+                    executor,
+                    group,
+                    outcomes,
+                    bulk,
+                }
+            });
+        }
+    }
+
+    /// Picks, in order, what may go together now.
+    fn form_group(&mut self) -> (Vec<Submission>, bool) {
+        let mut pick = Pick::default();
+        let mut left = VecDeque::with_capacity(self.waiting.len());
+        for submission in self.waiting.drain(..) {
+            if submission
+                .append
+                .writes
+                .iter()
+                .any(|w| w.basis.is_withdrawn())
+            {
+                answer(submission, Err(AppendError::Stale));
+            } else if pick.takes(&submission.append, &self.busy, &self.settings) {
+                pick.group.push(submission);
+            } else {
+                pick.pass_over(&submission.append);
+                left.push_back(submission);
+            }
+        }
+        self.waiting = left;
+        (pick.group, pick.bulk.unwrap_or(false))
+    }
+
+    /// Answers everyone in a group that has come back.
+    fn land(&mut self, flight: Flight) {
+        let Flight {
+            executor,
+            group,
+            outcomes,
+            bulk,
+        } = flight;
+        self.busy.remove(&group, bulk);
+        self.idle.push(executor);
+        metrics::histogram!("daybook_append_group_commands").record(group.len() as f64);
+        let head = outcomes.iter().flatten().map(|a| a.position).max();
+        if let Some(head) = head {
+            self.wakes.advance(&self.tenant, head, true);
+        }
+        for (submission, outcome) in group.into_iter().zip(outcomes) {
+            answer(submission, outcome);
+        }
+    }
+}
+
+/// Tells the caller. A caller that has gone away changes nothing: the outcome stands.
+fn answer(submission: Submission, outcome: Outcome) {
+    if !matches!(&outcome, Ok(kept) if !kept.replayed) {
+        submission
+            .append
+            .writes
+            .iter()
+            .for_each(|w| w.basis.withdraw());
+    }
+    let _ = submission.reply.send(outcome);
+}
+
+impl Busy {
+    fn add(&mut self, group: &[Submission], bulk: bool) {
+        self.bulk += usize::from(bulk);
+        for append in group.iter().map(|s| &s.append) {
+            self.commands.insert(append.command_id);
+            self.streams
+                .extend(append.writes.iter().map(|w| w.stream.clone()));
+            self.claims.extend(
+                append
+                    .claims
+                    .iter()
+                    .map(|c| (c.scope.clone(), c.value_hash)),
+            );
+        }
+    }
+
+    fn remove(&mut self, group: &[Submission], bulk: bool) {
+        self.bulk -= usize::from(bulk);
+        for append in group.iter().map(|s| &s.append) {
+            self.commands.remove(&append.command_id);
+            for write in &append.writes {
+                self.streams.remove(&write.stream);
+            }
+            for claim in &append.claims {
+                self.claims.remove(&(claim.scope.clone(), claim.value_hash));
+            }
+        }
+    }
+}
+
+/// A group in the making.
+#[derive(Default)]
+struct Pick {
+    group: Vec<Submission>,
+    bytes: usize,
+    bulk: Option<bool>,
+    commands: HashSet<Uuid>,
+    claims: HashSet<(String, [u8; 16])>,
+    /// Streams of those left behind: nobody overtakes them.
+    behind: HashSet<StreamKey>,
+}
+
+impl Pick {
+    fn takes(&mut self, append: &Append, busy: &Busy, settings: &StoreSettings) -> bool {
+        let bytes = append.bytes();
+        let bulk = bytes >= settings.bulk_bytes_min;
+        let bytes_max = if bulk {
+            settings.bulk_group_bytes_max
+        } else {
+            settings.group_bytes_max
+        };
+        let fits = self.bulk.is_none_or(|b| b == bulk)
+            && !(bulk && busy.bulk > 0)
+            && self.group.len() < settings.group_commands_max
+            && (self.group.is_empty() || self.bytes + bytes <= bytes_max);
+        let free = fits
+            && !busy.commands.contains(&append.command_id)
+            && !self.commands.contains(&append.command_id)
+            && append
+                .writes
+                .iter()
+                .all(|w| !busy.streams.contains(&w.stream) && !self.behind.contains(&w.stream))
+            && append.claims.iter().all(|c| {
+                let key = (c.scope.clone(), c.value_hash);
+                !busy.claims.contains(&key) && !self.claims.contains(&key)
+            });
+        if free {
+            self.bytes += bytes;
+            self.bulk = Some(bulk);
+            self.commands.insert(append.command_id);
+            self.claims.extend(
+                append
+                    .claims
+                    .iter()
+                    .map(|c| (c.scope.clone(), c.value_hash)),
+            );
+        }
+        free
+    }
+
+    fn pass_over(&mut self, append: &Append) {
+        self.behind
+            .extend(append.writes.iter().map(|w| w.stream.clone()));
+    }
+}

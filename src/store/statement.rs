@@ -1,0 +1,195 @@
+//! The append: one statement that guards, numbers and stores a whole group, and what it answers.
+//!
+//! Lock order, always: command ids, claims, the head row, then streams and events. Everything after the
+//! head is serialised by it. The statement's own snapshot decides who is kept; unique keys and the
+//! versions re-read under lock catch every other process that was faster (SQLSTATE 23505 or 40001),
+//! and the statement is run again.
+
+use domain::{Position, StreamKey};
+use sqlx::{PgConnection, Row, postgres::PgRow};
+
+use super::append::{Append, AppendError, Appended};
+use super::group::{Columns, columns};
+
+/// The append statement. A test reads its plan: on fresh tables the planner must not scan.
+pub(super) const APPEND: &str = include_str!("append.sql");
+
+/// What became of one command of a group.
+pub(super) type Outcome = Result<Appended, AppendError>;
+
+/// Runs the statement once. Outcomes are in the group's order.
+pub(super) async fn append_group(
+    conn: &mut PgConnection,
+    tenant: &str,
+    group: &[&Append],
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    let columns = columns(group);
+    let rows = run(conn, tenant, &columns).await?;
+    let mut outcomes = Vec::with_capacity(group.len());
+    for (append, row) in group.iter().zip(&rows) {
+        outcomes.push(outcome(conn, tenant, append, &columns, row).await?);
+    }
+    Ok(outcomes)
+}
+
+async fn run(
+    conn: &mut PgConnection,
+    tenant: &str,
+    columns: &Columns<'_>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let (c, s, e) = (&columns.commands, &columns.streams, &columns.events);
+    let (q, r) = (&columns.claims, &columns.rejected);
+    sqlx::query(APPEND)
+        .bind(tenant)
+        .bind(&c.id)
+        .bind(&c.fingerprint)
+        .bind(&c.component)
+        .bind(&c.aggregate_type)
+        .bind(&c.aggregate_id)
+        .bind(&c.sequence)
+        .bind(&c.events)
+        .bind(&c.version)
+        .bind(&c.receipt)
+        .bind(&c.last_event)
+        .bind(&s.component)
+        .bind(&s.aggregate_type)
+        .bind(&s.aggregate_id)
+        .bind(&s.expected)
+        .bind(&s.events)
+        .bind(&s.first_event)
+        .bind(&s.last_event)
+        .bind(&e.component)
+        .bind(&e.aggregate_type)
+        .bind(&e.aggregate_id)
+        .bind(&e.sequence)
+        .bind(&e.event_type)
+        .bind(&e.event_version)
+        .bind(&e.event_id)
+        .bind(&e.payload)
+        .bind(&e.metadata)
+        .bind(&q.component)
+        .bind(&q.command)
+        .bind(&q.nth)
+        .bind(&q.scope)
+        .bind(&q.value_hash)
+        .bind(&q.aggregate_id)
+        .bind(&q.release)
+        .bind(&r.component)
+        .bind(&r.id)
+        .bind(&r.source)
+        .bind(&r.command_id)
+        .bind(&r.code)
+        .bind(&r.record)
+        .bind(&r.details)
+        .bind(&columns.links.command)
+        .bind(&columns.links.stream)
+        .fetch_all(conn)
+        .await
+}
+
+async fn outcome(
+    conn: &mut PgConnection,
+    tenant: &str,
+    append: &Append,
+    columns: &Columns<'_>,
+    row: &PgRow,
+) -> Result<Outcome, sqlx::Error> {
+    let status: &str = row.try_get("status")?;
+    Ok(match status {
+        "kept" => Ok(Appended {
+            position: Position(row.try_get("position")?),
+            version: row.try_get("version")?,
+            replayed: false,
+            receipt: append.receipt.clone(),
+        }),
+        "seen" => first_receipt(conn, tenant, append).await?,
+        "reused" => Err(AppendError::KeyReused),
+        "conflict" => {
+            let moved: Vec<i64> = row.try_get("moved")?;
+            let stream = usize::try_from(moved[0] - 1).expect("streams are numbered from 1");
+            Err(AppendError::Conflict {
+                stream: StreamKey {
+                    aggregate_type: columns.streams.aggregate_type[stream],
+                    aggregate_id: columns.streams.aggregate_id[stream].into(),
+                },
+                actual: moved[1],
+            })
+        }
+        "claimed" => {
+            let index = usize::try_from(row.try_get::<i32, _>("claim")?).unwrap_or_default();
+            Err(AppendError::Claimed {
+                scope: append.claims[index].scope.clone(),
+                index,
+                holder: row.try_get("holder")?,
+            })
+        }
+        _neighbour => Err(AppendError::Stale),
+    })
+}
+
+/// The receipt of a command that was kept before, if its content was the same.
+pub(super) async fn first_receipt(
+    conn: &mut PgConnection,
+    tenant: &str,
+    append: &Append,
+) -> Result<Outcome, sqlx::Error> {
+    let found = seen(conn, tenant, append.command_id, &append.fingerprint).await?;
+    Ok(found.unwrap_or(Err(AppendError::Stale)))
+}
+
+/// What the log knows of a command id: nothing, its receipt, or that it was used for something else.
+pub(super) async fn seen(
+    conn: &mut PgConnection,
+    tenant: &str,
+    command_id: uuid::Uuid,
+    fingerprint: &[u8; 16],
+) -> Result<Option<Outcome>, sqlx::Error> {
+    let Some(row) = sqlx::query(SEEN)
+        .bind(tenant)
+        .bind(command_id)
+        .fetch_optional(conn)
+        .await?
+    else {
+        return Ok(None);
+    };
+    if row.get::<&[u8], _>("fingerprint") != fingerprint {
+        return Ok(Some(Err(AppendError::KeyReused)));
+    }
+    Ok(Some(Ok(Appended {
+        position: Position(row.get("position")),
+        version: row.get("version"),
+        replayed: true,
+        receipt: row.get("receipt"),
+    })))
+}
+
+/// The version a stream is at; 0 if it does not exist.
+pub(super) async fn stream_version(
+    conn: &mut PgConnection,
+    tenant: &str,
+    stream: &StreamKey,
+) -> Result<i64, sqlx::Error> {
+    Ok(sqlx::query_scalar(
+        "select version from streams
+         where tenant = $1 and aggregate_type = $2 and aggregate_id = $3",
+    )
+    .bind(tenant)
+    .bind(stream.aggregate_type)
+    .bind(&*stream.aggregate_id)
+    .fetch_optional(conn)
+    .await?
+    .unwrap_or(0))
+}
+
+/// Positions of one command's events are consecutive, so the last one follows from the first.
+const SEEN: &str = "
+    select k.fingerprint, k.version, k.receipt::text as receipt,
+           coalesce(
+               (select e.position + k.events - 1 from streams s join events e
+                    on e.tenant = s.tenant and e.aggregate_type = s.aggregate_type
+                   and e.aggregate_id = s.aggregate_id and e.sequence = k.sequence
+                   and e.position between s.first_position and s.last_position
+                where s.tenant = k.tenant and s.aggregate_type = k.aggregate_type
+                  and s.aggregate_id = k.aggregate_id),
+               (select l.position from logs l where l.tenant = k.tenant)) as position
+    from commands k where k.tenant = $1 and k.command_id = $2";
