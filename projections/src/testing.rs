@@ -4,9 +4,8 @@ use std::fmt::Debug;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::track::{Fix, PositionsReported, TrackEvent};
-use domain::{Event, Metadata, Position, Recorded};
+use domain::{Attributes, Event, Metadata, Position, Recorded};
 use proptest::prelude::*;
-use serde_json::Map;
 use uuid::Uuid;
 
 use crate::Projection;
@@ -45,7 +44,7 @@ pub(crate) fn fix(seconds: i64, lat: f64, lon: f64, speed_mps: Option<f64>) -> F
         accuracy_m: None,
         satellites: None,
         hdop: None,
-        attributes: Map::new(),
+        attributes: Attributes::default(),
     }
 }
 

@@ -4,12 +4,12 @@
 //! What depends on the order of points (distance, moving, idle) is worked out from the whole set,
 //! sorted by time, whenever it grows, so late fixes give what fixes in order would have given.
 
+mod points;
+mod write;
+mod scope;
+mod read;
 mod edges;
 mod evidence;
-mod points;
-mod read;
-mod scope;
-mod write;
 
 pub(crate) use edges::unknown_zone;
 pub use evidence::evidence;
