@@ -3,7 +3,17 @@
 
 pub mod config;
 pub mod ops;
+
 pub mod store;
 pub mod cache;
+
 pub mod commands;
+
 pub mod auth;
+pub mod consumers;
+
+pub mod api;
+
+pub mod http;
+
+pub mod cli;

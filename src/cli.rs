@@ -1,0 +1,3 @@
+//! The commands of `daybook`.
+pub mod import;
+pub mod progress;
