@@ -9,6 +9,7 @@ create table generations (
     projection  text        not null, -- the read model's name, never renamed
     generation  integer     not null, -- 1..n; the live one answers queries
     version     integer     not null, -- version of the read model's logic and tables
+    tables      text[]      not null,           -- base names of its tables, so that any later version can drop them
     state       text        not null check (state in ('building', 'live', 'kept', 'dropped')), -- where in its life
     status      text        not null default 'running' check (status in ('running', 'paused', 'stopped')), -- may it advance
     position    bigint      not null default 0, -- the last position folded in: the checkpoint
@@ -17,8 +18,24 @@ create table generations (
     created_at  timestamptz not null default now(), -- when its tables were made
     updated_at  timestamptz not null default now(), -- last advance
     primary key (tenant, projection, generation)
-);
+) with (fillfactor = 20); -- few rows, moved with every batch: room to do it in the page
 create unique index generations_live on generations (tenant, projection) where state = 'live';
+
+-- Moves a checkpoint from `old` to `new`, or fails with DB001: someone else moved it, owns it, or has
+-- stopped it. It is the first statement of a batch: the row lock it takes is the wall between owners.
+-- A function, so that its plan is kept by the session.
+create function advance_generation(
+    of_tenant text, of_projection text, of_generation integer, old bigint, new bigint, token bigint
+) returns void language plpgsql as $$
+begin
+    update generations set position = new, fence = token, updated_at = clock_timestamp()
+    where tenant = of_tenant and projection = of_projection and generation = of_generation
+      and position = old and fence <= token and status = 'running' and state in ('live', 'building');
+    if not found then
+        raise exception 'generation % of % is not at % for token %', of_generation, of_projection, old, token
+            using errcode = 'DB001';
+    end if;
+end $$;
 
 -- Who owns which piece of shared work. The token grows with every change of owner (fencing).
 create table leases (

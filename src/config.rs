@@ -128,6 +128,22 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
             format!("{min} is above database.pool_max, {max}"),
         );
     }
+    for (key, min, max) in [
+        (
+            "database.reconnect",
+            database.reconnect_min,
+            database.reconnect_max,
+        ),
+        (
+            "consumers.retry",
+            settings.consumers.retry_min,
+            settings.consumers.retry_max,
+        ),
+    ] {
+        if min > max {
+            refuse(&format!("{key}_min"), format!("is longer than {key}_max"));
+        }
+    }
     let http = &settings.http;
     if http.drain_soft > http.drain_hard {
         refuse(

@@ -1,7 +1,9 @@
 //! The process: assembles the log, the write door, the consumers and the edges around `domain` and
 //! `projections`. Modules are listed by rank: each imports only those above it.
 
-pub mod commands;
 pub mod config;
 pub mod ops;
 pub mod store;
+pub mod cache;
+pub mod commands;
+pub mod auth;

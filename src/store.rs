@@ -5,6 +5,7 @@ pub mod cqrs;
 mod executor;
 mod group;
 mod lane;
+pub mod local;
 mod partitions;
 mod read;
 mod statement;

@@ -2,7 +2,8 @@
 
 use crate::refusal::Refusal;
 
-/// One consistency boundary: a stream of events, the state they fold to, and the commands it answers.
+/// One consistency boundary: a stream of events, the state they fold to, and the commands it
+/// answers.
 ///
 /// Everything here is pure: time, ids and randomness come in with the command.
 pub trait Aggregate: Default + Clone + Send + Sync + 'static {

@@ -46,6 +46,12 @@ impl From<Map<String, Value>> for Attributes {
     }
 }
 
+impl FromIterator<(String, Value)> for Attributes {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(entries: I) -> Attributes {
+        Map::from_iter(entries).into()
+    }
+}
+
 impl PartialEq for Attributes {
     fn eq(&self, other: &Attributes) -> bool {
         self.is_shared_with(other) || **self == **other

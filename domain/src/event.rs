@@ -46,6 +46,10 @@ pub enum DecodeError {
 macro_rules! vocabulary {
     ($($ty:literal $version:literal => $aggregate:ident($family:ident::$variant:ident);)*) => {
         /// Every stored event type with today's version, in vocabulary order.
+        ///
+        /// A type is never renamed and never taken out: logs hold it for good. A payload that
+        /// changes its shape raises the version, and a step in `upcast` turns the old shape into
+        /// the new one. Each released version has a golden file in `tests-data/golden`.
         pub const VOCABULARY: &[(&str, &str)] = &[$(($ty, $version),)*];
 
         impl Event {

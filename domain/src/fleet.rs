@@ -157,3 +157,107 @@ impl Aggregate for Fleet {
         size_of::<Self>() + self.name.capacity()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn created(name: &str) -> FleetEvent {
+        FleetEvent::FleetCreated(FleetCreated {
+            name: name.to_owned(),
+        })
+    }
+
+    fn archived() -> FleetEvent {
+        FleetEvent::FleetArchived(FleetArchived {})
+    }
+
+    fn create(name: &str) -> FleetCommand {
+        FleetCommand::Create {
+            name: name.to_owned(),
+        }
+    }
+
+    fn rename(name: &str) -> FleetCommand {
+        FleetCommand::Rename {
+            name: name.to_owned(),
+        }
+    }
+
+    fn given(events: &[FleetEvent]) -> Fleet {
+        let mut fleet = Fleet::default();
+        events.iter().for_each(|event| fleet.apply(event));
+        fleet
+    }
+
+    fn check(given_: &[FleetEvent], when: FleetCommand, then: Result<&[FleetEvent], Code>) {
+        let decided = given(given_).decide(&when);
+        let decided = decided.as_deref().map_err(|refusal| refusal.code);
+        assert_eq!(decided, then, "given {given_:?} when {when:?}");
+    }
+
+    #[test]
+    fn a_fleet_is_created_once_renamed_and_archived() {
+        check(&[], create(" North "), Ok(&[created("North")]));
+        check(
+            &[created("North")],
+            create("South"),
+            Err(Code::AlreadyExists),
+        );
+        check(
+            &[created("North"), archived()],
+            create("North"),
+            Err(Code::AlreadyExists),
+        );
+
+        let renamed = FleetEvent::FleetRenamed(FleetRenamed {
+            name: "South".to_owned(),
+        });
+        check(
+            &[created("North")],
+            rename("South"),
+            Ok(std::slice::from_ref(&renamed)),
+        );
+        check(&[created("North")], rename("North "), Ok(&[]));
+        check(&[created("North"), renamed], rename("South"), Ok(&[]));
+        check(&[], rename("South"), Err(Code::FleetNotFound));
+        check(
+            &[created("North"), archived()],
+            rename("North"),
+            Err(Code::FleetArchived),
+        );
+
+        check(
+            &[created("North")],
+            FleetCommand::Archive,
+            Ok(&[archived()]),
+        );
+        check(&[], FleetCommand::Archive, Err(Code::FleetNotFound));
+        check(
+            &[created("North"), archived()],
+            FleetCommand::Archive,
+            Err(Code::FleetArchived),
+        );
+    }
+
+    #[test]
+    fn names_are_checked() {
+        check(&[], create(""), Err(Code::Validation));
+        check(&[], create("a\0b"), Err(Code::BadText));
+        check(
+            &[created("North")],
+            rename(&"x".repeat(201)),
+            Err(Code::TooLarge),
+        );
+    }
+
+    #[test]
+    fn a_fleet_stands_as_its_events_say() {
+        assert_eq!(given(&[]).standing(), FleetStanding::Missing);
+        assert_eq!(given(&[created("North")]).standing(), FleetStanding::Active);
+        assert_eq!(
+            given(&[created("North"), archived()]).standing(),
+            FleetStanding::Archived
+        );
+    }
+}

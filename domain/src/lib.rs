@@ -5,23 +5,14 @@
 //! one aggregate: [`vehicle`], [`fleet`], [`track`].
 
 pub mod log;
-
 pub mod aggregate;
-
 pub mod refusal;
-
 pub mod values;
-
 pub mod attributes;
-
 pub mod vehicle;
-
 pub mod fleet;
-
 pub mod track;
-
 pub mod event;
-
 pub mod upcast;
 
 pub use aggregate::{Aggregate, ClaimChange};

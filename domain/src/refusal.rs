@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 
 /// The stable codes. Never renamed; the catalogue in `docs/errors.md` is generated from here.
 macro_rules! codes {
-    ($($variant:ident $code:literal $retryable:literal $doc:literal;)*) => {
+    ($($variant:ident $code:literal $retryable:literal $($doc:literal)+;)*) => {
         /// Why a command, a record or a request part was refused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Code { $(#[doc = $doc] $variant,)* }
+        pub enum Code { $(#[doc = concat!($($doc),+)] $variant,)* }
 
         impl Code {
             /// Every code, in catalogue order.
@@ -25,7 +25,7 @@ macro_rules! codes {
 
             /// One sentence for the catalogue.
             pub fn doc(self) -> &'static str {
-                match self { $(Code::$variant => $doc,)* }
+                match self { $(Code::$variant => concat!($($doc),+),)* }
             }
         }
     };
@@ -34,29 +34,43 @@ macro_rules! codes {
 codes! {
     NotFound "NOT_FOUND" false "No such object in this tenant.";
     AlreadyExists "ALREADY_EXISTS" false "An object with this id exists already.";
-    VersionConflict "VERSION_CONFLICT" true "The stream is not at the expected version; `actualVersion` tells where it is.";
-    Validation "VALIDATION" false "A value is outside what the field accepts; `path` names the field.";
-    BadText "BAD_TEXT" false "A text holds a character that is not accepted (NUL, control, unpaired surrogate, invisible or bidirectional override), or is not in canonical form.";
+    VersionConflict "VERSION_CONFLICT" true
+        "The stream is not at the expected version; `actualVersion` tells where it is.";
+    Validation "VALIDATION" false
+        "A value is outside what the field accepts; `path` names the field.";
+    BadText "BAD_TEXT" false
+        "A text holds a character that is not accepted (NUL, control, unpaired surrogate, "
+        "invisible or bidirectional override), or is not in canonical form.";
     TooLarge "TOO_LARGE" false "A value is larger than its limit; `limit` and `actual` tell both.";
     DuplicateKey "DUPLICATE_KEY" false "A JSON object names a key twice.";
-    BadTimestamp "BAD_TIMESTAMP" false "A time is not RFC 3339 with a zone, or outside the years 1970 to 9999.";
-    IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" false "This commandId was used for another command within its retention.";
-    ExternalIdTaken "EXTERNAL_ID_TAKEN" false "Another vehicle of this tenant carries this external id.";
-    VehicleRetired "VEHICLE_RETIRED" false "The vehicle is retired and accepts nothing but reinstating.";
+    BadTimestamp "BAD_TIMESTAMP" false
+        "A time is not RFC 3339 with a zone, or outside the years 1970 to 9999.";
+    IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" false
+        "This commandId was used for another command within its retention.";
+    ExternalIdTaken "EXTERNAL_ID_TAKEN" false
+        "Another vehicle of this tenant carries this external id, VIN or plate.";
+    VehicleRetired "VEHICLE_RETIRED" false
+        "The vehicle is retired and accepts nothing but reinstating.";
     VehicleNotRetired "VEHICLE_NOT_RETIRED" false "Only a retired vehicle can be reinstated.";
-    VehicleUnknown "VEHICLE_UNKNOWN" false "The vehicle is not registered and the caller may not register it.";
+    VehicleUnknown "VEHICLE_UNKNOWN" false
+        "The vehicle is not registered and the caller may not register it.";
     FleetNotFound "FLEET_NOT_FOUND" false "No such fleet in this tenant.";
     FleetArchived "FLEET_ARCHIVED" false "The fleet is archived and accepts nothing.";
     NotInFleet "NOT_IN_FLEET" false "The vehicle is not a member of this fleet.";
-    InvalidCoordinates "INVALID_COORDINATES" false "Latitude is outside -90..90 or longitude outside -180..180, or not a finite number.";
-    DuplicateDiffers "DUPLICATE_DIFFERS" false "A fix with this id or time was accepted before and says something else; the first stays.";
-    NullIsland "NULL_ISLAND" false "Latitude and longitude are both exactly 0, a receiver without a fix.";
-    FixInFuture "FIX_IN_FUTURE" false "The fix time is further ahead of the server's clock than allowed.";
+    InvalidCoordinates "INVALID_COORDINATES" false
+        "Latitude is outside -90..90 or longitude outside -180..180, or not a finite number.";
+    DuplicateDiffers "DUPLICATE_DIFFERS" false
+        "A fix with this id or time was accepted before and says something else; the first stays.";
+    NullIsland "NULL_ISLAND" false
+        "Latitude and longitude are both exactly 0, a receiver without a fix.";
+    FixInFuture "FIX_IN_FUTURE" false
+        "The fix time is further ahead of the server's clock than allowed.";
     FixTooOld "FIX_TOO_OLD" false "The fix time is before 1970 or older than the configured limit.";
     InvalidSpeed "INVALID_SPEED" false "The speed is negative, not finite or above the limit.";
     InvalidCourse "INVALID_COURSE" false "The course is not within 0..=360 degrees.";
     OutOfRange "OUT_OF_RANGE" false "A number is outside the range its field accepts.";
-    TenantSuspended "TENANT_SUSPENDED" false "The tenant is suspended: it can be read, not written.";
+    TenantSuspended "TENANT_SUSPENDED" false
+        "The tenant is suspended: it can be read, not written.";
 }
 
 /// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.

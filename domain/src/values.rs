@@ -9,7 +9,7 @@ mod time;
 pub use text::{
     ID_MAX, KEY_MAX, NAME_MAX, REASON_MAX, TextRule, id, optional_text, text, vehicle_id,
 };
-pub(crate) use time::excerpt;
+pub(crate) use time::{MICROS_END, excerpt};
 pub use time::{TIMESTAMP_CHARS_MAX, TimeFault, parse_timestamp, timestamp};
 
 use serde_json::Value;
@@ -108,4 +108,105 @@ pub(crate) fn too_large(actual: usize, limit: usize, unit: &str, field: &str) ->
         .with("limit", limit)
         .with("actual", actual)
         .with("unit", unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::*;
+
+    fn object(value: Value) -> Attributes {
+        match value {
+            Value::Object(map) => map.into(),
+            other => panic!("{other} is no object"),
+        }
+    }
+
+    fn keys(count: usize) -> Attributes {
+        let entries = (0..count).map(|i| (format!("k{i}"), Value::from(i)));
+        entries.collect::<Map<_, _>>().into()
+    }
+
+    /// J7
+    #[test]
+    fn numbers_are_finite_within_bounds_and_have_one_zero() {
+        let check = |v| number(v, -90.0, 90.0, Code::InvalidCoordinates, "lat");
+        for good in [-90.0, -0.1, 90.0, f64::MIN_POSITIVE] {
+            assert_eq!(check(good), Ok(good));
+        }
+        assert_eq!(check(-0.0).map(f64::to_bits), Ok(0));
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 90.000_1, -91.0] {
+            let refusal = check(bad).expect_err("outside");
+            assert_eq!(
+                (refusal.code, &refusal.path[..]),
+                (Code::InvalidCoordinates, &["lat".into()][..])
+            );
+            assert_eq!(
+                (&refusal.details["min"], &refusal.details["max"]),
+                (&json!(-90.0), &json!(90.0))
+            );
+            assert!(
+                !refusal.details["actual"].is_null(),
+                "{bad} is told, finite or not"
+            );
+        }
+    }
+
+    /// J3, J25
+    #[test]
+    fn attributes_are_data_but_for_nul() {
+        let data =
+            json!({"__proto__": {"a": [1, null]}, "$where": "1=1", "": "line\nbreak", "n": -0.0});
+        assert_eq!(
+            attributes(&object(data.clone()), "attributes"),
+            Ok(object(data))
+        );
+        assert_eq!(
+            attributes(&Attributes::default(), "attributes"),
+            Ok(Attributes::default())
+        );
+        let bad = [
+            json!({"a\0": 1}),
+            json!({"a": "\0"}),
+            json!({"a": [[{"b": "x\0"}]]}),
+            json!({"a": {"b\0": 1}}),
+        ];
+        for value in bad {
+            let refusal = attributes(&object(value), "attributes").expect_err("NUL");
+            assert_eq!(
+                (refusal.code, &refusal.path[..]),
+                (Code::BadText, &["attributes".into()][..])
+            );
+        }
+    }
+
+    /// J22
+    #[test]
+    fn attributes_are_bounded_in_keys_and_bytes() {
+        let refused = |map: &Attributes| {
+            let refusal = attributes(map, "attributes").expect_err("too large");
+            assert_eq!(refusal.code, Code::TooLarge);
+            let fact = |name: &str| refusal.details[name].as_u64();
+            (
+                fact("limit"),
+                fact("actual"),
+                refusal.details["unit"].clone(),
+            )
+        };
+        assert!(attributes(&keys(1_000), "attributes").is_ok());
+        assert_eq!(
+            refused(&keys(1_001)),
+            (Some(1_000), Some(1_001), json!("keys"))
+        );
+        let nested = object(json!({"a": *keys(500), "b": [*keys(500)]}));
+        assert_eq!(refused(&nested), (Some(1_000), Some(1_002), json!("keys")));
+
+        let text = |bytes: usize| object(json!({ "t": "x".repeat(bytes - r#"{"t":""}"#.len()) }));
+        assert!(attributes(&text(65_536), "attributes").is_ok());
+        assert_eq!(
+            refused(&text(65_537)),
+            (Some(65_536), Some(65_537), json!("bytes"))
+        );
+    }
 }

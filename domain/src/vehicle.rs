@@ -44,8 +44,8 @@ pub enum VehicleCommand {
         /// Which fleet.
         fleet_id: String,
     },
-    /// Accept nothing more but reinstating. Retired already: `VEHICLE_RETIRED`, for the reason given
-    /// now would be lost.
+    /// Accept nothing more but reinstating. Retired already: `VEHICLE_RETIRED`, for the reason
+    /// given now would be lost.
     Retire {
         /// Why, in the operator's words.
         reason: Option<String>,
@@ -390,5 +390,421 @@ impl Aggregate for Vehicle {
             .map(|f| size_of::<String>() + f.capacity())
             .sum();
         size_of::<Self>() + profile + fleets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::Event;
+
+    fn profile(plate: &str) -> VehicleProfile {
+        VehicleProfile {
+            plate: Some(plate.to_owned()),
+            ..VehicleProfile::default()
+        }
+    }
+
+    fn registered(plate: &str) -> VehicleEvent {
+        let profile = profile(plate);
+        VehicleEvent::VehicleRegistered(VehicleRegistered {
+            profile,
+            on_first_report: false,
+        })
+    }
+
+    fn changed(profile: VehicleProfile) -> VehicleEvent {
+        VehicleEvent::VehicleProfileChanged(VehicleProfileChanged { profile })
+    }
+
+    fn joined(fleet_id: &str) -> VehicleEvent {
+        VehicleEvent::VehicleJoinedFleet(VehicleJoinedFleet {
+            fleet_id: fleet_id.to_owned(),
+        })
+    }
+
+    fn left(fleet_id: &str) -> VehicleEvent {
+        VehicleEvent::VehicleLeftFleet(VehicleLeftFleet {
+            fleet_id: fleet_id.to_owned(),
+        })
+    }
+
+    fn retired() -> VehicleEvent {
+        VehicleEvent::VehicleRetired(VehicleRetired { reason: None })
+    }
+
+    fn reinstated() -> VehicleEvent {
+        VehicleEvent::VehicleReinstated(VehicleReinstated {})
+    }
+
+    fn register(plate: &str, on_first_report: bool) -> VehicleCommand {
+        VehicleCommand::Register {
+            profile: profile(plate),
+            on_first_report,
+        }
+    }
+
+    fn change(plate: &str) -> VehicleCommand {
+        VehicleCommand::ChangeProfile {
+            profile: profile(plate),
+        }
+    }
+
+    fn join(fleet_id: &str, fleet: FleetStanding) -> VehicleCommand {
+        VehicleCommand::JoinFleet {
+            fleet_id: fleet_id.to_owned(),
+            fleet,
+        }
+    }
+
+    fn leave(fleet_id: &str) -> VehicleCommand {
+        VehicleCommand::LeaveFleet {
+            fleet_id: fleet_id.to_owned(),
+        }
+    }
+
+    fn retire(reason: Option<&str>) -> VehicleCommand {
+        VehicleCommand::Retire {
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    fn given(events: &[VehicleEvent]) -> Vehicle {
+        let mut vehicle = Vehicle::default();
+        events.iter().for_each(|event| vehicle.apply(event));
+        vehicle
+    }
+
+    fn check(given_: &[VehicleEvent], when: VehicleCommand, then: Result<&[VehicleEvent], Code>) {
+        let decided = given(given_).decide(&when);
+        let decided = decided.as_deref().map_err(|refusal| refusal.code);
+        assert_eq!(decided, then, "given {given_:?} when {when:?}");
+    }
+
+    #[test]
+    fn a_vehicle_is_registered_once() {
+        check(&[], register("W 1", false), Ok(&[registered("W 1")]));
+        check(
+            &[registered("W 1")],
+            register("W 1", false),
+            Err(Code::AlreadyExists),
+        );
+        check(
+            &[registered("W 1"), retired()],
+            register("W 2", false),
+            Err(Code::AlreadyExists),
+        );
+    }
+
+    #[test]
+    fn a_first_report_registers_only_what_is_unknown() {
+        let on_report = VehicleRegistered {
+            profile: profile("W 1"),
+            on_first_report: true,
+        };
+        let on_report = VehicleEvent::VehicleRegistered(on_report);
+        check(
+            &[],
+            register("W 1", true),
+            Ok(std::slice::from_ref(&on_report)),
+        );
+        check(&[on_report], register("W 2", true), Ok(&[]));
+        check(
+            &[registered("W 1"), retired()],
+            register("W 1", true),
+            Err(Code::VehicleRetired),
+        );
+    }
+
+    #[test]
+    fn a_profile_is_replaced_whole() {
+        let bare = VehicleProfile::default();
+        check(
+            &[registered("W 1")],
+            change("W 2"),
+            Ok(&[changed(profile("W 2"))]),
+        );
+        check(&[registered("W 1")], change(" W 1 "), Ok(&[]));
+        let forget = VehicleCommand::ChangeProfile {
+            profile: bare.clone(),
+        };
+        check(&[registered("W 1")], forget, Ok(&[changed(bare)]));
+        check(&[], change("W 1"), Err(Code::NotFound));
+        check(
+            &[registered("W 1"), retired()],
+            change("W 1"),
+            Err(Code::VehicleRetired),
+        );
+    }
+
+    #[test]
+    fn members_join_active_fleets_once_and_leave_any() {
+        use FleetStanding::{Active, Archived, Missing};
+        let known = registered("W 1");
+        let member = [known.clone(), joined("north")];
+        check(&member[..1], join("north", Active), Ok(&[joined("north")]));
+        check(&member, join("south", Active), Ok(&[joined("south")]));
+        check(&member, join("north", Active), Ok(&[]));
+        check(&member, join("north", Archived), Err(Code::FleetArchived));
+        check(
+            &member[..1],
+            join("north", Missing),
+            Err(Code::FleetNotFound),
+        );
+        check(&[], join("north", Active), Err(Code::NotFound));
+
+        check(&member, leave("north"), Ok(&[left("north")]));
+        check(&member, leave("south"), Err(Code::NotInFleet));
+        let gone = [known, joined("north"), left("north")];
+        check(&gone, leave("north"), Err(Code::NotInFleet));
+        check(&gone, join("north", Active), Ok(&[joined("north")]));
+        check(&[], leave("north"), Err(Code::NotFound));
+    }
+
+    #[test]
+    fn a_retired_vehicle_accepts_nothing_but_reinstating() {
+        let known = [registered("W 1"), joined("north")];
+        let sold = VehicleEvent::VehicleRetired(VehicleRetired {
+            reason: Some("sold".to_owned()),
+        });
+        check(&known, retire(Some(" sold ")), Ok(&[sold]));
+        check(&known, retire(None), Ok(&[retired()]));
+        check(&[], retire(None), Err(Code::NotFound));
+
+        let out = [registered("W 1"), joined("north"), retired()];
+        let active = FleetStanding::Active;
+        for command in [
+            retire(None),
+            change("W 2"),
+            join("south", active),
+            leave("north"),
+        ] {
+            check(&out, command, Err(Code::VehicleRetired));
+        }
+        check(&out, VehicleCommand::Reinstate, Ok(&[reinstated()]));
+        check(
+            &known,
+            VehicleCommand::Reinstate,
+            Err(Code::VehicleNotRetired),
+        );
+        check(&[], VehicleCommand::Reinstate, Err(Code::NotFound));
+
+        let mut back = given(&out);
+        back.apply(&reinstated());
+        assert_eq!(back, given(&known), "as it was");
+    }
+
+    #[test]
+    fn reports_are_accepted_from_vehicles_in_service() {
+        let accepts = |events: &[VehicleEvent]| {
+            given(events)
+                .must_accept_reports()
+                .map_err(|refusal| refusal.code)
+        };
+        assert_eq!(accepts(&[]), Err(Code::VehicleUnknown));
+        assert_eq!(accepts(&[registered("W 1")]), Ok(()));
+        assert_eq!(
+            accepts(&[registered("W 1"), retired()]),
+            Err(Code::VehicleRetired)
+        );
+        assert_eq!(
+            accepts(&[registered("W 1"), retired(), reinstated()]),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn texts_are_checked_field_by_field() {
+        let refused = |profile: VehicleProfile| {
+            let refusal = profile.checked().expect_err("a bad text");
+            (refusal.code, refusal.path)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let base = VehicleProfile::default;
+        let cases = [
+            (
+                VehicleProfile {
+                    external_id: text(""),
+                    ..base()
+                },
+                Code::Validation,
+                "externalId",
+            ),
+            (
+                VehicleProfile {
+                    vin: text("a\0"),
+                    ..base()
+                },
+                Code::BadText,
+                "vin",
+            ),
+            (
+                VehicleProfile {
+                    plate: text(&"x".repeat(65)),
+                    ..base()
+                },
+                Code::TooLarge,
+                "plate",
+            ),
+            (
+                VehicleProfile {
+                    name: text("\u{200b}"),
+                    ..base()
+                },
+                Code::BadText,
+                "name",
+            ),
+            (
+                VehicleProfile {
+                    kind: text("  "),
+                    ..base()
+                },
+                Code::Validation,
+                "kind",
+            ),
+        ];
+        for (profile, code, field) in cases {
+            assert_eq!(refused(profile), (code, vec![field.to_owned()]));
+        }
+        check(&[], register("a\tb", false), Err(Code::BadText));
+        check(
+            &[registered("W 1")],
+            retire(Some("")),
+            Err(Code::Validation),
+        );
+        check(
+            &[registered("W 1")],
+            join(" north", FleetStanding::Active),
+            Err(Code::Validation),
+        );
+    }
+
+    #[test]
+    fn claims_follow_the_profile() {
+        let claim = |scope, value: &str, release| ClaimChange {
+            scope,
+            value: value.to_owned(),
+            release,
+        };
+        let bus = VehicleProfile {
+            external_id: Some("capmetro-2228".to_owned()),
+            vin: Some("1hgcm82633a004352".to_owned()),
+            ..profile("w-1")
+        };
+        let register = VehicleRegistered {
+            profile: bus.clone(),
+            on_first_report: false,
+        };
+        let register = VehicleEvent::VehicleRegistered(register);
+        assert_eq!(
+            claim_changes(&Vehicle::default(), &register),
+            [
+                claim(EXTERNAL_ID_SCOPE, "capmetro-2228", false),
+                claim(VIN_SCOPE, "1HGCM82633A004352", false),
+                claim(PLATE_SCOPE, "W-1", false),
+            ]
+        );
+        let known = given(&[register]);
+        assert_eq!(known.claims(&changed(bus.clone())), []);
+        let respelled = VehicleProfile {
+            plate: Some("W-1".to_owned()),
+            ..bus.clone()
+        };
+        assert_eq!(
+            known.claims(&changed(respelled)),
+            [],
+            "the same plate, spelled otherwise"
+        );
+        let moved = VehicleProfile {
+            external_id: None,
+            plate: Some("X-9".to_owned()),
+            ..bus
+        };
+        assert_eq!(
+            known.claims(&changed(moved)),
+            [
+                claim(EXTERNAL_ID_SCOPE, "capmetro-2228", true),
+                claim(PLATE_SCOPE, "W-1", true),
+                claim(PLATE_SCOPE, "X-9", false),
+            ]
+        );
+        assert_eq!(
+            known.claims(&retired()),
+            [],
+            "a retired vehicle keeps its names"
+        );
+        let by_name = external_id_claim("capmetro-2228");
+        assert_eq!(by_name, claim(EXTERNAL_ID_SCOPE, "capmetro-2228", false));
+    }
+
+    #[test]
+    fn what_the_caller_did_not_say_is_no_part_of_the_command() {
+        let command = |fleet| serde_json::to_string(&join("north", fleet)).expect("JSON");
+        assert_eq!(
+            command(FleetStanding::Active),
+            command(FleetStanding::Archived)
+        );
+        assert_eq!(
+            command(FleetStanding::Active),
+            r#"{"type":"joinFleet","fleetId":"north"}"#
+        );
+    }
+
+    fn any_command() -> impl Strategy<Value = VehicleCommand> {
+        let text = prop::option::of("[a-cA-C]");
+        let profile = (text.clone(), text.clone(), text).prop_map(|(external_id, vin, plate)| {
+            VehicleProfile {
+                external_id,
+                vin,
+                plate,
+                ..VehicleProfile::default()
+            }
+        });
+        prop_oneof![
+            (profile.clone(), any::<bool>()).prop_map(|(profile, on_first_report)| {
+                VehicleCommand::Register {
+                    profile,
+                    on_first_report,
+                }
+            }),
+            profile.prop_map(|profile| VehicleCommand::ChangeProfile { profile }),
+            "[xyz]".prop_map(|fleet_id| join(&fleet_id, FleetStanding::Active)),
+            "[xyz]".prop_map(|fleet_id| leave(&fleet_id)),
+            Just(retire(None)),
+            Just(VehicleCommand::Reinstate),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is asked in whatever order: what is said twice is done once, what is stored is
+        /// read back, and the claims are those of the profile.
+        #[test]
+        fn any_history_holds_together(commands in prop::collection::vec(any_command(), 0..40)) {
+            let (mut vehicle, mut held) = (Vehicle::default(), BTreeSet::new());
+            for command in commands {
+                let Ok(events) = vehicle.decide(&command) else { continue };
+                for event in events {
+                    for ClaimChange { scope, value, release } in vehicle.claims(&event) {
+                        let claim = (scope, value);
+                        let changed =
+                            if release { held.remove(&claim) } else { held.insert(claim.clone()) };
+                        prop_assert!(changed, "{claim:?} is taken twice or given back unheld");
+                    }
+                    vehicle.apply(&event);
+                    let stored = Event::from(event);
+                    let payload = stored.payload().expect("JSON");
+                    let read =
+                        Event::decode(stored.event_type(), stored.event_version(), &payload);
+                    prop_assert_eq!(read.ok(), Some(stored));
+                }
+                let again = vehicle.decide(&command).unwrap_or_default();
+                prop_assert_eq!(again, vec![], "{:?} twice", command);
+            }
+            let claimed = vehicle.profile.claimed().into_iter();
+            let claimed = claimed.filter_map(|(scope, value)| Some((scope, value?)));
+            prop_assert_eq!(held, claimed.collect::<BTreeSet<_>>());
+        }
     }
 }

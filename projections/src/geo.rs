@@ -76,17 +76,34 @@ impl H3Cell {
             .map_err(|_| InvalidCell)
     }
 
-    /// The stored forms of all base cells within it: contiguous, because a child's index extends
-    /// its parent's. `None` for a cell finer than the base.
-    pub(crate) fn base_cells(self) -> Option<RangeInclusive<i64>> {
+    /// The stored forms of all base cells within it. `None` for a cell finer than the base.
+    pub(crate) fn base_cells(self) -> Option<BaseCells> {
         let depth = BASE_RESOLUTION.checked_sub(self.resolution())?;
+        if depth <= FEW_DEPTH {
+            let children = self.0.children(BASE).map(|child| H3Cell(child).stored());
+            return Some(BaseCells::Few(children.collect()));
+        }
         let below = digits_mask(self.resolution()) & !digits_mask(BASE_RESOLUTION);
         let first = (self.stored() & !RESOLUTION_MASK & !below)
             | (i64::from(BASE_RESOLUTION) << RESOLUTION_SHIFT);
         let sixes = (0..depth).fold(0, |digits, _| (digits << 3) | 6);
-        Some(first..=first | (sixes << digits_below(BASE_RESOLUTION)))
+        Some(BaseCells::Range(
+            first..=first | (sixes << digits_below(BASE_RESOLUTION)),
+        ))
     }
 }
+
+/// Base cells within a cell.
+#[derive(Debug, PartialEq)]
+pub(crate) enum BaseCells {
+    /// Each of them: at most 343.
+    Few(Vec<i64>),
+    /// From the first to the last: contiguous, because a child's index extends its parent's.
+    Range(RangeInclusive<i64>),
+}
+
+/// Up to this many resolutions above the base, base cells are listed.
+const FEW_DEPTH: u8 = 3;
 
 impl fmt::Display for H3Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,248 @@
-//! How many fixes, vehicles and how much speed in each cell and time.
+//! How many fixes, which vehicles and how much speed in each cell and time.
+//!
+//! Kept by H3 base cell and five-minute bucket. Counts and sums add, vehicle sets unite: associative
+//! and commutative. Speeds are summed as whole micrometres a second, so that the sum does not depend
+//! on the order of its parts.
 
 mod read;
 
 pub use read::{Heatmap, HeatmapCell, HeatmapMetric, HeatmapQuery, HeatmapSpan, evidence, heatmap};
 
+use domain::track::TrackEvent;
+use domain::{Event, Recorded};
+use sqlx::PgConnection;
+
+use crate::grain::{bucket_of, micro_speed};
+use crate::hash::{FastMap, vehicle_hash};
+use crate::positions::not_a_place;
+use crate::{GRAIN_S, H3Cell, Poison, Projection, STOPPED_BELOW_MPS, Target};
+
 /// The read model's name.
 pub const NAME: &str = "heatmap";
+
+/// See the file's first lines.
+pub(crate) struct HeatmapCells;
+
+/// What each (bucket, cell) gained. Buckets are counted from 1970 in units of the grain.
+#[derive(Debug, Default)]
+pub(crate) struct Delta(FastMap<(i64, i64), Gain>);
+
+/// What one cell gained in one bucket.
+#[derive(Debug, Default, PartialEq)]
+struct Gain {
+    fixes: i32,
+    stopped: i32,
+    speed_n: i32,
+    speed_sum_um: i64,
+    vehicles: VehicleSet,
+}
+
+/// Hashes of distinct vehicles, ascending. Nearly always one: kept without an allocation.
+#[derive(Debug, Default, PartialEq)]
+enum VehicleSet {
+    #[default]
+    None,
+    One(i64),
+    Many(Vec<i64>),
+}
+
+impl Projection for HeatmapCells {
+    const NAME: &'static str = NAME;
+    const VERSION: i32 = 1;
+    const AGGREGATES: &'static [&'static str] = &["track"];
+    const TABLES: &'static [&'static str] = &["heatmap"];
+    type Delta = Delta;
+
+    fn ddl(target: &Target<'_>) -> Vec<String> {
+        let table = target.table("heatmap");
+        vec![format!(
+            r#"create table if not exists {table} (
+                tenant    text collate "C" not null, -- whose
+                bucket    timestamptz not null, -- start of five minutes of fix time
+                cell      bigint not null,  -- H3 index at resolution 9
+                fixes     integer not null, -- number of fixes
+                stopped   integer not null, -- of these, how many reported a speed below 0.5 m/s
+                speed_n   integer not null, -- of these, how many reported a speed
+                speed_sum bigint not null,  -- sum of the reported speeds, micrometres a second
+                vehicles  bigint[] not null, -- hashes of the distinct vehicles, ascending
+                primary key (tenant, bucket, cell)) with (fillfactor = 90)"#
+        )]
+    }
+
+    fn fold(delta: &mut Delta, event: &Recorded<Event>) -> Result<(), Poison> {
+        let Event::Track(TrackEvent::PositionsReported(reported)) = &event.event else {
+            return Ok(());
+        };
+        let vehicle = vehicle_hash(&reported.vehicle_id);
+        let mut here = Gain {
+            vehicles: VehicleSet::One(vehicle),
+            ..Gain::default()
+        };
+        let mut key = None;
+        let mut place = None;
+        for (index, fix) in (0..).zip(&reported.fixes) {
+            // A vehicle that stands still reports the very same place again and again.
+            let cell = match place {
+                Some((lat, lon, cell)) if lat == fix.lat && lon == fix.lon => cell,
+                _ => H3Cell::of(fix.lat, fix.lon)
+                    .ok_or_else(|| not_a_place(event, index))?
+                    .stored(),
+            };
+            place = Some((fix.lat, fix.lon, cell));
+            let at = (bucket_of(fix.fix_time), cell);
+            // Consecutive fixes mostly share cell and bucket: the map is touched once for a run.
+            if let Some(before) = key.replace(at).filter(|before| *before != at) {
+                let run = Gain {
+                    vehicles: VehicleSet::One(vehicle),
+                    ..Gain::default()
+                };
+                delta.add(before, std::mem::replace(&mut here, run));
+            }
+            here.count(fix.speed_mps);
+        }
+        if let Some(key) = key {
+            delta.add(key, here);
+        }
+        Ok(())
+    }
+
+    fn merge(into: &mut Delta, mut from: Delta) {
+        if into.0.len() < from.0.len() {
+            std::mem::swap(into, &mut from);
+        }
+        for (key, gain) in from.0 {
+            into.add(key, gain);
+        }
+    }
+
+    fn rows(delta: &Delta) -> usize {
+        delta.0.len()
+    }
+
+    async fn write<'a>(
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: Delta,
+    ) -> Result<(), sqlx::Error> {
+        write(conn, target, delta).await
+    }
+}
+
+impl Delta {
+    fn add(&mut self, key: (i64, i64), gain: Gain) {
+        let kept = self.0.entry(key).or_default();
+        kept.fixes += gain.fixes;
+        kept.stopped += gain.stopped;
+        kept.speed_n += gain.speed_n;
+        kept.speed_sum_um += gain.speed_sum_um;
+        kept.vehicles.unite(gain.vehicles);
+    }
+}
+
+impl Gain {
+    fn count(&mut self, speed_mps: Option<f64>) {
+        self.fixes += 1;
+        if let Some(speed) = speed_mps {
+            self.speed_n += 1;
+            self.speed_sum_um += micro_speed(speed);
+            self.stopped += i32::from(speed < STOPPED_BELOW_MPS);
+        }
+    }
+}
+
+impl VehicleSet {
+    fn as_slice(&self) -> &[i64] {
+        match self {
+            VehicleSet::None => &[],
+            VehicleSet::One(one) => std::slice::from_ref(one),
+            VehicleSet::Many(many) => many,
+        }
+    }
+
+    /// As an array literal.
+    fn to_sql(&self) -> String {
+        let hashes: Vec<String> = self.as_slice().iter().map(i64::to_string).collect();
+        format!("{{{}}}", hashes.join(","))
+    }
+
+    fn unite(&mut self, other: VehicleSet) {
+        match other {
+            VehicleSet::None => {}
+            VehicleSet::One(one) => self.insert(one),
+            VehicleSet::Many(many) => many.into_iter().for_each(|vehicle| self.insert(vehicle)),
+        }
+    }
+
+    fn insert(&mut self, vehicle: i64) {
+        match self {
+            VehicleSet::None => *self = VehicleSet::One(vehicle),
+            VehicleSet::One(one) if *one == vehicle => {}
+            VehicleSet::One(one) => {
+                *self = VehicleSet::Many(vec![vehicle.min(*one), vehicle.max(*one)]);
+            }
+            VehicleSet::Many(many) => {
+                if let Err(place) = many.binary_search(&vehicle) {
+                    many.insert(place, vehicle);
+                }
+            }
+        }
+    }
+}
+
+async fn write(
+    conn: &mut PgConnection,
+    target: &Target<'_>,
+    delta: Delta,
+) -> Result<(), sqlx::Error> {
+    if delta.0.is_empty() {
+        return Ok(());
+    }
+    let mut gains: Vec<((i64, i64), Gain)> = delta.0.into_iter().collect();
+    // In key order, so that two writers cannot wait for each other.
+    gains.sort_unstable_by_key(|(key, _)| *key);
+    let table = target.table("heatmap");
+    let statement = format!(
+        "insert into {table} as h
+             (tenant, bucket, cell, fixes, stopped, speed_n, speed_sum, vehicles)
+         select $1, to_timestamp(n.bucket * {GRAIN_S}), n.cell, n.fixes, n.stopped, n.speed_n,
+                n.speed_sum, n.vehicles::bigint[]
+         from unnest($2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::bigint[],
+                     $8::text[])
+              as n (bucket, cell, fixes, stopped, speed_n, speed_sum, vehicles)
+         on conflict (tenant, bucket, cell) do update set
+             fixes = h.fixes + excluded.fixes,
+             stopped = h.stopped + excluded.stopped,
+             speed_n = h.speed_n + excluded.speed_n,
+             speed_sum = h.speed_sum + excluded.speed_sum,
+             vehicles = case when h.vehicles @> excluded.vehicles then h.vehicles else
+                 array(select distinct v from unnest(h.vehicles || excluded.vehicles) v order by v)
+             end"
+    );
+    let column = Column(&gains);
+    sqlx::query(&statement)
+        .bind(target.tenant)
+        .bind(
+            gains
+                .iter()
+                .map(|((bucket, _), _)| *bucket)
+                .collect::<Vec<_>>(),
+        )
+        .bind(gains.iter().map(|((_, cell), _)| *cell).collect::<Vec<_>>())
+        .bind(column.of(|g| g.fixes))
+        .bind(column.of(|g| g.stopped))
+        .bind(column.of(|g| g.speed_n))
+        .bind(column.of(|g| g.speed_sum_um))
+        .bind(column.of(|g| g.vehicles.to_sql()))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Gains turned into one array for each column.
+struct Column<'a>(&'a [((i64, i64), Gain)]);
+
+impl Column<'_> {
+    fn of<T>(&self, value: impl Fn(&Gain) -> T) -> Vec<T> {
+        self.0.iter().map(|(_, gain)| value(gain)).collect()
+    }
+}

@@ -4,9 +4,12 @@
 //! It never reads the log, never decides anything and owns its tables: they are dropped and rebuilt,
 //! never migrated.
 
+mod copy;
 mod digest;
 pub mod evidence;
 mod geo;
+mod grain;
+mod hash;
 pub mod heatmap;
 pub mod positions;
 mod projection;
@@ -19,6 +22,7 @@ pub use digest::digest;
 pub use geo::{
     BASE_RESOLUTION, BoundingBox, EARTH_RADIUS_M, H3Cell, InvalidCell, Near, haversine_m,
 };
+use projection::Erased;
 pub use projection::{AnyDelta, AnyProjection, BoxFuture, Poison, Projection, Target};
 pub use reader::{Live, Page, ReadError, Reader, Snapshot};
 
@@ -40,5 +44,10 @@ pub const TREND_WINDOW_MAX: u32 = 500;
 
 /// Every read model, in the order a newcomer should read them.
 pub fn all() -> Vec<Arc<dyn AnyProjection>> {
-    vec![]
+    vec![
+        Arc::new(Erased::<vehicles::Vehicles>::new()),
+        Arc::new(Erased::<positions::Positions>::new()),
+        Arc::new(Erased::<heatmap::HeatmapCells>::new()),
+        Arc::new(Erased::<trends::TrackBuckets>::new()),
+    ]
 }

@@ -1,4 +1,7 @@
 //! Where vehicles are and were: the latest fix of each, and every fix.
+//!
+//! The delta is a bag of history rows and a maximum by (fix time, position, index) for each vehicle:
+//! associative and commutative.
 
 mod history;
 mod latest;
@@ -6,11 +9,18 @@ mod latest;
 pub use history::{FixKey, HistoryOrder, HistoryQuery, history};
 pub use latest::{AsOf, LatestCursor, LatestFilter, LatestRow, latest};
 
-use chrono::{DateTime, Utc};
-use domain::Position;
-use serde_json::{Map, Value};
+use std::collections::HashMap;
 
-use crate::H3Cell;
+use chrono::{DateTime, Utc};
+use domain::track::{Fix, TrackEvent};
+use domain::{Event, Position, Recorded};
+use serde_json::{Map, Value};
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{PgConnection, Row};
+
+use crate::copy::CopyRows;
+use crate::{H3Cell, Poison, Projection, Target};
 
 /// The read model's name.
 pub const NAME: &str = "positions";
@@ -61,4 +71,301 @@ impl FixRow {
             index: self.index,
         }
     }
+
+    /// Reads the columns of [`COLUMNS`].
+    pub(crate) fn read(row: &PgRow) -> Result<FixRow, sqlx::Error> {
+        let attributes: Option<Json<Map<String, Value>>> = row.try_get("attributes")?;
+        let satellites: Option<i32> = row.try_get("satellites")?;
+        Ok(FixRow {
+            vehicle_id: row.try_get("vehicle_id")?,
+            fix_time: row.try_get("fix_time")?,
+            position: Position(row.try_get("position")?),
+            index: row.try_get("idx")?,
+            lat: row.try_get("lat")?,
+            lon: row.try_get("lon")?,
+            cell: H3Cell::from_stored(row.try_get("cell")?)
+                .map_err(|e| sqlx::Error::Decode(e.into()))?,
+            fix_id: row.try_get("fix_id")?,
+            device_time: row.try_get("device_time")?,
+            altitude_m: row.try_get("altitude_m")?,
+            speed_mps: row.try_get("speed_mps")?,
+            course_deg: row.try_get("course_deg")?,
+            accuracy_m: row.try_get("accuracy_m")?,
+            satellites: satellites
+                .map(u16::try_from)
+                .transpose()
+                .map_err(|e| sqlx::Error::Decode(e.into()))?,
+            hdop: row.try_get("hdop")?,
+            attributes: attributes.map(|json| json.0).unwrap_or_default(),
+        })
+    }
+}
+
+/// A fix's columns, the same in both tables.
+pub(crate) const COLUMNS: &str = "tenant, vehicle_id, fix_time, position, idx, lat, lon, cell, \
+     fix_id, device_time, altitude_m, speed_mps, course_deg, accuracy_m, satellites, hdop, attributes";
+const COLUMNS_N: i16 = 17;
+
+const COLUMNS_DDL: &str = r#"
+    tenant      text collate "C" not null, -- whose log
+    vehicle_id  text collate "C" not null, -- whose fix
+    fix_time    timestamptz not null,      -- when the receiver had it
+    position    bigint not null,           -- position of the event that carries it
+    idx         integer not null,          -- its number in that event, from 0
+    lat         double precision not null, -- degrees
+    lon         double precision not null, -- degrees
+    cell        bigint not null,           -- H3 index at resolution 9
+    fix_id      text,                      -- the reporter's own id of it
+    device_time timestamptz,               -- when the device sent it
+    altitude_m  double precision,          -- above the ellipsoid
+    speed_mps   double precision,          -- over ground
+    course_deg  double precision,          -- clockwise from north
+    accuracy_m  double precision,          -- 68 % radius
+    satellites  integer,                   -- used
+    hdop        double precision,          -- dilution of precision
+    attributes  json compression lz4,      -- anything else, as reported; null if there is nothing
+"#;
+
+/// See the file's first lines.
+pub(crate) struct Positions;
+
+/// Fixes to add, and the latest of each vehicle among them.
+#[derive(Default)]
+pub(crate) struct Delta {
+    history: CopyRows,
+    latest: HashMap<String, Latest>,
+}
+
+struct Latest {
+    key: FixKey,
+    cell: H3Cell,
+    fix: Fix,
+}
+
+impl Projection for Positions {
+    const NAME: &'static str = NAME;
+    const VERSION: i32 = 1;
+    const AGGREGATES: &'static [&'static str] = &["track"];
+    const TABLES: &'static [&'static str] = &["positions", "latest_positions"];
+    type Delta = Delta;
+
+    fn ddl(target: &Target<'_>) -> Vec<String> {
+        let (history, latest) = (target.table("positions"), target.table("latest_positions"));
+        let generation = target.generation;
+        vec![
+            format!(
+                "create table if not exists {history} ({COLUMNS_DDL}
+                 primary key (tenant, vehicle_id, fix_time, position, idx))"
+            ),
+            // The fixes behind a heat map's cell; a coarser cell is a range of base cells.
+            format!(
+                "create index if not exists positions_g{generation}_cell
+                 on {history} (tenant, cell, fix_time)"
+            ),
+            // Room on each page, and no index on what changes, so that moving on is an update in place.
+            format!(
+                "create table if not exists {latest} ({COLUMNS_DDL}
+                 primary key (tenant, vehicle_id)) with (fillfactor = 70)"
+            ),
+        ]
+    }
+
+    fn fold(delta: &mut Delta, event: &Recorded<Event>) -> Result<(), Poison> {
+        let Event::Track(TrackEvent::PositionsReported(reported)) = &event.event else {
+            return Ok(());
+        };
+        let mut newest: Option<Latest> = None;
+        let mut newest_at = None;
+        for (index, fix) in (0..).zip(&reported.fixes) {
+            let cell = H3Cell::of(fix.lat, fix.lon).ok_or_else(|| not_a_place(event, index))?;
+            let key = FixKey {
+                fix_time: fix.fix_time,
+                position: event.position,
+                index,
+            };
+            add_history(
+                &mut delta.history,
+                &event.tenant,
+                &reported.vehicle_id,
+                key,
+                cell,
+                fix,
+            )?;
+            if newest_at.is_none_or(|(at, _, _)| key > at) {
+                newest_at = Some((key, cell, fix));
+            }
+        }
+        if let Some((key, cell, fix)) = newest_at {
+            newest = Some(Latest {
+                key,
+                cell,
+                fix: fix.clone(),
+            });
+        }
+        if let Some(latest) = newest {
+            keep_later(&mut delta.latest, &reported.vehicle_id, latest);
+        }
+        Ok(())
+    }
+
+    fn merge(into: &mut Delta, from: Delta) {
+        into.history.append(from.history);
+        for (vehicle, latest) in from.latest {
+            keep_later(&mut into.latest, &vehicle, latest);
+        }
+    }
+
+    fn rows(delta: &Delta) -> usize {
+        delta.history.len()
+    }
+
+    async fn write<'a>(
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: Delta,
+    ) -> Result<(), sqlx::Error> {
+        delta
+            .history
+            .send(conn, &target.table("positions"), COLUMNS)
+            .await?;
+        write_latest(conn, target, delta.latest).await
+    }
+}
+
+/// An accepted fix has finite coordinates; a log that says otherwise is not to be folded further.
+pub(crate) fn not_a_place(event: &Recorded<Event>, index: i32) -> Poison {
+    Poison(format!(
+        "fix {index} of the event at {} has no finite coordinates",
+        event.position
+    ))
+}
+
+fn keep_later(latest: &mut HashMap<String, Latest>, vehicle: &str, candidate: Latest) {
+    match latest.get_mut(vehicle) {
+        Some(kept) if kept.key >= candidate.key => {}
+        Some(kept) => *kept = candidate,
+        None => {
+            latest.insert(vehicle.to_owned(), candidate);
+        }
+    }
+}
+
+fn add_history(
+    rows: &mut CopyRows,
+    tenant: &str,
+    vehicle: &str,
+    key: FixKey,
+    cell: H3Cell,
+    fix: &Fix,
+) -> Result<(), Poison> {
+    let attributes = attributes_json(fix).map_err(|e| Poison(e.to_string()))?;
+    rows.row(COLUMNS_N);
+    rows.text(tenant);
+    rows.text(vehicle);
+    rows.time(key.fix_time);
+    rows.bigint(key.position.0);
+    rows.integer(key.index);
+    rows.double(fix.lat);
+    rows.double(fix.lon);
+    rows.bigint(cell.stored());
+    rows.text_or_null(fix.fix_id.as_deref());
+    rows.time_or_null(fix.device_time);
+    rows.double_or_null(fix.altitude_m);
+    rows.double_or_null(fix.speed_mps);
+    rows.double_or_null(fix.course_deg);
+    rows.double_or_null(fix.accuracy_m);
+    rows.integer_or_null(fix.satellites.map(i32::from));
+    rows.double_or_null(fix.hdop);
+    rows.text_or_null(attributes.as_deref());
+    Ok(())
+}
+
+fn attributes_json(fix: &Fix) -> serde_json::Result<Option<String>> {
+    if fix.attributes.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(&fix.attributes).map(Some)
+}
+
+/// Moves each vehicle on, never back: a late fix loses against the row that is there.
+async fn write_latest(
+    conn: &mut PgConnection,
+    target: &Target<'_>,
+    latest: HashMap<String, Latest>,
+) -> Result<(), sqlx::Error> {
+    if latest.is_empty() {
+        return Ok(());
+    }
+    let mut latest: Vec<(String, Latest)> = latest.into_iter().collect();
+    // In key order, so that two writers cannot wait for each other.
+    latest.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let attributes = latest
+        .iter()
+        .map(|(_, l)| attributes_json(&l.fix))
+        .collect::<serde_json::Result<Vec<_>>>()
+        .map_err(|e| sqlx::Error::Encode(e.into()))?;
+    let moved = moved_on();
+    let table = target.table("latest_positions");
+    let statement = format!(
+        "insert into {table} as l ({COLUMNS})
+         select $1, n.vehicle_id, n.fix_time, n.position, n.idx, n.lat, n.lon, n.cell, n.fix_id,
+                n.device_time, n.altitude_m, n.speed_mps, n.course_deg, n.accuracy_m, n.satellites,
+                n.hdop, n.attributes::json
+         from unnest($2::text[], $3::timestamptz[], $4::bigint[], $5::int[], $6::float8[],
+                     $7::float8[], $8::bigint[], $9::text[], $10::timestamptz[], $11::float8[],
+                     $12::float8[], $13::float8[], $14::float8[], $15::int[], $16::float8[],
+                     $17::text[])
+              as n (vehicle_id, fix_time, position, idx, lat, lon, cell, fix_id, device_time,
+                    altitude_m, speed_mps, course_deg, accuracy_m, satellites, hdop, attributes)
+         on conflict (tenant, vehicle_id) do update set {moved}
+         where (l.fix_time, l.position, l.idx)
+             < (excluded.fix_time, excluded.position, excluded.idx)"
+    );
+    let column = Column(&latest);
+    sqlx::query(&statement)
+        .bind(target.tenant)
+        .bind(
+            latest
+                .iter()
+                .map(|(vehicle, _)| vehicle.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(column.of(|l| l.key.fix_time))
+        .bind(column.of(|l| l.key.position.0))
+        .bind(column.of(|l| l.key.index))
+        .bind(column.of(|l| l.fix.lat))
+        .bind(column.of(|l| l.fix.lon))
+        .bind(column.of(|l| l.cell.stored()))
+        .bind(column.of(|l| l.fix.fix_id.clone()))
+        .bind(column.of(|l| l.fix.device_time))
+        .bind(column.of(|l| l.fix.altitude_m))
+        .bind(column.of(|l| l.fix.speed_mps))
+        .bind(column.of(|l| l.fix.course_deg))
+        .bind(column.of(|l| l.fix.accuracy_m))
+        .bind(column.of(|l| l.fix.satellites.map(i32::from)))
+        .bind(column.of(|l| l.fix.hdop))
+        .bind(attributes)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The latest fixes, turned into one array for each column.
+struct Column<'a>(&'a [(String, Latest)]);
+
+impl Column<'_> {
+    fn of<T>(&self, value: impl Fn(&Latest) -> T) -> Vec<T> {
+        self.0.iter().map(|(_, latest)| value(latest)).collect()
+    }
+}
+
+/// `column = excluded.column` for every column that is not in the key.
+fn moved_on() -> String {
+    let columns = COLUMNS
+        .split(", ")
+        .filter(|c| *c != "tenant" && *c != "vehicle_id");
+    columns
+        .map(|c| format!("{c} = excluded.{c}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

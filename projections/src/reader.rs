@@ -75,6 +75,20 @@ pub struct Page<T> {
     pub as_of: Position,
 }
 
+impl<T> Page<T> {
+    /// Cuts a list that was asked for one more than `first`.
+    pub(crate) fn cut(mut items: Vec<T>, first: u32, as_of: Position) -> Page<T> {
+        let first = usize::try_from(first).expect("a u32 fits a usize on every supported platform");
+        let has_next = items.len() > first;
+        items.truncate(first);
+        Page {
+            items,
+            has_next,
+            as_of,
+        }
+    }
+}
+
 /// The generation of a read model that answers, and how far it has come.
 #[derive(Clone, Copy, Debug)]
 pub struct Live {
@@ -149,6 +163,21 @@ impl Snapshot {
             lowest = Some(lowest.map_or(at, |l: Position| l.min(at)));
         }
         Ok(lowest.unwrap_or(Position::START))
+    }
+
+    /// The qualified name of a table of the read model's live generation.
+    pub(crate) fn name(&self, projection: &'static str, base: &str) -> Result<String, ReadError> {
+        let generation = self.live(projection)?.generation;
+        Ok(Target {
+            tenant: &self.tenant,
+            generation,
+        }
+        .table(base))
+    }
+
+    /// The connection.
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.tx
     }
 
     /// The connection, and the qualified name of a table of the read model's live generation.

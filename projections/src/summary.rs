@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use domain::Position;
+use sqlx::postgres::PgRow;
+use sqlx::{QueryBuilder, Row};
 
-use crate::trends::Scope;
+use crate::grain::whole_buckets;
+use crate::trends::{Scope, push_steps, scope_as_of};
 use crate::{Page, ReadError, Snapshot};
 
 /// What was done over a span, by the fixes in it.
@@ -59,22 +62,74 @@ pub struct VehicleSummary {
 
 /// What a scope did over `[from, to)`.
 pub async fn summary(
-    _snap: &mut Snapshot,
-    _scope: &Scope,
-    _from: DateTime<Utc>,
-    _to: DateTime<Utc>,
+    snap: &mut Snapshot,
+    scope: &Scope,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
 ) -> Result<SummaryTotals, ReadError> {
-    todo!()
+    let (from, to) = whole_buckets(from, to)?;
+    let as_of = scope_as_of(snap, scope)?;
+    let mut sql = QueryBuilder::new(format!("select {TOTALS} from "));
+    push_steps(&mut sql, snap, scope, from, to)?;
+    let row = sql.build().fetch_one(snap.connection()).await?;
+    Ok(SummaryTotals {
+        from,
+        to,
+        summary: read_summary(&row)?,
+        as_of,
+    })
 }
 
 /// The same vehicle by vehicle: those with a fix in the span, by ascending id, at most `first`.
 pub async fn summary_by_vehicle(
-    _snap: &mut Snapshot,
-    _scope: &Scope,
-    _from: DateTime<Utc>,
-    _to: DateTime<Utc>,
-    _after: Option<&str>,
-    _first: u32,
+    snap: &mut Snapshot,
+    scope: &Scope,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    after: Option<&str>,
+    first: u32,
 ) -> Result<Page<VehicleSummary>, ReadError> {
-    todo!()
+    let (from, to) = whole_buckets(from, to)?;
+    let as_of = scope_as_of(snap, scope)?;
+    let mut sql = QueryBuilder::new(format!("select vehicle_id, {TOTALS} from "));
+    push_steps(&mut sql, snap, scope, from, to)?;
+    if let Some(after) = after {
+        sql.push(" where vehicle_id > ").push_bind(after);
+    }
+    sql.push(" group by vehicle_id order by vehicle_id limit ")
+        .push_bind(i64::from(first) + 1);
+    let rows = sql.build().fetch_all(snap.connection()).await?;
+    let vehicles = rows
+        .iter()
+        .map(|row| {
+            let vehicle_id = row.try_get("vehicle_id")?;
+            Ok(VehicleSummary {
+                vehicle_id,
+                summary: read_summary(row)?,
+            })
+        })
+        .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    Ok(Page::cut(vehicles, first, as_of))
+}
+
+const TOTALS: &str = "
+    count(distinct vehicle_id) as active_vehicles, coalesce(sum(fixes), 0)::bigint as fixes,
+    sum(distance_m) as distance_m, sum(moving_s) as moving_s, sum(idle_s) as idle_s,
+    count(*) filter (where gap) as gaps,
+    (sum(speed_sum) / 1e6 / nullif(sum(speed_n), 0))::float8 as mean_speed,
+    max(speed_max) as max_speed, min(first_at) as first_fix, max(last_at) as last_fix";
+
+fn read_summary(row: &PgRow) -> Result<Summary, sqlx::Error> {
+    Ok(Summary {
+        active_vehicles: row.try_get("active_vehicles")?,
+        fixes: row.try_get("fixes")?,
+        distance_m: row.try_get("distance_m")?,
+        moving_s: row.try_get("moving_s")?,
+        idle_s: row.try_get("idle_s")?,
+        gaps: row.try_get("gaps")?,
+        mean_speed_mps: row.try_get("mean_speed")?,
+        max_speed_mps: row.try_get("max_speed")?,
+        first_fix: row.try_get("first_fix")?,
+        last_fix: row.try_get("last_fix")?,
+    })
 }

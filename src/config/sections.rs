@@ -54,24 +54,28 @@ section! {
     Database in "database" {
         /// The server; not set: a private one under `data_dir`.
         url: Option<PostgresUrl> = "";
-        /// Connections of this process.
+        /// Connections for queries and bookkeeping; appends have a few of their own.
         pool_max: u32 = "25", "4" ..= "1000";
         /// Connections kept open when idle.
         pool_min: u32 = "5", "0" ..= "1000";
         /// How long a caller waits for a free connection.
         acquire_timeout: Duration = "2s", "10ms" ..= "1m";
-        /// A connection is replaced after this time.
+        /// A connection for queries is replaced after this time.
         connection_lifetime: Duration = "5m", "10s" ..= "1d";
         /// How long a reading statement may run.
         statement_timeout: Duration = "5s", "10ms" ..= "1h";
-        /// How long an append or a read model's write may run.
-        write_statement_timeout: Duration = "15s", "10ms" ..= "1h";
+        /// How long an append may run, its turn in the database included.
+        write_timeout: Duration = "15s", "10ms" ..= "1h";
         /// How long a statement waits for a lock.
         lock_timeout: Duration = "2s", "10ms" ..= "1m";
         /// A transaction idle for this long is ended by the server.
         idle_in_transaction_timeout: Duration = "10s", "1s" ..= "1h";
         /// Prepared statements kept per connection; 0 behind a pooler in transaction mode.
         statement_cache: usize = "100", "0" ..= "10000";
+        /// First pause before an append connects again; doubled up to `reconnect_max`.
+        reconnect_min: Duration = "20ms", "1ms" ..= "1m";
+        /// Longest pause before an append connects again.
+        reconnect_max: Duration = "500ms", "1ms" ..= "10m";
         /// Starts although the server may lose acknowledged commands (fsync, full_page_writes or
         /// synchronous_commit is off).
         allow_unsafe_durability: bool = "false";
@@ -99,14 +103,32 @@ section! {
 section! {
     /// Group commit: commands that wait together are appended by one statement.
     Append in "append" {
+        /// Commands that may wait, per tenant; further ones are told to come back.
+        queue_max: usize = "4096", "1" ..= "1000000";
         /// Commands in one group.
         group_commands_max: usize = "512", "1" ..= "4096";
-        /// Bytes of events in one group; a larger command goes alone.
-        group_bytes_max: Bytes = "4MiB", "64KiB" ..= "64MiB";
-        /// Commands that may wait; further ones are told to come back.
-        queue_max: usize = "4096", "1" ..= "1000000";
-        /// Bytes that may wait; further commands are told to come back.
-        queue_bytes_max: Bytes = "64MiB", "1MiB" ..= "4GiB";
+        /// Bytes of payload in one group of small commands.
+        group_bytes_max: Bytes = "1MiB", "64KiB" ..= "64MiB";
+        /// From this many bytes of payload on a command is a bulk batch and goes apart.
+        bulk_bytes_min: Bytes = "16KiB", "1KiB" ..= "64MiB";
+        /// Bytes of payload in one group of bulk batches: the longest that others wait.
+        bulk_group_bytes_max: Bytes = "512KiB", "64KiB" ..= "64MiB";
+        /// Groups of one tenant in flight, each on a connection of its own.
+        groups_in_flight_max: usize = "2", "1" ..= "16";
+        /// A second group leaves only when this many commands wait.
+        second_group_commands_min: usize = "64", "1" ..= "4096";
+        /// How often callers just answered are let in before a group leaves.
+        gather_yields: usize = "16", "0" ..= "1000";
+        /// Tenants with appends under way.
+        lanes_max: usize = "256", "1" ..= "100000";
+        /// How often an append that lost a race to another process is run again.
+        races_max: u32 = "16", "0" ..= "1000";
+        /// Positions of one partition of the log.
+        partition_positions: u64 = "16777216", "1000" ..= "1000000000";
+        /// Least time between two wake-ups of other processes.
+        notify_interval: Duration = "2ms", "1ms" ..= "10s";
+        /// How often the log's head is looked at, whatever wake-ups say.
+        poll_interval: Duration = "1s", "10ms" ..= "1m";
     }
 }
 
@@ -114,15 +136,19 @@ section! {
     /// The write door.
     Commands in "commands" {
         /// Memory for recent states of aggregates.
-        state_cache_bytes_max: Bytes = "64MiB", "0" ..= "64GiB";
-        /// How often a command that lost a race is decided again.
-        retries_max: u32 = "3", "0" ..= "100";
-        /// How long a command's id is remembered.
-        idempotency_retention: Duration = "24h", "1m" ..= "365d";
-        /// How long refused records can be looked at.
-        rejected_retention: Duration = "30d", "1m" ..= "365d";
+        state_bytes_max: Bytes = "64MiB", "0" ..= "64GiB";
+        /// Receipts of declared command ids kept in memory; older ones are found in the database.
+        receipts_max: usize = "16384", "0" ..= "10000000";
+        /// How often a command that lost a race is decided, the first time included.
+        attempts_max: u32 = "12", "1" ..= "100";
+        /// How long a command's id is remembered, in whole hours.
+        idempotency_retention: Duration = "24h", "1h" ..= "365d";
+        /// How long refused records can be looked at, in whole days.
+        rejected_retention: Duration = "30d", "1d" ..= "365d";
         /// Refused records kept per tenant; the oldest go first.
-        rejected_records_max: u64 = "1000000", "0" ..= "1000000000";
+        rejected_records_max: u32 = "100000", "0" ..= "1000000000";
+        /// Bytes of one refused record that are kept.
+        rejected_record_bytes_max: Bytes = "4KiB", "256" ..= "64KiB";
     }
 }
 
@@ -130,33 +156,45 @@ section! {
     /// Which position fixes are accepted.
     Fixes in "fixes" {
         /// How far a fix may be ahead of the server's clock.
-        ahead_max: Duration = "24h", "0s" ..= "365d";
+        future_max: Duration = "24h", "0s" ..= "365d";
         /// How old a fix may be; not set: any age since 1970.
         age_max: Option<Duration> = "", "1m" ..= "36500d";
         /// The highest speed believed, metres per second.
-        speed_mps_max: f64 = "340", "1" ..= "100000";
+        speed_max_mps: f64 = "350", "1" ..= "100000";
     }
 }
 
 section! {
     /// The runner that keeps read models up to date.
     Consumers in "consumers" {
-        /// How long a process owns a read model without renewing.
-        lease_ttl: Duration = "10s", "500ms" ..= "10m";
-        /// Events folded before a write.
-        batch_events_max: usize = "2000", "1" ..= "100000";
-        /// Rows of a delta after which it is written, whatever the number of events.
+        /// Keeps read models up to date in this process; `false` only asks them.
+        project: bool = "true";
+        /// How long a silent owner keeps its share of the work.
+        lease: Duration = "3s", "500ms" ..= "10m";
+        /// Events in one batch.
+        batch_events_max: usize = "4096", "1" ..= "100000";
+        /// Rows after which a batch is written.
         batch_rows_max: usize = "20000", "1" ..= "1000000";
-        /// How often the log is looked at when no wake-up came.
+        /// Memory of one batch's events, estimated.
+        batch_bytes_max: Bytes = "16MiB", "64KiB" ..= "4GiB";
+        /// A batch is written once folding it has taken this long.
+        batch_time_max: Duration = "200ms", "1ms" ..= "1m";
+        /// Recent events kept for all followers of one log.
+        ring_events_max: usize = "4096", "16" ..= "1000000";
+        /// Memory of those, estimated.
+        ring_bytes_max: Bytes = "16MiB", "64KiB" ..= "4GiB";
+        /// How often the bookkeeping of other processes is looked at when nobody waits.
         poll_interval: Duration = "500ms", "10ms" ..= "1m";
-        /// How often an event that cannot be folded is tried before its read model stops.
-        attempts_max: u32 = "5", "1" ..= "100";
-        /// Pause before the second attempt; doubled each time.
-        retry_pause: Duration = "200ms", "1ms" ..= "1m";
+        /// First pause after a fault; doubled up to `retry_max`.
+        retry_min: Duration = "50ms", "1ms" ..= "1m";
+        /// Longest pause after faults.
+        retry_max: Duration = "5s", "1ms" ..= "10m";
+        /// How often an event that the database refuses is tried before its read model stops.
+        attempts_max: u32 = "3", "1" ..= "100";
+        /// A batch whose transaction takes longer is given up and tried again.
+        step_time_max: Duration = "1m", "100ms" ..= "1h";
         /// How long a query waits for the position its caller insists on.
         wait_max: Duration = "2s", "0s" ..= "1m";
-        /// Threads of work of one rebuild.
-        rebuild_workers: usize = "2", "1" ..= "64";
     }
 }
 

@@ -45,7 +45,7 @@ metrics! {
     counter AUTH_TOTAL "daybook_auth_total" Count
         "Tokens looked at, by `outcome` (verified, remembered, refused).";
     counter CACHE_REQUESTS_TOTAL "daybook_cache_requests_total" Count
-        "Look-ups, by `layer` (memory, redis) and `outcome` (hit, miss, failed, skipped).";
+        "Look-ups, by `layer` (memory, redis) and `outcome` (hit, miss, late, failed, skipped, disbelieved).";
     seconds REDIS_SECONDS "daybook_redis_request_duration_seconds" Seconds
         "One look-up or store in Redis, by `operation`.";
     gauge REDIS_BREAKER_OPEN "daybook_redis_breaker_open" Count

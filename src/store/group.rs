@@ -7,16 +7,16 @@ use uuid::Uuid;
 
 use super::append::Append;
 
-/// The columns of one group. Indexes into commands and streams are 1-based, as SQL ordinality is.
+/// The columns of one group. Numbers of commands, streams and events are 1-based, as SQL ordinality is.
 #[derive(Debug, Default)]
 pub(super) struct Columns<'a> {
     pub commands: CommandColumns<'a>,
     pub streams: StreamColumns<'a>,
-    /// Which command touches which stream.
-    pub links: LinkColumns,
     pub events: EventColumns<'a>,
     pub claims: ClaimColumns<'a>,
     pub rejected: RejectedColumns<'a>,
+    /// Which command touches which stream.
+    pub links: LinkColumns,
 }
 
 #[derive(Debug, Default)]
@@ -25,46 +25,51 @@ pub(super) struct CommandColumns<'a> {
     pub fingerprint: Vec<&'a [u8]>,
     /// Commands that share a stream are kept or refused together.
     pub component: Vec<i32>,
-    /// Index of the stream its receipt speaks of; 0 if it touches none.
-    pub stream: Vec<i32>,
+    /// The stream its receipt speaks of.
+    pub aggregate_type: Vec<Option<&'a str>>,
+    pub aggregate_id: Vec<Option<&'a str>>,
     /// Sequence of its first event there.
     pub sequence: Vec<Option<i64>>,
     pub events: Vec<i32>,
     pub version: Vec<i64>,
     pub receipt: Vec<Option<&'a str>>,
-    pub metadata: Vec<&'a str>,
+    /// Number of its last event; 0 if it has none.
+    pub last_event: Vec<i32>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct StreamColumns<'a> {
-    pub aggregate_type: Vec<&'a str>,
+    pub component: Vec<i32>,
+    pub aggregate_type: Vec<&'static str>,
     pub aggregate_id: Vec<&'a str>,
     /// The version the first command of the group expects.
     pub expected: Vec<i64>,
     /// Events of the whole group.
     pub events: Vec<i32>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct LinkColumns {
-    pub command: Vec<i32>,
-    pub stream: Vec<i32>,
+    /// Number of its first event; 0 if it has none.
+    pub first_event: Vec<i32>,
+    pub last_event: Vec<i32>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct EventColumns<'a> {
-    pub command: Vec<i32>,
-    pub stream: Vec<i32>,
+    pub component: Vec<i32>,
+    pub aggregate_type: Vec<&'a str>,
+    pub aggregate_id: Vec<&'a str>,
     pub sequence: Vec<i64>,
     pub event_type: Vec<&'a str>,
     pub event_version: Vec<&'a str>,
     pub event_id: Vec<Uuid>,
     pub payload: Vec<&'a str>,
+    pub metadata: Vec<&'a str>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct ClaimColumns<'a> {
+    pub component: Vec<i32>,
     pub command: Vec<i32>,
+    /// Its place in its command's claims, from 0.
+    pub nth: Vec<i32>,
     pub scope: Vec<&'a str>,
     pub value_hash: Vec<&'a [u8]>,
     pub aggregate_id: Vec<&'a str>,
@@ -73,94 +78,156 @@ pub(super) struct ClaimColumns<'a> {
 
 #[derive(Debug, Default)]
 pub(super) struct RejectedColumns<'a> {
-    pub command: Vec<i32>,
+    pub component: Vec<i32>,
     pub id: Vec<Uuid>,
     pub source: Vec<&'a str>,
+    pub command_id: Vec<Uuid>,
     pub code: Vec<&'a str>,
     pub record: Vec<&'a str>,
     pub details: Vec<String>,
 }
 
+#[derive(Debug, Default)]
+pub(super) struct LinkColumns {
+    pub command: Vec<i32>,
+    pub stream: Vec<i32>,
+}
+
 /// Lays a group out. Commands of one stream must stand in the order they were decided.
 pub(super) fn columns<'a>(group: &[&'a Append]) -> Columns<'a> {
     let mut out = Columns::default();
-    let mut stream_index: HashMap<&'a StreamKey, usize> = HashMap::new();
-    let mut components = Components::new(group.len());
-    let mut last_command: Vec<usize> = Vec::new();
-    for (command, append) in group.iter().enumerate() {
-        let ordinal = ordinal(command);
-        for write in &append.writes {
-            let stream = *stream_index.entry(&write.stream).or_insert_with(|| {
-                out.streams.aggregate_type.push(write.stream.aggregate_type);
-                out.streams.aggregate_id.push(&write.stream.aggregate_id);
-                out.streams.expected.push(write.expected);
-                out.streams.events.push(0);
-                last_command.push(command);
-                out.streams.expected.len() - 1
-            });
-            components.join(command, last_command[stream]);
-            last_command[stream] = command;
-            out.streams.events[stream] += count(write.events.len());
-            out.links.command.push(ordinal);
-            out.links.stream.push(stream_ordinal(stream));
-            for (i, event) in write.events.iter().enumerate() {
-                out.events.command.push(ordinal);
-                out.events.stream.push(stream_ordinal(stream));
-                out.events.sequence.push(write.expected + 1 + i as i64);
-                out.events.event_type.push(event.event_type);
-                out.events.event_version.push(event.event_version);
-                out.events.event_id.push(event.event_id);
-                out.events.payload.push(&event.payload);
-            }
-        }
-        push_command(&mut out, append, &stream_index);
-        push_records(&mut out, append, ordinal);
+    let component = lay_streams(&mut out, group);
+    for (link, command) in out.links.stream.iter().zip(&out.links.command) {
+        let of_stream = component[to_index(*command)];
+        out.streams.component[to_index(*link)] = of_stream;
     }
-    out.commands.component = (0..group.len())
-        .map(|c| ordinal(components.root(c)))
-        .collect();
+    for (append, component) in group.iter().zip(&component) {
+        push_events(&mut out, append, *component);
+        push_command(&mut out, append, *component);
+        push_records(&mut out, append, *component);
+    }
+    // Streams stand in the order they were first touched; their events' numbers are known only now.
+    let mut place: HashMap<(&str, &str), usize> = HashMap::new();
+    for (i, key) in out
+        .streams
+        .aggregate_type
+        .iter()
+        .zip(&out.streams.aggregate_id)
+        .enumerate()
+    {
+        place.insert((key.0, key.1), i);
+    }
+    let events = out
+        .events
+        .aggregate_type
+        .iter()
+        .zip(&out.events.aggregate_id)
+        .enumerate();
+    for (i, (aggregate_type, aggregate_id)) in events {
+        let stream = place[&(*aggregate_type, *aggregate_id)];
+        out.streams.last_event[stream] = number(i);
+        if out.streams.first_event[stream] == 0 {
+            out.streams.first_event[stream] = number(i);
+        }
+    }
     out
 }
 
-fn push_command<'a>(
-    out: &mut Columns<'a>,
-    append: &'a Append,
-    stream_index: &HashMap<&'a StreamKey, usize>,
-) {
+/// Lays out the streams and the links; returns each command's component.
+fn lay_streams<'a>(out: &mut Columns<'a>, group: &[&'a Append]) -> Vec<i32> {
+    let mut place: HashMap<&'a StreamKey, usize> = HashMap::new();
+    let mut components = Components::new(group.len());
+    let mut last_command: Vec<usize> = Vec::new();
+    for (command, append) in group.iter().enumerate() {
+        for write in &append.writes {
+            let streams = &mut out.streams;
+            let stream = *place.entry(&write.stream).or_insert_with(|| {
+                streams.component.push(0);
+                streams.aggregate_type.push(write.stream.aggregate_type);
+                streams.aggregate_id.push(&write.stream.aggregate_id);
+                streams.expected.push(write.expected);
+                streams.events.push(0);
+                streams.first_event.push(0);
+                streams.last_event.push(0);
+                last_command.push(command);
+                last_command.len() - 1
+            });
+            streams.events[stream] += count(write.events.len());
+            components.join(command, last_command[stream]);
+            last_command[stream] = command;
+            out.links.command.push(number(command));
+            out.links.stream.push(number(stream));
+        }
+    }
+    (0..group.len())
+        .map(|c| number(components.root(c)))
+        .collect()
+}
+
+fn push_events<'a>(out: &mut Columns<'a>, append: &'a Append, component: i32) {
+    for write in &append.writes {
+        for (i, event) in write.events.iter().enumerate() {
+            let columns = &mut out.events;
+            columns.component.push(component);
+            columns.aggregate_type.push(write.stream.aggregate_type);
+            columns.aggregate_id.push(&write.stream.aggregate_id);
+            columns.sequence.push(write.expected + 1 + i as i64);
+            columns.event_type.push(event.event_type);
+            columns.event_version.push(event.event_version);
+            columns.event_id.push(event.event_id);
+            columns.payload.push(&event.payload);
+            columns.metadata.push(&append.metadata);
+        }
+    }
+}
+
+/// After its events: its last event is the last one laid out.
+fn push_command<'a>(out: &mut Columns<'a>, append: &'a Append, component: i32) {
     let mut writing = append.writes.iter().filter(|w| !w.events.is_empty());
     let first = writing.next();
     let single = writing.next().is_none();
     let named = first.or(append.writes.first());
+    let events: usize = append.writes.iter().map(|w| w.events.len()).sum();
     let columns = &mut out.commands;
     columns.id.push(append.command_id);
     columns.fingerprint.push(&append.fingerprint);
+    columns.component.push(component);
     columns
-        .stream
-        .push(named.map_or(0, |w| stream_ordinal(stream_index[&w.stream])));
+        .aggregate_type
+        .push(named.map(|w| w.stream.aggregate_type));
+    columns
+        .aggregate_id
+        .push(named.map(|w| &*w.stream.aggregate_id));
     columns.sequence.push(first.map(|w| w.expected + 1));
-    columns
-        .events
-        .push(count(append.writes.iter().map(|w| w.events.len()).sum()));
+    columns.events.push(count(events));
     columns.version.push(match named {
         Some(w) if single => w.expected + w.events.len() as i64,
         _ => 0,
     });
     columns.receipt.push(append.receipt.as_deref());
-    columns.metadata.push(&append.metadata);
+    columns.last_event.push(if events == 0 {
+        0
+    } else {
+        count(out.events.sequence.len())
+    });
 }
 
-fn push_records<'a>(out: &mut Columns<'a>, append: &'a Append, ordinal: i32) {
-    for claim in &append.claims {
-        out.claims.command.push(ordinal);
+fn push_records<'a>(out: &mut Columns<'a>, append: &'a Append, component: i32) {
+    let command = count(out.commands.id.len());
+    for (nth, claim) in append.claims.iter().enumerate() {
+        out.claims.component.push(component);
+        out.claims.command.push(command);
+        out.claims.nth.push(count(nth));
         out.claims.scope.push(&claim.scope);
         out.claims.value_hash.push(&claim.value_hash);
         out.claims.aggregate_id.push(&claim.aggregate_id);
         out.claims.release.push(claim.release);
     }
     for rejected in &append.rejected {
-        out.rejected.command.push(ordinal);
+        out.rejected.component.push(component);
         out.rejected.id.push(Uuid::now_v7());
         out.rejected.source.push(rejected.source);
+        out.rejected.command_id.push(append.command_id);
         out.rejected.code.push(rejected.refusal.code.as_str());
         out.rejected.record.push(&rejected.record);
         out.rejected.details.push(details(&rejected.refusal));
@@ -181,12 +248,14 @@ fn count(n: usize) -> i32 {
     i32::try_from(n).expect("a group is bounded far below 2^31")
 }
 
-fn ordinal(command: usize) -> i32 {
-    count(command + 1)
+/// From an index to SQL's numbering.
+fn number(index: usize) -> i32 {
+    count(index + 1)
 }
 
-fn stream_ordinal(stream: usize) -> i32 {
-    count(stream + 1)
+/// And back.
+fn to_index(number: i32) -> usize {
+    usize::try_from(number - 1).expect("numbers start at 1")
 }
 
 /// Which commands hang together: union-find over their indexes.
@@ -265,15 +334,20 @@ mod tests {
         let columns = columns(&group.iter().collect::<Vec<_>>());
         assert_eq!(columns.commands.component, [1, 2, 1, 2, 2]);
         assert_eq!(columns.streams.aggregate_id, ["a", "b", "c"]);
+        assert_eq!(columns.streams.component, [1, 2, 2]);
         assert_eq!(columns.streams.expected, [4, 0, 9]);
         assert_eq!(columns.streams.events, [3, 3, 1]);
+        assert_eq!(columns.streams.first_event, [1, 2, 6]);
+        assert_eq!(columns.streams.last_event, [5, 7, 6]);
         assert_eq!(columns.events.sequence, [5, 1, 2, 6, 7, 10, 3]);
+        assert_eq!(columns.events.component, [1, 2, 2, 1, 1, 2, 2]);
         assert_eq!(
             columns.commands.version,
             [5, 2, 7, 9, 0],
             "0: it wrote two streams"
         );
         assert_eq!(columns.commands.events, [1, 2, 2, 0, 2]);
+        assert_eq!(columns.commands.last_event, [1, 3, 5, 0, 7]);
         assert_eq!(
             columns.commands.sequence,
             [Some(5), Some(1), Some(6), None, Some(10)]

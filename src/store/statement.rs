@@ -27,7 +27,7 @@ pub(super) async fn append_group(
     let rows = run(conn, tenant, &columns).await?;
     let mut outcomes = Vec::with_capacity(group.len());
     for (append, row) in group.iter().zip(&rows) {
-        outcomes.push(outcome(conn, tenant, append, row).await?);
+        outcomes.push(outcome(conn, tenant, append, &columns, row).await?);
     }
     Ok(outcomes)
 }
@@ -38,42 +38,51 @@ async fn run(
     columns: &Columns<'_>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let (c, s, e) = (&columns.commands, &columns.streams, &columns.events);
-    let (claims, rejected) = (&columns.claims, &columns.rejected);
+    let (q, r) = (&columns.claims, &columns.rejected);
     sqlx::query(APPEND)
         .bind(tenant)
         .bind(&c.id)
         .bind(&c.fingerprint)
         .bind(&c.component)
-        .bind(&c.stream)
+        .bind(&c.aggregate_type)
+        .bind(&c.aggregate_id)
         .bind(&c.sequence)
         .bind(&c.events)
         .bind(&c.version)
         .bind(&c.receipt)
-        .bind(&c.metadata)
+        .bind(&c.last_event)
+        .bind(&s.component)
         .bind(&s.aggregate_type)
         .bind(&s.aggregate_id)
         .bind(&s.expected)
         .bind(&s.events)
-        .bind(&columns.links.command)
-        .bind(&columns.links.stream)
-        .bind(&e.command)
-        .bind(&e.stream)
+        .bind(&s.first_event)
+        .bind(&s.last_event)
+        .bind(&e.component)
+        .bind(&e.aggregate_type)
+        .bind(&e.aggregate_id)
         .bind(&e.sequence)
         .bind(&e.event_type)
         .bind(&e.event_version)
         .bind(&e.event_id)
         .bind(&e.payload)
-        .bind(&claims.command)
-        .bind(&claims.scope)
-        .bind(&claims.value_hash)
-        .bind(&claims.aggregate_id)
-        .bind(&claims.release)
-        .bind(&rejected.command)
-        .bind(&rejected.id)
-        .bind(&rejected.source)
-        .bind(&rejected.code)
-        .bind(&rejected.record)
-        .bind(&rejected.details)
+        .bind(&e.metadata)
+        .bind(&q.component)
+        .bind(&q.command)
+        .bind(&q.nth)
+        .bind(&q.scope)
+        .bind(&q.value_hash)
+        .bind(&q.aggregate_id)
+        .bind(&q.release)
+        .bind(&r.component)
+        .bind(&r.id)
+        .bind(&r.source)
+        .bind(&r.command_id)
+        .bind(&r.code)
+        .bind(&r.record)
+        .bind(&r.details)
+        .bind(&columns.links.command)
+        .bind(&columns.links.stream)
         .fetch_all(conn)
         .await
 }
@@ -82,30 +91,36 @@ async fn outcome(
     conn: &mut PgConnection,
     tenant: &str,
     append: &Append,
+    columns: &Columns<'_>,
     row: &PgRow,
 ) -> Result<Outcome, sqlx::Error> {
-    let status: &str = row.get("status");
+    let status: &str = row.try_get("status")?;
     Ok(match status {
         "kept" => Ok(Appended {
-            position: Position(row.get("position")),
-            version: row.get("version"),
+            position: Position(row.try_get("position")?),
+            version: row.try_get("version")?,
             replayed: false,
             receipt: append.receipt.clone(),
         }),
         "seen" => first_receipt(conn, tenant, append).await?,
         "reused" => Err(AppendError::KeyReused),
-        "conflict" => Err(AppendError::Conflict {
-            stream: append.writes[row.get::<i64, _>("which") as usize - 1]
-                .stream
-                .clone(),
-            actual: row.get("actual"),
-        }),
+        "conflict" => {
+            let moved: Vec<i64> = row.try_get("moved")?;
+            let stream = usize::try_from(moved[0] - 1).expect("streams are numbered from 1");
+            Err(AppendError::Conflict {
+                stream: StreamKey {
+                    aggregate_type: columns.streams.aggregate_type[stream],
+                    aggregate_id: columns.streams.aggregate_id[stream].into(),
+                },
+                actual: moved[1],
+            })
+        }
         "claimed" => {
-            let index = row.get::<i64, _>("which") as usize - 1;
+            let index = usize::try_from(row.try_get::<i32, _>("claim")?).unwrap_or_default();
             Err(AppendError::Claimed {
                 scope: append.claims[index].scope.clone(),
                 index,
-                holder: row.get("holder"),
+                holder: row.try_get("holder")?,
             })
         }
         _neighbour => Err(AppendError::Stale),

@@ -164,9 +164,9 @@ fn a_bad_value_is_refused_with_its_name_its_fault_and_its_origin() {
             &["cache.bytes_max"],
         ),
         (
-            "DAYBOOK_FIXES__SPEED_MPS_MAX",
+            "DAYBOOK_FIXES__SPEED_MAX_MPS",
             "NaN",
-            &["fixes.speed_mps_max", "not a number"],
+            &["fixes.speed_max_mps", "not a number"],
         ),
         (
             "DAYBOOK_LOG__FORMAT",

@@ -1,2 +1,5 @@
 //! The one integration binary: a file per subject.
+
+mod auth;
+mod cache;
 mod config;

@@ -26,23 +26,18 @@ impl Digest {
         }
     }
 
-    fn optional(&mut self, bits: Option<u64>) {
-        match bits {
-            None => self.word(0),
-            Some(bits) => {
-                self.word(1);
-                self.word(bits);
-            }
-        }
-    }
-
     fn json(&mut self, value: &Value) {
         match value {
             Value::Null => self.word(2),
             Value::Bool(b) => self.word(3 + u64::from(*b)),
-            Value::Number(n) => {
-                self.word(5);
-                self.text(&n.to_string());
+            Value::Number(number) => {
+                let (kind, bits) = match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                    (Some(n), ..) => (5, n),
+                    (_, Some(n), _) => (10, n as u64),
+                    (.., n) => (11, n.unwrap_or(f64::NAN).to_bits()),
+                };
+                self.word(kind);
+                self.word(bits);
             }
             Value::String(text) => {
                 self.word(6);
@@ -80,18 +75,26 @@ pub(super) fn content(fix: &Fix) -> u64 {
     digest.word(fix.fix_time.timestamp_micros() as u64);
     digest.word(fix.lat.to_bits());
     digest.word(fix.lon.to_bits());
-    digest.optional(fix.device_time.map(|t| t.timestamp_micros() as u64));
-    for number in [
-        fix.altitude_m,
-        fix.speed_mps,
-        fix.course_deg,
-        fix.accuracy_m,
-        fix.hdop,
-    ] {
-        digest.optional(number.map(f64::to_bits));
+    let optional = [
+        fix.device_time.map(|t| t.timestamp_micros() as u64),
+        fix.altitude_m.map(f64::to_bits),
+        fix.speed_mps.map(f64::to_bits),
+        fix.course_deg.map(f64::to_bits),
+        fix.accuracy_m.map(f64::to_bits),
+        fix.satellites.map(u64::from),
+        fix.hdop.map(f64::to_bits),
+    ];
+    let mut present = 0;
+    for (field, bits) in optional.into_iter().enumerate() {
+        if let Some(bits) = bits {
+            present |= 1 << field;
+            digest.word(bits);
+        }
     }
-    digest.optional(fix.satellites.map(u64::from));
-    digest.map(&fix.attributes);
+    digest.word(present);
+    if !fix.attributes.is_empty() {
+        digest.map(&fix.attributes);
+    }
     digest.0
 }
 
@@ -102,4 +105,94 @@ pub(super) fn declared_id(fix_id: &str) -> [u64; 2] {
         digest.text(fix_id);
         digest.0
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::json;
+
+    use super::super::tests::fix;
+    use super::*;
+
+    /// A change of the digest would call retries of older fixes different: it is nailed down.
+    #[test]
+    fn digests_are_the_same_in_every_release() {
+        let mut said = fix(0);
+        assert_eq!(format!("{:016x}", content(&said)), "49c7a71982b9f9fd");
+        said.speed_mps = Some(12.5);
+        said.attributes = attributes(json!({"b": [1, -1, 0.5, null, true], "a": "x"}));
+        assert_eq!(format!("{:016x}", content(&said)), "d70cff700cee03f1");
+        let [a, b] = declared_id("a-1");
+        assert_eq!(
+            format!("{a:016x}{b:016x}"),
+            "97ca75740b5ed4278d01873345cb9d65"
+        );
+    }
+
+    #[test]
+    fn every_field_but_the_fix_id_counts() {
+        let change: [fn(&mut Fix); 12] = [
+            |_| (),
+            |f| f.fix_time += chrono::TimeDelta::microseconds(1),
+            |f| f.lat = f.lat.next_up(),
+            |f| f.lon = f.lon.next_up(),
+            |f| f.device_time = Some(f.fix_time),
+            |f| f.altitude_m = Some(1.0),
+            |f| f.speed_mps = Some(1.0),
+            |f| f.course_deg = Some(1.0),
+            |f| f.accuracy_m = Some(1.0),
+            |f| f.satellites = Some(1),
+            |f| f.hdop = Some(1.0),
+            |f| f.attributes = attributes(json!({"a": 1})),
+        ];
+        let digests = change.map(|change| {
+            let mut changed = fix(0);
+            change(&mut changed);
+            content(&changed)
+        });
+        assert_eq!(HashSet::from(digests).len(), change.len());
+
+        let named = Fix {
+            fix_id: Some("a".to_owned()),
+            ..fix(0)
+        };
+        assert_eq!(content(&named), content(&fix(0)));
+    }
+
+    #[test]
+    fn json_is_told_apart_by_value_not_by_key_order() {
+        let of = |value: Value| {
+            content(&Fix {
+                attributes: attributes(value),
+                ..fix(0)
+            })
+        };
+        let distinct = [
+            json!({"a": 1}),
+            json!({"a": -1}),
+            json!({"a": 1.0}),
+            json!({"a": "1"}),
+            json!({"a": true}),
+            json!({"a": false}),
+            json!({"a": null}),
+            json!({"a": [1]}),
+            json!({"a": [[1]]}),
+            json!({"a": {"b": 1}}),
+            json!({"b": {"a": 1}}),
+            json!({"a": 1, "b": 2}),
+            json!({"a": 2, "b": 1}),
+            json!({"ab": 1}),
+            json!({"a": u64::MAX}),
+        ];
+        let count = distinct.len();
+        let digests: HashSet<_> = distinct.into_iter().map(of).collect();
+        assert_eq!(digests.len(), count);
+        assert_eq!(of(json!({"a": 1, "b": 2})), of(json!({"b": 2, "a": 1})));
+    }
+
+    fn attributes(value: Value) -> crate::Attributes {
+        serde_json::from_value(value).expect("an object")
+    }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Fix, PositionsReported};
 use crate::attributes::Attributes;
+use crate::values::MICROS_END;
 
 /// The stored shape, version 1. An optional column is left out when all its values are absent.
 #[derive(Deserialize)]
@@ -122,6 +123,9 @@ fn unpack(p: Packed) -> Result<PositionsReported, String> {
     same("lon", Some(p.lon.len()))?;
     let mut fixes = Vec::with_capacity(rows);
     for ((us, lat), lon) in p.fix_time_us.into_iter().zip(p.lat).zip(p.lon) {
+        if !(lat.abs() <= 90.0 && lon.abs() <= 180.0) {
+            return Err(format!("{lat}, {lon} is no place on earth"));
+        }
         fixes.push(bare(time(us)?, lat, lon));
     }
     macro_rules! fill {
@@ -172,7 +176,11 @@ fn spread(runs: Vec<(usize, Attributes)>, fixes: &mut [Fix]) -> Result<(), Strin
 }
 
 fn time(us: i64) -> Result<DateTime<Utc>, String> {
-    DateTime::from_timestamp_micros(us).ok_or_else(|| format!("{us} is no time"))
+    let within = (0..MICROS_END).contains(&us);
+    let time = within
+        .then(|| DateTime::from_timestamp_micros(us))
+        .flatten();
+    time.ok_or_else(|| format!("{us} is no time within 1970 to 9999"))
 }
 
 fn bare(fix_time: DateTime<Utc>, lat: f64, lon: f64) -> Fix {
@@ -189,5 +197,122 @@ fn bare(fix_time: DateTime<Utc>, lat: f64, lon: f64) -> Fix {
         satellites: None,
         hdop: None,
         attributes: Attributes::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::super::tests::{any_fix, fix};
+    use super::*;
+
+    fn event(fixes: Vec<Fix>) -> PositionsReported {
+        PositionsReported {
+            vehicle_id: "2228".to_owned(),
+            fixes,
+        }
+    }
+
+    #[test]
+    fn absent_columns_take_no_room() {
+        let stored = serde_json::to_string(&event(vec![fix(0), fix(1)])).expect("JSON");
+        let expected = concat!(
+            r#"{"vehicleId":"2228","fixTimeUs":[1425744000000000,1425744030000000],"#,
+            r#""lat":[30.25,30.25],"lon":[-97.75,-97.75]}"#
+        );
+        assert_eq!(stored, expected);
+    }
+
+    #[test]
+    fn attributes_are_stored_where_they_change() {
+        let trip = |n: i64| Attributes::from_iter([("tripId".to_owned(), Value::from(n))]);
+        let none = Attributes::default;
+        let spoken = [none(), none(), trip(1), trip(1), none(), trip(2), trip(1)];
+        let fixes = spoken.into_iter().enumerate().map(|(n, attributes)| {
+            let n = i64::try_from(n).expect("small");
+            Fix {
+                attributes,
+                ..fix(n)
+            }
+        });
+        let event = event(fixes.collect());
+        let stored = serde_json::to_value(&event).expect("JSON");
+        let runs = json!([
+            [2, {"tripId": 1}], [4, {}], [5, {"tripId": 2}], [6, {"tripId": 1}]
+        ]);
+        assert_eq!(stored["attributes"], runs);
+        let read: PositionsReported = serde_json::from_value(stored).expect("an event");
+        assert_eq!(read, event);
+        assert!(
+            read.fixes[2]
+                .attributes
+                .is_shared_with(&read.fixes[3].attributes)
+        );
+    }
+
+    #[test]
+    fn a_shape_that_is_not_this_one_is_refused() {
+        let good = || {
+            json!({"vehicleId": "2228", "fixTimeUs": [1, 2], "lat": [1.0, 2], "lon": [3.5, 4.5],
+                   "speedMps": [null, 1]})
+        };
+        assert!(serde_json::from_value::<PositionsReported>(good()).is_ok());
+        let bad = [
+            ("vehicleId", json!(null)),
+            ("fixTimeUs", json!([])),
+            ("fixTimeUs", json!([1])),
+            ("fixTimeUs", json!([1, 2, 3])),
+            ("fixTimeUs", json!([1, -1])),
+            ("fixTimeUs", json!([1, 253_402_300_800_000_000_i64])),
+            ("fixTimeUs", json!([1, i64::MAX])),
+            ("fixTimeUs", json!([1, 2.5])),
+            ("lat", json!([1.0])),
+            ("lat", json!([1.0, null])),
+            ("lat", json!([1.0, 90.5])),
+            ("lat", json!(["1.0", 2])),
+            ("lon", json!([1.0, 2.0, 3.0])),
+            ("lon", json!([1.0, 181])),
+            ("speedMps", json!([1.0])),
+            ("speedMps", json!([1.0, 2.0, 3.0])),
+            ("fixId", json!(["a"])),
+            ("fixId", json!([1, 2])),
+            ("deviceTimeUs", json!([1, 2, 3])),
+            ("deviceTimeUs", json!([1, -5])),
+            ("satellites", json!([1, -1])),
+            ("satellites", json!([1, 65_536])),
+            ("attributes", json!([[2, {}]])),
+            ("attributes", json!([[1, {}], [0, {}]])),
+            ("attributes", json!([[1, {}], [1, {}]])),
+            ("attributes", json!([[0, {}], [9, {}]])),
+            ("attributes", json!([[0, 1]])),
+            ("unheardOf", json!([1, 2])),
+        ];
+        for (column, values) in bad {
+            let mut stored = good();
+            stored[column] = values;
+            let read = serde_json::from_str::<PositionsReported>(&stored.to_string());
+            assert!(read.is_err(), "{stored}");
+        }
+        for column in ["vehicleId", "fixTimeUs", "lat", "lon"] {
+            let mut stored = good();
+            stored.as_object_mut().expect("an object").remove(column);
+            assert!(
+                serde_json::from_value::<PositionsReported>(stored).is_err(),
+                "no {column}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_is_what_was_accepted(fixes in prop::collection::vec(any_fix(), 1..40)) {
+            let event = event(fixes);
+            let stored = serde_json::to_string(&event).expect("JSON");
+            let read: PositionsReported = serde_json::from_str(&stored).expect("an event");
+            prop_assert_eq!(&read, &event);
+            prop_assert_eq!(serde_json::to_string(&read).expect("JSON"), stored);
+        }
     }
 }

@@ -58,14 +58,15 @@ fn attributes_empty(attributes: &Attributes) -> bool {
 /// What a fix may say. Settings; the defaults suit vehicles on roads, rails, water and in the air.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FixRules {
-    /// How far a fix time may be ahead of the server's clock. Default 24 hours: devices with a wrong
-    /// zone are kept, devices with a wrong year are not.
+    /// How far a fix time may be ahead of the server's clock. Default 24 hours: devices with a
+    /// wrong zone are kept, devices with a wrong year are not.
     pub future_max: Duration,
     /// How far it may be behind. Default none: positions may come however late.
     pub age_max: Option<Duration>,
     /// Metres per second. Default 350, faster than any airliner.
     pub speed_max_mps: f64,
-    /// Metres above the ellipsoid, lowest and highest. Default -12,000 (the deepest sea) to 100,000.
+    /// Metres above the ellipsoid, lowest and highest. Default -12,000 (the deepest sea) to
+    /// 100,000.
     pub altitude_m: (f64, f64),
     /// Metres. Default 1,000,000: such a fix says a continent.
     pub accuracy_max_m: f64,
@@ -101,8 +102,8 @@ impl FixRules {
 
 /// What was said becomes a fix, or the first thing wrong with it.
 ///
-/// Checked in this order, each with the path of its field and both values in the details: `vehicle`,
-/// `fixTime` (`BAD_TIMESTAMP`, `FIX_TOO_OLD`, `FIX_IN_FUTURE`), `lat` and `lon`
+/// Checked in this order, each with the path of its field and both values in the details:
+/// `vehicle`, `fixTime` (`BAD_TIMESTAMP`, `FIX_TOO_OLD`, `FIX_IN_FUTURE`), `lat` and `lon`
 /// (`INVALID_COORDINATES`, then `NULL_ISLAND`), `fixId`, `deviceTime` (`BAD_TIMESTAMP`), `speedMps`
 /// (`INVALID_SPEED`), `courseDeg` (`INVALID_COURSE`; 360 becomes 0), `altitudeM`, `accuracyM`,
 /// `satellites`, `hdop` (`OUT_OF_RANGE`), `attributes`. Texts answer `BAD_TEXT`, `TOO_LARGE` or
@@ -216,4 +217,315 @@ fn fix_time(said: &str, rules: &FixRules, now: DateTime<Utc>) -> Result<DateTime
             .with("limitSeconds", age_max.as_secs()));
     }
     Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        values::parse_timestamp("2026-03-01T12:00:00Z").expect("a time")
+    }
+
+    fn bus() -> FixReport {
+        FixReport {
+            vehicle: "2228".to_owned(),
+            fix_time: "2026-03-01T05:59:30-06:00".to_owned(),
+            lat: 30.231_535,
+            lon: -97.733_47,
+            speed_mps: Some(12.9),
+            ..FixReport::default()
+        }
+    }
+
+    fn refusal(change: impl Fn(&mut FixReport)) -> Refusal {
+        let mut report = bus();
+        change(&mut report);
+        let refusal = judge(&report, &FixRules::default(), now()).expect_err("a refusal");
+        assert!(refusal.message.chars().count() <= 200);
+        refusal
+    }
+
+    fn check(change: impl Fn(&mut FixReport), code: Code, field: &str) {
+        let refusal = refusal(change);
+        assert_eq!((refusal.code, refusal.path), (code, vec![field.to_owned()]));
+    }
+
+    #[test]
+    fn a_good_report_is_a_fix() {
+        let report = FixReport {
+            fix_id: Some("a-1".to_owned()),
+            device_time: Some("2026-03-01T12:00:01.5Z".to_owned()),
+            altitude_m: Some(-0.0),
+            course_deg: Some(360.0),
+            accuracy_m: Some(0.0),
+            satellites: Some(12),
+            hdop: Some(99.99),
+            attributes: serde_json::from_value(json!({"routeId": "320"})).expect("an object"),
+            ..bus()
+        };
+        let fix = judge(&report, &FixRules::default(), now()).expect("a fix");
+        assert_eq!(
+            fix.fix_time,
+            values::parse_timestamp("2026-03-01T11:59:30Z").expect("a time")
+        );
+        assert_eq!((fix.lat, fix.lon), (30.231_535, -97.733_47));
+        assert_eq!(fix.fix_id.as_deref(), Some("a-1"));
+        assert_eq!(
+            fix.device_time.map(|t| t.timestamp_subsec_millis()),
+            Some(500)
+        );
+        assert_eq!(
+            fix.altitude_m.map(f64::to_bits),
+            Some(0),
+            "there is one zero"
+        );
+        assert_eq!(fix.course_deg, Some(0.0), "a full circle is north");
+        assert_eq!(
+            (fix.accuracy_m, fix.satellites, fix.hdop),
+            (Some(0.0), Some(12), Some(99.99))
+        );
+        assert_eq!(fix.speed_mps, Some(12.9));
+        assert_eq!(fix.attributes["routeId"], "320");
+    }
+
+    /// J10
+    #[test]
+    fn places_are_on_earth_and_not_null_island() {
+        let off = [
+            (90.000_1, 0.0),
+            (-91.0, 0.0),
+            (f64::NAN, 0.0),
+            (f64::INFINITY, 0.0),
+            (-97.7, 30.2),
+        ];
+        for (lat, lon) in off {
+            check(
+                |r| (r.lat, r.lon) = (lat, lon),
+                Code::InvalidCoordinates,
+                "lat",
+            );
+        }
+        for lon in [181.0, -180.000_1, f64::NAN, f64::NEG_INFINITY] {
+            check(|r| r.lon = lon, Code::InvalidCoordinates, "lon");
+        }
+        for (lat, lon) in [(0.0, 0.0), (-0.0, 0.0), (-0.0, -0.0)] {
+            check(|r| (r.lat, r.lon) = (lat, lon), Code::NullIsland, "lat");
+        }
+        for (lat, lon) in [(0.0, 1e-9), (1e-9, 0.0), (90.0, 180.0), (-90.0, -180.0)] {
+            let report = FixReport { lat, lon, ..bus() };
+            assert!(
+                judge(&report, &FixRules::default(), now()).is_ok(),
+                "{lat} {lon}"
+            );
+        }
+        let refused = refusal(|r| r.lat = 90.5);
+        assert_eq!(
+            (&refused.details["max"], &refused.details["actual"]),
+            (&json!(90.0), &json!(90.5))
+        );
+    }
+
+    /// J7, J11
+    #[test]
+    fn measurements_are_within_reason() {
+        for speed in [-1.0, -1e-9, 1e9, f64::NAN, f64::INFINITY, 350.1] {
+            check(
+                |r| r.speed_mps = Some(speed),
+                Code::InvalidSpeed,
+                "speedMps",
+            );
+        }
+        for course in [-0.1, 361.0, 360.000_1, f64::NAN] {
+            check(
+                |r| r.course_deg = Some(course),
+                Code::InvalidCourse,
+                "courseDeg",
+            );
+        }
+        for altitude in [-12_001.0, 1e6, f64::NAN] {
+            check(
+                |r| r.altitude_m = Some(altitude),
+                Code::OutOfRange,
+                "altitudeM",
+            );
+        }
+        for accuracy in [-1.0, 1e7, f64::INFINITY] {
+            check(
+                |r| r.accuracy_m = Some(accuracy),
+                Code::OutOfRange,
+                "accuracyM",
+            );
+        }
+        for hdop in [-1.0, 100.1, f64::NAN] {
+            check(|r| r.hdop = Some(hdop), Code::OutOfRange, "hdop");
+        }
+        check(|r| r.satellites = Some(201), Code::OutOfRange, "satellites");
+    }
+
+    /// J12
+    #[test]
+    fn the_future_is_bounded_and_the_past_is_not() {
+        for time in [
+            "2026-03-02T12:00:00.000001Z",
+            "2036-03-01T12:00:00Z",
+            "9999-12-31T23:59:59Z",
+        ] {
+            check(
+                |r| r.fix_time = time.to_owned(),
+                Code::FixInFuture,
+                "fixTime",
+            );
+        }
+        for time in ["10000-01-01T00:00:00Z", "294277-01-09T04:00:54Z"] {
+            let refused = refusal(|r| r.fix_time = time.to_owned());
+            assert_eq!(refused.code, Code::FixInFuture);
+            assert_eq!(refused.details["fixTime"], time);
+            assert_eq!(refused.details["now"], "2026-03-01T12:00:00.000Z");
+            assert_eq!(refused.details["limitSeconds"], 86_400);
+        }
+        for time in ["1969-12-31T23:59:59Z", "0000-01-01T00:00:00Z"] {
+            let refused = refusal(|r| r.fix_time = time.to_owned());
+            assert_eq!(refused.code, Code::FixTooOld);
+            assert_eq!(refused.details["fixTime"], time);
+            assert_eq!(refused.details["limit"], "1970-01-01T00:00:00Z");
+        }
+        for time in [
+            "2026-03-02T12:00:00Z",
+            "1970-01-01T00:00:00Z",
+            "2015-03-07T06:00:22Z",
+        ] {
+            let report = FixReport {
+                fix_time: time.to_owned(),
+                ..bus()
+            };
+            assert!(
+                judge(&report, &FixRules::default(), now()).is_ok(),
+                "{time}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_age_limit_holds_unless_it_is_a_backfill() {
+        let week = FixRules {
+            age_max: Some(Duration::from_secs(7 * 86_400)),
+            ..FixRules::default()
+        };
+        let report = |time: &str| FixReport {
+            fix_time: time.to_owned(),
+            ..bus()
+        };
+        assert!(judge(&report("2026-02-22T12:00:00Z"), &week, now()).is_ok());
+        let old = report("2026-02-22T11:59:59.999999Z");
+        let refused = judge(&old, &week, now()).expect_err("too old");
+        assert_eq!(refused.code, Code::FixTooOld);
+        assert_eq!(refused.details["limitSeconds"], 604_800);
+        assert_eq!(refused.details["now"], "2026-03-01T12:00:00.000Z");
+        assert!(judge(&old, &week.backfill(), now()).is_ok());
+        let ahead = report("2027-03-01T12:00:00Z");
+        let refused = judge(&ahead, &week.backfill(), now()).expect_err("ahead");
+        assert_eq!(
+            refused.code,
+            Code::FixInFuture,
+            "a backfill lifts the past, not the future"
+        );
+    }
+
+    /// J3, J13, J14, J18, J22: each text and time by its own rule.
+    #[test]
+    fn texts_and_times_are_checked_where_they_stand() {
+        for time in [
+            "",
+            "2026-02-30T12:00:00Z",
+            "2026-03-01T12:00:00",
+            "1772366400",
+            "a\0b",
+        ] {
+            check(
+                |r| r.fix_time = time.to_owned(),
+                Code::BadTimestamp,
+                "fixTime",
+            );
+            check(
+                |r| r.device_time = Some(time.to_owned()),
+                Code::BadTimestamp,
+                "deviceTime",
+            );
+        }
+        check(
+            |r| r.device_time = Some("1900-01-01T00:00:00Z".into()),
+            Code::BadTimestamp,
+            "deviceTime",
+        );
+        check(|r| r.vehicle = "a\0b".into(), Code::BadText, "vehicle");
+        check(|r| r.vehicle = String::new(), Code::Validation, "vehicle");
+        check(
+            |r| r.vehicle = "x".repeat(10_000),
+            Code::TooLarge,
+            "vehicle",
+        );
+        check(
+            |r| r.fix_id = Some("a\u{202e}b".into()),
+            Code::BadText,
+            "fixId",
+        );
+        check(
+            |r| r.fix_id = Some(String::new()),
+            Code::Validation,
+            "fixId",
+        );
+        check(
+            |r| r.fix_id = Some("x".repeat(129)),
+            Code::TooLarge,
+            "fixId",
+        );
+        let attributes =
+            |value: Value| serde_json::from_value::<Attributes>(value).expect("an object");
+        check(
+            |r| r.attributes = attributes(json!({"a": "\0"})),
+            Code::BadText,
+            "attributes",
+        );
+        let large = attributes(json!({"a": "x".repeat(65 * 1024)}));
+        check(
+            |r| r.attributes = large.clone(),
+            Code::TooLarge,
+            "attributes",
+        );
+    }
+
+    #[test]
+    fn the_first_thing_wrong_is_told() {
+        type Break = fn(&mut FixReport);
+        let wrong: [(Break, &str); 10] = [
+            (|r| r.vehicle = String::new(), "vehicle"),
+            (|r| r.fix_time = String::new(), "fixTime"),
+            (|r| r.lat = 91.0, "lat"),
+            (|r| r.lon = 181.0, "lon"),
+            (|r| r.fix_id = Some(String::new()), "fixId"),
+            (|r| r.device_time = Some(String::new()), "deviceTime"),
+            (|r| r.speed_mps = Some(-1.0), "speedMps"),
+            (|r| r.course_deg = Some(-1.0), "courseDeg"),
+            (|r| r.altitude_m = Some(f64::NAN), "altitudeM"),
+            (|r| r.accuracy_m = Some(-1.0), "accuracyM"),
+        ];
+        for (first, (_, field)) in wrong.iter().enumerate() {
+            let refused = refusal(|r| wrong[first..].iter().for_each(|(break_it, _)| break_it(r)));
+            assert_eq!(refused.path, [*field]);
+        }
+    }
+
+    #[test]
+    fn a_report_has_no_field_nobody_knows() {
+        let said = json!({"vehicle": "1", "fixTime": "t", "lat": 1, "lon": 2, "heading": 3});
+        assert!(serde_json::from_value::<FixReport>(said).is_err());
+        let said = json!({"vehicle": "1", "fixTime": "t", "lat": 1, "lon": 2, "speedMps": null});
+        let report: FixReport = serde_json::from_value(said).expect("null is absent");
+        assert_eq!(report.speed_mps, None);
+        let plain = json!({"vehicle": "1", "fixTime": "t", "lat": 1.0, "lon": 2.0});
+        assert_eq!(serde_json::to_value(&report).expect("JSON"), plain);
+    }
 }

@@ -1,6 +1,6 @@
 //! Times: RFC 3339 with a zone, years 1970 to 9999, kept to the microsecond.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::refusal::{Code, Refusal};
 
@@ -38,99 +38,163 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 /// Reads `YYYY-MM-DDTHH:MM:SS[.fraction](Z|+HH:MM|-HH:MM)`, truncated to the microsecond.
 ///
-/// A leap second (`:60`) is the next second. `24:00:00`, the 30th of February, an offset of a day or
-/// more, a missing zone and epoch numbers are malformed. A year of more than four digits is no
-/// RFC 3339 but plainly meant as the future, so it is told apart.
+/// A leap second (`:60`) is the next second. `24:00:00`, the 30th of February, an offset of a day
+/// or more, a missing zone, a space for the `T` and epoch numbers are malformed. A year of more
+/// than four digits is no RFC 3339 either, but plainly meant as the future, so it is told apart.
 pub fn parse_timestamp(text: &str) -> Result<DateTime<Utc>, TimeFault> {
-    let b = text.as_bytes();
-    if b.len() > TIMESTAMP_CHARS_MAX {
+    let bytes = text.as_bytes();
+    if bytes.len() > TIMESTAMP_CHARS_MAX || !bytes.is_ascii() {
         return Err(TimeFault::Malformed);
     }
-    if has_long_year(b) {
-        return Err(TimeFault::After9999);
+    if !matches!(bytes.get(10), Some(b'T' | b't')) {
+        let long = has_long_year(bytes);
+        return Err(if long {
+            TimeFault::After9999
+        } else {
+            TimeFault::Malformed
+        });
     }
-    let (year, month, day) = read_date(b).ok_or(TimeFault::Malformed)?;
-    let (second_of_day, rest) = read_clock(b).ok_or(TimeFault::Malformed)?;
-    let (micros, zone) = read_fraction(rest).ok_or(TimeFault::Malformed)?;
-    let offset_s = read_offset(zone).ok_or(TimeFault::Malformed)?;
-    let date = NaiveDate::from_ymd_opt(year, month, day).ok_or(TimeFault::Malformed)?;
-    let midnight = date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp();
-    let at = midnight + second_of_day - offset_s;
-    match at {
+    let parsed = DateTime::parse_from_rfc3339(text)
+        .map_err(|_| TimeFault::Malformed)?
+        .to_utc();
+    match parsed.timestamp_micros() {
         ..0 => Err(TimeFault::Before1970),
-        SECONDS_END.. => Err(TimeFault::After9999),
-        _ => DateTime::from_timestamp(at, micros * 1_000).ok_or(TimeFault::Malformed),
+        MICROS_END.. => Err(TimeFault::After9999),
+        _ if is_whole(&parsed) => Ok(parsed),
+        // A leap second counts as a second's worth of microseconds more: the next second.
+        micros => DateTime::from_timestamp_micros(micros).ok_or(TimeFault::Malformed),
     }
 }
 
-/// The first second of the year 10000.
-const SECONDS_END: i64 = 253_402_300_800;
-
-fn has_long_year(b: &[u8]) -> bool {
-    let b = b.strip_prefix(b"+").unwrap_or(b);
-    let digits = b.iter().take_while(|c| c.is_ascii_digit()).count();
-    digits > 4 && digits <= 12 && b.get(digits) == Some(&b'-') && b.contains(&b':')
+/// Microseconds without a rest, and no leap second: nothing to cut or to shift.
+fn is_whole(time: &DateTime<Utc>) -> bool {
+    let nanos = time.timestamp_subsec_nanos();
+    nanos < 1_000_000_000 && nanos.is_multiple_of(1_000)
 }
 
-fn read_date(b: &[u8]) -> Option<(i32, u32, u32)> {
-    let (&d, _) = b.split_first_chunk::<10>()?;
-    if d[4] != b'-' || d[7] != b'-' {
-        return None;
-    }
-    let year = two(d[0], d[1])? * 100 + two(d[2], d[3])?;
-    Some((
-        i32::try_from(year).ok()?,
-        two(d[5], d[6])?,
-        two(d[8], d[9])?,
-    ))
+/// The first microsecond of the year 10000.
+pub(crate) const MICROS_END: i64 = 253_402_300_800_000_000;
+
+fn has_long_year(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"+").unwrap_or(bytes);
+    let digits = bytes.iter().take_while(|c| c.is_ascii_digit()).count();
+    let rest = &bytes[digits..];
+    (5..=12).contains(&digits) && rest.first() == Some(&b'-') && rest.contains(&b'T')
 }
 
-/// Seconds since midnight, 86,400 for a leap second at its end, and what follows the seconds.
-fn read_clock(b: &[u8]) -> Option<(i64, &[u8])> {
-    let (&c, rest) = b.get(10..)?.split_first_chunk::<9>()?;
-    if !c[0].eq_ignore_ascii_case(&b'T') || c[3] != b':' || c[6] != b':' {
-        return None;
-    }
-    let (hour, minute, second) = (two(c[1], c[2])?, two(c[4], c[5])?, two(c[7], c[8])?);
-    if hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    Some((i64::from(hour * 3_600 + minute * 60 + second), rest))
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-fn read_fraction(b: &[u8]) -> Option<(u32, &[u8])> {
-    let Some(fraction) = b.strip_prefix(b".") else {
-        return Some((0, b));
-    };
-    let digits = fraction.iter().take_while(|c| c.is_ascii_digit()).count();
-    if digits == 0 {
-        return None;
-    }
-    let (digits, rest) = fraction.split_at(digits);
-    let micros = (0..6).fold(0, |micros, i| {
-        micros * 10 + u32::from(digits.get(i).map_or(0, |digit| digit - b'0'))
-    });
-    Some((micros, rest))
-}
+    use super::*;
 
-fn read_offset(zone: &[u8]) -> Option<i64> {
-    match *zone {
-        [b'Z' | b'z'] => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let (hours, minutes) = (two(h1, h2)?, two(m1, m2)?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            let seconds = i64::from(hours * 3_600 + minutes * 60);
-            Some(if sign == b'+' { seconds } else { -seconds })
+    fn micros(text: &str) -> Result<i64, TimeFault> {
+        parse_timestamp(text).map(|t| t.timestamp_micros())
+    }
+
+    #[test]
+    fn times_are_read_in_any_zone_and_cut_to_the_microsecond() {
+        let cases = [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2015-03-07T10:03:34-06:00", 1_425_744_214_000_000),
+            ("2015-03-07t16:03:34z", 1_425_744_214_000_000),
+            ("2015-03-07T16:03:34.5Z", 1_425_744_214_500_000),
+            ("2015-03-07T16:03:34.1234569999Z", 1_425_744_214_123_456),
+            // The same wall clock an hour apart, around the end of daylight saving time.
+            ("2016-11-06T01:30:00-05:00", 1_478_413_800_000_000),
+            ("2016-11-06T01:30:00-06:00", 1_478_417_400_000_000),
+            // J13: a leap second is the next second, in any zone, with or without a fraction.
+            ("2016-12-31T23:59:60Z", 1_483_228_800_000_000),
+            ("2016-12-31T17:59:60.25-06:00", 1_483_228_800_250_000),
+            ("2024-02-29T00:00:00+23:59", 1_709_078_460_000_000),
+            ("9999-12-31T23:59:59.999999Z", MICROS_END - 1),
+        ];
+        for (text, expected) in cases {
+            let expected = DateTime::from_timestamp_micros(expected).expect("a time");
+            assert_eq!(parse_timestamp(text), Ok(expected), "{text}");
         }
-        _ => None,
     }
-}
 
-fn two(a: u8, b: u8) -> Option<u32> {
-    if !a.is_ascii_digit() || !b.is_ascii_digit() {
-        return None;
+    #[test]
+    fn what_never_was_or_has_no_zone_is_malformed() {
+        let long = format!("2015-03-07T16:03:34.{}Z", "1".repeat(60));
+        let cases = [
+            "",
+            "now",
+            "2015-03-07",
+            "2015-03-07T16:03:34",       // J13: no zone
+            "2015-03-07T16:03:34+25:00", // J13
+            "2015-03-07T16:03:34+24:00",
+            "2015-03-07T16:03:34+05:60",
+            "2015-03-07T16:03:34+0500",
+            "2015-03-07T16:03:61Z", // J13
+            "2015-03-07T24:00:00Z", // J13
+            "2015-03-07T16:60:00Z",
+            "2015-02-30T16:03:34Z", // J13
+            "2015-02-29T16:03:34Z",
+            "2015-00-10T16:03:34Z",
+            "2015-03-07 16:03:34Z",
+            "2015-03-07T16:03:34.Z",
+            "2015-03-07T16:03:34,5Z",
+            "2015-03-07T16:03Z",
+            "2015-3-7T16:03:34Z",
+            " 2015-03-07T16:03:34Z",
+            "2015-03-07T16:03:34Z ",
+            "2015-03-07T16:03:34ZZ",
+            "2015-03-07T16:03:34\u{2212}06:00",
+            "2015\u{661}03-07T16:03:34Z",
+            "-2015-03-07T16:03:34Z",
+            "1425744214",    // J14: epoch seconds
+            "1425744214000", // J14: epoch milliseconds
+            "1.4e9",
+            "20150307T160334Z",
+            long.as_str(),
+        ];
+        for text in cases {
+            assert_eq!(micros(text), Err(TimeFault::Malformed), "{text}");
+            let refusal = timestamp(text, "fixTime").expect_err(text);
+            assert_eq!(
+                (refusal.code, refusal.path),
+                (Code::BadTimestamp, vec!["fixTime".into()])
+            );
+        }
     }
-    Some(u32::from(a - b'0') * 10 + u32::from(b - b'0'))
+
+    #[test]
+    fn years_outside_1970_to_9999_are_told_apart() {
+        let cases = [
+            ("1969-12-31T23:59:59.999999Z", TimeFault::Before1970),
+            ("1970-01-01T00:00:00+00:01", TimeFault::Before1970),
+            ("0000-01-01T00:00:00Z", TimeFault::Before1970),
+            ("9999-12-31T23:59:59-00:01", TimeFault::After9999),
+            ("9999-12-31T23:59:60Z", TimeFault::After9999),
+            ("10000-01-01T00:00:00Z", TimeFault::After9999),
+            ("+10000-01-01T00:00:00Z", TimeFault::After9999),
+            ("294277-01-09T04:00:54Z", TimeFault::After9999),
+        ];
+        for (text, fault) in cases {
+            assert_eq!(micros(text), Err(fault), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_in_any_zone(
+            us in 0..MICROS_END, minutes in -1_439i32..=1_439,
+        ) {
+            let time = DateTime::from_timestamp_micros(us).expect("a time");
+            let zone = chrono::FixedOffset::east_opt(minutes * 60).expect("a zone");
+            prop_assert_eq!(parse_timestamp(&time.to_rfc3339()), Ok(time));
+            let local = time.with_timezone(&zone);
+            if (1970..=9999).contains(&chrono::Datelike::year(&local)) {
+                prop_assert_eq!(parse_timestamp(&local.to_rfc3339()), Ok(time));
+            }
+        }
+
+        #[test]
+        fn nothing_panics(text in "[0-9TZtz:.+ -]{0,40}|\\PC{0,40}") {
+            let refused = timestamp(&text, "t").err().map(|refusal| refusal.code);
+            prop_assert!(matches!(refused, None | Some(Code::BadTimestamp)));
+        }
+    }
 }

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use domain::Position;
+use sqlx::QueryBuilder;
 
-use super::FixRow;
+use super::{COLUMNS, FixRow, NAME};
 use crate::{Page, ReadError, Snapshot};
 
 /// A fix's place in its vehicle's time order.
@@ -42,10 +43,38 @@ pub struct HistoryQuery {
 
 /// Fixes of one vehicle after `after` in the asked order, at most `first`.
 pub async fn history(
-    _snap: &mut Snapshot,
-    _query: &HistoryQuery,
-    _after: Option<&FixKey>,
-    _first: u32,
+    snap: &mut Snapshot,
+    query: &HistoryQuery,
+    after: Option<&FixKey>,
+    first: u32,
 ) -> Result<Page<FixRow>, ReadError> {
-    todo!()
+    let as_of = snap.position(&[NAME])?;
+    let (conn, tenant, table) = snap.table(NAME, "positions")?;
+    let (beyond, direction) = match query.order {
+        HistoryOrder::OldestFirst => (">", "asc"),
+        HistoryOrder::NewestFirst => ("<", "desc"),
+    };
+    let mut sql = QueryBuilder::new(format!("select {COLUMNS} from {table} where tenant = "));
+    sql.push_bind(tenant.as_ref());
+    sql.push(" and vehicle_id = ").push_bind(&query.vehicle_id);
+    sql.push(" and fix_time >= ").push_bind(query.from);
+    sql.push(" and fix_time < ").push_bind(query.to);
+    if let Some(after) = after {
+        sql.push(format!(" and (fix_time, position, idx) {beyond} ("));
+        sql.push_bind(after.fix_time).push(", ");
+        sql.push_bind(after.position.0)
+            .push(", ")
+            .push_bind(after.index)
+            .push(")");
+    }
+    sql.push(format!(
+        " order by fix_time {direction}, position {direction}, idx {direction} limit "
+    ));
+    sql.push_bind(i64::from(first) + 1);
+    let rows = sql.build().fetch_all(conn).await?;
+    let fixes = rows
+        .iter()
+        .map(FixRow::read)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::cut(fixes, first, as_of))
 }

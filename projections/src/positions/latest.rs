@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{Postgres, QueryBuilder, Row};
 
-use super::FixRow;
-use crate::{BoundingBox, Near, Page, ReadError, Snapshot};
+use super::{COLUMNS, FixRow, NAME};
+use crate::geo::haversine_sql;
+use crate::{BoundingBox, Near, Page, ReadError, Snapshot, vehicles};
 
 /// A vehicle's latest fix: greatest fix time, on ties greatest (position, index).
 #[derive(Clone, Debug, PartialEq)]
@@ -63,10 +65,125 @@ impl LatestRow {
 
 /// Latest positions by ascending vehicle id (with `near`: by distance), at most `first`.
 pub async fn latest(
-    _snap: &mut Snapshot,
-    _filter: &LatestFilter,
-    _after: Option<&LatestCursor>,
-    _first: u32,
+    snap: &mut Snapshot,
+    filter: &LatestFilter,
+    after: Option<&LatestCursor>,
+    first: u32,
 ) -> Result<Page<LatestRow>, ReadError> {
-    todo!()
+    let as_of = match filter.fleet_id {
+        Some(_) => snap.position(&[NAME, vehicles::NAME])?,
+        None => snap.position(&[NAME])?,
+    };
+    let mut sql = QueryBuilder::new("");
+    push_source(&mut sql, snap, filter)?;
+    push_place(&mut sql, filter);
+    match (after, filter.near) {
+        (
+            Some(LatestCursor {
+                distance_m: Some(distance),
+                vehicle_id,
+            }),
+            Some(_),
+        ) => {
+            sql.push(" and (distance_m, vehicle_id) > (")
+                .push_bind(*distance);
+            sql.push(", ").push_bind(vehicle_id).push(")");
+        }
+        (Some(after), _) => {
+            sql.push(" and vehicle_id > ").push_bind(&after.vehicle_id);
+        }
+        (None, _) => {}
+    }
+    let distance_first = if filter.near.is_some() {
+        "distance_m, "
+    } else {
+        ""
+    };
+    sql.push(format!(" order by {distance_first}vehicle_id limit "));
+    sql.push_bind(i64::from(first) + 1);
+    let rows = sql.build().fetch_all(snap.connection()).await?;
+    let latest = rows
+        .iter()
+        .map(|row| {
+            Ok(LatestRow {
+                fix: FixRow::read(row)?,
+                distance_m: row.try_get("distance_m")?,
+            })
+        })
+        .collect::<Result<Vec<_>, sqlx::Error>>()?;
+    Ok(Page::cut(latest, first, as_of))
+}
+
+/// `select ... from` each asked vehicle's latest fix `where true`, with its distance.
+fn push_source(
+    sql: &mut QueryBuilder<'_, Postgres>,
+    snap: &Snapshot,
+    filter: &LatestFilter,
+) -> Result<(), ReadError> {
+    let latest = snap.name(NAME, "latest_positions")?;
+    // Without a centre every distance is null.
+    let distance = haversine_sql("f.lat", "f.lon", "c.lat", "c.lon");
+    sql.push(format!(
+        "select {COLUMNS}, distance_m from (select f.*, {distance} as distance_m"
+    ));
+    sql.push(" from (select ")
+        .push_bind(filter.near.map(|near| near.lat));
+    sql.push("::float8 as lat, ")
+        .push_bind(filter.near.map(|near| near.lon));
+    sql.push(format!("::float8 as lon) c cross join {latest} v "));
+    match filter.as_of {
+        // The latest fix at a past moment is read from history, vehicle by vehicle.
+        Some(as_of) => {
+            let history = snap.name(NAME, "positions")?;
+            let window = TimeDelta::from_std(as_of.window).unwrap_or(TimeDelta::MAX);
+            let from = as_of
+                .at
+                .checked_sub_signed(window)
+                .unwrap_or(DateTime::UNIX_EPOCH);
+            sql.push(format!(
+                "cross join lateral (select p.* from {history} p
+                 where p.tenant = v.tenant and p.vehicle_id = v.vehicle_id and p.fix_time > "
+            ));
+            sql.push_bind(from)
+                .push(" and p.fix_time <= ")
+                .push_bind(as_of.at);
+            sql.push(" order by p.fix_time desc, p.position desc, p.idx desc limit 1) f");
+        }
+        None => {
+            sql.push("cross join lateral (select v.*) f");
+        }
+    }
+    sql.push(" where v.tenant = ")
+        .push_bind(snap.tenant().to_owned());
+    if let Some(ids) = &filter.vehicle_ids {
+        sql.push(" and v.vehicle_id = any(")
+            .push_bind(ids.clone())
+            .push(")");
+    }
+    if let Some(fleet) = &filter.fleet_id {
+        vehicles::push_member_of(sql, snap, "v.vehicle_id", fleet)?;
+    }
+    sql.push(") f where true");
+    Ok(())
+}
+
+fn push_place(sql: &mut QueryBuilder<'_, Postgres>, filter: &LatestFilter) {
+    if let Some(since) = filter.since {
+        sql.push(" and fix_time >= ").push_bind(since);
+    }
+    if let Some(near) = filter.near {
+        sql.push(" and distance_m <= ").push_bind(near.radius_m);
+    }
+    if let Some(area) = filter.area {
+        sql.push(" and lat between ").push_bind(area.south);
+        sql.push(" and ").push_bind(area.north);
+        sql.push(" and (lon >= ").push_bind(area.west);
+        // Across the antimeridian a longitude is beyond one edge or the other, else between both.
+        sql.push(if area.west <= area.east {
+            " and"
+        } else {
+            " or"
+        });
+        sql.push(" lon <= ").push_bind(area.east).push(")");
+    }
 }

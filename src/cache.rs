@@ -1,0 +1,132 @@
+//! Answers kept for a while: in this process first, in Redis second. Nothing here is ever more than
+//! a copy, and a key names the position it is a copy of: losing it costs speed only.
+
+mod breaker;
+mod frame;
+mod key;
+mod redis;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use metrics::counter;
+use moka::future::Cache as Memory;
+
+use self::redis::Redis;
+use crate::config;
+use crate::ops::{Probed, metrics as names};
+
+pub use key::CacheKey;
+
+/// Both layers. Cheap to clone.
+#[derive(Clone)]
+pub struct Cache(Arc<Inner>);
+
+struct Inner {
+    memory: Memory<CacheKey, Arc<[u8]>>,
+    entry_bytes_max: usize,
+    redis: Option<Redis>,
+}
+
+/// The address of Redis cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("redis.url cannot be used: {0}")]
+pub struct CacheError(String);
+
+/// What an entry takes beside its bytes, roughly: key, pointers, bookkeeping.
+const ENTRY_OVERHEAD_BYTES: usize = 200;
+
+impl Cache {
+    /// Connects to Redis, if there is one, when it is first needed. All processes that are to
+    /// believe each other's entries are given the same `secret`.
+    pub fn new(
+        settings: &config::Cache,
+        redis: &config::Redis,
+        secret: [u8; 32],
+    ) -> Result<Cache, CacheError> {
+        let memory = Memory::builder()
+            .max_capacity(settings.bytes_max.0)
+            .weigher(|_, bytes: &Arc<[u8]>| {
+                u32::try_from(bytes.len() + ENTRY_OVERHEAD_BYTES).unwrap_or(u32::MAX)
+            })
+            .time_to_live(settings.ttl)
+            .build();
+        let redis = Redis::open(redis, settings, secret)?;
+        let entry_bytes_max = settings.entry_bytes_max.len();
+        Ok(Cache(Arc::new(Inner {
+            memory,
+            entry_bytes_max,
+            redis,
+        })))
+    }
+
+    /// The kept answer, or the one that `make` makes: once, however many callers ask meanwhile.
+    ///
+    /// An error is given to all who waited for this answer, and is not kept. When the caller that
+    /// makes the answer goes away, another that waits makes it.
+    pub async fn get_or<E, F>(
+        &self,
+        key: &CacheKey,
+        make: impl FnOnce() -> F,
+    ) -> Result<Arc<[u8]>, Arc<E>>
+    where
+        F: Future<Output = Result<Arc<[u8]>, E>>,
+        E: Send + Sync + 'static,
+    {
+        let Inner {
+            memory,
+            entry_bytes_max,
+            redis,
+        } = &*self.0;
+        let fill = async {
+            if let Some(redis) = redis
+                && let Some(bytes) = redis.get(key).await
+            {
+                return Ok(bytes);
+            }
+            let bytes = make().await?;
+            if let Some(redis) = redis
+                && bytes.len() <= *entry_bytes_max
+            {
+                redis.put_later(key, bytes.clone());
+            }
+            Ok(bytes)
+        };
+        let entry = memory.entry_by_ref(key).or_try_insert_with(fill).await?;
+        let outcome = if entry.is_fresh() { "miss" } else { "hit" };
+        counter!(names::CACHE_REQUESTS_TOTAL, "layer" => "memory", "outcome" => outcome)
+            .increment(1);
+        let fresh = entry.is_fresh();
+        let bytes = entry.into_value();
+        if fresh && bytes.len() > *entry_bytes_max {
+            memory.invalidate(key).await;
+        }
+        Ok(bytes)
+    }
+
+    /// For the start lines: which cache, how much of it.
+    pub fn describe(&self) -> String {
+        let mib = self.0.memory.policy().max_capacity().unwrap_or(0) >> 20;
+        match &self.0.redis {
+            Some(redis) => format!("in process ({mib} MiB), then {}", redis.place()),
+            None => format!("in process ({mib} MiB), right for one process; REDIS_URL adds Redis"),
+        }
+    }
+
+    /// For health: a lost Redis degrades, no more.
+    pub async fn probe(&self) -> Probed {
+        match &self.0.redis {
+            Some(redis) => redis.probe().await,
+            None => Probed {
+                detail: Some("in process only".to_owned()),
+                ..Probed::ok()
+            },
+        }
+    }
+
+    /// Entries in this process's memory, once pending work is done. For tests and figures.
+    pub async fn memory_entries(&self) -> u64 {
+        self.0.memory.run_pending_tasks().await;
+        self.0.memory.entry_count()
+    }
+}

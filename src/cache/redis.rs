@@ -1,0 +1,156 @@
+//! The second layer: Redis, asked within a time budget and never believed without proof.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use metrics::{counter, gauge, histogram};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, FromRedisValue};
+use tokio::sync::Semaphore;
+
+use super::breaker::Breaker;
+use super::{CacheError, CacheKey, frame};
+use crate::config;
+use crate::ops::{Probed, State, metrics as names};
+
+/// One Redis, connected to when it is first needed and again whenever it was lost.
+#[derive(Clone)]
+pub struct Redis(Arc<Inner>);
+
+struct Inner {
+    connection: ConnectionManager,
+    place: String,
+    prefix: String,
+    budget: std::time::Duration,
+    ttl_ms: u64,
+    frame_bytes_max: usize,
+    secret: [u8; 32],
+    breaker: Breaker,
+    writes: Arc<Semaphore>,
+}
+
+/// Stores under way at one time; further answers are not stored.
+const WRITES_MAX: usize = 64;
+
+impl Redis {
+    /// `None` when no address is configured.
+    pub fn open(
+        settings: &config::Redis,
+        cache: &config::Cache,
+        secret: [u8; 32],
+    ) -> Result<Option<Redis>, CacheError> {
+        let Some(url) = &settings.url else {
+            return Ok(None);
+        };
+        // The library's message may repeat the address, and with it the password.
+        let refused = |_| CacheError(format!("{url} is not an address of a Redis server"));
+        let client = Client::open(url.expose()).map_err(refused)?;
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(settings.connect_timeout))
+            .set_response_timeout(Some(settings.budget))
+            .set_number_of_retries(1);
+        let connection =
+            ConnectionManager::new_lazy_with_config(client, config).map_err(refused)?;
+        Ok(Some(Redis(Arc::new(Inner {
+            connection,
+            place: url.to_string(),
+            prefix: settings.prefix.clone(),
+            budget: settings.budget,
+            ttl_ms: u64::try_from(cache.ttl.as_millis()).unwrap_or(u64::MAX),
+            frame_bytes_max: cache
+                .entry_bytes_max
+                .len()
+                .saturating_add(frame::OVERHEAD_BYTES),
+            secret,
+            breaker: Breaker::new(settings.breaker_failures, settings.breaker_open),
+            writes: Arc::new(Semaphore::new(WRITES_MAX)),
+        }))))
+    }
+
+    /// Where it is, without secrets.
+    pub fn place(&self) -> &str {
+        &self.0.place
+    }
+
+    /// The kept answer, if Redis has one, says so in time and can prove it.
+    pub async fn get(&self, key: &CacheKey) -> Option<Arc<[u8]>> {
+        let end = isize::try_from(self.0.frame_bytes_max).unwrap_or(isize::MAX);
+        // Reads no further than the largest entry there can be; empty if there is none.
+        let command = Cmd::getrange(self.name(key), 0, end);
+        let (outcome, answer) = match self.ask::<Vec<u8>>("get", &command).await {
+            Err(outcome) => (outcome, None),
+            Ok(frame) if frame.is_empty() => ("miss", None),
+            Ok(frame) => match frame::open(&self.0.secret, key, &frame) {
+                Some(answer) => ("hit", Some(answer.into())),
+                None => {
+                    tracing::warn!(%key, "an entry in Redis was not made by us: ignored");
+                    ("disbelieved", None)
+                }
+            },
+        };
+        counter!(names::CACHE_REQUESTS_TOTAL, "layer" => "redis", "outcome" => outcome)
+            .increment(1);
+        answer
+    }
+
+    /// Stores an answer without making its caller wait; not at all when too many are under way.
+    pub fn put_later(&self, key: &CacheKey, answer: Arc<[u8]>) {
+        if self.0.ttl_ms == 0 {
+            return;
+        }
+        let Ok(permit) = self.0.writes.clone().try_acquire_owned() else {
+            return;
+        };
+        let (redis, key) = (self.clone(), *key);
+        tokio::spawn(async move {
+            let frame = frame::seal(&redis.0.secret, &key, &answer);
+            let command = Cmd::pset_ex(redis.name(&key), frame, redis.0.ttl_ms);
+            // A lost store is a later miss; `ask` has counted it.
+            let _ = redis.ask::<()>("put", &command).await;
+            drop(permit);
+        });
+    }
+
+    /// How it is doing, for health.
+    pub async fn probe(&self) -> Probed {
+        match self.ask::<String>("ping", &redis::cmd("PING")).await {
+            Ok(_) => Probed::ok(),
+            Err(why) => Probed::because(
+                State::Degraded,
+                format!("{}: {why}; serving without it", self.0.place),
+            ),
+        }
+    }
+
+    /// One request within the budget; the error says `skipped`, `late` or `failed`.
+    async fn ask<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        command: &Cmd,
+    ) -> Result<T, &'static str> {
+        let begun = Instant::now();
+        if !self.0.breaker.allows(begun) {
+            return Err("skipped");
+        }
+        let mut connection = self.0.connection.clone();
+        let answer =
+            tokio::time::timeout(self.0.budget, command.query_async(&mut connection)).await;
+        let took = begun.elapsed();
+        histogram!(names::REDIS_SECONDS, "operation" => operation).record(took);
+        let answer = match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                tracing::debug!(operation, %error, "redis failed: {error}");
+                Err("failed")
+            }
+            Err(_) => Err("late"),
+        };
+        let closed = self.0.breaker.record(answer.is_ok(), Instant::now());
+        gauge!(names::REDIS_BREAKER_OPEN).set(if closed { 0.0 } else { 1.0 });
+        answer
+    }
+
+    fn name(&self, key: &CacheKey) -> String {
+        format!("{}cache:{key}", self.0.prefix)
+    }
+}

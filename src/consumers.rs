@@ -1,0 +1,111 @@
+//! Everything that follows the log with a bookmark: the loop that keeps read models up to date, and its users.
+//!
+//! Reading order: [`tail`] (one reader of the log per process and tenant), [`batch`] (fold, write and
+//! checkpoint in one transaction), [`projector`] (the loop around it, and what stops it), [`lease`]
+//! (who works), [`supervisor`] (who is started where), [`wait`] (read-your-writes), [`rebuild`] (a new
+//! generation beside the live one).
+//!
+//! Nothing here decides or appends, and nothing here is skipped in silence.
+
+mod tail;
+mod batch;
+mod projector;
+mod generations;
+mod lease;
+mod retry;
+mod runner;
+mod supervisor;
+mod wait;
+mod control;
+mod status;
+mod rebuild;
+
+pub use control::{pause, resume, skip};
+pub use rebuild::{
+    Phase, Progress, RebuildError, RebuildOptions, RebuildStatus, Rebuilt, cancel_rebuild, rebuild,
+    rebuilds,
+};
+pub use runner::Consumers;
+pub use status::{ProjectionStatus, Status, status};
+pub use tail::{LogEvent, Tail};
+pub use wait::Stale;
+
+use domain::Position;
+
+use crate::store::StoreError;
+
+/// The knobs of the consumers. [`Default`] is what production runs with.
+#[derive(Clone, Debug)]
+pub struct ConsumerSettings {
+    /// Fold read models in this process; `false` for one that only reads and waits.
+    pub project: bool,
+    /// How long a silent owner keeps its share of the work, in milliseconds. Renewed at a third of it.
+    pub lease_ms: u64,
+    /// At most this many events in one batch.
+    pub batch_events_max: usize,
+    /// A batch is written once it adds up to this many rows.
+    pub batch_rows_max: usize,
+    /// A batch holds at most this much memory of decoded events, in bytes (estimated).
+    pub batch_bytes_max: usize,
+    /// A batch is written once folding it has taken this long, in milliseconds.
+    pub batch_ms_max: u64,
+    /// The tail keeps at most this many events.
+    pub ring_events_max: usize,
+    /// The tail keeps at most this much memory of decoded events, in bytes (estimated).
+    pub ring_bytes_max: usize,
+    /// How often the bookkeeping of other processes is looked at when nobody waits, in milliseconds.
+    pub poll_ms: u64,
+    /// First pause after a fault, in milliseconds; it doubles with each further one.
+    pub retry_ms_min: u64,
+    /// Longest pause between two tries after faults, in milliseconds.
+    pub retry_ms_max: u64,
+    /// How often an event whose write the database refuses is tried before it stops its projection.
+    pub poison_attempts_max: u32,
+    /// A batch whose transaction takes longer is given up and tried again, in milliseconds.
+    pub step_ms_max: u64,
+}
+
+impl Default for ConsumerSettings {
+    fn default() -> ConsumerSettings {
+        ConsumerSettings {
+            project: true,
+            lease_ms: 3_000,
+            batch_events_max: 4_096,
+            batch_rows_max: 20_000,
+            batch_bytes_max: 16 << 20,
+            batch_ms_max: 200,
+            ring_events_max: 4_096,
+            ring_bytes_max: 16 << 20,
+            poll_ms: 500,
+            retry_ms_min: 50,
+            retry_ms_max: 5_000,
+            poison_attempts_max: 3,
+            step_ms_max: 60_000,
+        }
+    }
+}
+
+/// Why a consumer's bookkeeping could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumerError {
+    /// No read model has this name.
+    #[error("no read model is called {0:?}")]
+    UnknownProjection(String),
+    /// The read model has no live generation for this tenant.
+    #[error("read model {0:?} has not been started for this tenant")]
+    NotStarted(String),
+    /// Only the event at which a read model has stopped can be skipped.
+    #[error("read model {projection:?} is not stopped at position {position}")]
+    NotStoppedThere {
+        /// Which read model.
+        projection: String,
+        /// The event that was to be skipped.
+        position: Position,
+    },
+    /// The log could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// PostgreSQL failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}

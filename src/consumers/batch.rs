@@ -1,0 +1,230 @@
+//! One batch: fold events in memory, write what they add up to and the checkpoint in one transaction.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::Position;
+use projections::{AnyDelta, AnyProjection, Target};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
+
+use super::{ConsumerSettings, retry};
+use super::tail::LogEvent;
+
+/// A batch is folded on a blocking thread from this estimated size on, in bytes.
+const INLINE_BYTES_MAX: usize = 128 << 10;
+
+/// The bounds on rows and time are looked at once per so many events.
+const CHECK_EVERY_EVENTS: usize = 32;
+
+/// One generation of one read model, where it stands, and the token it is held by.
+#[derive(Clone)]
+pub(super) struct Bookmark {
+    pub(super) projection: Arc<dyn AnyProjection>,
+    pub(super) tenant: Arc<str>,
+    pub(super) generation: i32,
+    pub(super) position: Position,
+    pub(super) fence: i64,
+    /// Positions someone decided to go on without.
+    pub(super) skipped: Arc<BTreeSet<i64>>,
+}
+
+/// The bounds of one batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchBounds {
+    pub(super) rows_max: usize,
+    pub(super) bytes_max: usize,
+    pub(super) time_max: Duration,
+    /// Not an event after this one.
+    pub(super) up_to: Position,
+}
+
+impl BatchBounds {
+    pub(super) fn of(settings: &ConsumerSettings) -> BatchBounds {
+        BatchBounds {
+            rows_max: settings.batch_rows_max,
+            bytes_max: settings.batch_bytes_max,
+            time_max: Duration::from_millis(settings.batch_ms_max),
+            up_to: Position(i64::MAX),
+        }
+    }
+}
+
+/// A run of events after a bookmark, folded.
+pub(super) struct Batch {
+    /// What they add up to; `None` if none of them concerned the read model.
+    delta: Option<AnyDelta>,
+    /// How many concerned it.
+    pub(super) folded: usize,
+    /// The last event it covers; the bookmark's position if it covers none.
+    pub(super) up_to: Position,
+    /// Why it ends before the next event, if that is why.
+    pub(super) poison: Option<String>,
+}
+
+/// Why a batch was not written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    /// The checkpoint is not ours to move: paused, stopped, swapped, or owned by someone else.
+    #[error("the checkpoint was moved or taken by someone else")]
+    Fenced,
+    /// The database failed. Whether the batch was committed is for the checkpoint to say.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Folds the events after `bookmark`, as many as the bounds allow and at least one, up to the first
+/// that cannot be folded.
+pub(super) async fn fold(
+    bookmark: &Bookmark,
+    mut events: Vec<Arc<LogEvent>>,
+    bounds: BatchBounds,
+) -> Batch {
+    let mut bytes = 0;
+    let fitting = events.iter().take_while(|e| {
+        let first = bytes == 0;
+        bytes += e.weight_bytes;
+        e.position <= bounds.up_to && (first || bytes <= bounds.bytes_max)
+    });
+    let count = fitting.count();
+    events.truncate(count);
+    if bytes <= INLINE_BYTES_MAX {
+        return fold_now(bookmark, &events, bounds);
+    }
+    let (owned, nothing) = (bookmark.clone(), Batch::empty(bookmark));
+    retry::off_thread(move || fold_now(&owned, &events, bounds)).await.unwrap_or(nothing)
+}
+
+fn fold_now(bookmark: &Bookmark, events: &[Arc<LogEvent>], bounds: BatchBounds) -> Batch {
+    let started = Instant::now();
+    let projection = bookmark.projection.as_ref();
+    let mut batch = Batch::empty(bookmark);
+    for (n, event) in events.iter().enumerate() {
+        if concerns(projection, event) && !bookmark.skipped.contains(&event.position.0) {
+            let delta = batch.delta.get_or_insert_with(|| projection.delta());
+            if let Err(reason) = fold_one(projection, delta, event) {
+                // A fold that refuses may have begun to change the delta: start over without it.
+                let mut clean = fold_now(bookmark, &events[..n], bounds);
+                clean.poison = (clean.up_to.0 + 1 == event.position.0).then_some(reason);
+                return clean;
+            }
+            batch.folded += 1;
+        }
+        batch.up_to = event.position;
+        let full = |delta: &AnyDelta| {
+            projection.rows(delta) >= bounds.rows_max || started.elapsed() >= bounds.time_max
+        };
+        if n % CHECK_EVERY_EVENTS == CHECK_EVERY_EVENTS - 1 && batch.delta.as_ref().is_some_and(full)
+        {
+            break;
+        }
+    }
+    batch
+}
+
+/// Does the read model fold events of this kind of stream?
+fn concerns(projection: &dyn AnyProjection, event: &LogEvent) -> bool {
+    projection.aggregates().contains(&event.aggregate_type.as_ref())
+}
+
+fn fold_one(
+    projection: &dyn AnyProjection,
+    delta: &mut AnyDelta,
+    event: &LogEvent,
+) -> Result<(), String> {
+    let recorded = event.body.as_ref().map_err(Clone::clone)?;
+    retry::guarded(|| projection.fold(delta, recorded).map_err(|poison| poison.0))
+}
+
+impl Batch {
+    fn empty(bookmark: &Bookmark) -> Batch {
+        Batch { delta: None, folded: 0, up_to: bookmark.position, poison: None }
+    }
+}
+
+/// Writes a batch and moves the bookmark, or does neither.
+///
+/// The checkpoint comes first, in the same round trip as the transaction's beginning: whoever does
+/// not own it learns so before touching a row. `synchronous_commit` is off because rows and
+/// checkpoint are lost together or not at all: after a crash of the server the batch is folded anew.
+pub(super) async fn write(
+    conn: &mut PgConnection,
+    bookmark: &mut Bookmark,
+    batch: Batch,
+) -> Result<(), WriteError> {
+    let begin = format!(
+        "begin; set local synchronous_commit = off; select {}",
+        advance(bookmark, batch.up_to)
+    );
+    match batch.delta {
+        None => {
+            sqlx::raw_sql(&format!("{begin}; commit")).execute(conn).await.map_err(fenced)?;
+        }
+        Some(delta) => {
+            let mut tx = conn.begin_with(begin).await.map_err(fenced)?;
+            write_rows(&mut tx, bookmark, delta).await?;
+            tx.commit().await?;
+        }
+    }
+    bookmark.position = batch.up_to;
+    Ok(())
+}
+
+/// Writes a batch and moves the checkpoint inside a transaction of the caller's.
+pub(super) async fn write_within(
+    tx: &mut Transaction<'_, Postgres>,
+    bookmark: &mut Bookmark,
+    batch: Batch,
+) -> Result<(), WriteError> {
+    let sql = format!("select {}", advance(bookmark, batch.up_to));
+    sqlx::raw_sql(&sql).execute(&mut **tx).await.map_err(fenced)?;
+    if let Some(delta) = batch.delta {
+        write_rows(tx, bookmark, delta).await?;
+    }
+    bookmark.position = batch.up_to;
+    Ok(())
+}
+
+async fn write_rows(
+    tx: &mut Transaction<'_, Postgres>,
+    bookmark: &Bookmark,
+    delta: AnyDelta,
+) -> Result<(), sqlx::Error> {
+    let target = Target { tenant: &bookmark.tenant, generation: bookmark.generation };
+    bookmark.projection.write(tx, &target, delta).await
+}
+
+/// The call that moves the checkpoint, as text: a transaction's first message takes no parameters.
+fn advance(bookmark: &Bookmark, to: Position) -> String {
+    format!(
+        "advance_generation({}, {}, {}, {}, {to}, {})",
+        quoted(&bookmark.tenant),
+        quoted(bookmark.projection.name()),
+        bookmark.generation,
+        bookmark.position,
+        bookmark.fence
+    )
+}
+
+/// An SQL literal, whatever `standard_conforming_strings` is set to.
+pub(super) fn quoted(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+fn fenced(error: sqlx::Error) -> WriteError {
+    let code = error.as_database_error().and_then(|e| e.code());
+    if code.as_deref() == Some("DB001") { WriteError::Fenced } else { error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_leaves_its_literal() {
+        let cases = [("default", "E'default'"), ("o'neil", "E'o''neil'"), (r"a\' b", r"E'a\\'' b'")];
+        for (text, literal) in cases {
+            assert_eq!(quoted(text), literal);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Generations of read models: how their tables are made, numbered and dropped.
+//!
+//! A generation's tables hold the rows of every tenant whose generation has that number, so two
+//! tenants may share a number only if both were built by the same version of the read model.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use domain::Position;
+use projections::{AnyProjection, Target};
+use sqlx::{PgConnection, PgPool, Row};
+
+/// How long dropping old tables waits for their last readers before it is left for another time, in
+/// milliseconds. Waiting longer would hold up new readers behind the drop.
+const DROP_WAIT_MS: u32 = 2_000;
+
+/// The live generation of a read model, as recorded.
+#[derive(Clone, Debug)]
+pub(super) struct LiveRow {
+    pub(super) projection: String,
+    pub(super) generation: i32,
+    pub(super) version: i32,
+    pub(super) position: Position,
+    pub(super) status: String,
+}
+
+/// The live generations of one tenant.
+pub(super) async fn live(pool: &PgPool, tenant: &str) -> Result<Vec<LiveRow>, sqlx::Error> {
+    let rows = sqlx::query(
+        "select projection, generation, version, position, status
+         from generations where tenant = $1 and state = 'live' order by projection",
+    )
+    .bind(tenant)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .iter()
+        .map(|r| LiveRow {
+            projection: r.get(0),
+            generation: r.get(1),
+            version: r.get(2),
+            position: Position(r.get(3)),
+            status: r.get(4),
+        })
+        .collect())
+}
+
+/// Gives every read model that has none yet a first generation: live, empty, at the log's beginning.
+pub(super) async fn ensure(
+    pool: &PgPool,
+    tenant: &str,
+    projections: &[Arc<dyn AnyProjection>],
+) -> Result<(), sqlx::Error> {
+    let started: HashSet<String> =
+        sqlx::query_scalar("select distinct projection from generations where tenant = $1")
+            .bind(tenant)
+            .fetch_all(pool)
+            .await?
+            .into_iter()
+            .collect();
+    for projection in projections.iter().filter(|p| !started.contains(p.name())) {
+        let mut tx = pool.begin().await?;
+        lock_tables(&mut tx).await?;
+        let twin: Option<i32> = sqlx::query_scalar(
+            "select generation from generations where tenant = $1 and projection = $2 limit 1",
+        )
+        .bind(tenant)
+        .bind(projection.name())
+        .fetch_optional(&mut *tx)
+        .await?;
+        if twin.is_none() {
+            create(&mut tx, tenant, projection.as_ref(), "live").await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the next generation's tables and its row, at position 0. Answers its number.
+/// The caller holds [`lock_tables`].
+pub(super) async fn create(
+    conn: &mut PgConnection,
+    tenant: &str,
+    projection: &dyn AnyProjection,
+    state: &str,
+) -> Result<i32, sqlx::Error> {
+    let generation = next_number(conn, tenant, projection).await?;
+    for statement in projection.ddl(&Target { tenant, generation }) {
+        sqlx::raw_sql(&statement).execute(&mut *conn).await?;
+    }
+    let tables: Vec<&str> = projection.tables().to_vec();
+    sqlx::query(
+        "insert into generations (tenant, projection, generation, version, tables, state)
+         values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(tenant)
+    .bind(projection.name())
+    .bind(generation)
+    .bind(projection.version())
+    .bind(tables)
+    .bind(state)
+    .execute(&mut *conn)
+    .await?;
+    Ok(generation)
+}
+
+/// Held to the end of the transaction by whoever makes or drops tables: `create table if not exists`
+/// fails when two run it at once.
+pub(super) async fn lock_tables(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_advisory_xact_lock(hashtext('daybook.generations'))")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The lowest number above the tenant's own that no other tenant uses for another version.
+async fn next_number(
+    conn: &mut PgConnection,
+    tenant: &str,
+    projection: &dyn AnyProjection,
+) -> Result<i32, sqlx::Error> {
+    let rows: Vec<(bool, i32, i32)> = sqlx::query_as(
+        "select distinct tenant = $1, generation, version from generations where projection = $2",
+    )
+    .bind(tenant)
+    .bind(projection.name())
+    .fetch_all(conn)
+    .await?;
+    let own = rows.iter().filter(|r| r.0).map(|r| r.1).max().unwrap_or(0);
+    let foreign: BTreeSet<i32> =
+        rows.iter().filter(|r| r.2 != projection.version()).map(|r| r.1).collect();
+    let mut number = own + 1;
+    while foreign.contains(&number) {
+        number += 1;
+    }
+    Ok(number)
+}
+
+/// Drops every generation of a read model that neither answers nor is being built.
+pub(super) async fn drop_kept(
+    pool: &PgPool,
+    tenant: &str,
+    projection: &str,
+) -> Result<(), sqlx::Error> {
+    let kept: Vec<i32> = sqlx::query_scalar(
+        "select generation from generations
+         where tenant = $1 and projection = $2 and state = 'kept' order by generation",
+    )
+    .bind(tenant)
+    .bind(projection)
+    .fetch_all(pool)
+    .await?;
+    for generation in kept {
+        drop_one(pool, tenant, projection, generation).await?;
+    }
+    Ok(())
+}
+
+/// Drops one generation that is not live: its tables, or its tenant's rows while others share them.
+pub(super) async fn drop_one(
+    pool: &PgPool,
+    tenant: &str,
+    projection: &str,
+    generation: i32,
+) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    lock_tables(&mut tx).await?;
+    sqlx::raw_sql(&format!("set local lock_timeout = {DROP_WAIT_MS}")).execute(&mut *tx).await?;
+    let tables: Option<Vec<String>> = sqlx::query_scalar(
+        "update generations set state = 'dropped'
+         where tenant = $1 and projection = $2 and generation = $3
+           and state in ('kept', 'building')
+         returning tables",
+    )
+    .bind(tenant)
+    .bind(projection)
+    .bind(generation)
+    .fetch_optional(&mut *tx)
+    .await?;
+    let shared: bool = sqlx::query_scalar(
+        "select exists (select from generations
+         where projection = $1 and generation = $2 and state <> 'dropped')",
+    )
+    .bind(projection)
+    .bind(generation)
+    .fetch_one(&mut *tx)
+    .await?;
+    for base in tables.unwrap_or_default() {
+        let table = Target { tenant, generation }.table(&base);
+        if shared {
+            let sql = format!("delete from {table} where tenant = $1");
+            sqlx::query(&sql).bind(tenant).execute(&mut *tx).await?;
+        } else {
+            sqlx::raw_sql(&format!("drop table if exists {table}")).execute(&mut *tx).await?;
+        }
+    }
+    tx.commit().await
+}

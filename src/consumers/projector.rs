@@ -1,0 +1,407 @@
+//! The loop that keeps one read model of one tenant up to date, and what stops it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::Position;
+use metrics::{Counter, Histogram, counter, histogram};
+use projections::AnyProjection;
+use sqlx::{ConnectOptions, PgConnection, PgPool};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::ConsumerSettings;
+use super::batch::{self, BatchBounds, Bookmark, WriteError};
+use super::retry::{Backoff, Fault};
+use super::tail::Tail;
+use super::wait::Board;
+use crate::store::Store;
+
+/// What is said about a poison event is kept up to this many characters.
+const ERROR_CHARS_MAX: usize = 2_000;
+
+/// The head was seen to move, yet nothing could be read: look again after this many milliseconds.
+const NOTHING_READ_MS: u64 = 5;
+
+/// Everything a projector works with.
+#[derive(Clone)]
+pub(super) struct Workplace {
+    pub(super) store: Store,
+    pub(super) tenant: Arc<str>,
+    pub(super) projection: Arc<dyn AnyProjection>,
+    pub(super) tail: Arc<Tail>,
+    pub(super) board: Arc<Board>,
+    pub(super) settings: Arc<ConsumerSettings>,
+}
+
+/// Why a projector came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// It was asked to.
+    Asked,
+    /// Someone with a newer token has taken over.
+    Fenced,
+    /// The live generation is of another version of the read model: not ours to write.
+    OtherVersion,
+}
+
+/// Keeps the read model up to date until `stop` turns true or a newer owner is found. Faults are
+/// waited out however long they last; only an event that cannot be folded or written stops it, and
+/// then it waits here until someone decides.
+///
+/// Dropping the future drops its connection, and with it the transaction in flight.
+pub(super) async fn run(place: Workplace, token: i64, stop: watch::Receiver<bool>) -> Ended {
+    let settings = place.settings.clone();
+    let mut this = Projector {
+        pace: Pace::new(settings.batch_events_max),
+        backoff: Backoff::new(settings.retry_ms_min, settings.retry_ms_max),
+        meters: Meters::of(place.projection.name()),
+        place,
+        token,
+        stop,
+    };
+    let mut live = this.place.board.watch_live();
+    while !this.asked_to_end() {
+        live.mark_unchanged();
+        let interrupted = match this.open().await {
+            Ok(Opened::NotOurs) => return Ended::Fenced,
+            Ok(Opened::OtherVersion) => return Ended::OtherVersion,
+            Ok(Opened::Resting) => {
+                tokio::select! {
+                    _ = live.changed() => {}
+                    _ = this.stop.changed() => {}
+                }
+                continue;
+            }
+            Ok(Opened::Ready(bookmark)) => this.follow(bookmark).await,
+            Err(error) => Interrupted::Fault(error.to_string()),
+        };
+        if let Interrupted::Fault(error) = interrupted {
+            this.wait_out(error).await;
+        }
+    }
+    Ended::Asked
+}
+
+struct Projector {
+    place: Workplace,
+    token: i64,
+    stop: watch::Receiver<bool>,
+    pace: Pace,
+    backoff: Backoff,
+    meters: Meters,
+}
+
+/// How the live generation is found when its owner opens it.
+enum Opened {
+    Ready(Bookmark),
+    /// Paused or stopped.
+    Resting,
+    OtherVersion,
+    /// A newer token has written, or there is no live generation.
+    NotOurs,
+}
+
+/// Why the present bookmark is of no more use.
+enum Interrupted {
+    /// Asked to end, or the checkpoint is not where we left it: look again.
+    LookAgain,
+    /// Look again after a pause.
+    Fault(String),
+}
+
+impl Projector {
+    /// Whoever supervised it said so, or is gone.
+    fn asked_to_end(&self) -> bool {
+        *self.stop.borrow() || self.stop.has_changed().is_err()
+    }
+
+    /// Takes the live generation over: from here on older tokens write nothing.
+    async fn open(&self) -> Result<Opened, sqlx::Error> {
+        let (pool, name) = (self.place.store.pool(), self.place.projection.name());
+        let row: Option<(i32, i32, i64, String)> = sqlx::query_as(
+            "update generations set fence = $3
+             where tenant = $1 and projection = $2 and state = 'live' and fence <= $3
+             returning generation, version, position, status",
+        )
+        .bind(&*self.place.tenant)
+        .bind(name)
+        .bind(self.token)
+        .fetch_optional(pool)
+        .await?;
+        let Some((generation, version, position, status)) = row else {
+            return Ok(Opened::NotOurs);
+        };
+        if version != self.place.projection.version() {
+            return Ok(Opened::OtherVersion);
+        }
+        self.place.board.reached(name, Position(position));
+        if status != "running" {
+            return Ok(Opened::Resting);
+        }
+        let skipped: Vec<i64> = sqlx::query_scalar(
+            "select position from failed_events where tenant = $1 and projection = $2
+             and generation = $3 and position > $4 and skipped_by is not null",
+        )
+        .bind(&*self.place.tenant)
+        .bind(name)
+        .bind(generation)
+        .bind(position)
+        .fetch_all(pool)
+        .await?;
+        Ok(Opened::Ready(Bookmark {
+            projection: self.place.projection.clone(),
+            tenant: self.place.tenant.clone(),
+            generation,
+            position: Position(position),
+            fence: self.token,
+            skipped: Arc::new(skipped.into_iter().collect()),
+        }))
+    }
+
+    /// Folds batch after batch from the bookmark on, on a connection of its own.
+    async fn follow(&mut self, mut bookmark: Bookmark) -> Interrupted {
+        let mut conn = match connect(self.place.store.pool()).await {
+            Ok(conn) => conn,
+            Err(error) => return Interrupted::Fault(error.to_string()),
+        };
+        let mut head = self.place.store.watch_head(&self.place.tenant);
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.stop.changed() => return Interrupted::LookAgain,
+                moved = head.wait_for(|head| *head > bookmark.position) => if moved.is_err() {
+                    return Interrupted::Fault("nobody watches the log's head".to_owned());
+                }
+            }
+            if let Err(interrupted) = self.advance(&mut conn, &mut bookmark).await {
+                return interrupted;
+            }
+        }
+    }
+
+    /// Folds and writes everything there is, within the bounds of one batch.
+    async fn advance(
+        &mut self,
+        conn: &mut PgConnection,
+        bookmark: &mut Bookmark,
+    ) -> Result<(), Interrupted> {
+        let settings = self.place.settings.clone();
+        let events = self.place.tail.after(bookmark.position, self.pace.events_max).await;
+        let events = events.map_err(|e| Interrupted::Fault(e.to_string()))?;
+        if events.is_empty() {
+            sleep(Duration::from_millis(NOTHING_READ_MS)).await;
+            return Ok(());
+        }
+        let started = Instant::now();
+        let batch = batch::fold(bookmark, events, BatchBounds::of(&settings)).await;
+        if batch.up_to == bookmark.position {
+            let reason = batch.poison.unwrap_or_else(|| "the runtime shuts down".to_owned());
+            return Err(self.halt(bookmark, &reason, 1).await);
+        }
+        let (from, up_to, folded) = (bookmark.position, batch.up_to, batch.folded);
+        let writing = batch::write(conn, bookmark, batch);
+        match timeout(Duration::from_millis(settings.step_ms_max), writing).await {
+            Ok(Ok(())) => {
+                self.place.board.reached(self.place.projection.name(), bookmark.position);
+                self.meters.wrote(folded, started.elapsed());
+                self.pace.wrote(bookmark.position);
+                self.backoff.reset();
+                Ok(())
+            }
+            Ok(Err(WriteError::Fenced)) => Err(Interrupted::LookAgain),
+            Ok(Err(WriteError::Database(error))) => {
+                Err(self.refused(bookmark, from, up_to, Fault::of(&error), error.to_string()).await)
+            }
+            Err(_) => {
+                let error = format!("a batch took longer than {} ms", settings.step_ms_max);
+                Err(self.refused(bookmark, from, up_to, Fault::TooLong, error).await)
+            }
+        }
+    }
+
+    /// The database did not take the batch: wait, or close in on the event that it is about.
+    async fn refused(
+        &mut self,
+        bookmark: &Bookmark,
+        from: Position,
+        up_to: Position,
+        fault: Fault,
+        error: String,
+    ) -> Interrupted {
+        if fault == Fault::Passing {
+            return Interrupted::Fault(error);
+        }
+        if up_to.0 - from.0 > 1 {
+            self.pace.halve(from, up_to);
+            return Interrupted::LookAgain;
+        }
+        self.pace.attempts += 1;
+        if fault == Fault::Lasting && self.pace.attempts >= self.place.settings.poison_attempts_max
+        {
+            return self.halt(bookmark, &error, self.pace.attempts).await;
+        }
+        Interrupted::Fault(error)
+    }
+
+    /// Stops the read model before the event after the bookmark, for everyone to see.
+    async fn halt(&mut self, bookmark: &Bookmark, reason: &str, attempts: u32) -> Interrupted {
+        let at = bookmark.position.0 + 1;
+        let reason: String = reason.chars().take(ERROR_CHARS_MAX).collect();
+        self.pace.attempts = 0;
+        match record_halt(self.place.store.pool(), bookmark, &reason, attempts).await {
+            Ok(false) => Interrupted::LookAgain,
+            Ok(true) => {
+                let name = bookmark.projection.name();
+                self.meters.failures.increment(1);
+                self.place.board.poke();
+                tracing::error!(projection = name, tenant = %bookmark.tenant, position = at,
+                    "read model {name} is stopped at position {at}: {reason}");
+                Interrupted::LookAgain
+            }
+            Err(error) => Interrupted::Fault(error.to_string()),
+        }
+    }
+
+    async fn wait_out(&mut self, error: String) {
+        self.meters.failures.increment(1);
+        if self.backoff.faults == 0 {
+            let name = self.place.projection.name();
+            tracing::warn!(projection = name, tenant = %self.place.tenant,
+                "read model {name} waits for a fault to pass: {error}");
+        }
+        tokio::select! {
+            () = self.backoff.wait() => {}
+            _ = self.stop.changed() => {}
+        }
+    }
+}
+
+/// A connection outside the pool: kept as long as the work lasts, and closed, transaction and all,
+/// when the work is dropped.
+pub(super) async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    pool.connect_options().connect().await
+}
+
+/// Records in one transaction that the generation is stopped, and at which event. False if the
+/// checkpoint is not ours any more.
+async fn record_halt(
+    pool: &PgPool,
+    bookmark: &Bookmark,
+    reason: &str,
+    attempts: u32,
+) -> Result<bool, sqlx::Error> {
+    let at = bookmark.position.0 + 1;
+    let line = format!("position {at}: {}", reason.lines().next().unwrap_or_default());
+    let mut tx = pool.begin().await?;
+    let stopped = sqlx::query(
+        "update generations set status = 'stopped', error = $6
+         where tenant = $1 and projection = $2 and generation = $3 and position = $4
+           and fence <= $5 and state = 'live' and status = 'running'",
+    )
+    .bind(&*bookmark.tenant)
+    .bind(bookmark.projection.name())
+    .bind(bookmark.generation)
+    .bind(bookmark.position.0)
+    .bind(bookmark.fence)
+    .bind(line)
+    .execute(&mut *tx)
+    .await?;
+    if stopped.rows_affected() == 0 {
+        return Ok(false);
+    }
+    sqlx::query(
+        "insert into failed_events as f
+            (tenant, projection, generation, position, attempts, error)
+         values ($1, $2, $3, $4, $5, $6)
+         on conflict (tenant, projection, generation, position) do update
+         set attempts = f.attempts + excluded.attempts, error = excluded.error",
+    )
+    .bind(&*bookmark.tenant)
+    .bind(bookmark.projection.name())
+    .bind(bookmark.generation)
+    .bind(at)
+    .bind(attempts as i32)
+    .bind(reason)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// How many events the next batch may take: all there are, unless one among them is being hunted.
+#[derive(Debug)]
+struct Pace {
+    events_max: usize,
+    usual_max: usize,
+    /// The event that the database refuses lies at or before this position.
+    suspect_until: Position,
+    /// How often a batch of one event has been refused in a row.
+    attempts: u32,
+}
+
+impl Pace {
+    fn new(usual_max: usize) -> Pace {
+        Pace { events_max: usual_max, usual_max, suspect_until: Position::START, attempts: 0 }
+    }
+
+    /// A batch was refused: the next takes half of it.
+    fn halve(&mut self, from: Position, up_to: Position) {
+        self.events_max = ((up_to.0 - from.0) / 2).max(1) as usize;
+        self.suspect_until = self.suspect_until.max(up_to);
+    }
+
+    fn wrote(&mut self, position: Position) {
+        self.attempts = 0;
+        if position >= self.suspect_until {
+            self.events_max = self.usual_max;
+        }
+    }
+}
+
+struct Meters {
+    events: Counter,
+    failures: Counter,
+    seconds: Histogram,
+}
+
+impl Meters {
+    fn of(projection: &'static str) -> Meters {
+        Meters {
+            events: counter!("daybook_projection_events_total", "projection" => projection),
+            failures: counter!("daybook_projection_failures_total", "projection" => projection),
+            seconds: histogram!("daybook_projection_batch_seconds", "projection" => projection),
+        }
+    }
+
+    fn wrote(&self, folded: usize, took: Duration) {
+        self.events.increment(folded as u64);
+        self.seconds.record(took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_batch_is_halved_until_the_event_is_alone_and_then_all_is_taken_again() {
+        let mut pace = Pace::new(4_096);
+        let poison = 3_001;
+        let (mut at, mut writes) = (0, 0);
+        while at < poison - 1 || pace.events_max > 1 {
+            writes += 1;
+            let up_to = (at + pace.events_max as i64).min(4_096);
+            if up_to >= poison {
+                pace.halve(Position(at), Position(up_to));
+            } else {
+                at = up_to;
+                pace.wrote(Position(at));
+            }
+        }
+        assert_eq!((at, pace.events_max), (3_000, 1));
+        assert!(writes <= 2 * 13, "{writes} writes to find one event among 4,096");
+        pace.wrote(Position(4_096));
+        assert_eq!(pace.events_max, 4_096);
+    }
+}

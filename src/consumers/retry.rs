@@ -1,0 +1,112 @@
+//! Which faults pass by themselves, how long to wait for them, and how a panic becomes a reason.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+
+/// What a failed statement says about trying it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The server or the way to it: the same batch may pass later.
+    Passing,
+    /// It was cut off for taking too long: less of it may pass.
+    TooLong,
+    /// The data or the statement: it fails the same way every time.
+    Lasting,
+}
+
+impl Fault {
+    /// Judges an error by its kind and SQLSTATE, never by a message or a constraint's name.
+    pub(super) fn of(error: &sqlx::Error) -> Fault {
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::BeginFailed
+            | sqlx::Error::WorkerCrashed => Fault::Passing,
+            sqlx::Error::Database(e) => Fault::of_sqlstate(e.as_ref()),
+            _ => Fault::Lasting,
+        }
+    }
+
+    fn of_sqlstate(error: &dyn DatabaseError) -> Fault {
+        let Some(code) = error.code() else { return Fault::Lasting };
+        match (code.as_ref(), code.get(..2).unwrap_or_default()) {
+            ("57014", _) => Fault::TooLong,
+            // connection, transaction state (a server turned read-only), rollback, resources,
+            // locks, operator intervention, the operating system
+            (_, "08" | "25" | "40" | "53" | "55" | "57" | "58") => Fault::Passing,
+            _ => Fault::Lasting,
+        }
+    }
+}
+
+/// Pauses that double from a first to a longest one.
+#[derive(Debug)]
+pub(super) struct Backoff {
+    first: Duration,
+    longest: Duration,
+    /// Faults in a row so far.
+    pub(super) faults: u32,
+}
+
+impl Backoff {
+    pub(super) fn new(first_ms: u64, longest_ms: u64) -> Backoff {
+        let (first, longest) = (Duration::from_millis(first_ms), Duration::from_millis(longest_ms));
+        Backoff { first, longest, faults: 0 }
+    }
+
+    /// Waits, the longer the more faults came in a row.
+    pub(super) async fn wait(&mut self) {
+        let pause = self.first.saturating_mul(1 << self.faults.min(16)).min(self.longest);
+        self.faults = self.faults.saturating_add(1);
+        tokio::time::sleep(pause).await;
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.faults = 0;
+    }
+}
+
+/// Runs pure code; a panic in it is a reason like any other, not the end of the task.
+pub(super) fn guarded<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<&str>()
+            .map(|s| s.to_string())
+            .or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(format!("panicked: {}", said.unwrap_or_default()))
+    })
+}
+
+/// Runs long computing on a blocking thread. `None` only while the runtime shuts down.
+pub(super) async fn off_thread<T: Send + 'static>(
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    match tokio::task::spawn_blocking(f).await {
+        Ok(value) => Some(value),
+        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_reason() {
+        assert_eq!(guarded::<()>(|| panic!("at {}", 7)), Err("panicked: at 7".to_owned()));
+        assert_eq!(guarded::<()>(|| panic!("plain")), Err("panicked: plain".to_owned()));
+        assert_eq!(guarded(|| Ok(1)), Ok(1));
+    }
+
+    #[test]
+    fn a_lost_server_passes_and_a_wrong_row_lasts() {
+        assert_eq!(Fault::of(&sqlx::Error::PoolTimedOut), Fault::Passing);
+        assert_eq!(Fault::of(&sqlx::Error::RowNotFound), Fault::Lasting);
+    }
+}

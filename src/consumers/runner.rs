@@ -1,0 +1,183 @@
+//! The consumers of one process, as the rest of the program sees them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::Position;
+use projections::AnyProjection;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::generations;
+use super::rebuild::{self, Progress, RebuildError, RebuildOptions, RebuildStatus, Rebuilt};
+use super::status::{self, ProjectionStatus};
+use super::supervisor::supervise;
+use super::tail::Tail;
+use super::wait::{Boards, Stale};
+use super::{ConsumerError, ConsumerSettings, control};
+use crate::store::Store;
+
+/// The consumers of one process. Cheap to clone; they end with [`Consumers::stop`], or roughly when
+/// the last clone is dropped.
+#[derive(Clone)]
+pub struct Consumers {
+    shared: Arc<Shared>,
+    /// Turns true when all is to stop.
+    ending: Arc<watch::Sender<bool>>,
+    supervisor: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// What the consumers of one process have in common.
+pub(super) struct Shared {
+    pub(super) store: Store,
+    pub(super) projections: Vec<Arc<dyn AnyProjection>>,
+    pub(super) settings: Arc<ConsumerSettings>,
+    pub(super) boards: Boards,
+    tails: Mutex<HashMap<Arc<str>, Arc<Tail>>>,
+}
+
+impl Consumers {
+    /// Gives every read model of every tenant its first generation, then starts the work.
+    pub async fn start(
+        store: Store,
+        projections: Vec<Arc<dyn AnyProjection>>,
+        settings: ConsumerSettings,
+    ) -> Result<Consumers, ConsumerError> {
+        let names = projections.iter().map(|p| p.name()).collect();
+        let boards = Boards::new(store.pool().clone(), names, settings.poll_ms);
+        let settings = Arc::new(settings);
+        let shared =
+            Arc::new(Shared { store, projections, settings, boards, tails: Mutex::default() });
+        for tenant in shared.store.tenants().await? {
+            generations::ensure(shared.store.pool(), &tenant, &shared.projections).await?;
+        }
+        let ending = Arc::new(watch::Sender::new(false));
+        let supervisor = shared.settings.project.then(|| {
+            tokio::spawn(supervise(shared.clone(), ending.subscribe()))
+        });
+        Ok(Consumers { shared, ending, supervisor: Arc::new(Mutex::new(supervisor)) })
+    }
+
+    /// Finishes the batches in flight, gives the leases back and returns when nothing is left
+    /// running. Calling it again does nothing.
+    pub async fn stop(&self) {
+        self.ending.send_replace(true);
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(supervisor) = supervisor {
+            // a supervisor that panicked has said so and has nothing left to stop
+            let _ = supervisor.await;
+        }
+    }
+
+    /// The read models, in the order of [`projections::all`].
+    pub fn projections(&self) -> &[Arc<dyn AnyProjection>] {
+        &self.shared.projections
+    }
+
+    /// The shared reader of a tenant's log.
+    pub fn tail(&self, tenant: &Arc<str>) -> Arc<Tail> {
+        self.shared.tail(tenant)
+    }
+
+    /// Waits until the read models have folded `at_least`, whichever process folds them, or says
+    /// after `timeout` how far they got.
+    pub async fn wait_for(
+        &self,
+        tenant: &Arc<str>,
+        projections: &[&'static str],
+        at_least: Position,
+        timeout: Duration,
+    ) -> Result<(), Stale> {
+        self.shared.boards.of(tenant).wait_for(projections, at_least, timeout).await
+    }
+
+    /// Where every read model stands.
+    pub async fn status(&self, tenant: &str) -> Result<Vec<ProjectionStatus>, ConsumerError> {
+        let shared = &self.shared;
+        let mut all = status::status(&shared.store, &shared.projections, tenant).await?;
+        let board = shared.boards.of(&tenant.into());
+        for status in &mut all {
+            status.owned_here = board.is_owned_here(status.name);
+        }
+        Ok(all)
+    }
+
+    /// See [`control::pause`].
+    pub async fn pause(&self, tenant: &str, projection: &str) -> Result<(), ConsumerError> {
+        self.shared.known(projection)?;
+        control::pause(&self.shared.store, tenant, projection).await?;
+        self.shared.boards.of(&tenant.into()).poke();
+        Ok(())
+    }
+
+    /// See [`control::resume`].
+    pub async fn resume(&self, tenant: &str, projection: &str) -> Result<(), ConsumerError> {
+        self.shared.known(projection)?;
+        control::resume(&self.shared.store, tenant, projection).await?;
+        self.shared.boards.of(&tenant.into()).poke();
+        Ok(())
+    }
+
+    /// See [`control::skip`].
+    pub async fn skip(
+        &self,
+        tenant: &str,
+        projection: &str,
+        position: Position,
+        by: &str,
+        reason: &str,
+    ) -> Result<(), ConsumerError> {
+        self.shared.known(projection)?;
+        control::skip(&self.shared.store, tenant, projection, position, by, reason).await?;
+        self.shared.boards.of(&tenant.into()).poke();
+        Ok(())
+    }
+
+    /// See [`rebuild::rebuild`].
+    pub async fn rebuild(
+        &self,
+        tenant: &Arc<str>,
+        projection: &str,
+        options: RebuildOptions,
+        progress: impl Fn(Progress) + Send + Sync,
+    ) -> Result<Rebuilt, RebuildError> {
+        let projection = self.shared.known(projection).map_err(RebuildError::Bookkeeping)?;
+        let rebuilt =
+            rebuild::rebuild(&self.shared.store, projection, tenant, options, progress).await;
+        self.shared.boards.of(tenant).poke();
+        rebuilt
+    }
+
+    /// See [`rebuild::rebuilds`].
+    pub async fn rebuilds(&self, tenant: &str) -> Result<Vec<RebuildStatus>, ConsumerError> {
+        rebuild::rebuilds(&self.shared.store, tenant).await
+    }
+
+    /// See [`rebuild::cancel_rebuild`].
+    pub async fn cancel_rebuild(
+        &self,
+        tenant: &str,
+        projection: &str,
+    ) -> Result<bool, ConsumerError> {
+        self.shared.known(projection)?;
+        rebuild::cancel_rebuild(&self.shared.store, tenant, projection).await
+    }
+}
+
+impl Shared {
+    fn known(&self, name: &str) -> Result<&Arc<dyn AnyProjection>, ConsumerError> {
+        let found = self.projections.iter().find(|p| p.name() == name);
+        found.ok_or_else(|| ConsumerError::UnknownProjection(name.to_owned()))
+    }
+
+    pub(super) fn tail(&self, tenant: &Arc<str>) -> Arc<Tail> {
+        let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = tails.entry(tenant.clone()).or_insert_with(|| {
+            let (events_max, bytes_max) =
+                (self.settings.ring_events_max, self.settings.ring_bytes_max);
+            Arc::new(Tail::new(self.store.clone(), tenant.clone(), events_max, bytes_max))
+        });
+        tail.clone()
+    }
+}

@@ -1,0 +1,184 @@
+//! One reader of a tenant's log per process: recent events, decoded once, for everyone who follows it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use domain::{Event, Position, Recorded};
+
+
+use super::retry;
+use crate::store::{PageLimits, Store, StoreError, StoredEvent};
+
+/// A page is decoded on a blocking thread from this estimated size on, in bytes: below it, handing
+/// over costs more than decoding.
+const INLINE_BYTES_MAX: usize = 128 << 10;
+
+/// A page read from the log has at least this many events, however large they were of late.
+const PAGE_EVENTS_MIN: usize = 32;
+
+/// An event of the log, read and decoded once.
+#[derive(Debug)]
+pub struct LogEvent {
+    /// Where in the log.
+    pub position: Position,
+    /// What kind of stream it belongs to.
+    pub aggregate_type: Arc<str>,
+    /// When it was committed.
+    pub recorded_at: DateTime<Utc>,
+    /// Roughly how much memory it holds, in bytes.
+    pub weight_bytes: usize,
+    /// The event, or why its stored bytes cannot be read.
+    pub body: Result<Recorded<Event>, String>,
+}
+
+/// The shared reader of one tenant's log. Whoever asks past its end first reads the next page for
+/// all; whoever has fallen behind the ring reads for itself until it is back. So it runs at the pace
+/// of its fastest follower, holds bounded memory, and nobody waits for a slow neighbour.
+pub struct Tail {
+    store: Store,
+    tenant: Arc<str>,
+    events_max: usize,
+    bytes_max: usize,
+    /// How many events the next page asks for: adapts to how large they have been.
+    page_events: AtomicUsize,
+    ring: Mutex<Ring>,
+    /// Held by the one who reads the next page.
+    reading: tokio::sync::Mutex<()>,
+}
+
+/// Consecutive events that end at `end`.
+struct Ring {
+    events: VecDeque<Arc<LogEvent>>,
+    end: Position,
+    bytes: usize,
+}
+
+impl Tail {
+    /// A tail that keeps at most `events_max` events and about `bytes_max` bytes of them.
+    pub fn new(store: Store, tenant: Arc<str>, events_max: usize, bytes_max: usize) -> Tail {
+        Tail {
+            store,
+            tenant,
+            events_max,
+            bytes_max,
+            page_events: AtomicUsize::new(events_max),
+            ring: Mutex::new(Ring { events: VecDeque::new(), end: Position::START, bytes: 0 }),
+            reading: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// Events after `after`, in order and without gaps, at most `events_max` of them.
+    /// None means there are none yet: wait for [`Store::watch_head`] to move.
+    pub async fn after(
+        &self,
+        after: Position,
+        events_max: usize,
+    ) -> Result<Vec<Arc<LogEvent>>, StoreError> {
+        match self.ring().after(after, events_max) {
+            Covered::Here(events) => return Ok(events),
+            Covered::Behind => return self.page(after, events_max).await,
+            Covered::AtEnd => {}
+        }
+        let _reading = self.reading.lock().await;
+        match self.ring().after(after, events_max) {
+            Covered::Here(events) => return Ok(events),
+            Covered::Behind => return self.page(after, events_max).await,
+            Covered::AtEnd => {}
+        }
+        let mut events = self.page(after, self.events_max).await?;
+        self.ring().extend(after, &events, self.events_max, self.bytes_max);
+        events.truncate(events_max);
+        Ok(events)
+    }
+
+    async fn page(
+        &self,
+        after: Position,
+        events_max: usize,
+    ) -> Result<Vec<Arc<LogEvent>>, StoreError> {
+        let events_max = events_max.min(self.page_events.load(Ordering::Relaxed));
+        let limits = PageLimits { events_max: events_max as i64, up_to: Position(i64::MAX) };
+        let stored = self.store.read_log(&self.tenant, after, limits).await?;
+        let bytes: usize = stored.iter().map(weight_bytes).sum();
+        if let Some(mean) = bytes.checked_div(stored.len()) {
+            let next = (self.bytes_max / 2 / mean.max(1)).clamp(PAGE_EVENTS_MIN, self.events_max);
+            self.page_events.store(next, Ordering::Relaxed);
+        }
+        if bytes <= INLINE_BYTES_MAX {
+            return Ok(stored.into_iter().map(|e| Arc::new(decode(e))).collect());
+        }
+        let decoded = retry::off_thread(move || {
+            stored.into_iter().map(|e| Arc::new(decode(e))).collect::<Vec<_>>()
+        });
+        Ok(decoded.await.unwrap_or_default())
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the ring knows about the events after a position.
+enum Covered {
+    /// These, at least.
+    Here(Vec<Arc<LogEvent>>),
+    /// It ends there, or before.
+    AtEnd,
+    /// It has forgotten them.
+    Behind,
+}
+
+impl Ring {
+    fn after(&self, after: Position, events_max: usize) -> Covered {
+        let start = self.end.0 - self.events.len() as i64;
+        if after >= self.end {
+            Covered::AtEnd
+        } else if after.0 < start {
+            Covered::Behind
+        } else {
+            let first = (after.0 - start) as usize;
+            Covered::Here(self.events.range(first..).take(events_max).cloned().collect())
+        }
+    }
+
+    /// Appends a page that was read after `after`, forgetting the oldest events beyond the bounds.
+    fn extend(
+        &mut self,
+        after: Position,
+        page: &[Arc<LogEvent>],
+        events_max: usize,
+        bytes_max: usize,
+    ) {
+        if after != self.end {
+            (self.events, self.end, self.bytes) = (VecDeque::new(), after, 0);
+        }
+        for event in page {
+            assert_eq!(event.position.0, self.end.0 + 1, "the log has no gaps");
+            self.bytes += event.weight_bytes;
+            self.end = event.position;
+            self.events.push_back(event.clone());
+        }
+        while self.events.len() > events_max || (self.bytes > bytes_max && self.events.len() > 1) {
+            let oldest = self.events.pop_front().expect("more than none");
+            self.bytes -= oldest.weight_bytes;
+        }
+    }
+}
+
+/// Decoded events take more than their stored bytes: a column of packed numbers becomes one struct
+/// per fix. Six times was measured for position reports; the constant is the event's frame.
+fn weight_bytes(event: &StoredEvent) -> usize {
+    512 + 6 * event.payload.len() + 2 * event.metadata.len()
+}
+
+fn decode(stored: StoredEvent) -> LogEvent {
+    LogEvent {
+        position: stored.position,
+        aggregate_type: stored.aggregate_type.clone(),
+        recorded_at: stored.recorded_at,
+        weight_bytes: weight_bytes(&stored),
+        body: retry::guarded(|| stored.decode().map_err(|e| e.to_string())),
+    }
+}

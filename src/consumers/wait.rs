@@ -1,0 +1,207 @@
+//! Read-your-writes: how far each read model has come, here or in another process, and waiting for it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use domain::Position;
+use sqlx::PgPool;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::generations::{self, LiveRow};
+
+/// The bookkeeping is read at most once in so many milliseconds, whoever waits.
+const POLL_MS_MIN: u64 = 2;
+
+/// While somebody waits for another process, it is read at least once in so many milliseconds.
+const POLL_MS_WAITING_MAX: u64 = 25;
+
+/// The read models did not get there in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("read models have not reached the position: {reached:?}")]
+pub struct Stale {
+    /// How far each of them got.
+    pub reached: Vec<(&'static str, Position)>,
+}
+
+/// How far the read models of one tenant have come. Fed at once by the projectors of this process
+/// and by one poller for those of others.
+pub(super) struct Board {
+    entries: BTreeMap<&'static str, Entry>,
+    live: watch::Sender<Arc<Vec<LiveRow>>>,
+    /// How many wait for a projector of another process.
+    waiting: AtomicUsize,
+    poke: Notify,
+}
+
+struct Entry {
+    reached: watch::Sender<Position>,
+    owned_here: AtomicBool,
+}
+
+impl Board {
+    fn new(names: &[&'static str]) -> Board {
+        let entry = |name: &&'static str| {
+            let reached = watch::Sender::new(Position::START);
+            (*name, Entry { reached, owned_here: AtomicBool::new(false) })
+        };
+        Board {
+            entries: names.iter().map(entry).collect(),
+            live: watch::Sender::default(),
+            waiting: AtomicUsize::new(0),
+            poke: Notify::new(),
+        }
+    }
+
+    /// Waits until each of `projections` has folded `at_least`, or says how far they got.
+    pub(super) async fn wait_for(
+        &self,
+        projections: &[&'static str],
+        at_least: Position,
+        timeout: Duration,
+    ) -> Result<(), Stale> {
+        let deadline = Instant::now() + timeout;
+        for name in projections {
+            let Some(entry) = self.entries.get(name) else { return Err(self.stale(projections)) };
+            if *entry.reached.borrow() >= at_least {
+                continue;
+            }
+            let _polling = (!entry.owned_here.load(Ordering::Relaxed)).then(|| Waiting::new(self));
+            let mut reached = entry.reached.subscribe();
+            let arrival = reached.wait_for(|at| *at >= at_least);
+            if !matches!(timeout_at(deadline, arrival).await, Ok(Ok(_))) {
+                return Err(self.stale(projections));
+            }
+        }
+        Ok(())
+    }
+
+    fn stale(&self, projections: &[&'static str]) -> Stale {
+        let at = |n: &&'static str| {
+            (*n, self.entries.get(n).map(|e| *e.reached.borrow()).unwrap_or_default())
+        };
+        Stale { reached: projections.iter().map(at).collect() }
+    }
+
+    /// Tells that a read model has folded everything up to `position`. Never goes back.
+    pub(super) fn reached(&self, projection: &str, position: Position) {
+        if let Some(entry) = self.entries.get(projection) {
+            entry.reached.send_if_modified(|at| {
+                let further = position > *at;
+                *at = position.max(*at);
+                further
+            });
+        }
+    }
+
+    /// Tells whether a projector of this process feeds the board.
+    pub(super) fn owned_here(&self, projection: &str, owned: bool) {
+        if let Some(entry) = self.entries.get(projection) {
+            entry.owned_here.store(owned, Ordering::Relaxed);
+        }
+    }
+
+    /// Is a projector of this process at work on it?
+    pub(super) fn is_owned_here(&self, projection: &str) -> bool {
+        self.entries.get(projection).is_some_and(|e| e.owned_here.load(Ordering::Relaxed))
+    }
+
+    /// The live generations as last seen; changes when one of them was paused, stopped or swapped.
+    pub(super) fn watch_live(&self) -> watch::Receiver<Arc<Vec<LiveRow>>> {
+        self.live.subscribe()
+    }
+
+    /// Has the bookkeeping read now: someone has just changed it.
+    pub(super) fn poke(&self) {
+        self.poke.notify_one();
+    }
+
+    fn saw(&self, rows: Vec<LiveRow>) {
+        for row in &rows {
+            self.reached(&row.projection, row.position);
+        }
+        self.live.send_if_modified(|seen| {
+            let key = |r: &LiveRow| (r.projection.clone(), r.generation, r.status.clone());
+            let moved = !seen.iter().map(key).eq(rows.iter().map(key));
+            *seen = Arc::new(rows);
+            moved
+        });
+    }
+}
+
+/// Somebody waits for another process as long as this lives.
+struct Waiting<'a>(&'a Board);
+
+impl<'a> Waiting<'a> {
+    fn new(board: &'a Board) -> Waiting<'a> {
+        board.waiting.fetch_add(1, Ordering::Relaxed);
+        board.poke();
+        Waiting(board)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The boards of one process, made on demand, each with its poller.
+pub(super) struct Boards {
+    pool: PgPool,
+    names: Vec<&'static str>,
+    idle: Duration,
+    boards: Mutex<HashMap<Arc<str>, (Arc<Board>, JoinHandle<()>)>>,
+}
+
+impl Boards {
+    pub(super) fn new(pool: PgPool, names: Vec<&'static str>, idle_ms: u64) -> Boards {
+        Boards { pool, names, idle: Duration::from_millis(idle_ms), boards: Mutex::default() }
+    }
+
+    pub(super) fn of(&self, tenant: &Arc<str>) -> Arc<Board> {
+        let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
+        let (board, _) = boards.entry(tenant.clone()).or_insert_with(|| {
+            let board = Arc::new(Board::new(&self.names));
+            let poller = poll(self.pool.clone(), tenant.clone(), board.clone(), self.idle);
+            (board, tokio::spawn(poller))
+        });
+        board.clone()
+    }
+}
+
+impl Drop for Boards {
+    fn drop(&mut self) {
+        let boards = self.boards.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (_, poller) in boards.values() {
+            poller.abort();
+        }
+    }
+}
+
+/// Reads the bookkeeping: seldom when nobody waits, soon and then ever less often while somebody does.
+async fn poll(pool: PgPool, tenant: Arc<str>, board: Arc<Board>, idle: Duration) {
+    let soon = Duration::from_millis(POLL_MS_MIN);
+    let mut pause = soon;
+    loop {
+        match generations::live(&pool, &tenant).await {
+            Ok(rows) => board.saw(rows),
+            // whoever needs the database says so louder
+            Err(error) => tracing::debug!(%error, "the read models' progress was not read"),
+        }
+        sleep(soon).await;
+        let waited_for = board.waiting.load(Ordering::Relaxed) > 0;
+        pause = if waited_for {
+            (pause * 2).min(Duration::from_millis(POLL_MS_WAITING_MAX))
+        } else {
+            idle
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = board.poke.notified() => pause = soon,
+        }
+    }
+}
