@@ -7,3 +7,6 @@ pub mod store;
 pub mod cache;
 pub mod commands;
 pub mod auth;
+pub mod consumers;
+pub mod api;
+pub mod http;

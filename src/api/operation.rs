@@ -177,7 +177,7 @@ impl Operation {
         })
     }
 
-    /// The context of a command; refuses an unusable `commandId` or `expectedVersion`.
+    /// The context of a command; refuses a negative `expectedVersion`.
     pub fn command(
         &self,
         command_id: Option<String>,
@@ -185,7 +185,7 @@ impl Operation {
     ) -> Result<CommandContext, Refusal> {
         if expected_version.is_some_and(i32::is_negative) {
             return Err(Refusal::new(Code::OutOfRange, "a version is 0 or more")
-                .at(["input", "expectedVersion"])
+                .at(["expectedVersion"])
                 .with("minimum", 0));
         }
         Ok(CommandContext {

@@ -5,7 +5,6 @@ use domain::{Aggregate, Refusal};
 use serde::Serialize;
 
 use crate::api::error::UserError;
-use crate::api::fault::Fault;
 use crate::api::operation::{Operation, refusal_or_fault};
 use crate::api::query::vehicle::{fleet, vehicle};
 use crate::api::scalars::Position;
@@ -40,11 +39,13 @@ impl From<commands::Receipt> for Receipt {
 /// What became of a command on the object with this id.
 pub struct Outcome {
     id: String,
-    told: Result<Receipt, Refusal>,
+    told: Told<Receipt>,
 }
 
+/// What a kept command's caller is told, or why it was refused.
+pub type Told<T> = std::result::Result<T, Refusal>;
+
 /// The conditions every command may carry.
-#[derive(Default)]
 pub struct Conditions {
     /// The caller's idempotency key.
     pub command_id: Option<ID>,
@@ -52,19 +53,119 @@ pub struct Conditions {
     pub expected_version: Option<i32>,
 }
 
-/// Sends a command through the door as the caller of this operation.
+impl Conditions {
+    /// Of a command that takes no `expectedVersion`.
+    pub fn of_new(command_id: Option<ID>) -> Conditions {
+        Conditions { command_id, expected_version: None }
+    }
+
+    /// The context of a command of this operation's caller, who must be an editor.
+    pub fn context(self, ctx: &Context<'_>) -> Result<Told<CommandContext>> {
+        let operation = Operation::of(ctx);
+        operation.require(Role::Editor)?;
+        Ok(operation.command(self.command_id.map(|id| id.0), self.expected_version))
+    }
+}
+
+/// Sends a command through the door.
 pub async fn send<A>(
     ctx: &Context<'_>,
     conditions: Conditions,
-    id: Result<String, Refusal>,
+    id: Told<String>,
     command: A::Command,
 ) -> Result<Outcome>
 where
     A: Aggregate,
     A::Command: Serialize + Clone + Send + Sync,
 {
-    carry_out(ctx, conditions, id, async |command_context, id| {
-        Operation::of(ctx).parts.door.execute::<A>(command_context, id, command).await
-    })
-    .await
+    let (context, id) = match (conditions.context(ctx)?, id) {
+        (Ok(context), Ok(id)) => (context, id),
+        (Err(refusal), _) | (_, Err(refusal)) => return Ok(Outcome::refused(refusal)),
+    };
+    let kept = Operation::of(ctx).parts.door.execute::<A>(&context, &id, command).await;
+    Outcome::of(ctx, id, kept).await
+}
+
+/// Takes note of what the door said.
+pub async fn settle<T>(
+    ctx: &Context<'_>,
+    kept: std::result::Result<T, CommandError>,
+    receipt: impl Fn(&T) -> commands::Receipt,
+) -> Result<Told<T>> {
+    match kept {
+        Ok(kept) => {
+            Operation::of(ctx).kept(&receipt(&kept)).await;
+            Ok(Ok(kept))
+        }
+        Err(error) => Ok(Err(refusal_or_fault(error)?.under(["input"]))),
+    }
+}
+
+impl Outcome {
+    /// What the door said of a command on the object with this id.
+    pub async fn of(
+        ctx: &Context<'_>,
+        id: String,
+        kept: std::result::Result<commands::Receipt, CommandError>,
+    ) -> Result<Outcome> {
+        let told = settle(ctx, kept, |receipt| *receipt).await?.map(Receipt::from);
+        Ok(Outcome { id, told })
+    }
+
+    /// The command did not get as far as the door.
+    pub fn refused(refusal: Refusal) -> Outcome {
+        Outcome { id: String::new(), told: Err(refusal.under(["input"])) }
+    }
+
+    fn errors(&self) -> Vec<UserError> {
+        self.told.as_ref().err().cloned().map(UserError::from).into_iter().collect()
+    }
+}
+
+/// What became of a command on a vehicle.
+pub struct VehiclePayload(pub Outcome);
+
+/// What became of a command on a fleet.
+pub struct FleetPayload(pub Outcome);
+
+#[Object]
+impl VehiclePayload {
+    /// The vehicle after the command; null if it was refused.
+    async fn vehicle(&self, ctx: &Context<'_>) -> Result<Option<Vehicle>> {
+        match &self.0.told {
+            Ok(_) => vehicle(ctx, &self.0.id).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Proof that the command was kept; null if it was refused.
+    async fn receipt(&self) -> Option<Receipt> {
+        self.0.told.as_ref().ok().copied()
+    }
+
+    /// Why the command was refused; empty if it was kept.
+    async fn user_errors(&self) -> Vec<UserError> {
+        self.0.errors()
+    }
+}
+
+#[Object]
+impl FleetPayload {
+    /// The fleet after the command; null if it was refused.
+    async fn fleet(&self, ctx: &Context<'_>) -> Result<Option<Fleet>> {
+        match &self.0.told {
+            Ok(_) => fleet(ctx, &self.0.id).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Proof that the command was kept; null if it was refused.
+    async fn receipt(&self) -> Option<Receipt> {
+        self.0.told.as_ref().ok().copied()
+    }
+
+    /// Why the command was refused; empty if it was kept.
+    async fn user_errors(&self) -> Vec<UserError> {
+        self.0.errors()
+    }
 }

@@ -124,7 +124,8 @@ impl PositionQueries {
         let mut snapshot = operation.read(&[positions::NAME]).await?;
         let page = positions::history(&mut snapshot, &query, after.as_ref(), ask.first).await;
         let page = snapshot.answer(page)?;
-        let (as_of, node) = (page.as_of.into(), PositionFix::page(&page.items));
+        let as_of = page.as_of.into();
+        let node = PositionFix::page(page.items.iter().map(|row| row.position).collect());
         let place = |row: &positions::FixRow| FixPlace(row.fix_time, row.position.0, row.index);
         Ok(ask.connection(page, as_of, place, node))
     }

@@ -93,7 +93,7 @@ impl Figure {
 }
 
 fn connection(ask: &Ask<Place>, page: EvidencePage) -> Evidence {
-    let node = PositionFix::page(&page.fixes);
+    let node = PositionFix::page(page.fixes.iter().map(|row| row.position).collect());
     let as_of =
         EvidenceAsOf { as_of_position: scalars::Position(page.as_of), complete: page.complete };
     let mut connection =

@@ -77,11 +77,8 @@ impl PositionFix {
         PositionFix::new(row, events)
     }
 
-    /// Makes the fixes of a page, which look up their events together.
-    pub fn page<'r>(
-        rows: impl IntoIterator<Item = &'r FixRow>,
-    ) -> impl Fn(FixRow) -> PositionFix + use<> {
-        let positions: HashSet<_> = rows.into_iter().map(|row| row.position).collect();
+    /// Makes the fixes of a page, whose events are at these positions and looked up together.
+    pub fn page(positions: HashSet<LogPosition>) -> impl Fn(FixRow) -> PositionFix {
         let events: Events = Batch::of(positions);
         move |row| PositionFix::new(row, events.clone())
     }
@@ -113,7 +110,7 @@ impl PositionFix {
 impl LatestPosition {
     /// Makes the latest positions of a page.
     pub fn page(rows: &[LatestRow]) -> impl Fn(LatestRow) -> LatestPosition + use<> {
-        let fix = PositionFix::page(rows.iter().map(|row| &row.fix));
+        let fix = PositionFix::page(rows.iter().map(|row| row.fix.position).collect());
         move |row| LatestPosition { fix: fix(row.fix), distance_m: row.distance_m }
     }
 }

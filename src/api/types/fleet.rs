@@ -23,7 +23,7 @@ pub enum FleetStatus {
 #[graphql(complex)]
 pub struct Fleet {
     /// The fleet's id, given when it was created; unique among the tenant's fleets.
-    id: ID,
+    pub id: ID,
     /// Its name.
     name: String,
     /// Active or archived.

@@ -28,7 +28,7 @@ pub enum VehicleStatus {
 #[graphql(complex)]
 pub struct Vehicle {
     /// The vehicle's id, given when it was registered; unique among the tenant's vehicles.
-    id: ID,
+    pub id: ID,
     /// The id under which a feed or device reports it; unique per tenant.
     external_id: Option<String>,
     /// Vehicle identification number; unique per tenant.
