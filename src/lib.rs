@@ -2,6 +2,7 @@
 //! `projections`. Modules are listed by rank: each imports only those above it.
 
 pub mod config;
+pub mod consumers;
 pub mod ops;
 pub mod store;
 pub mod cache;

@@ -8,12 +8,14 @@ mod lane;
 pub mod local;
 mod partitions;
 mod read;
+mod scan;
 mod statement;
 mod sweep;
 mod wake;
 
 pub use append::{Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite};
 pub use read::{EventFilter, PageLimits, StoredEvent};
+pub use scan::{Rows, Scanned, quoted, scan};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

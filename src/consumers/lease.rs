@@ -63,7 +63,12 @@ impl Leases {
     /// Starts renewing whatever will be acquired, each lease living for `ttl`.
     pub(super) fn new(pool: PgPool, ttl: Duration) -> Leases {
         let (owner, held) = (Uuid::now_v7(), Mutex::default());
-        let shared = Arc::new(Shared { pool, owner, ttl, held });
+        let shared = Arc::new(Shared {
+            pool,
+            owner,
+            ttl,
+            held,
+        });
         let renewer = tokio::spawn(renew_for_ever(shared.clone()));
         Leases { shared, renewer }
     }
@@ -100,8 +105,19 @@ impl Leases {
         .await?;
         let Some(token) = token else { return Ok(None) };
         let (sender, until) = watch::channel(asked + self.shared.ttl);
-        self.shared.held().insert(key.clone(), Held { token, until: sender });
-        Ok(Some(Lease { shared: self.shared.clone(), key, token, until }))
+        self.shared.held().insert(
+            key.clone(),
+            Held {
+                token,
+                until: sender,
+            },
+        );
+        Ok(Some(Lease {
+            shared: self.shared.clone(),
+            key,
+            token,
+            until,
+        }))
     }
 
     /// Every lease of a tenant, held or not.
@@ -118,7 +134,12 @@ impl Leases {
         .await?;
         Ok(rows
             .iter()
-            .map(|r| Seen { resource: r.get(0), held: r.get(1), mine: r.get(2), abandoned: r.get(3) })
+            .map(|r| Seen {
+                resource: r.get(0),
+                held: r.get(1),
+                mine: r.get(2),
+                abandoned: r.get(3),
+            })
             .collect())
     }
 }
@@ -203,10 +224,13 @@ impl Shared {
         .bind(self.ttl)
         .fetch_all(&self.pool)
         .await?;
-        let still: HashMap<(&str, &str), i64> =
-            renewed.iter().map(|(t, r, token)| ((t.as_str(), r.as_str()), *token)).collect();
-        let asked_for: HashMap<(&str, &str), i64> =
-            (0..tokens.len()).map(|n| ((&*tenants[n], &*resources[n]), tokens[n])).collect();
+        let still: HashMap<(&str, &str), i64> = renewed
+            .iter()
+            .map(|(t, r, token)| ((t.as_str(), r.as_str()), *token))
+            .collect();
+        let asked_for: HashMap<(&str, &str), i64> = (0..tokens.len())
+            .map(|n| ((&*tenants[n], &*resources[n]), tokens[n]))
+            .collect();
         self.held().retain(|(tenant, resource), held| {
             let key = (&**tenant, resource.as_str());
             if still.get(&key) == Some(&held.token) {

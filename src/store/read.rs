@@ -291,7 +291,7 @@ fn decode_rows(tenant: &Arc<str>, rows: Vec<PgRow>) -> Result<Vec<StoredEvent>, 
 
 /// Types and versions repeat on every row: each is kept once per page.
 #[derive(Default)]
-struct Words(HashMap<String, Arc<str>>);
+pub(super) struct Words(HashMap<String, Arc<str>>);
 
 impl Words {
     fn event(&mut self, tenant: &Arc<str>, row: &PgRow) -> Result<StoredEvent, sqlx::Error> {
@@ -311,7 +311,7 @@ impl Words {
         })
     }
 
-    fn word(&mut self, text: &str) -> Arc<str> {
+    pub(super) fn word(&mut self, text: &str) -> Arc<str> {
         match self.0.get(text) {
             Some(word) => word.clone(),
             None => {
