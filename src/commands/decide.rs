@@ -7,7 +7,7 @@ use domain::{Aggregate, Code, Refusal, StreamKey};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::envelope::{Envelope, digest, key_reused};
+use super::envelope::{Envelope, key_reused};
 use super::states::{Cell, Slot};
 use super::{CommandContext, CommandError, Door, Receipt};
 use crate::store::{Append, AppendError, Appended, Claim, NewEvent, Pending, StreamWrite};
@@ -224,12 +224,12 @@ pub(super) fn advance<A: Aggregate>(
     let before = slot.state.weight_bytes();
     let mut new_events = Vec::with_capacity(events.len());
     for event in events {
-        claims.extend(slot.state.claims(&event).into_iter().map(|change| Claim {
-            value_hash: digest(&[change.value.as_bytes()]),
-            scope: change.scope.to_owned(),
-            aggregate_id: stream.aggregate_id.to_string(),
-            release: change.release,
-        }));
+        claims.extend(
+            slot.state
+                .claims(&event)
+                .iter()
+                .map(|c| Claim::of(c, &stream.aggregate_id)),
+        );
         slot.state.apply(&event);
         slot.version += 1;
         let event: domain::Event = event.into();

@@ -1,5 +1,10 @@
 //! The one integration binary: a file per subject.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in tests, and in what they stand on, a panic names the line"
+)]
+
 mod support;
 
 mod auth;
@@ -7,3 +12,5 @@ mod cache;
 mod config;
 mod consumers;
 mod local;
+mod tidy;
+mod truth;

@@ -11,10 +11,10 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tokio::sync::OnceCell;
 
 use super::{PATIENCE, daybook};
 
@@ -25,9 +25,9 @@ const PROTOCOL: u32 = 1;
 ///
 /// # Panics
 /// If there is no server to be had, with the program's own advice.
-pub fn options(database: &str) -> PgConnectOptions {
-    static JOINED: OnceLock<Joined> = OnceLock::new();
-    let joined = JOINED.get_or_init(Joined::new);
+pub async fn options(database: &str) -> PgConnectOptions {
+    static JOINED: OnceCell<Joined> = OnceCell::const_new();
+    let joined = JOINED.get_or_init(Joined::new).await;
     PgConnectOptions::new_without_pgpass()
         .socket(&joined.socket_dir)
         .port(5432)
@@ -42,12 +42,15 @@ struct Joined {
 }
 
 impl Joined {
-    fn new() -> Self {
+    async fn new() -> Self {
         let dir = directory();
         let share = share(&dir);
         let one_at_a_time = open(&dir.join("spawn.lock"));
         one_at_a_time.lock().unwrap();
-        let socket_dir = live_socket(&dir).unwrap_or_else(|| supervise(&dir));
+        let socket_dir = match live_socket(&dir) {
+            Some(socket_dir) => socket_dir,
+            None => supervise(&dir).await,
+        };
         Self {
             socket_dir,
             _share: share,
@@ -113,7 +116,11 @@ fn live_socket(dir: &Path) -> Option<PathBuf> {
         .map(|_| socket_dir)
 }
 
-fn supervise(dir: &Path) -> PathBuf {
+#[expect(
+    clippy::zombie_processes,
+    reason = "the supervisor outlives this process, which the other tests of the run do not wait for"
+)]
+async fn supervise(dir: &Path) -> PathBuf {
     let _ = std::fs::remove_file(dir.join("socket")); // of a supervisor that was killed
     let log_path = dir.join("supervisor.log");
     let log = File::create(&log_path).unwrap();
@@ -135,6 +142,6 @@ fn supervise(dir: &Path) -> PathBuf {
             let said = std::fs::read_to_string(&log_path).unwrap_or_default();
             panic!("tests need PostgreSQL, and it could not be started:\n{said}");
         }
-        std::thread::sleep(Duration::from_millis(10));
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -17,6 +17,7 @@ const POOL_MAX: u32 = 8;
 #[derive(Debug)]
 pub struct TestDb {
     name: String,
+    options: PgConnectOptions,
     pool: PgPool,
 }
 
@@ -34,9 +35,14 @@ impl TestDb {
         // A process with our id may have been killed before it dropped its databases.
         run(&format!("drop database if exists {name} with (force)")).await;
         run(&format!("create database {name} {copy}")).await;
-        let options = PgPoolOptions::new().max_connections(POOL_MAX);
-        let pool = options.connect_lazy_with(cluster::options(&name));
-        Self { name, pool }
+        let options = cluster::options(&name).await;
+        let pool = PgPoolOptions::new().max_connections(POOL_MAX);
+        let pool = pool.connect_lazy_with(options.clone());
+        Self {
+            name,
+            options,
+            pool,
+        }
     }
 
     /// A few connections to it.
@@ -46,12 +52,12 @@ impl TestDb {
 
     /// How to connect to it.
     pub fn options(&self) -> PgConnectOptions {
-        cluster::options(&self.name)
+        self.options.clone()
     }
 
     /// The same as a `DATABASE_URL`.
     pub fn url(&self) -> String {
-        url_of(&self.options())
+        url_of(&self.options)
     }
 }
 
@@ -80,7 +86,7 @@ async fn run(statement: &str) {
 }
 
 async fn administer() -> PgConnection {
-    PgConnection::connect_with(&cluster::options("postgres"))
+    PgConnection::connect_with(&cluster::options("postgres").await)
         .await
         .unwrap()
 }
@@ -110,7 +116,7 @@ async fn prepare_template() -> String {
         connection.execute(restart.as_str()).await.unwrap();
         let create = format!("create database {template}");
         connection.execute(create.as_str()).await.unwrap();
-        migrate(&cluster::options(&template)).await;
+        migrate(&cluster::options(&template).await).await;
         let close = format!("alter database {template} is_template true allow_connections false");
         connection.execute(close.as_str()).await.unwrap();
     }
