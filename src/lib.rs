@@ -2,7 +2,6 @@
 //! `projections`. Modules are listed by rank: each imports only those above it.
 
 pub mod config;
-pub mod consumers;
 pub mod ops;
 
 pub mod store;
@@ -16,5 +15,7 @@ pub mod consumers;
 pub mod api;
 
 pub mod http;
+
+pub mod app;
 
 pub mod cli;

@@ -177,7 +177,7 @@ impl Operation {
         })
     }
 
-    /// The context of a command; refuses an unusable `commandId` or `expectedVersion`.
+    /// The context of a command; refuses a negative `expectedVersion`.
     pub fn command(
         &self,
         command_id: Option<String>,
@@ -185,12 +185,8 @@ impl Operation {
     ) -> Result<CommandContext, Refusal> {
         if expected_version.is_some_and(i32::is_negative) {
             return Err(Refusal::new(Code::OutOfRange, "a version is 0 or more")
-                .at(["input", "expectedVersion"])
+                .at(["expectedVersion"])
                 .with("minimum", 0));
-        }
-        if let Some(id) = &command_id {
-            domain::values::text(domain::values::TextRule::Id, id, "commandId")
-                .map_err(|refusal| refusal.under(["input"]))?;
         }
         Ok(CommandContext {
             tenant: self.caller.tenant.clone(),
@@ -230,6 +226,11 @@ impl Reading<'_> {
         self.0.snapshot.as_ref().expect("read() opened it")
     }
 
+    /// Has later reads of the operation begin another transaction: this one failed.
+    pub fn discard(mut self) {
+        self.0.snapshot = None;
+    }
+
     /// Passes an answer on. After a failure the database refuses the rest of the transaction, so
     /// that later reads of the operation begin another.
     pub fn answer<T>(mut self, answer: Result<T, ReadError>) -> Result<T, Fault> {
@@ -254,7 +255,8 @@ impl std::ops::DerefMut for Reading<'_> {
     }
 }
 
-fn read_fault(error: ReadError) -> Fault {
+/// What a client is told of a question that was not answered.
+pub fn read_fault(error: ReadError) -> Fault {
     match error {
         ReadError::NotBuilt(name) => {
             Fault::of(FaultCode::ReadModelBuilding).with("readModel", name)
@@ -285,8 +287,8 @@ pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
             tracing::warn!(error = %error, "a command found no database: {error}");
             Err(Fault::of(FaultCode::Unavailable))
         }
-        CommandError::Internal(error) => {
-            tracing::error!(error = format!("{error:#}"), "a command failed: {error:#}");
+        error @ (CommandError::Fault(_) | CommandError::Unreadable { .. }) => {
+            tracing::error!(error = %error, "a command failed: {error}");
             Err(Fault::of(FaultCode::Internal))
         }
     }

@@ -144,6 +144,32 @@ impl ScalarType for Json {
     }
 }
 
+/// A JSON object: names and any values.
+#[derive(Clone, Debug, Default, PartialEq, Description)]
+pub struct JsonObject(pub serde_json::Map<String, serde_json::Value>);
+
+#[Scalar(
+    name = "JSONObject",
+    specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259#section-4",
+    use_type_description
+)]
+impl ScalarType for JsonObject {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value.into_json() {
+            Ok(serde_json::Value::Object(object)) => Ok(JsonObject(object)),
+            _ => Err(InputValueError::custom("not a JSON object")),
+        }
+    }
+
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::Object(_))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::from_json(self.0.clone().into()).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

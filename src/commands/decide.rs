@@ -224,7 +224,12 @@ pub(super) fn advance<A: Aggregate>(
     let before = slot.state.weight_bytes();
     let mut new_events = Vec::with_capacity(events.len());
     for event in events {
-        claims.extend(slot.state.claims(&event).iter().map(|c| Claim::of(c, &stream.aggregate_id)));
+        claims.extend(
+            slot.state
+                .claims(&event)
+                .iter()
+                .map(|c| Claim::of(c, &stream.aggregate_id)),
+        );
         slot.state.apply(&event);
         slot.version += 1;
         let event: domain::Event = event.into();

@@ -118,7 +118,9 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
-    hasher.finalize()[..16].try_into().expect("SHA-256 has 32 bytes")
+    hasher.finalize()[..16]
+        .try_into()
+        .expect("SHA-256 has 32 bytes")
 }
 
 /// One refused record, for `rejected_records`.

@@ -34,7 +34,14 @@ pub trait CqrsEvent:
 }
 
 impl<E> CqrsEvent for E where
-    E: Serialize + DeserializeOwned + Clone + PartialEq + fmt::Debug + Send + Sync + Into<domain::Event>
+    E: Serialize
+        + DeserializeOwned
+        + Clone
+        + PartialEq
+        + fmt::Debug
+        + Send
+        + Sync
+        + Into<domain::Event>
 {
 }
 
@@ -80,13 +87,17 @@ where
 /// cqrs-es asks for this in order to store snapshots. States are folded from events here, always.
 impl<A> Serialize for Adapted<A> {
     fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        Err(serde::ser::Error::custom("a state is folded from its events, never stored"))
+        Err(serde::ser::Error::custom(
+            "a state is folded from its events, never stored",
+        ))
     }
 }
 
 impl<'de, A> Deserialize<'de> for Adapted<A> {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(serde::de::Error::custom("a state is folded from its events, never stored"))
+        Err(serde::de::Error::custom(
+            "a state is folded from its events, never stored",
+        ))
     }
 }
 
@@ -110,7 +121,12 @@ pub struct LoadedAggregate<A> {
 impl<A> LogEventStore<A> {
     /// Appends are recorded as `actor`'s.
     pub fn new(store: Store, tenant: Arc<str>, actor: Actor) -> LogEventStore<A> {
-        LogEventStore { store, tenant, actor, aggregate: PhantomData }
+        LogEventStore {
+            store,
+            tenant,
+            actor,
+            aggregate: PhantomData,
+        }
     }
 }
 
@@ -134,8 +150,15 @@ where
 
     async fn load_events(&self, aggregate_id: &str) -> CqrsResult<Envelopes<A>> {
         let stream = StreamKey::of::<A>(aggregate_id);
-        let stored = self.store.read_stream(&self.tenant, &stream, 0, i64::MAX).await;
-        stored.map_err(unexpected)?.iter().map(envelope::<A>).collect()
+        let stored = self
+            .store
+            .read_stream(&self.tenant, &stream, 0, i64::MAX)
+            .await;
+        stored
+            .map_err(unexpected)?
+            .iter()
+            .map(envelope::<A>)
+            .collect()
     }
 
     async fn load_aggregate(&self, aggregate_id: &str) -> CqrsResult<LoadedAggregate<A>> {
@@ -146,7 +169,12 @@ where
             version = envelope.sequence as i64;
         }
         let aggregate = Adapted(before.clone());
-        Ok(LoadedAggregate { id: aggregate_id.to_owned(), version, before, aggregate })
+        Ok(LoadedAggregate {
+            id: aggregate_id.to_owned(),
+            version,
+            before,
+            aggregate,
+        })
     }
 
     async fn commit(
@@ -167,7 +195,12 @@ where
         let (mut claims, mut new_events, mut envelopes) = (Vec::new(), Vec::new(), Vec::new());
         let mut state = context.before;
         for (sequence, event) in (context.version as usize + 1..).zip(events) {
-            claims.extend(state.claims(&event.0).iter().map(|c| Claim::of(c, &context.id)));
+            claims.extend(
+                state
+                    .claims(&event.0)
+                    .iter()
+                    .map(|c| Claim::of(c, &context.id)),
+            );
             state.apply(&event.0);
             envelopes.push(EventEnvelope {
                 aggregate_id: context.id.clone(),
@@ -196,7 +229,10 @@ where
             Err(AppendError::Conflict { .. }) => Err(AggregateError::AggregateConflict),
             Err(AppendError::Claimed { scope, .. }) => {
                 let why = format!("another object of this tenant holds this {scope}");
-                Err(AggregateError::UserError(Refusal::new(Code::ExternalIdTaken, why)))
+                Err(AggregateError::UserError(Refusal::new(
+                    Code::ExternalIdTaken,
+                    why,
+                )))
             }
             Err(error) => Err(unexpected(error)),
         }

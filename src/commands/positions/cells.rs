@@ -61,7 +61,11 @@ impl Cells<'_> {
                 }
             }
         }
-        declared.into_iter().filter(|(_, key, id)| first[id].1 != *key).map(|(i, ..)| i).collect()
+        declared
+            .into_iter()
+            .filter(|(_, key, id)| first[id].1 != *key)
+            .map(|(i, ..)| i)
+            .collect()
     }
 }
 
