@@ -60,9 +60,11 @@ impl World {
         files.sort();
         let truth = std::fs::read_to_string(dir.join("truth.json")).unwrap();
         let db = TestDb::create().await;
-        let store = Store::connect(db.options(), StoreSettings::default())
-            .await
-            .unwrap();
+        let settings = StoreSettings {
+            unsafe_allowed: true,
+            ..StoreSettings::default()
+        };
+        let store = Store::connect(db.options(), settings).await.unwrap();
         let settings = ConsumerSettings::default();
         let consumers = Consumers::start(store.clone(), projections::all(), settings)
             .await
