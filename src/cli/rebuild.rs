@@ -4,12 +4,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use projections::AnyProjection;
 
 use super::import::summary::thousands;
 use super::progress::Progress;
-use crate::consumers::{self, Phase, RebuildError, RebuildOptions, Rebuilt};
+use crate::consumers::{self, RebuildError, RebuildOptions, Rebuilt};
 use crate::store::Store;
 
 /// Rebuilds read models from the log while the old ones answer.
