@@ -1,16 +1,15 @@
-//! Refusals as GraphQL data, and faults as GraphQL errors.
+//! Refusals as GraphQL data.
 
 use std::borrow::Cow;
 
 use async_graphql::parser::types::Field;
 use async_graphql::registry::{Deprecation, MetaEnumValue, MetaType, MetaTypeId, Registry};
 use async_graphql::{
-    ContextSelectionSet, Error, ErrorExtensions, Interface, Name, OutputType, Positioned,
-    ServerResult, SimpleObject, Value,
+    ContextSelectionSet, Interface, Name, OutputType, Positioned, ServerResult, SimpleObject, Value,
 };
 use domain::{Code, Refusal};
 
-use super::fault::{Fault, cut};
+use super::fault::{MESSAGE_CHARS_MAX, cut};
 use super::scalars::Json;
 
 /// The domain's codes as an enum: made from [`Code::ALL`], so that the two cannot part.
@@ -25,8 +24,13 @@ impl OutputType for ErrorCode {
     fn create_type_info(registry: &mut Registry) -> String {
         registry.create_output_type::<Self, _>(MetaTypeId::Enum, |_| MetaType::Enum {
             name: "ErrorCode".to_owned(),
-            description: Some("Why a command, or a record of one, was refused. Never renamed.".to_owned()),
-            enum_values: Code::ALL.iter().map(|code| (code.as_str().to_owned(), meta(*code))).collect(),
+            description: Some(
+                "Why a command, or a record of one, was refused. Never renamed.".to_owned(),
+            ),
+            enum_values: Code::ALL
+                .iter()
+                .map(|code| (code.as_str().to_owned(), meta(*code)))
+                .collect(),
             visible: None,
             inaccessible: false,
             tags: Vec::new(),
@@ -61,13 +65,21 @@ fn meta(code: Code) -> MetaEnumValue {
 #[derive(Interface)]
 #[graphql(
     field(name = "code", ty = "&ErrorCode", desc = "The stable code."),
-    field(name = "message", ty = "&String", desc = "One sentence for a person; never parse it."),
+    field(
+        name = "message",
+        ty = "&String",
+        desc = "One sentence for a person; never parse it."
+    ),
     field(
         name = "path",
         ty = "&Vec<String>",
         desc = "The offending field, from the mutation's arguments: `[\"input\", \"vin\"]`. Empty if no one field is to blame."
     ),
-    field(name = "retryable", ty = "&bool", desc = "May the very same request succeed later?")
+    field(
+        name = "retryable",
+        ty = "&bool",
+        desc = "May the very same request succeed later?"
+    )
 )]
 pub enum UserError {
     /// A stream was not at the expected version.
@@ -101,7 +113,7 @@ macro_rules! user_error {
             fn new(refusal: Refusal, $($field: $ty),*) -> $name {
                 $name {
                     code: ErrorCode(refusal.code),
-                    message: cut(&refusal.message),
+                    message: cut(&refusal.message, MESSAGE_CHARS_MAX),
                     path: refusal.path,
                     retryable: refusal.code.retryable(),
                     $($field,)*
@@ -144,7 +156,12 @@ user_error! {
 
 impl From<Refusal> for UserError {
     fn from(mut refusal: Refusal) -> UserError {
-        let number = |name: &str| refusal.details.get(name).and_then(serde_json::Value::as_f64);
+        let number = |name: &str| {
+            refusal
+                .details
+                .get(name)
+                .and_then(serde_json::Value::as_f64)
+        };
         match refusal.code {
             Code::VersionConflict => {
                 let actual = number("actualVersion").map(|version| version as i32);
@@ -155,8 +172,10 @@ impl From<Refusal> for UserError {
                 UserError::LimitError(LimitError::new(refusal, limit, actual))
             }
             code => {
-                let details = Json(Value::from_json(std::mem::take(&mut refusal.details).into())
-                    .unwrap_or_default());
+                let details = Json(
+                    Value::from_json(std::mem::take(&mut refusal.details).into())
+                        .unwrap_or_default(),
+                );
                 if is_about_a_value(code) {
                     UserError::ValidationError(ValidationError::new(refusal, details))
                 } else {
@@ -182,21 +201,4 @@ fn is_about_a_value(code: Code) -> bool {
             | Code::InvalidSpeed
             | Code::InvalidCourse
     )
-}
-
-impl ErrorExtensions for Fault {
-    fn extend(&self) -> Error {
-        Error::new(cut(&self.message)).extend_with(|_, extensions| {
-            extensions.set("code", self.code());
-            for (name, fact) in &self.facts {
-                extensions.set(name, Value::from_json(fact.clone()).unwrap_or_default());
-            }
-        })
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
-        fault.extend()
-    }
 }
