@@ -2,12 +2,20 @@
 //! `projections`. Modules are listed by rank: each imports only those above it.
 
 pub mod config;
-pub mod consumers;
 pub mod ops;
+
 pub mod store;
 pub mod cache;
+
 pub mod commands;
+
 pub mod auth;
 pub mod consumers;
+
 pub mod api;
+
 pub mod http;
+
+pub mod app;
+
+pub mod cli;

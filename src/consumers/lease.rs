@@ -38,7 +38,7 @@ struct Held {
 }
 
 /// A piece of work this process owns, as long as [`Lease::lost`] does not return.
-/// Dropped without [`Lease::release`] it is kept from others until it expires.
+/// Dropped without [`Lease::release`] it is given back in the background, or else expires.
 pub(super) struct Lease {
     shared: Arc<Shared>,
     key: Key,
@@ -170,25 +170,26 @@ impl Lease {
 
     /// Gives the work back at once, so that another process need not wait.
     pub(super) async fn release(self) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "update leases set expires_at = clock_timestamp()
-             where tenant = $1 and resource = $2 and owner = $3 and token = $4",
-        )
-        .bind(&*self.key.0)
-        .bind(&self.key.1)
-        .bind(self.shared.owner)
-        .bind(self.token)
-        .execute(&self.shared.pool)
-        .await?;
-        Ok(())
+        self.forget();
+        self.shared.give_back(&self.key, self.token).await
+    }
+
+    /// Takes it from the renewer. True if it was still there.
+    fn forget(&self) -> bool {
+        let mut held = self.shared.held();
+        let ours = held.get(&self.key).is_some_and(|h| h.token == self.token);
+        ours && held.remove(&self.key).is_some()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut held = self.shared.held();
-        if held.get(&self.key).is_some_and(|h| h.token == self.token) {
-            held.remove(&self.key);
+        let (shared, key, token) = (self.shared.clone(), self.key.clone(), self.token);
+        if self.forget()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // if it fails, the lease expires
+            runtime.spawn(async move { shared.give_back(&key, token).await });
         }
     }
 }
@@ -196,6 +197,20 @@ impl Drop for Lease {
 impl Shared {
     fn held(&self) -> MutexGuard<'_, HashMap<Key, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn give_back(&self, key: &Key, token: i64) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "update leases set expires_at = clock_timestamp()
+             where tenant = $1 and resource = $2 and owner = $3 and token = $4",
+        )
+        .bind(&*key.0)
+        .bind(&key.1)
+        .bind(self.owner)
+        .bind(token)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Renews all leases in one statement and lets go of those that are someone else's.

@@ -24,7 +24,7 @@ pub async fn ready(State(edge): State<Edge>) -> Response {
     };
     told(
         status,
-        &json!({ "status": word, "state": report.state, "cache": edge.cache_kind }),
+        &json!({ "status": word, "state": report.state, "cache": &*edge.cache_kind }),
     )
 }
 
@@ -48,7 +48,7 @@ pub async fn health(State(edge): State<Edge>) -> Response {
 pub async fn detailed(State(edge): State<Edge>) -> Response {
     let report = edge.health.report().await;
     let mut body = json!(*report);
-    body["cache"] = edge.cache_kind.into();
+    body["cache"] = edge.cache_kind.as_ref().into();
     told(status(report.state), &body)
 }
 

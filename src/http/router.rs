@@ -9,12 +9,13 @@ use axum::routing::{MethodRouter, get, post};
 
 use super::context::{self, Id};
 use super::problem::problem;
-use super::{Edge, graphql, probes, rest};
+use super::{Edge, Parts, graphql, probes, rest};
 use crate::api::fault::{Fault, FaultCode};
 use crate::config::Environment;
 
 /// The routes.
-pub fn router(edge: Edge) -> Router {
+pub fn router(parts: Parts) -> Router {
+    let edge = Edge::new(parts);
     // Programs and people, with a token.
     let callers = Router::new()
         .route("/graphql", only(post(graphql::post), "POST"))

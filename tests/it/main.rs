@@ -1,5 +1,16 @@
 //! The one integration binary: a file per subject.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in tests, and in what they stand on, a panic names the line"
+)]
+
+mod support;
+
 mod auth;
 mod cache;
 mod config;
+mod consumers;
+mod local;
+mod tidy;
+mod truth;

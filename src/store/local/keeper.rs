@@ -3,13 +3,16 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, SyncSender};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+
+/// Starts waiting for the one thread; each takes about a millisecond.
+const JOBS_MAX: usize = 64;
 
 /// A child that does not outlive us.
 #[derive(Debug)]
@@ -50,8 +53,8 @@ pub async fn spawn_bound(
 
 /// Linux ties a child to the thread that forked it, so one thread forks them all and never ends
 /// before the process does.
-static KEEPER: LazyLock<Mutex<io::Result<Sender<Job>>>> = LazyLock::new(|| {
-    let (jobs, queue) = mpsc::channel::<Job>();
+static KEEPER: LazyLock<Mutex<io::Result<SyncSender<Job>>>> = LazyLock::new(|| {
+    let (jobs, queue) = mpsc::sync_channel::<Job>(JOBS_MAX);
     let thread = std::thread::Builder::new()
         .name("keeper".to_owned())
         .spawn(move || {
@@ -93,9 +96,10 @@ fn start(mut command: Command, signal: Signal, kept: Option<OwnedFd>) -> io::Res
     };
     #[expect(
         unsafe_code,
-        reason = "between fork and exec only async-signal-safe calls may be made: the closure \
-                  makes three system calls, allocates nothing and takes no lock"
+        reason = "nothing else sets a parent-death signal after setuid"
     )]
+    // SAFETY: between fork and exec only async-signal-safe calls may be made. The closure makes
+    // three system calls, allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(before_exec);
     }

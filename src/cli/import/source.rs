@@ -1,0 +1,270 @@
+//! One input of an import: a file or standard input, plain or gzip, read as CSV in bounded memory.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use csv::{ByteRecord, Reader, ReaderBuilder};
+use flate2::bufread::MultiGzDecoder;
+
+/// The longest record that is taken, in bytes after inflating. A quote that is never closed makes the
+/// rest of a file one record; this is where that ends.
+pub const RECORD_BYTES_MAX: u64 = 64 * 1024;
+
+/// How much compressed input is read at once, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Where rows come from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// What it is called in messages: the path as given, or `-`.
+    pub name: Arc<str>,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Path(PathBuf),
+    Stdin,
+    Memory(&'static [u8]),
+}
+
+/// A source being read: its header, and its records one by one.
+pub struct Rows {
+    /// The header.
+    pub header: ByteRecord,
+    reader: Reader<Bounded<Box<dyn Read + Send>>>,
+    bytes_read: Arc<AtomicU64>,
+    lines_behind: u64,
+}
+
+impl Source {
+    /// The source an argument names; `-` is standard input.
+    pub fn from_argument(argument: &str) -> Source {
+        let content = match argument {
+            "-" => Content::Stdin,
+            path => Content::Path(path.into()),
+        };
+        Source {
+            name: argument.into(),
+            content,
+        }
+    }
+
+    /// Bytes that are part of the program.
+    pub fn from_memory(name: &str, bytes: &'static [u8]) -> Source {
+        Source {
+            name: name.into(),
+            content: Content::Memory(bytes),
+        }
+    }
+
+    /// Its size in bytes before inflating; none for a stream.
+    pub fn bytes(&self) -> Option<u64> {
+        match &self.content {
+            Content::Path(path) => path
+                .metadata()
+                .ok()
+                .filter(|m| m.is_file())
+                .map(|m| m.len()),
+            Content::Stdin => None,
+            Content::Memory(bytes) => Some(bytes.len() as u64),
+        }
+    }
+
+    /// May it be opened more than once and give the same bytes?
+    pub fn is_repeatable(&self) -> bool {
+        self.bytes().is_some()
+    }
+
+    /// Opens it and reads its header.
+    pub fn open(&self) -> io::Result<Rows> {
+        let raw: Box<dyn Read + Send> = match &self.content {
+            Content::Path(path) => Box::new(File::open(path)?),
+            Content::Stdin => Box::new(io::stdin()),
+            Content::Memory(bytes) => Box::new(*bytes),
+        };
+        Rows::new(raw)
+    }
+}
+
+impl Rows {
+    /// Reads CSV or gzip of CSV; gzip is recognised by its first bytes, whatever the name says.
+    pub fn new(raw: Box<dyn Read + Send>) -> io::Result<Rows> {
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let counted = Counted {
+            inner: raw,
+            bytes_read: bytes_read.clone(),
+        };
+        let mut buffered = BufReader::with_capacity(READ_BYTES, counted);
+        let is_gzip = buffered.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+        let inflated: Box<dyn Read + Send> = if is_gzip {
+            Box::new(MultiGzDecoder::new(buffered))
+        } else {
+            Box::new(buffered)
+        };
+        let bounded = Bounded {
+            inner: inflated,
+            bytes_since_record: 0,
+        };
+        let mut reader = ReaderBuilder::new().flexible(true).from_reader(bounded);
+        let header = reader.byte_headers().map_err(io_error)?.clone();
+        if header.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is empty, without a header",
+            ));
+        }
+        // The reader counts a line at its \n, and takes \r alone as the end of a record: where lines end
+        // in \r\n it is one line behind, and so still on the first one after the header.
+        let lines_behind = u64::from(reader.position().line() == 1);
+        Ok(Rows {
+            header,
+            reader,
+            bytes_read,
+            lines_behind,
+        })
+    }
+
+    /// Reads the next record; false at the end. The record knows the line it began on.
+    pub fn read(&mut self, record: &mut ByteRecord) -> io::Result<bool> {
+        self.reader.get_mut().bytes_since_record = 0;
+        let more = self.reader.read_byte_record(record).map_err(io_error)?;
+        if let Some(mut position) = record.position().cloned() {
+            let line = position.line() + self.lines_behind;
+            position.set_line(line);
+            record.set_position(Some(position));
+        }
+        Ok(more)
+    }
+
+    /// The line the reader has come to, 1 for the header.
+    pub fn line(&self) -> u64 {
+        self.reader.position().line() + self.lines_behind
+    }
+
+    /// Bytes taken from the source so far, before inflating.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
+    }
+}
+
+fn io_error(e: csv::Error) -> io::Error {
+    match e.into_kind() {
+        csv::ErrorKind::Io(e) => e,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+struct Counted<R> {
+    inner: R,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.bytes_read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+struct Bounded<R> {
+    inner: R,
+    bytes_since_record: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.bytes_since_record > RECORD_BYTES_MAX {
+            let message = format!("a record is longer than {RECORD_BYTES_MAX} bytes (open quote?)");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        let n = self.inner.read(buf)?;
+        self.bytes_since_record += n as u64;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn gz(text: &str) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(text.as_bytes()).unwrap();
+        out.finish().unwrap()
+    }
+
+    /// First fields with their lines, and how reading ended.
+    fn check(bytes: Vec<u8>) -> (Vec<(u64, String)>, Result<(), io::ErrorKind>) {
+        let mut rows = match Rows::new(Box::new(io::Cursor::new(bytes))) {
+            Ok(rows) => rows,
+            Err(e) => return (Vec::new(), Err(e.kind())),
+        };
+        let (mut got, mut record) = (Vec::new(), ByteRecord::new());
+        loop {
+            match rows.read(&mut record) {
+                Ok(true) => got.push((
+                    record.position().unwrap().line(),
+                    String::from_utf8_lossy(&record[0]).into_owned(),
+                )),
+                Ok(false) => return (got, Ok(())),
+                Err(e) => return (got, Err(e.kind())),
+            }
+        }
+    }
+
+    #[test]
+    fn reads_plain_and_gzip_alike_and_names_lines() {
+        let text = "a,b\n1,2\n\"x\ny\",3\n4\n";
+        let want = vec![
+            (2, "1".to_owned()),
+            (3, "x\ny".to_owned()),
+            (5, "4".to_owned()),
+        ];
+        assert_eq!(check(text.into()), (want.clone(), Ok(())));
+        assert_eq!(check(gz(text)), (want.clone(), Ok(())));
+        let mut two_members = gz("a,b\n1,2\n\"x\n");
+        two_members.extend(gz("y\",3\n4\n"));
+        assert_eq!(check(two_members), (want, Ok(())));
+        let want = vec![(2, "1".to_owned()), (3, "2".to_owned())];
+        assert_eq!(check("a,b\r\n1,2\r\n2,3\r\n".into()), (want, Ok(())));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_name() {
+        let rows = Rows::new(Box::new("\u{feff}a,b\n".as_bytes())).unwrap();
+        assert_eq!(&rows.header[0], b"a");
+    }
+
+    #[test]
+    fn a_cut_gzip_gives_what_it_holds_and_then_an_error() {
+        let text: String = (0..20_000)
+            .map(|i| format!("{i},{}\n", i * 7919 % 10_007))
+            .collect();
+        let mut bytes = gz(&format!("a,b\n{text}"));
+        bytes.truncate(bytes.len() / 2);
+        let (got, end) = check(bytes);
+        assert!(got.len() > 1_000, "{}", got.len());
+        assert_eq!(end, Err(io::ErrorKind::UnexpectedEof));
+    }
+
+    #[test]
+    fn an_open_quote_ends_at_the_limit() {
+        let text = format!("a,b\n1,2\n\"{}", "x,y\n".repeat(1_000_000));
+        let (got, end) = check(text.into());
+        assert_eq!((got.len(), end), (1, Err(io::ErrorKind::InvalidData)));
+    }
+
+    #[test]
+    fn nothing_at_all_has_no_header() {
+        assert_eq!(check(Vec::new()).1, Err(io::ErrorKind::InvalidData));
+        assert_eq!(check(gz("")).1, Err(io::ErrorKind::InvalidData));
+        assert_eq!(check("a,b\n".into()), (Vec::new(), Ok(())));
+    }
+}

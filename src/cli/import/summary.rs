@@ -1,0 +1,263 @@
+//! What came of an import: counted, with examples of what was refused.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Position, Refusal};
+
+use crate::commands::{FixOutcome, PositionsReceipt};
+
+/// How many refused rows are named for each reason.
+pub const EXAMPLES_MAX: usize = 3;
+
+/// What came of an import so far.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Rows that were decided on: the sum of accepted, duplicate and rejected.
+    pub rows: u64,
+    /// Fixes now in the log.
+    pub accepted: u64,
+    /// Fixes the log had already, or that came earlier in the same input.
+    pub duplicate: u64,
+    /// Duplicates that do not say the same as the fix that was kept.
+    pub differing: u64,
+    /// Rows of batches that an earlier run had brought in; also counted above, as it was told then.
+    pub earlier: u64,
+    /// Rows that are not in the log, by code.
+    pub rejected: BTreeMap<&'static str, Rejections>,
+    /// Sources that could not be read, or not to their end, and why.
+    pub unreadable: Vec<String>,
+    /// True if it was stopped before the end.
+    pub interrupted: bool,
+    /// Sources read.
+    pub sources: usize,
+    /// Position of the last event, as far as the receipts tell.
+    pub position: Position,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// Rows refused for one reason.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rejections {
+    /// How many.
+    pub count: u64,
+    /// The first few in input order: source, line, and what was said.
+    pub examples: Vec<(usize, u64, String)>,
+}
+
+impl Summary {
+    /// Adds what the write door said about a batch.
+    pub fn add(&mut self, source: usize, lines: &[u64], receipt: &PositionsReceipt) {
+        self.rows += lines.len() as u64;
+        if receipt.receipt.replayed {
+            self.earlier += lines.len() as u64;
+        }
+        self.position = self.position.max(receipt.receipt.position);
+        for (line, outcome) in lines.iter().zip(&receipt.outcomes) {
+            match outcome {
+                FixOutcome::Accepted => self.accepted += 1,
+                FixOutcome::Duplicate { differs } => {
+                    self.duplicate += 1;
+                    self.differing += u64::from(*differs);
+                }
+                FixOutcome::Rejected(refusal) => self.reject(source, *line, refusal),
+            }
+        }
+    }
+
+    /// Adds a row that never was a fix.
+    pub fn add_refused(&mut self, source: usize, line: u64, refusal: &Refusal) {
+        self.rows += 1;
+        self.reject(source, line, refusal);
+    }
+
+    /// Rows that are not in the log, whatever the reason.
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.values().map(|r| r.count).sum()
+    }
+
+    /// The text of a finished import; `names` are the sources' names.
+    pub fn describe<'a>(&'a self, names: &'a [Arc<str>]) -> impl fmt::Display + 'a {
+        Described {
+            summary: self,
+            names,
+        }
+    }
+
+    fn reject(&mut self, source: usize, line: u64, refusal: &Refusal) {
+        let of_code = self.rejected.entry(refusal.code.as_str()).or_default();
+        of_code.count += 1;
+        let at = of_code
+            .examples
+            .partition_point(|e| (e.0, e.1) < (source, line));
+        if at < EXAMPLES_MAX {
+            of_code
+                .examples
+                .insert(at, (source, line, refusal.message.clone()));
+            of_code.examples.truncate(EXAMPLES_MAX);
+        }
+    }
+}
+
+struct Described<'a> {
+    summary: &'a Summary,
+    names: &'a [Arc<str>],
+}
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary {
+            rows,
+            accepted,
+            duplicate,
+            differing,
+            earlier,
+            ..
+        } = self.summary;
+        let seconds = self.summary.elapsed.as_secs_f64();
+        let rate = if seconds > 0.0 {
+            (*rows as f64 / seconds) as u64
+        } else {
+            *rows
+        };
+        let files = match self.summary.sources {
+            1 => "1 file".to_owned(),
+            n => format!("{n} files"),
+        };
+        let (rows, rate) = (thousands(*rows), thousands(rate));
+        writeln!(
+            f,
+            "Read       {rows:>12} rows of {files} in {seconds:.1} s ({rate} rows/s)"
+        )?;
+        writeln!(f, "Accepted   {:>12}", thousands(*accepted))?;
+        write!(f, "Duplicate  {:>12}", thousands(*duplicate))?;
+        if *differing > 0 {
+            write!(
+                f,
+                ", {} of them unlike the fix that was kept",
+                thousands(*differing)
+            )?;
+        }
+        writeln!(f)?;
+        writeln!(
+            f,
+            "Rejected   {:>12}",
+            thousands(self.summary.rejected_total())
+        )?;
+        for (code, rejections) in &self.summary.rejected {
+            writeln!(f, "  {code} {}", thousands(rejections.count))?;
+            for (source, line, message) in &rejections.examples {
+                let name = self.names.get(*source).map_or("?", |n| n);
+                writeln!(f, "    {name}:{line}: {message}")?;
+            }
+            if rejections.count > rejections.examples.len() as u64 {
+                writeln!(f, "    ...")?;
+            }
+        }
+        if *earlier > 0 {
+            let earlier = thousands(*earlier);
+            writeln!(
+                f,
+                "{earlier} of these rows came in with an earlier run; nothing changed."
+            )?;
+        }
+        for problem in &self.summary.unreadable {
+            writeln!(f, "Not read to its end: {problem}")?;
+        }
+        if self.summary.interrupted {
+            writeln!(
+                f,
+                "Stopped before the end. Run the same command again to go on."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// `439,349`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Code;
+
+    use super::*;
+    use crate::commands::Receipt;
+
+    fn receipt(outcomes: Vec<FixOutcome>, replayed: bool) -> PositionsReceipt {
+        let receipt = Receipt {
+            position: Position(9),
+            version: 0,
+            replayed,
+        };
+        PositionsReceipt { receipt, outcomes }
+    }
+
+    #[test]
+    fn says_what_came_of_the_rows() {
+        let null_island = || Refusal::new(Code::NullIsland, "the receiver had no fix");
+        let mut summary = Summary {
+            sources: 2,
+            ..Summary::default()
+        };
+        let outcomes = vec![
+            FixOutcome::Accepted,
+            FixOutcome::Duplicate { differs: true },
+            FixOutcome::Rejected(null_island()),
+        ];
+        summary.add(1, &[2, 3, 9], &receipt(outcomes, false));
+        for line in [8, 5, 7, 6] {
+            let refused = vec![FixOutcome::Rejected(null_island())];
+            summary.add(1, &[line], &receipt(refused, true));
+        }
+        summary.add_refused(0, 4, &Refusal::new(Code::Validation, "lat is empty"));
+        summary.elapsed = Duration::from_secs(2);
+        let want = "\
+Read                  8 rows of 2 files in 2.0 s (4 rows/s)
+Accepted              1
+Duplicate             1, 1 of them unlike the fix that was kept
+Rejected              6
+  NULL_ISLAND 5
+    b.csv:5: the receiver had no fix
+    b.csv:6: the receiver had no fix
+    b.csv:7: the receiver had no fix
+    ...
+  VALIDATION 1
+    a.csv:4: lat is empty
+4 of these rows came in with an earlier run; nothing changed.
+";
+        assert_eq!(
+            summary
+                .describe(&["a.csv".into(), "b.csv".into()])
+                .to_string(),
+            want
+        );
+    }
+
+    #[test]
+    fn groups_digits() {
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (439_349, "439,349"),
+        ];
+        for (n, want) in cases {
+            assert_eq!(thousands(n), want);
+        }
+        assert_eq!(thousands(1_234_567_890), "1,234,567,890");
+    }
+}
