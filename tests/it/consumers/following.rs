@@ -1,6 +1,7 @@
 //! Following the log: every event once, read-your-writes, pausing, faults that pass.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use daybook::consumers::{ConsumerSettings, Consumers, Status, Tail};
@@ -54,6 +55,7 @@ async fn a_read_model_is_the_fold_of_the_log_however_it_is_cut() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_anywhere_every_event_is_folded_once() {
     let db = TestDb::create().await;
+    drop(store(db.options()).await);
     let pool = db.pool().clone();
     let writing = tokio::spawn(async move {
         for n in 0..300 {
@@ -74,6 +76,42 @@ async fn killed_anywhere_every_event_is_folded_once() {
     let last = Process::start(db.options(), vec![Tally::named("tally")]);
     caught_up(db.pool(), "tally").await;
     drop(last);
+}
+
+/// The same kill between the rows and the commit, with rows that go their own way: the check that all
+/// these tests stand on must see the difference.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_write_and_commit_and_a_mutant_that_writes_outside_is_caught() {
+    for outside in [false, true] {
+        let db = TestDb::create().await;
+        drop(store(db.options()).await);
+        append_many(db.pool(), 100, 5).await;
+        let outside = outside.then(|| db.pool().clone());
+        let gated = Arc::new(Tally {
+            outside: outside.clone(),
+            ..Tally::default()
+        });
+        gated.gated.store(true, Ordering::SeqCst);
+        let process = Process::start(db.options(), vec![gated.clone()]);
+        eventually("the rows are written", async || {
+            gated.at_gate.load(Ordering::SeqCst) == 1
+        })
+        .await;
+        drop(process);
+        let again = Tally {
+            outside: outside.clone(),
+            ..Tally::default()
+        };
+        let process = Process::start(db.options(), vec![Arc::new(again)]);
+        eventually("it is at the head", async || {
+            live(db.pool(), "tally").await.2.0 == 100
+        })
+        .await;
+        let (counts, _, position) = live(db.pool(), "tally").await;
+        let right = counts == truth(db.pool(), position).await;
+        assert_eq!(right, outside.is_none(), "{counts:?}");
+        drop(process);
+    }
 }
 
 #[tokio::test]

@@ -11,8 +11,7 @@ use projections::AnyProjection;
 use sqlx::PgPool;
 
 use super::scene::{
-    CREATED, TENANT, append, append_many, caught_up, jitter, live, start, stopped, store, tenant,
-    truth,
+    TENANT, append, append_many, caught_up, jitter, live, start, stopped, store, tenant, truth,
 };
 use super::tally::Tally;
 use crate::support::{TestDb, eventually};
@@ -73,8 +72,8 @@ async fn readers_see_old_or_new_while_writers_write_and_rebuilds_are_killed() {
     let writing = tokio::spawn(write_on(db.pool().clone(), done.clone()));
 
     for kill in 0..10 {
-        let tally = slow_to_fold();
-        let rebuilding = rebuild(&store, &tally, &tenant(), options(), |_| {});
+        let (tally, tenant) = (slow_to_fold(), tenant());
+        let rebuilding = rebuild(&store, &tally, &tenant, options(), |_| {});
         let killed = tokio::time::timeout(jitter(kill, 250), rebuilding).await;
         if let Ok(Err(error)) = killed {
             assert!(matches!(error, RebuildError::Running), "{error:?}");
@@ -117,7 +116,8 @@ async fn a_killed_rebuild_goes_on_where_it_was() {
         ..options()
     };
     {
-        let rebuilding = rebuild(&store, &tally, &tenant(), one.clone(), |_| {});
+        let tenant = tenant();
+        let rebuilding = rebuild(&store, &tally, &tenant, one.clone(), |_| {});
         let enough = eventually("some ranges are done", async || {
             done_ranges(db.pool()).await >= 3
         });

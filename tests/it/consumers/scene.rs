@@ -61,12 +61,14 @@ impl Process {
             .enable_all()
             .build()
             .unwrap();
-        let (tell, told) = std::sync::mpsc::channel();
-        runtime.spawn(async move {
-            let store = store(options).await;
-            let _ = tell.send(start(&store, &projections).await);
+        let starting = std::thread::spawn(move || {
+            let consumers = runtime.block_on(async {
+                let store = store(options).await;
+                start(&store, &projections).await
+            });
+            (runtime, consumers)
         });
-        let consumers = told.recv().unwrap();
+        let (runtime, consumers) = starting.join().unwrap();
         Process {
             runtime: Some(runtime),
             consumers,

@@ -30,6 +30,7 @@ async fn owned(consumers: &Consumers) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_share_the_work_and_survive_each_other() {
     let db = TestDb::create().await;
+    let first = Process::start(db.options(), four());
     let pool = db.pool().clone();
     let writing = tokio::spawn(async move {
         for n in 0..400 {
@@ -37,7 +38,6 @@ async fn processes_share_the_work_and_survive_each_other() {
             tokio::time::sleep(jitter(n, 12)).await;
         }
     });
-    let first = Process::start(db.options(), four());
     eventually("one has all", async || owned(&first.consumers).await == 4).await;
     let second = Process::start(db.options(), four());
     eventually("both have two", async || {
@@ -130,6 +130,7 @@ async fn an_older_token_never_moves_a_newer_ones_checkpoint() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_processes_side_by_side_fold_every_event_once() {
     let db = TestDb::create().await;
+    let first = Process::start(db.options(), four());
     let pool = db.pool().clone();
     let writing = tokio::spawn(async move {
         for n in 0..300 {
@@ -137,7 +138,7 @@ async fn killed_processes_side_by_side_fold_every_event_once() {
             tokio::time::sleep(jitter(n as u64, 10)).await;
         }
     });
-    let mut processes = vec![Process::start(db.options(), four())];
+    let mut processes = vec![first];
     for kill in 0..8 {
         processes.push(Process::start(db.options(), four()));
         tokio::time::sleep(Duration::from_millis(150) + jitter(kill, 300)).await;

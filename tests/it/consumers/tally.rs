@@ -10,7 +10,7 @@ use std::time::Duration;
 use domain::fleet::FleetEvent;
 use domain::{Event, Recorded};
 use projections::{AnyDelta, AnyProjection, BoxFuture, Poison, Target};
-use sqlx::{Executor as _, PgConnection};
+use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::sync::Semaphore;
 
 /// Counts and sums per fleet.
@@ -31,6 +31,8 @@ pub struct Tally {
     pub fold_pause: Duration,
     /// Fleets of this name cannot be folded.
     pub refuses: Option<&'static str>,
+    /// A mutant: rows are written through this pool instead of the batch's transaction.
+    pub outside: Option<PgPool>,
 }
 
 impl Default for Tally {
@@ -44,6 +46,7 @@ impl Default for Tally {
             at_gate: AtomicU32::new(0),
             fold_pause: Duration::ZERO,
             refuses: Some("refused"),
+            outside: None,
         }
     }
 }
@@ -142,13 +145,15 @@ impl AnyProjection for Tally {
             );
             let (fleets, sums): (Vec<String>, Vec<(i64, i64)>) = counts.into_iter().unzip();
             let (ns, positions): (Vec<i64>, Vec<i64>) = sums.into_iter().unzip();
-            sqlx::query(&sql)
+            let query = sqlx::query(&sql)
                 .bind(target.tenant)
                 .bind(fleets)
                 .bind(ns)
-                .bind(positions)
-                .execute(&mut *conn)
-                .await?;
+                .bind(positions);
+            match &self.outside {
+                None => query.execute(&mut *conn).await?,
+                Some(pool) => query.execute(pool).await?,
+            };
             tokio::time::sleep(self.write_pause).await;
             if self.gated.load(Ordering::SeqCst) {
                 self.at_gate.fetch_add(1, Ordering::SeqCst);
