@@ -34,10 +34,22 @@ pub struct DemoArgs {
 
 /// The sample, a file a service day. One is a header and nothing else, as such days are.
 const SAMPLE: &[(&str, &[u8])] = &[
-    ("2016-08-02.csv.gz", include_bytes!("../../data/capmetro/2016-08-02.csv.gz")),
-    ("2016-09-05.csv.gz", include_bytes!("../../data/capmetro/2016-09-05.csv.gz")),
-    ("2016-11-24.csv.gz", include_bytes!("../../data/capmetro/2016-11-24.csv.gz")),
-    ("2016-11-25.csv.gz", include_bytes!("../../data/capmetro/2016-11-25.csv.gz")),
+    (
+        "2016-08-02.csv.gz",
+        include_bytes!("../../data/capmetro/2016-08-02.csv.gz"),
+    ),
+    (
+        "2016-09-05.csv.gz",
+        include_bytes!("../../data/capmetro/2016-09-05.csv.gz"),
+    ),
+    (
+        "2016-11-24.csv.gz",
+        include_bytes!("../../data/capmetro/2016-11-24.csv.gz"),
+    ),
+    (
+        "2016-11-25.csv.gz",
+        include_bytes!("../../data/capmetro/2016-11-25.csv.gz"),
+    ),
 ];
 
 /// Ties the sample's events together, and tells a log that began with it from any other.
@@ -85,7 +97,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         Ok(_) if shutdown.is_soft() => Ok(()),
         Ok(sample) => {
             say(&app, address, &sample)?;
-            app.serve(listener, shutdown.clone()).await.map_err(anyhow::Error::from)
+            app.serve(listener, shutdown.clone())
+                .await
+                .map_err(anyhow::Error::from)
         }
         Err(e) => Err(e),
     };
@@ -102,9 +116,14 @@ async fn prepare(app: &App, shutdown: &Shutdown) -> anyhow::Result<String> {
     if !is_for_sample(app, &tenant).await? {
         return Ok("left out: the log has events of its own".to_owned());
     }
-    let preset = MappingArgs { preset: Some(Preset::Capmetro), ..MappingArgs::default() };
-    let sources: Vec<_> =
-        SAMPLE.iter().map(|(name, bytes)| Source::from_memory(name, bytes)).collect();
+    let preset = MappingArgs {
+        preset: Some(Preset::Capmetro),
+        ..MappingArgs::default()
+    };
+    let sources: Vec<_> = SAMPLE
+        .iter()
+        .map(|(name, bytes)| Source::from_memory(name, bytes))
+        .collect();
     let progress = Progress::new("importing the sample", "rows", total_bytes(&sources));
     let inflow = Inflow {
         tenant: tenant.clone(),
@@ -128,9 +147,19 @@ async fn prepare(app: &App, shutdown: &Shutdown) -> anyhow::Result<String> {
 
 /// Is the log empty, or one that began with the sample?
 async fn is_for_sample(app: &App, tenant: &Arc<str>) -> anyhow::Result<bool> {
-    let limits = PageLimits { events_max: 1, up_to: Position(1), ..PageLimits::default() };
-    let first = app.log.store().read_log(tenant, Position::START, limits).await?;
-    let Some(first) = first.first() else { return Ok(true) };
+    let limits = PageLimits {
+        events_max: 1,
+        up_to: Position(1),
+        ..PageLimits::default()
+    };
+    let first = app
+        .log
+        .store()
+        .read_log(tenant, Position::START, limits)
+        .await?;
+    let Some(first) = first.first() else {
+        return Ok(true);
+    };
     let metadata: Metadata = serde_json::from_str(&first.metadata)?;
     Ok(metadata.correlation_id.as_deref() == Some(SAMPLE_ID))
 }
@@ -147,7 +176,10 @@ fn say(app: &App, address: SocketAddr, sample: &str) -> anyhow::Result<()> {
         println!("{line}");
     }
     println!("  sample   {sample}");
-    println!("\nA token for the next {} hours:\n", TOKEN_TTL.as_secs() / 3_600);
+    println!(
+        "\nA token for the next {} hours:\n",
+        TOKEN_TTL.as_secs() / 3_600
+    );
     println!("TOKEN={token}\n");
     println!("Ask it something. Paste the token's line, then any of these:");
     for (tells, query) in EXAMPLES {
@@ -174,13 +206,19 @@ mod tests {
         for (tells, query) in EXAMPLES {
             let line = curl(([127, 0, 0, 1], 8080).into(), query);
             assert!(!query.contains('\'') && !tells.contains('\n'), "{tells}");
-            assert!(!line.contains('\n') && line.matches('\'').count() == 4, "{line}");
+            assert!(
+                !line.contains('\n') && line.matches('\'').count() == 4,
+                "{line}"
+            );
         }
     }
 
     #[test]
     fn the_sample_is_readable_and_small() {
-        let preset = MappingArgs { preset: Some(Preset::Capmetro), ..MappingArgs::default() };
+        let preset = MappingArgs {
+            preset: Some(Preset::Capmetro),
+            ..MappingArgs::default()
+        };
         let mapping = Mapping::from_args(&preset);
         let mut rows_of_all = 0;
         for (name, bytes) in SAMPLE {

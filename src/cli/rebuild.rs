@@ -47,7 +47,11 @@ pub async fn run(args: RebuildArgs, settings: Settings) -> anyhow::Result<ExitCo
     let log = Log::open(&settings).await?;
     let done = rebuild(log.store(), chosen, &args).await;
     log.close().await;
-    Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if done {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// True if all of them came about.
@@ -63,11 +67,7 @@ async fn rebuild(store: &Store, chosen: Vec<Arc<dyn AnyProjection>>, args: &Rebu
             }
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    done
 }
 
 async fn rebuild_one(
@@ -81,10 +81,16 @@ async fn rebuild_one(
         compare: args.compare,
         ..RebuildOptions::default()
     };
-    let rebuilt = consumers::rebuild(store, projection, &args.tenant.as_str().into(), options, |at| {
-        bar.set_total(at.total_events);
-        bar.at(at.done_events, at.done_events);
-    })
+    let rebuilt = consumers::rebuild(
+        store,
+        projection,
+        &args.tenant.as_str().into(),
+        options,
+        |at| {
+            bar.set_total(at.total_events);
+            bar.at(at.done_events, at.done_events);
+        },
+    )
     .await;
     bar.finish();
     rebuilt
