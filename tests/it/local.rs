@@ -140,6 +140,40 @@ async fn killing_the_program_leaves_no_server_behind() {
         is_unlocked(&lock)
     })
     .await;
+
+    // A start that comes at once does not take over a server that is about to stop.
+    let mut holder = Holder::start(&settings.data_dir);
+    holder.program.kill().unwrap();
+    holder.program.wait().unwrap();
+    let postgres = start(&settings).await;
+    assert_ne!(postgres.server_pid(), Some(holder.server_pid));
+    assert_eq!(ask(&postgres.options(), "select 'in'").await, "in");
+    postgres.stop().await;
+}
+
+#[tokio::test]
+async fn killing_the_program_while_it_starts_leaves_no_server_behind() {
+    let dir = Scratch::new();
+    let settings = settings(&dir);
+    start(&settings).await.stop().await;
+    let lock = settings.data_dir.join("server.lock");
+    for delay_ms in (0..200).step_by(20) {
+        // Scripts start background programs with these signals ignored, and children inherit it.
+        let mut script = Command::new("sh");
+        script.args(["-c", "trap '' INT QUIT; exec \"$@\"", "sh"]);
+        script
+            .arg(env!("CARGO_BIN_EXE_daybook"))
+            .arg("hold-postgres");
+        script.arg(&settings.data_dir).stdout(Stdio::null());
+        let mut program = script.stdin(Stdio::piped()).spawn().unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(delay_ms)).await;
+        program.kill().unwrap();
+        program.wait().unwrap();
+        eventually("no process of the server is left", async || {
+            is_unlocked(&lock)
+        })
+        .await;
+    }
     start(&settings).await.stop().await;
 }
 
