@@ -1,3 +1,222 @@
-//! The commands of `daybook`.
+//! The command line: what can be asked of the program, and what its exit codes mean.
+
+pub mod serve;
 pub mod import;
+pub mod rebuild;
+pub mod projection;
+pub mod token;
+pub mod migrate;
+pub mod schema;
 pub mod progress;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::app::Log;
+use crate::config::{self, ConfigError, LogFormat, Override, Settings, Sources};
+use crate::ops::telemetry;
+use crate::store::local::{self, LocalError, LocalSettings};
+
+/// Something failed while running.
+pub const EXIT_FAILURE: u8 = 1;
+/// The command line or the settings cannot be used.
+pub const EXIT_USAGE: u8 = 2;
+/// There is no PostgreSQL to start and none was named.
+pub const EXIT_NO_POSTGRES: u8 = 3;
+
+#[derive(Parser)]
+#[command(
+    name = "daybook",
+    version,
+    about = "An event-sourced backend for operations teams",
+    long_about = "An event-sourced backend for operations teams.\n\n\
+        Without a command it serves. Without settings it starts a private PostgreSQL under \
+        ./.daybook and caches in process; DATABASE_URL and REDIS_URL name other servers. \
+        `daybook schema --settings` lists every setting.",
+    after_help = "Exit codes: 0 done; 1 failed; 2 the command line or the settings cannot be used; \
+        3 no PostgreSQL found; 130 interrupted.",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Flags every command takes; they win over file and environment.
+#[derive(clap::Args)]
+struct Global {
+    /// Read settings from this TOML file instead of ./daybook.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keep data in this directory (setting `data_dir`)
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Use this PostgreSQL instead of a private one (setting `database.url`)
+    #[arg(long, global = true, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API (also without any command)
+    Serve(serve::ServeArgs),
+    /// Bring facts in from files
+    Import(import::ImportArgs),
+    /// Fold the log into a new generation of a read model beside the one that answers
+    Rebuild(rebuild::RebuildArgs),
+    /// Look at the read models; pause, resume or skip
+    Projection(projection::ProjectionArgs),
+    /// Make a token for calling the API
+    Token(token::TokenArgs),
+    /// Bring the database's schema up to date and show it
+    Migrate(migrate::MigrateArgs),
+    /// Print the GraphQL schema, or a generated reference
+    Schema(schema::SchemaArgs),
+    /// Supervises the tests' shared PostgreSQL
+    #[command(hide = true)]
+    TestCluster {
+        /// Where it lives
+        dir: PathBuf,
+    },
+    /// Holds a private PostgreSQL where the platform cannot
+    #[command(hide = true)]
+    HoldPostgres {
+        /// Where it lives
+        dir: PathBuf,
+    },
+}
+
+/// Reads the command line, carries it out, and says how it went.
+pub fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+        let outcome = runtime.block_on(run(cli));
+        // Work that ignores the stop must not keep the process.
+        runtime.shutdown_background();
+        outcome
+    });
+    match outcome {
+        Ok(code) => code,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let command = cli
+        .command
+        .unwrap_or(Command::Serve(serve::ServeArgs::default()));
+    let pg_bin = std::env::var_os("DAYBOOK_PG_BIN").map(PathBuf::from);
+    match &command {
+        // These two are children of another daybook and take nothing from the environment.
+        Command::TestCluster { dir } => {
+            local::supervise_test_cluster(dir, pg_bin).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::HoldPostgres { dir } => {
+            local::hold(&LocalSettings {
+                pg_bin,
+                ..LocalSettings::new(dir)
+            })
+            .await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    let mut overrides = cli.global.overrides();
+    if let Command::Serve(args) = &command {
+        overrides.extend(args.overrides());
+    }
+    let settings = config::load(&Sources::of_process(cli.global.config, overrides))?;
+    let serves = matches!(command, Command::Serve(_));
+    telemetry::init(&if serves {
+        settings.log.clone()
+    } else {
+        quiet(&settings)
+    })?;
+    match command {
+        Command::Serve(_) => serve::run(settings).await,
+        Command::Import(args) => import::run(args, settings).await,
+        Command::Rebuild(args) => {
+            let log = Log::open(&settings).await?;
+            let done = rebuild::rebuild(log.store(), &"default".into(), &args).await;
+            log.close().await;
+            done
+        }
+        Command::Projection(args) => projection::run(args, settings).await,
+        Command::Token(args) => token::run(args, settings).await,
+        Command::Migrate(args) => migrate::run(args, settings).await,
+        Command::Schema(args) => schema::run(args),
+        Command::TestCluster { .. } | Command::HoldPostgres { .. } => Ok(ExitCode::SUCCESS),
+    }
+}
+
+impl Global {
+    fn overrides(&self) -> Vec<Override> {
+        let flags = [
+            ("data_dir", "--data-dir", &self.data_dir),
+            ("database.url", "--database-url", &self.database_url),
+        ];
+        let given = flags.into_iter().filter_map(|(key, flag, value)| {
+            Some(Override {
+                key,
+                flag,
+                value: value.clone()?,
+            })
+        });
+        given.collect()
+    }
+}
+
+/// Commands that talk to a person say what matters themselves: only warnings beside, as text.
+fn quiet(settings: &Settings) -> config::Log {
+    let mut log = settings.log.clone();
+    if log == Settings::default().log {
+        log = config::Log {
+            format: LogFormat::Text,
+            level: config::LogFilter::warnings(),
+        };
+    }
+    log
+}
+
+/// Says what went wrong, and picks the exit code.
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // A closed pipe is the reader's way of saying that it has enough.
+    let pipe = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    if pipe.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    let _ = writeln!(std::io::stderr(), "daybook: {error:#}");
+    let no_postgres = |cause: &(dyn std::error::Error + 'static)| {
+        matches!(
+            cause.downcast_ref::<LocalError>(),
+            Some(LocalError::NotFound { .. })
+        )
+    };
+    ExitCode::from(match error {
+        _ if error.chain().any(no_postgres) => EXIT_NO_POSTGRES,
+        _ if error.chain().any(|cause| cause.is::<ConfigError>()) => EXIT_USAGE,
+        _ => EXIT_FAILURE,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_declared_without_contradiction() {
+        Cli::command().debug_assert();
+    }
+}

@@ -13,6 +13,7 @@ mod projector;
 mod generations;
 mod lease;
 mod retry;
+mod connection;
 mod runner;
 mod supervisor;
 mod wait;

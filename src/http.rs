@@ -2,3 +2,6 @@
 
 pub(crate) mod graphql;
 pub(crate) mod json;
+mod probes;
+
+pub use probes::{Parts, serve};

@@ -16,4 +16,6 @@ pub mod api;
 
 pub mod http;
 
+pub mod app;
+
 pub mod cli;

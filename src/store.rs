@@ -8,12 +8,16 @@ mod lane;
 pub mod local;
 mod partitions;
 mod read;
+mod scan;
 mod statement;
 mod sweep;
 mod wake;
 
-pub use append::{Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite};
+pub use append::{
+    Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
+};
 pub use read::{EventFilter, PageLimits, StoredEvent};
+pub use scan::{Rows, Scanned, quoted, scan};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,8 +43,18 @@ pub struct StoreSettings {
     pub pool_min: u32,
     /// How long a caller waits for a free connection.
     pub acquire_timeout_ms: u64,
+    /// A connection of the pool is replaced after this time.
+    pub connection_lifetime_s: u64,
     /// How long one read may take.
     pub statement_timeout_ms: u64,
+    /// How long a statement of the pool waits for a lock.
+    pub lock_timeout_ms: u64,
+    /// A transaction of the pool that is idle for this long is ended by the server.
+    pub idle_in_transaction_timeout_ms: u64,
+    /// Prepared statements kept per connection; 0 behind a pooler in transaction mode.
+    pub statement_cache_max: usize,
+    /// Use a server that may lose acknowledged events in a crash.
+    pub unsafe_allowed: bool,
     /// How long one append may take, waiting for its turn in the database included.
     pub write_timeout_ms: u64,
     /// Commands waiting for their group, per tenant; more are refused as overloaded.
@@ -89,7 +103,12 @@ impl Default for StoreSettings {
             pool_max: 25,
             pool_min: 5,
             acquire_timeout_ms: 2_000,
+            connection_lifetime_s: 300,
             statement_timeout_ms: 5_000,
+            lock_timeout_ms: 2_000,
+            idle_in_transaction_timeout_ms: 10_000,
+            statement_cache_max: 100,
+            unsafe_allowed: false,
             write_timeout_ms: 15_000,
             queue_max: 4_096,
             group_commands_max: 512,
@@ -99,7 +118,7 @@ impl Default for StoreSettings {
             groups_in_flight_max: 2,
             second_group_commands_min: 64,
             gather_yields: 16,
-            lanes_max: 256,
+            lanes_max: 32,
             lane_idle_s: 60,
             races_max: 16,
             reconnect_min_ms: 20,
@@ -209,8 +228,11 @@ impl Store {
         settings: StoreSettings,
     ) -> Result<Store, StoreError> {
         let settings = Arc::new(settings);
+        let options = options.statement_cache_capacity(settings.statement_cache_max);
         let mut conn = PgConnection::connect_with(&options).await?;
-        refuse_unsafe_server(&mut conn).await?;
+        if !settings.unsafe_allowed {
+            refuse_unsafe_server(&mut conn).await?;
+        }
         MIGRATIONS.run(&mut conn).await?;
         partitions::ensure(&mut conn, &settings).await?;
         let append_only_role: bool = sqlx::query_scalar(
@@ -323,8 +345,9 @@ async fn pool(
 ) -> Result<PgPool, StoreError> {
     let timeout_ms = settings.statement_timeout_ms;
     let mut setup = format!(
-        "set statement_timeout = {timeout_ms}; set lock_timeout = 2000;
-         set idle_in_transaction_session_timeout = 10000; set jit = off;"
+        "set statement_timeout = {timeout_ms}; set lock_timeout = {};
+         set idle_in_transaction_session_timeout = {}; set jit = off;",
+        settings.lock_timeout_ms, settings.idle_in_transaction_timeout_ms,
     );
     if role {
         setup.push_str("set role daybook_app;");
@@ -333,7 +356,7 @@ async fn pool(
     Ok(PgPoolOptions::new()
         .max_connections(settings.pool_max)
         .min_connections(settings.pool_min)
-        .max_lifetime(Duration::from_secs(300))
+        .max_lifetime(Duration::from_secs(settings.connection_lifetime_s))
         .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
         .after_connect(move |conn, _| {
             let setup = setup.clone();

@@ -1,5 +1,9 @@
 //! A vehicle: registered once, known by its external ids, member of fleets, one day retired.
 
+mod changes;
+
+pub use changes::{Change, ProfileChanges};
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +33,11 @@ pub enum VehicleCommand {
     ChangeProfile {
         /// The profile from now on.
         profile: VehicleProfile,
+    },
+    /// Change part of the profile: a field left out stays as it is. No difference: already so.
+    AmendProfile {
+        /// What becomes of each field.
+        changes: ProfileChanges,
     },
     /// Become a member. A member already: already so, as long as the fleet is active.
     JoinFleet {
@@ -333,6 +342,9 @@ impl Aggregate for Vehicle {
                 on_first_report,
             } => self.register(profile, *on_first_report),
             VehicleCommand::ChangeProfile { profile } => self.change_profile(profile),
+            VehicleCommand::AmendProfile { changes } => {
+                self.change_profile(&changes.applied_to(&self.profile))
+            }
             VehicleCommand::JoinFleet { fleet_id, fleet } => self.join(fleet_id, *fleet),
             VehicleCommand::LeaveFleet { fleet_id } => self.leave(fleet_id),
             VehicleCommand::Retire { reason } => {

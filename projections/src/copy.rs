@@ -122,3 +122,27 @@ impl CopyRows {
         }
     }
 }
+
+#[cfg(test)]
+impl CopyRows {
+    /// The bytes of each row, sorted.
+    pub(crate) fn sorted(&self) -> Vec<Vec<u8>> {
+        let mut rows = Vec::new();
+        let mut rest = self.bytes.as_slice();
+        while let Some((columns, fields)) = rest.split_first_chunk() {
+            let mut row_bytes = 2;
+            let mut fields = fields;
+            for _ in 0..i16::from_be_bytes(*columns) {
+                let (length, after) = fields.split_first_chunk().expect("a field's length");
+                let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+                fields = &after[length..];
+                row_bytes += 4 + length;
+            }
+            rows.push(rest[..row_bytes].to_vec());
+            rest = fields;
+        }
+        assert_eq!(rows.len(), self.rows, "rows are counted");
+        rows.sort_unstable();
+        rows
+    }
+}

@@ -224,3 +224,105 @@ pub(crate) fn haversine_sql(lat1: &str, lon1: &str, lat2: &str, lon2: &str) -> S
             * power(sin(radians({lon2} - {lon1}) / 2), 2)))))"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn distances_agree_with_an_independent_computation() {
+        let check = |(lat1, lon1), (lat2, lon2), expect: f64| {
+            let got = haversine_m(lat1, lon1, lat2, lon2);
+            assert!(
+                (got - expect).abs() < 1e-6 * expect.max(1.0),
+                "{got} instead of {expect}"
+            );
+        };
+        check((0.0, 0.0), (0.0, 1.0), 111_195.080_233_532_9);
+        check((0.0, 179.5), (0.0, -179.5), 111_195.080_233_532_9);
+        check((90.0, 0.0), (-90.0, 0.0), 20_015_114.442_035_925);
+        check((0.0, 0.0), (0.0, 180.0), 20_015_114.442_035_925);
+        check((30.2672, -97.7431), (30.2672, -97.7431), 0.0);
+        check((52.52, 13.405), (48.8566, 2.3522), 877_464.537_921_509_1);
+        check(
+            (-33.8688, 151.2093),
+            (51.5074, -0.1278),
+            16_993_956.932_816_54,
+        );
+    }
+
+    #[test]
+    fn a_box_may_cross_the_antimeridian() {
+        let check = |west, east, lon, expect| {
+            let area = BoundingBox::new(-10.0, west, 10.0, east).expect("in range");
+            assert_eq!(area.contains(0.0, lon), expect, "{lon} in {west}..{east}");
+        };
+        check(170.0, -170.0, 175.0, true);
+        check(170.0, -170.0, -175.0, true);
+        check(170.0, -170.0, 180.0, true);
+        check(170.0, -170.0, -180.0, true);
+        check(170.0, -170.0, 0.0, false);
+        check(-170.0, 170.0, 175.0, false);
+        check(-170.0, 170.0, -170.0, true);
+    }
+
+    #[test]
+    fn a_box_or_circle_outside_the_globe_is_none() {
+        assert_eq!(BoundingBox::new(10.0, 0.0, -10.0, 0.0), None);
+        assert_eq!(BoundingBox::new(-91.0, 0.0, 0.0, 0.0), None);
+        assert_eq!(BoundingBox::new(0.0, f64::NAN, 0.0, 0.0), None);
+        assert_eq!(Near::new(0.0, 180.1, 1.0), None);
+        assert_eq!(Near::new(0.0, 0.0, f64::INFINITY), None);
+        assert_eq!(Near::new(0.0, 0.0, -1.0), None);
+    }
+
+    #[test]
+    fn a_cell_is_written_as_lower_case_hexadecimal() {
+        let cell = H3Cell::of(37.3615593, -122.0553238).expect("finite");
+        // The example of H3's documentation.
+        let parent = cell.parent(5).expect("coarser");
+        assert_eq!(parent.to_string(), "85283473fffffff");
+        assert_eq!("85283473fffffff".parse(), Ok(parent));
+        assert_eq!(cell.parent(10), None);
+        assert_eq!(H3Cell::from_stored(cell.stored()), Ok(cell));
+        assert_eq!("85283473ffffff".parse::<H3Cell>(), Err(InvalidCell));
+        assert_eq!(H3Cell::from_stored(-1), Err(InvalidCell));
+    }
+
+    fn place() -> impl Strategy<Value = (f64, f64)> {
+        (-90.0..=90.0_f64, -180.0..=180.0_f64)
+    }
+
+    proptest! {
+        #[test]
+        fn a_cell_is_among_the_base_cells_of_each_parent(
+            (lat, lon) in place(), (lat2, lon2) in place(), resolution in 0..=BASE_RESOLUTION,
+        ) {
+            let holds = |parent: H3Cell, cell: H3Cell| match parent.base_cells() {
+                Some(BaseCells::Few(cells)) => cells.contains(&cell.stored()),
+                Some(BaseCells::Range(cells)) => cells.contains(&cell.stored()),
+                None => false,
+            };
+            let cell = H3Cell::of(lat, lon).expect("finite");
+            let parent = cell.parent(resolution).expect("coarser");
+            prop_assert!(holds(parent, cell));
+            let other = H3Cell::of(lat2, lon2).expect("finite");
+            prop_assert_eq!(holds(parent, other), other.parent(resolution) == Some(parent));
+        }
+
+        #[test]
+        fn parents_in_sql_are_parents((lat, lon) in place(), resolution in 0..=BASE_RESOLUTION) {
+            let cell = H3Cell::of(lat, lon).expect("finite");
+            let sql = parent_sql("c", resolution);
+            let (keep, set) = sql
+                .strip_prefix("((c & ")
+                .and_then(|rest| rest.strip_suffix(')'))
+                .and_then(|rest| rest.split_once(") | "))
+                .expect("the shape of the expression");
+            let (keep, set): (i64, i64) = (keep.parse().expect("mask"), set.parse().expect("bits"));
+            let parent = cell.parent(resolution).expect("coarser");
+            prop_assert_eq!((cell.stored() & keep) | set, parent.stored());
+        }
+    }
+}

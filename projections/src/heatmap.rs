@@ -246,3 +246,82 @@ impl Column<'_> {
         self.0.iter().map(|(_, gain)| value(gain)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::grain::bucket_start;
+    use crate::testing::{at, check_order_is_no_matter, deal, fix, reported, reports};
+
+    fn fold(events: &[Recorded<Event>]) -> Delta {
+        let mut delta = Delta::default();
+        for event in events {
+            HeatmapCells::fold(&mut delta, event).expect("well-formed");
+        }
+        delta
+    }
+
+    #[test]
+    fn a_report_counts_in_the_cells_and_buckets_it_touches() {
+        // Two fixes in one cell and bucket, one in the next bucket, one back in the first.
+        let (lat, lon) = (30.2672, -97.7431);
+        let delta = fold(&[
+            reported(
+                1,
+                "a",
+                vec![
+                    fix(0, lat, lon, Some(0.25)),
+                    fix(299, lat, lon, None),
+                    fix(300, lat, lon, Some(10.0)),
+                    fix(10, lat, lon, Some(2.5)),
+                ],
+            ),
+            reported(2, "b", vec![fix(20, lat, lon, None)]),
+        ]);
+        let cell = H3Cell::of(lat, lon).expect("finite").stored();
+        let key = |seconds| (bucket_of(at(seconds)), cell);
+        assert_eq!(bucket_start(key(0).0), at(0));
+        assert_eq!(HeatmapCells::rows(&delta), 2);
+        let first = &delta.0[&key(0)];
+        assert_eq!((first.fixes, first.stopped, first.speed_n), (4, 1, 2));
+        assert_eq!(first.speed_sum_um, 2_750_000);
+        let mut both = [vehicle_hash("a"), vehicle_hash("b")];
+        both.sort_unstable();
+        assert_eq!(first.vehicles.as_slice(), both);
+        let second = &delta.0[&key(300)];
+        assert_eq!((second.fixes, second.stopped, second.speed_n), (1, 0, 1));
+        assert_eq!(second.vehicles.as_slice(), [vehicle_hash("a")]);
+    }
+
+    #[test]
+    fn a_fix_nowhere_is_poison() {
+        let event = reported(7, "a", vec![fix(0, f64::NAN, 0.0, None)]);
+        let poison = HeatmapCells::fold(&mut Delta::default(), &event).expect_err("not finite");
+        assert!(poison.to_string().contains("event at 7"), "{poison}");
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_no_matter(events in reports(), deal in deal()) {
+            check_order_is_no_matter::<HeatmapCells, _>(&events, &deal, |delta| {
+                delta.0.into_iter().collect::<BTreeMap<_, _>>()
+            });
+        }
+
+        #[test]
+        fn a_set_holds_each_vehicle_once(a in set(), b in set()) {
+            let mut united = a.iter().fold(VehicleSet::None, |mut set, v| { set.insert(*v); set });
+            united.unite(b.iter().fold(VehicleSet::None, |mut set, v| { set.insert(*v); set }));
+            let expect: std::collections::BTreeSet<i64> = a.into_iter().chain(b).collect();
+            prop_assert_eq!(united.as_slice(), expect.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    fn set() -> impl Strategy<Value = Vec<i64>> {
+        proptest::collection::vec(-4..4_i64, 0..6)
+    }
+}

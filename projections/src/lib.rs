@@ -4,19 +4,21 @@
 //! It never reads the log, never decides anything and owns its tables: they are dropped and rebuilt,
 //! never migrated.
 
-mod copy;
-mod digest;
+mod projection;
+mod reader;
+pub mod vehicles;
+pub mod positions;
+pub mod heatmap;
+pub mod trends;
+pub mod summary;
 pub mod evidence;
 mod geo;
 mod grain;
 mod hash;
-pub mod heatmap;
-pub mod positions;
-mod projection;
-mod reader;
-pub mod summary;
-pub mod trends;
-pub mod vehicles;
+mod copy;
+mod digest;
+#[cfg(test)]
+mod testing;
 
 pub use digest::digest;
 pub use geo::{

@@ -3,8 +3,8 @@
 //! The delta is a bag of history rows and a maximum by (fix time, position, index) for each vehicle:
 //! associative and commutative.
 
-mod history;
 mod latest;
+mod history;
 
 pub use history::{FixKey, HistoryOrder, HistoryQuery, history};
 pub use latest::{AsOf, LatestCursor, LatestFilter, LatestRow, latest};
@@ -174,8 +174,8 @@ impl Projection for Positions {
         let Event::Track(TrackEvent::PositionsReported(reported)) = &event.event else {
             return Ok(());
         };
-        let mut newest: Option<Latest> = None;
-        let mut newest_at = None;
+        let mut newest: Option<(FixKey, H3Cell, &Fix)> = None;
+        let mut attributes = AttributesText::default();
         for (index, fix) in (0..).zip(&reported.fixes) {
             let cell = H3Cell::of(fix.lat, fix.lon).ok_or_else(|| not_a_place(event, index))?;
             let key = FixKey {
@@ -183,27 +183,22 @@ impl Projection for Positions {
                 position: event.position,
                 index,
             };
-            add_history(
-                &mut delta.history,
-                &event.tenant,
-                &reported.vehicle_id,
-                key,
-                cell,
-                fix,
-            )?;
-            if newest_at.is_none_or(|(at, _, _)| key > at) {
-                newest_at = Some((key, cell, fix));
+            delta.history.row(COLUMNS_N);
+            delta.history.text(&event.tenant);
+            delta.history.text(&reported.vehicle_id);
+            add_fix(&mut delta.history, key, cell, fix);
+            delta.history.text_or_null(attributes.of(fix));
+            if newest.is_none_or(|(newest, _, _)| newest < key) {
+                newest = Some((key, cell, fix));
             }
         }
-        if let Some((key, cell, fix)) = newest_at {
-            newest = Some(Latest {
-                key,
-                cell,
-                fix: fix.clone(),
-            });
-        }
-        if let Some(latest) = newest {
-            keep_later(&mut delta.latest, &reported.vehicle_id, latest);
+        if let Some((key, cell, fix)) = newest {
+            let fix = fix.clone();
+            keep_later(
+                &mut delta.latest,
+                &reported.vehicle_id,
+                Latest { key, cell, fix },
+            );
         }
         Ok(())
     }
@@ -250,18 +245,8 @@ fn keep_later(latest: &mut HashMap<String, Latest>, vehicle: &str, candidate: La
     }
 }
 
-fn add_history(
-    rows: &mut CopyRows,
-    tenant: &str,
-    vehicle: &str,
-    key: FixKey,
-    cell: H3Cell,
-    fix: &Fix,
-) -> Result<(), Poison> {
-    let attributes = attributes_json(fix).map_err(|e| Poison(e.to_string()))?;
-    rows.row(COLUMNS_N);
-    rows.text(tenant);
-    rows.text(vehicle);
+/// Adds a fix's columns between the vehicle and the attributes.
+fn add_fix(rows: &mut CopyRows, key: FixKey, cell: H3Cell, fix: &Fix) {
     rows.time(key.fix_time);
     rows.bigint(key.position.0);
     rows.integer(key.index);
@@ -276,15 +261,28 @@ fn add_history(
     rows.double_or_null(fix.accuracy_m);
     rows.integer_or_null(fix.satellites.map(i32::from));
     rows.double_or_null(fix.hdop);
-    rows.text_or_null(attributes.as_deref());
-    Ok(())
 }
 
-fn attributes_json(fix: &Fix) -> serde_json::Result<Option<String>> {
-    if fix.attributes.is_empty() {
-        return Ok(None);
+/// Attributes as JSON. Fixes of one trip share theirs: the text is made once for a run of them.
+#[derive(Default)]
+struct AttributesText<'a> {
+    of: Option<&'a Map<String, Value>>,
+    text: String,
+}
+
+impl<'a> AttributesText<'a> {
+    /// The text of a fix's attributes; `None` if it has none.
+    fn of(&mut self, fix: &'a Fix) -> Option<&str> {
+        if fix.attributes.is_empty() {
+            return None;
+        }
+        if !self.of.is_some_and(|of| std::ptr::eq(of, &*fix.attributes)) {
+            self.of = Some(&fix.attributes);
+            self.text = serde_json::to_string(&*fix.attributes)
+                .expect("a map with text keys is always JSON");
+        }
+        Some(&self.text)
     }
-    serde_json::to_string(&fix.attributes).map(Some)
 }
 
 /// Moves each vehicle on, never back: a late fix loses against the row that is there.
@@ -299,11 +297,6 @@ async fn write_latest(
     let mut latest: Vec<(String, Latest)> = latest.into_iter().collect();
     // In key order, so that two writers cannot wait for each other.
     latest.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    let attributes = latest
-        .iter()
-        .map(|(_, l)| attributes_json(&l.fix))
-        .collect::<serde_json::Result<Vec<_>>>()
-        .map_err(|e| sqlx::Error::Encode(e.into()))?;
     let moved = moved_on();
     let table = target.table("latest_positions");
     let statement = format!(
@@ -344,7 +337,7 @@ async fn write_latest(
         .bind(column.of(|l| l.fix.accuracy_m))
         .bind(column.of(|l| l.fix.satellites.map(i32::from)))
         .bind(column.of(|l| l.fix.hdop))
-        .bind(attributes)
+        .bind(column.of(|l| AttributesText::default().of(&l.fix).map(str::to_owned)))
         .execute(conn)
         .await?;
     Ok(())
@@ -368,4 +361,68 @@ fn moved_on() -> String {
         .map(|c| format!("{c} = excluded.{c}"))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{at, check_order_is_no_matter, deal, fix, reported, reports};
+
+    fn latest_of(events: &[Recorded<Event>]) -> FixKey {
+        let mut delta = Delta::default();
+        for event in events {
+            Positions::fold(&mut delta, event).expect("well-formed");
+        }
+        delta.latest["a"].key
+    }
+
+    #[test]
+    fn the_latest_is_by_fix_time_then_by_place_in_the_log() {
+        let check = |events: &[Recorded<Event>], expect: (i64, i64, i32)| {
+            let (seconds, position, index) = expect;
+            let expect = FixKey {
+                fix_time: at(seconds),
+                position: Position(position),
+                index,
+            };
+            assert_eq!(latest_of(events), expect);
+        };
+        let here = |seconds| fix(seconds, 1.0, 2.0, None);
+        check(
+            &[reported(1, "a", vec![here(5), here(9), here(7)])],
+            (9, 1, 1),
+        );
+        // Late fixes do not take it back.
+        check(
+            &[
+                reported(1, "a", vec![here(9)]),
+                reported(2, "a", vec![here(5)]),
+            ],
+            (9, 1, 0),
+        );
+        // On equal times the later place in the log.
+        check(
+            &[
+                reported(1, "a", vec![here(9)]),
+                reported(2, "a", vec![here(9)]),
+            ],
+            (9, 2, 0),
+        );
+        check(&[reported(1, "a", vec![here(9), here(9)])], (9, 1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_no_matter(events in reports(), deal in deal()) {
+            check_order_is_no_matter::<Positions, _>(&events, &deal, |delta| {
+                let latest: BTreeMap<_, _> =
+                    delta.latest.into_iter().map(|(v, l)| (v, (l.key, l.cell, l.fix))).collect();
+                (delta.history.sorted(), latest)
+            });
+        }
+    }
 }

@@ -4,12 +4,12 @@
 //! What depends on the order of points (distance, moving, idle) is worked out from the whole set,
 //! sorted by time, whenever it grows, so late fixes give what fixes in order would have given.
 
+mod points;
+mod write;
+mod scope;
+mod read;
 mod edges;
 mod evidence;
-mod points;
-mod read;
-mod scope;
-mod write;
 
 pub(crate) use edges::unknown_zone;
 pub use evidence::evidence;
@@ -145,5 +145,32 @@ impl Gain {
             (a, b) => a.or(b),
         };
         self.points.append(from.points);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{check_order_is_no_matter, deal, reports};
+
+    proptest! {
+        #[test]
+        fn order_is_no_matter(events in reports(), deal in deal()) {
+            check_order_is_no_matter::<TrackBuckets, _>(&events, &deal, |delta| {
+                let mut buckets = BTreeMap::new();
+                assert_eq!(delta.buckets, delta.vehicles.values().map(FastMap::len).sum::<usize>());
+                for (vehicle, gains) in delta.vehicles {
+                    for (bucket, mut gain) in gains {
+                        let path = gain.points.settle();
+                        buckets.insert((vehicle.clone(), bucket), (gain, path));
+                    }
+                }
+                buckets
+            });
+        }
     }
 }

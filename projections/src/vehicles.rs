@@ -228,3 +228,71 @@ fn keep_last_member(
         *kept = said;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::fleet::{FleetArchived, FleetCreated, FleetRenamed};
+    use domain::vehicle::{
+        VehicleJoinedFleet, VehicleLeftFleet, VehicleProfileChanged, VehicleRegistered,
+        VehicleReinstated, VehicleRetired,
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{check_order_is_no_matter, deal, recorded};
+
+    fn named(name: &str) -> VehicleProfile {
+        VehicleProfile {
+            name: Some(name.to_owned()),
+            ..VehicleProfile::default()
+        }
+    }
+
+    fn any_event() -> impl Strategy<Value = (String, Event)> {
+        let id = prop_oneof![Just("1".to_owned()), Just("2".to_owned())];
+        let fleet_id = prop_oneof![Just("north".to_owned()), Just("south".to_owned())];
+        (id, fleet_id, 0..9_u8, "[a-c]{1,2}").prop_map(|(id, fleet_id, kind, text)| {
+            let profile = named(&text);
+            let vehicle = |event: VehicleEvent| (id.clone(), event.into());
+            match kind {
+                0 => vehicle(VehicleEvent::VehicleRegistered(VehicleRegistered {
+                    profile,
+                    on_first_report: text.len() > 1,
+                })),
+                1 => vehicle(VehicleEvent::VehicleProfileChanged(VehicleProfileChanged {
+                    profile,
+                })),
+                2 => vehicle(VehicleEvent::VehicleRetired(VehicleRetired {
+                    reason: Some(text),
+                })),
+                3 => vehicle(VehicleEvent::VehicleReinstated(VehicleReinstated {})),
+                4 => vehicle(VehicleEvent::VehicleJoinedFleet(VehicleJoinedFleet {
+                    fleet_id,
+                })),
+                5 => vehicle(VehicleEvent::VehicleLeftFleet(VehicleLeftFleet {
+                    fleet_id,
+                })),
+                6 => (
+                    fleet_id,
+                    FleetEvent::FleetCreated(FleetCreated { name: text }).into(),
+                ),
+                7 => (
+                    fleet_id,
+                    FleetEvent::FleetRenamed(FleetRenamed { name: text }).into(),
+                ),
+                _ => (fleet_id, FleetEvent::FleetArchived(FleetArchived {}).into()),
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_no_matter(
+            events in proptest::collection::vec(any_event(), 0..16), deal in deal(),
+        ) {
+            let events: Vec<_> =
+                (1..).zip(events).map(|(at, (id, event))| recorded(at, &id, event)).collect();
+            check_order_is_no_matter::<Vehicles, _>(&events, &deal, |delta| delta);
+        }
+    }
+}

@@ -96,7 +96,10 @@ impl Operation {
             caller,
             pages,
             origin,
-            reads: Mutex::new(Reads { snapshot: None, at_least }),
+            reads: Mutex::new(Reads {
+                snapshot: None,
+                at_least,
+            }),
             progress: std::sync::Mutex::default(),
             evidence: AtomicU32::new(0),
         }
@@ -143,7 +146,12 @@ impl Operation {
             }
         }
         if reads.snapshot.is_none() {
-            let snapshot = self.parts.reader.snapshot(self.tenant()).await.map_err(read_fault)?;
+            let snapshot = self
+                .parts
+                .reader
+                .snapshot(self.tenant())
+                .await
+                .map_err(read_fault)?;
             reads.snapshot = Some(snapshot);
         }
         let reading = Reading(reads);
@@ -155,14 +163,17 @@ impl Operation {
     /// Notes that the answer shows the log up to `position`, but no further.
     pub fn touch(&self, position: Position) {
         let mut progress = self.progress.lock().expect("no panic while it is held");
-        let lowest = progress.lowest_read.map_or(position, |lowest| lowest.min(position));
+        let lowest = progress
+            .lowest_read
+            .map_or(position, |lowest| lowest.min(position));
         progress.lowest_read = Some(lowest);
     }
 
     async fn wait(&self, models: &[&'static str], at_least: Position) -> Result<(), Fault> {
         let consumers = &self.parts.consumers;
-        let waited =
-            consumers.wait_for(self.tenant(), models, at_least, self.parts.read_wait).await;
+        let waited = consumers
+            .wait_for(self.tenant(), models, at_least, self.parts.read_wait)
+            .await;
         waited.map_err(|stale| {
             let lowest = stale.reached.iter().map(|r| r.1).min().unwrap_or_default();
             let models: serde_json::Map<_, _> = stale
@@ -177,7 +188,7 @@ impl Operation {
         })
     }
 
-    /// The context of a command; refuses an unusable `commandId` or `expectedVersion`.
+    /// The context of a command; refuses a negative `expectedVersion`.
     pub fn command(
         &self,
         command_id: Option<String>,
@@ -185,12 +196,8 @@ impl Operation {
     ) -> Result<CommandContext, Refusal> {
         if expected_version.is_some_and(i32::is_negative) {
             return Err(Refusal::new(Code::OutOfRange, "a version is 0 or more")
-                .at(["input", "expectedVersion"])
+                .at(["expectedVersion"])
                 .with("minimum", 0));
-        }
-        if let Some(id) = &command_id {
-            domain::values::text(domain::values::TextRule::Id, id, "commandId")
-                .map_err(|refusal| refusal.under(["input"]))?;
         }
         Ok(CommandContext {
             tenant: self.caller.tenant.clone(),
@@ -209,7 +216,10 @@ impl Operation {
     /// A command was kept: whatever the operation reads from now on shows it.
     pub async fn kept(&self, receipt: &Receipt) {
         self.reads.lock().await.at_least = Some(receipt.position);
-        self.progress.lock().expect("no panic while it is held").last_kept = Some(receipt.position);
+        self.progress
+            .lock()
+            .expect("no panic while it is held")
+            .last_kept = Some(receipt.position);
     }
 
     /// Takes one of the operation's look-ups of evidence.
@@ -228,6 +238,11 @@ pub struct Reading<'o>(MutexGuard<'o, Reads>);
 impl Reading<'_> {
     fn snapshot(&self) -> &Snapshot {
         self.0.snapshot.as_ref().expect("read() opened it")
+    }
+
+    /// Has later reads of the operation begin another transaction: this one failed.
+    pub fn discard(mut self) {
+        self.0.snapshot = None;
     }
 
     /// Passes an answer on. After a failure the database refuses the rest of the transaction, so
@@ -254,7 +269,8 @@ impl std::ops::DerefMut for Reading<'_> {
     }
 }
 
-fn read_fault(error: ReadError) -> Fault {
+/// What a client is told of a question that was not answered.
+pub fn read_fault(error: ReadError) -> Fault {
     match error {
         ReadError::NotBuilt(name) => {
             Fault::of(FaultCode::ReadModelBuilding).with("readModel", name)
@@ -285,8 +301,8 @@ pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
             tracing::warn!(error = %error, "a command found no database: {error}");
             Err(Fault::of(FaultCode::Unavailable))
         }
-        CommandError::Internal(error) => {
-            tracing::error!(error = format!("{error:#}"), "a command failed: {error:#}");
+        error @ (CommandError::Fault(_) | CommandError::Unreadable { .. }) => {
+            tracing::error!(error = %error, "a command failed: {error}");
             Err(Fault::of(FaultCode::Internal))
         }
     }

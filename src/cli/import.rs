@@ -1,115 +1,142 @@
-//! `daybook import vehicles`: positions from CSV files through the same write door as everything else.
+//! `daybook import`: facts from files through the same write door as everything else.
 //!
 //! Running it twice changes nothing, and a run that was killed is taken up by running it again: batches
 //! carry command ids made of their content, and a fix that is in the log already is a duplicate.
 
 pub mod batch;
+pub mod catch_up;
 pub mod mapping;
 pub mod source;
 pub mod summary;
+pub mod vehicles;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::Context;
-use chrono::Utc;
-use domain::{Actor, ActorKind, Refusal};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use self::batch::{
-    Batch, CommandIds, Decoded, LANE_QUEUE_BATCHES_MAX, LANES, ReadError, read_source,
-};
+use self::catch_up::catch_up;
 use self::mapping::{Mapping, MappingArgs};
 use self::source::Source;
-use self::summary::Summary;
+use self::vehicles::{Inflow, import_vehicles};
 use super::progress::Progress;
-use crate::commands::{CommandContext, CommandError, Door, PositionsReceipt, ReportPositions};
+use crate::app::App;
+use crate::config::Settings;
+use crate::ops::{Shutdown, on_signals};
 
-/// How long an import waits for a database that has gone before it gives up, in milliseconds.
-const UNAVAILABLE_MS_MAX: u64 = 60_000;
+/// What a shell is told of a command that was interrupted.
+const EXIT_INTERRUPTED: u8 = 130;
 
-/// The pause before a batch is sent again to a database that has gone, in milliseconds.
-const RETRY_MS: u64 = 500;
-
-const GO_ON: &str = "the import stopped; nothing that was told is lost, run it again to go on";
-
-/// Imports facts from files.
+/// Brings facts in from files.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ImportArgs {
     #[command(subcommand)]
     what: ImportWhat,
+    /// Whose log
+    #[arg(long, global = true, default_value = "default")]
+    tenant: String,
 }
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum ImportWhat {
-    /// Position fixes of vehicles from CSV, plain or gzip. Running it again changes nothing
-    Vehicles {
-        /// Files to read in this order; - is standard input
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<String>,
-        #[command(flatten)]
-        mapping: MappingArgs,
-    },
+    /// Positions of vehicles from CSV files, plain or gzip
+    Vehicles(VehiclesArgs),
 }
 
-/// Reads `sources` and sends their rows through the write door, several batches at once. Ends early,
-/// with what is done so far, when `stop` turns true. Fails only if the door does.
-pub async fn import_vehicles(
-    door: &Door,
-    tenant: &Arc<str>,
-    sources: Vec<Source>,
-    mapping: Mapping,
-    progress: Progress,
-    stop: watch::Receiver<bool>,
-) -> anyhow::Result<Summary> {
-    let began = Instant::now();
-    let import = Arc::new(Import {
-        door: door.clone(),
-        tenant: tenant.clone(),
-        run: Uuid::now_v7().to_string(),
-        summary: Mutex::default(),
-        progress,
-        bytes_done: AtomicU64::new(0),
-        stop,
-    });
-    let (mut senders, mut lanes) = (Vec::new(), JoinSet::new());
-    for _ in 0..LANES {
-        let (sender, batches) = mpsc::channel(LANE_QUEUE_BATCHES_MAX);
-        senders.push(sender);
-        lanes.spawn(import.clone().lane(batches));
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  daybook import vehicles --preset capmetro data/capmetro/*.csv.gz
+  daybook import vehicles --vehicle bus --time at --lat y --lon x --speed v --speed-unit kmh f.csv
+  zcat day.csv.gz | daybook import vehicles --attribute route_id=route -
+
+Each file needs a header. Without --preset the flags' own names are the columns: vehicle, time, lat and \
+lon must be there; speed, course, altitude, accuracy, fix_id and device_time are used if they are. Times \
+are RFC 3339 with a zone. A vehicle that is not known is registered.
+
+Running it again changes nothing; after an interruption it goes on. Rows that are refused are counted and \
+named, and do not stop the others. Exit codes: 0 every file was read to its end, whatever came of its \
+rows; 1 one was not; 130 interrupted.")]
+struct VehiclesArgs {
+    /// Files to read, in this order; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    #[command(flatten)]
+    mapping: MappingArgs,
+}
+
+/// Imports what `args` name, waits for the read models, and says what came of it.
+pub async fn run(args: ImportArgs, settings: Settings) -> anyhow::Result<ExitCode> {
+    let ImportWhat::Vehicles(vehicles) = args.what;
+    let mapping = Mapping::from_args(&vehicles.mapping);
+    let sources: Vec<_> = vehicles
+        .files
+        .iter()
+        .map(|f| Source::from_argument(f))
+        .collect();
+    let problems = check_headers(&sources, &mapping);
+    if !problems.is_empty() {
+        problems.iter().for_each(|problem| eprintln!("{problem}"));
+        eprintln!("Nothing was imported.");
+        return Ok(ExitCode::FAILURE);
     }
-    let reading = tokio::task::spawn_blocking({
-        let import = import.clone();
-        move || import.read(&sources, &mapping, &senders)
-    });
-    let mut failed = None;
-    while let Some(ended) = lanes.join_next().await {
-        if let Err(e) = ended.context("a lane of the import").and_then(|r| r) {
-            failed.get_or_insert(e);
-            lanes.abort_all();
-        }
+    let (trigger, shutdown) = Shutdown::new();
+    tokio::spawn(on_signals(trigger, settings.http.drain_hard));
+    let inflow = Inflow {
+        tenant: args.tenant.into(),
+        sources,
+        mapping,
+        correlation_id: Uuid::now_v7().to_string(),
+    };
+    tokio::select! {
+        done = import_into(&settings, inflow, &shutdown) => done,
+        () = shutdown.hard() => Ok(ExitCode::from(EXIT_INTERRUPTED)),
     }
-    reading.await.context("reading")?;
-    if let Some(e) = failed {
-        return Err(e);
+}
+
+async fn import_into(
+    settings: &Settings,
+    inflow: Inflow,
+    shutdown: &Shutdown,
+) -> anyhow::Result<ExitCode> {
+    let app = App::start(settings).await?;
+    app.log.notes().iter().for_each(|note| eprintln!("{note}"));
+    let done = import_with(&app, inflow, shutdown).await;
+    app.stop().await;
+    done
+}
+
+async fn import_with(app: &App, inflow: Inflow, shutdown: &Shutdown) -> anyhow::Result<ExitCode> {
+    let tenant = inflow.tenant.clone();
+    let names: Vec<Arc<str>> = inflow.sources.iter().map(|s| s.name.clone()).collect();
+    let progress = Progress::new("importing", "rows", total_bytes(&inflow.sources));
+    let summary = import_vehicles(&app.door, inflow, progress, shutdown).await?;
+    print!("{}", summary.describe(&names));
+    if summary.interrupted {
+        return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
-    let import = Arc::into_inner(import).expect("every lane and the reader have ended");
-    import.progress.finish();
-    let mut summary = import
-        .summary
-        .into_inner()
-        .unwrap_or_else(|e| e.into_inner());
-    summary.interrupted = *import.stop.borrow();
-    summary.elapsed = began.elapsed();
-    Ok(summary)
+    let head = app.log.store().head(&tenant).await?;
+    let behind = catch_up(&app.consumers, &tenant, head, shutdown).await?;
+    match behind.is_empty() {
+        true => println!("Every read model is as of position {head}."),
+        false => behind.iter().for_each(|line| eprintln!("{line}")),
+    }
+    let complete = summary.unreadable.is_empty();
+    Ok(if complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// The sum of their sizes, if all of them have one.
+pub fn total_bytes(sources: &[Source]) -> Option<u64> {
+    sources.iter().map(Source::bytes).sum()
 }
 
 /// Checks the headers of all sources that can be read twice, so that a misspelt column is found before
 /// anything is imported. Returns what is wrong, one line a source.
-pub fn check_headers(sources: &[Source], mapping: &Mapping) -> Vec<String> {
+fn check_headers(sources: &[Source], mapping: &Mapping) -> Vec<String> {
     let repeatable = sources.iter().filter(|s| s.is_repeatable());
     repeatable
         .filter_map(|source| {
@@ -121,120 +148,4 @@ pub fn check_headers(sources: &[Source], mapping: &Mapping) -> Vec<String> {
             Some(format!("{}: {wrong}", source.name))
         })
         .collect()
-}
-
-/// One run.
-struct Import {
-    door: Door,
-    tenant: Arc<str>,
-    run: String,
-    summary: Mutex<Summary>,
-    progress: Progress,
-    bytes_done: AtomicU64,
-    stop: watch::Receiver<bool>,
-}
-
-impl Import {
-    fn read(&self, sources: &[Source], mapping: &Mapping, lanes: &[mpsc::Sender<Batch>]) {
-        let stopped = || *self.stop.borrow();
-        for (index, source) in sources.iter().enumerate() {
-            self.summary().sources += 1;
-            match read_source(index, source, mapping, lanes, &stopped) {
-                Ok(()) => {}
-                Err(ReadError::Unreadable(problem)) => self.summary().unreadable.push(problem),
-                Err(ReadError::Stopped) => return,
-            }
-        }
-    }
-
-    async fn lane(self: Arc<Import>, mut batches: mpsc::Receiver<Batch>) -> anyhow::Result<()> {
-        let mut ids = CommandIds::default();
-        while let Some(batch) = batches.recv().await {
-            if *self.stop.borrow() {
-                return Ok(());
-            }
-            self.send(&batch, &mut ids).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends one batch until the door has decided on it, and counts what it said.
-    async fn send(&self, batch: &Batch, ids: &mut CommandIds) -> anyhow::Result<()> {
-        let Decoded {
-            report,
-            lines,
-            refused,
-        } = batch.decode();
-        let mut answer = None;
-        if !lines.is_empty() {
-            let context = self.context(ids.next(&report));
-            answer = Some(self.until_decided(&context, batch, report).await?);
-        }
-        let mut summary = self.summary();
-        match answer {
-            Some(Ok(receipt)) => summary.add(batch.source, &lines, &receipt),
-            Some(Err(refusal)) => {
-                lines
-                    .iter()
-                    .for_each(|l| summary.add_refused(batch.source, *l, &refusal));
-            }
-            None => {}
-        }
-        for (line, refusal) in &refused {
-            summary.add_refused(batch.source, *line, refusal);
-        }
-        let bytes = self.bytes_done.fetch_add(batch.bytes, Ordering::Relaxed) + batch.bytes;
-        self.progress.at(bytes, summary.rows);
-        Ok(())
-    }
-
-    /// The door's answer to a batch. Sending the same command id again is safe, so an overloaded door
-    /// and a database that went away are waited for.
-    async fn until_decided(
-        &self,
-        context: &CommandContext,
-        batch: &Batch,
-        report: ReportPositions,
-    ) -> anyhow::Result<Result<PositionsReceipt, Refusal>> {
-        let (mut report, mut waited_ms) = (Some(report), 0);
-        loop {
-            let again = || batch.decode().report;
-            let sent = report.take().unwrap_or_else(again);
-            let pause_ms = match self.door.report_positions(context, sent).await {
-                Ok(receipt) => return Ok(Ok(receipt)),
-                Err(CommandError::Refused(e)) if !e.code.retryable() => return Ok(Err(e)),
-                Err(CommandError::Overloaded { retry_after_ms }) => retry_after_ms,
-                Err(CommandError::Refused(_) | CommandError::Unavailable(_))
-                    if waited_ms < UNAVAILABLE_MS_MAX =>
-                {
-                    waited_ms += RETRY_MS;
-                    RETRY_MS
-                }
-                Err(e) => return Err(anyhow::Error::new(e).context(GO_ON)),
-            };
-            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-        }
-    }
-
-    fn context(&self, command_id: String) -> CommandContext {
-        CommandContext {
-            tenant: self.tenant.clone(),
-            actor: Actor {
-                kind: ActorKind::Feed,
-                id: "import".into(),
-            },
-            command_id: Some(command_id),
-            expected_version: None,
-            correlation_id: Some(self.run.clone()),
-            causation_id: None,
-            traceparent: None,
-            occurred_at: None,
-            now: Utc::now(),
-            backfill: true,
-        }
-    }
-
-    fn summary(&self) -> MutexGuard<'_, Summary> {
-        self.summary.lock().unwrap_or_else(|e| e.into_inner())
-    }
 }

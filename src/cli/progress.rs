@@ -106,8 +106,8 @@ impl Progress {
     }
 
     /// The work is over; the bar goes away.
-    pub fn finish(self) {
-        if let Shown::Bar(bar) = self.shown {
+    pub fn finish(&self) {
+        if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
     }

@@ -7,7 +7,7 @@ use domain::{Aggregate, Code, Refusal, StreamKey};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::envelope::{Envelope, digest, key_reused};
+use super::envelope::{Envelope, key_reused};
 use super::states::{Cell, Slot};
 use super::{CommandContext, CommandError, Door, Receipt};
 use crate::store::{Append, AppendError, Appended, Claim, NewEvent, Pending, StreamWrite};
@@ -160,6 +160,34 @@ impl Door {
         Ok(cell)
     }
 
+    /// Readies many aggregates at once: one question tells which streams are new, and those need no load.
+    pub(super) async fn ready_new<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        ids: &[&str],
+    ) -> Result<(), CommandError> {
+        let cells: Vec<_> = ids
+            .iter()
+            .map(|id| (*id, self.states.cell::<A>(tenant, &StreamKey::of::<A>(id))))
+            .filter(|(_, cell)| cell.lock().is_none())
+            .collect();
+        if cells.len() < 2 {
+            return Ok(());
+        }
+        let ids: Vec<_> = cells.iter().map(|(id, _)| *id).collect();
+        let existing = self.store.existing_streams(tenant, A::TYPE, &ids).await?;
+        for (id, cell) in cells {
+            // Whoever is loading it knows better; an append finds out whom another process opened.
+            let Ok(_loading) = cell.loading.try_lock() else {
+                continue;
+            };
+            if !existing.contains(id) && cell.lock().is_none() {
+                cell.fill(A::default(), 0);
+            }
+        }
+        Ok(())
+    }
+
     async fn load_stream<A: Aggregate>(
         &self,
         tenant: &Arc<str>,
@@ -224,12 +252,12 @@ pub(super) fn advance<A: Aggregate>(
     let before = slot.state.weight_bytes();
     let mut new_events = Vec::with_capacity(events.len());
     for event in events {
-        claims.extend(slot.state.claims(&event).into_iter().map(|change| Claim {
-            value_hash: digest(&[change.value.as_bytes()]),
-            scope: change.scope.to_owned(),
-            aggregate_id: stream.aggregate_id.to_string(),
-            release: change.release,
-        }));
+        claims.extend(
+            slot.state
+                .claims(&event)
+                .iter()
+                .map(|c| Claim::of(c, &stream.aggregate_id)),
+        );
         slot.state.apply(&event);
         slot.version += 1;
         let event: domain::Event = event.into();

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, SecondsFormat, Utc};
 use domain::{Actor, Code, Metadata, Refusal};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::store::Appended;
+use crate::store::{Appended, digest};
 
 /// How long a declared command id may be, in characters.
 const COMMAND_ID_CHARS_MAX: usize = 255;
@@ -130,18 +129,6 @@ fn checked_command_id(declared: &str) -> Result<(), Refusal> {
 fn fingerprint(kind: &str, expected: Option<i64>, intent: &impl Serialize) -> [u8; 16] {
     let intent = serde_json::to_vec(intent).expect("commands are plain data");
     digest(&[kind.as_bytes(), format!("{expected:?}").as_bytes(), &intent])
-}
-
-/// The first 16 bytes of SHA-256 over length-prefixed parts.
-pub(super) fn digest(parts: &[&[u8]]) -> [u8; 16] {
-    let mut hasher = Sha256::new();
-    for part in parts {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
-    }
-    hasher.finalize()[..16]
-        .try_into()
-        .expect("SHA-256 has 32 bytes")
 }
 
 /// First receipts of recent declared commands: a retry is answered without touching a lane.

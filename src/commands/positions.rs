@@ -70,10 +70,11 @@ impl Door {
             return Ok(receipt::read(&first?, report.fixes.len()));
         }
         let judged = self.judge_all(ctx, &report);
-        let mut elsewhere = HashSet::new();
+        let mut claimed = HashSet::new();
         let mut turn = Turn::new(self.settings.attempts_max);
         loop {
             let cells = self.report_cells(ctx, &judged).await?;
+            let elsewhere = &claimed | &cells.ids_on_two_days();
             let Some(sent) =
                 self.decide_report(ctx, &envelope, &report, &judged, &cells, &elsewhere)?
             else {
@@ -93,7 +94,7 @@ impl Door {
                     });
                 }
                 Err(AppendError::Claimed { scope, .. }) if scope == FIX_ID_SCOPE => {
-                    elsewhere = self.fix_ids_elsewhere(ctx, &cells).await?;
+                    claimed = self.fix_ids_elsewhere(ctx, &cells).await?;
                     turn.next(conflict(&StreamKey::of::<Track>(SOURCE), 0))
                         .await?;
                 }

@@ -196,6 +196,11 @@ impl Setting for LogFormat {
 pub struct LogFilter(String);
 
 impl LogFilter {
+    /// Warnings and worse.
+    pub fn warnings() -> LogFilter {
+        LogFilter("warn".to_owned())
+    }
+
     /// As tracing's `EnvFilter` reads it.
     pub fn as_str(&self) -> &str {
         &self.0

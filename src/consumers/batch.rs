@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use domain::Position;
 use projections::{AnyDelta, AnyProjection, Target};
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 
-use super::{ConsumerSettings, retry};
 use super::tail::LogEvent;
+use super::{ConsumerSettings, retry};
+use crate::store::quoted;
 
 /// A batch is folded on a blocking thread from this estimated size on, in bytes.
 const INLINE_BYTES_MAX: usize = 128 << 10;
@@ -92,7 +93,9 @@ pub(super) async fn fold(
         return fold_now(bookmark, &events, bounds);
     }
     let (owned, nothing) = (bookmark.clone(), Batch::empty(bookmark));
-    retry::off_thread(move || fold_now(&owned, &events, bounds)).await.unwrap_or(nothing)
+    retry::off_thread(move || fold_now(&owned, &events, bounds))
+        .await
+        .unwrap_or(nothing)
 }
 
 fn fold_now(bookmark: &Bookmark, events: &[Arc<LogEvent>], bounds: BatchBounds) -> Batch {
@@ -114,7 +117,8 @@ fn fold_now(bookmark: &Bookmark, events: &[Arc<LogEvent>], bounds: BatchBounds) 
         let full = |delta: &AnyDelta| {
             projection.rows(delta) >= bounds.rows_max || started.elapsed() >= bounds.time_max
         };
-        if n % CHECK_EVERY_EVENTS == CHECK_EVERY_EVENTS - 1 && batch.delta.as_ref().is_some_and(full)
+        if n % CHECK_EVERY_EVENTS == CHECK_EVERY_EVENTS - 1
+            && batch.delta.as_ref().is_some_and(full)
         {
             break;
         }
@@ -124,7 +128,9 @@ fn fold_now(bookmark: &Bookmark, events: &[Arc<LogEvent>], bounds: BatchBounds) 
 
 /// Does the read model fold events of this kind of stream?
 fn concerns(projection: &dyn AnyProjection, event: &LogEvent) -> bool {
-    projection.aggregates().contains(&event.aggregate_type.as_ref())
+    projection
+        .aggregates()
+        .contains(&event.aggregate_type.as_ref())
 }
 
 fn fold_one(
@@ -138,7 +144,12 @@ fn fold_one(
 
 impl Batch {
     fn empty(bookmark: &Bookmark) -> Batch {
-        Batch { delta: None, folded: 0, up_to: bookmark.position, poison: None }
+        Batch {
+            delta: None,
+            folded: 0,
+            up_to: bookmark.position,
+            poison: None,
+        }
     }
 }
 
@@ -158,7 +169,8 @@ pub(super) async fn write(
     );
     match batch.delta {
         None => {
-            sqlx::raw_sql(&format!("{begin}; commit")).execute(conn).await.map_err(fenced)?;
+            let all = format!("{begin}; commit");
+            conn.execute(all.as_str()).await.map_err(fenced)?;
         }
         Some(delta) => {
             let mut tx = conn.begin_with(begin).await.map_err(fenced)?;
@@ -177,7 +189,7 @@ pub(super) async fn write_within(
     batch: Batch,
 ) -> Result<(), WriteError> {
     let sql = format!("select {}", advance(bookmark, batch.up_to));
-    sqlx::raw_sql(&sql).execute(&mut **tx).await.map_err(fenced)?;
+    tx.execute(sql.as_str()).await.map_err(fenced)?;
     if let Some(delta) = batch.delta {
         write_rows(tx, bookmark, delta).await?;
     }
@@ -190,7 +202,10 @@ async fn write_rows(
     bookmark: &Bookmark,
     delta: AnyDelta,
 ) -> Result<(), sqlx::Error> {
-    let target = Target { tenant: &bookmark.tenant, generation: bookmark.generation };
+    let target = Target {
+        tenant: &bookmark.tenant,
+        generation: bookmark.generation,
+    };
     bookmark.projection.write(tx, &target, delta).await
 }
 
@@ -206,25 +221,11 @@ fn advance(bookmark: &Bookmark, to: Position) -> String {
     )
 }
 
-/// An SQL literal, whatever `standard_conforming_strings` is set to.
-pub(super) fn quoted(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
 fn fenced(error: sqlx::Error) -> WriteError {
     let code = error.as_database_error().and_then(|e| e.code());
-    if code.as_deref() == Some("DB001") { WriteError::Fenced } else { error.into() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_text_leaves_its_literal() {
-        let cases = [("default", "E'default'"), ("o'neil", "E'o''neil'"), (r"a\' b", r"E'a\\'' b'")];
-        for (text, literal) in cases {
-            assert_eq!(quoted(text), literal);
-        }
+    if code.as_deref() == Some("DB001") {
+        WriteError::Fenced
+    } else {
+        error.into()
     }
 }

@@ -71,7 +71,10 @@ pub async fn skip(
     .await?;
     if skipped.rows_affected() != 1 {
         let projection = projection.to_owned();
-        return Err(ConsumerError::NotStoppedThere { projection, position });
+        return Err(ConsumerError::NotStoppedThere {
+            projection,
+            position,
+        });
     }
     tx.commit().await?;
     tracing::warn!(projection, tenant, %position, by, reason,

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use domain::Position;
 use projections::{AnyProjection, Target};
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::{Connection, Executor, PgConnection, PgPool, Row};
+
+use super::connection;
+use crate::store::Store;
 
 /// How long dropping old tables waits for their last readers before it is left for another time, in
 /// milliseconds. Waiting longer would hold up new readers behind the drop.
@@ -86,7 +89,7 @@ pub(super) async fn create(
 ) -> Result<i32, sqlx::Error> {
     let generation = next_number(conn, tenant, projection).await?;
     for statement in projection.ddl(&Target { tenant, generation }) {
-        sqlx::raw_sql(&statement).execute(&mut *conn).await?;
+        conn.execute(statement.as_str()).await?;
     }
     let tables: Vec<&str> = projection.tables().to_vec();
     sqlx::query(
@@ -127,8 +130,11 @@ async fn next_number(
     .fetch_all(conn)
     .await?;
     let own = rows.iter().filter(|r| r.0).map(|r| r.1).max().unwrap_or(0);
-    let foreign: BTreeSet<i32> =
-        rows.iter().filter(|r| r.2 != projection.version()).map(|r| r.1).collect();
+    let foreign: BTreeSet<i32> = rows
+        .iter()
+        .filter(|r| r.2 != projection.version())
+        .map(|r| r.1)
+        .collect();
     let mut number = own + 1;
     while foreign.contains(&number) {
         number += 1;
@@ -138,7 +144,7 @@ async fn next_number(
 
 /// Drops every generation of a read model that neither answers nor is being built.
 pub(super) async fn drop_kept(
-    pool: &PgPool,
+    store: &Store,
     tenant: &str,
     projection: &str,
 ) -> Result<(), sqlx::Error> {
@@ -148,24 +154,26 @@ pub(super) async fn drop_kept(
     )
     .bind(tenant)
     .bind(projection)
-    .fetch_all(pool)
+    .fetch_all(store.pool())
     .await?;
     for generation in kept {
-        drop_one(pool, tenant, projection, generation).await?;
+        drop_one(store, tenant, projection, generation).await?;
     }
     Ok(())
 }
 
 /// Drops one generation that is not live: its tables, or its tenant's rows while others share them.
 pub(super) async fn drop_one(
-    pool: &PgPool,
+    store: &Store,
     tenant: &str,
     projection: &str,
     generation: i32,
 ) -> Result<(), sqlx::Error> {
-    let mut tx = pool.begin().await?;
+    let mut conn = connection::open(store).await?;
+    let mut tx = conn.begin().await?;
     lock_tables(&mut tx).await?;
-    sqlx::raw_sql(&format!("set local lock_timeout = {DROP_WAIT_MS}")).execute(&mut *tx).await?;
+    let patience = format!("set local lock_timeout = {DROP_WAIT_MS}");
+    tx.execute(patience.as_str()).await?;
     let tables: Option<Vec<String>> = sqlx::query_scalar(
         "update generations set state = 'dropped'
          where tenant = $1 and projection = $2 and generation = $3
@@ -191,7 +199,8 @@ pub(super) async fn drop_one(
             let sql = format!("delete from {table} where tenant = $1");
             sqlx::query(&sql).bind(tenant).execute(&mut *tx).await?;
         } else {
-            sqlx::raw_sql(&format!("drop table if exists {table}")).execute(&mut *tx).await?;
+            let sql = format!("drop table if exists {table}");
+            tx.execute(sql.as_str()).await?;
         }
     }
     tx.commit().await

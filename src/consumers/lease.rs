@@ -38,7 +38,7 @@ struct Held {
 }
 
 /// A piece of work this process owns, as long as [`Lease::lost`] does not return.
-/// Dropped without [`Lease::release`] it is kept from others until it expires.
+/// Dropped without [`Lease::release`] it is given back in the background, or else expires.
 pub(super) struct Lease {
     shared: Arc<Shared>,
     key: Key,
@@ -63,7 +63,12 @@ impl Leases {
     /// Starts renewing whatever will be acquired, each lease living for `ttl`.
     pub(super) fn new(pool: PgPool, ttl: Duration) -> Leases {
         let (owner, held) = (Uuid::now_v7(), Mutex::default());
-        let shared = Arc::new(Shared { pool, owner, ttl, held });
+        let shared = Arc::new(Shared {
+            pool,
+            owner,
+            ttl,
+            held,
+        });
         let renewer = tokio::spawn(renew_for_ever(shared.clone()));
         Leases { shared, renewer }
     }
@@ -100,8 +105,19 @@ impl Leases {
         .await?;
         let Some(token) = token else { return Ok(None) };
         let (sender, until) = watch::channel(asked + self.shared.ttl);
-        self.shared.held().insert(key.clone(), Held { token, until: sender });
-        Ok(Some(Lease { shared: self.shared.clone(), key, token, until }))
+        self.shared.held().insert(
+            key.clone(),
+            Held {
+                token,
+                until: sender,
+            },
+        );
+        Ok(Some(Lease {
+            shared: self.shared.clone(),
+            key,
+            token,
+            until,
+        }))
     }
 
     /// Every lease of a tenant, held or not.
@@ -118,7 +134,12 @@ impl Leases {
         .await?;
         Ok(rows
             .iter()
-            .map(|r| Seen { resource: r.get(0), held: r.get(1), mine: r.get(2), abandoned: r.get(3) })
+            .map(|r| Seen {
+                resource: r.get(0),
+                held: r.get(1),
+                mine: r.get(2),
+                abandoned: r.get(3),
+            })
             .collect())
     }
 }
@@ -149,25 +170,26 @@ impl Lease {
 
     /// Gives the work back at once, so that another process need not wait.
     pub(super) async fn release(self) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "update leases set expires_at = clock_timestamp()
-             where tenant = $1 and resource = $2 and owner = $3 and token = $4",
-        )
-        .bind(&*self.key.0)
-        .bind(&self.key.1)
-        .bind(self.shared.owner)
-        .bind(self.token)
-        .execute(&self.shared.pool)
-        .await?;
-        Ok(())
+        self.forget();
+        self.shared.give_back(&self.key, self.token).await
+    }
+
+    /// Takes it from the renewer. True if it was still there.
+    fn forget(&self) -> bool {
+        let mut held = self.shared.held();
+        let ours = held.get(&self.key).is_some_and(|h| h.token == self.token);
+        ours && held.remove(&self.key).is_some()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut held = self.shared.held();
-        if held.get(&self.key).is_some_and(|h| h.token == self.token) {
-            held.remove(&self.key);
+        let (shared, key, token) = (self.shared.clone(), self.key.clone(), self.token);
+        if self.forget()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            // if it fails, the lease expires
+            runtime.spawn(async move { shared.give_back(&key, token).await });
         }
     }
 }
@@ -175,6 +197,20 @@ impl Drop for Lease {
 impl Shared {
     fn held(&self) -> MutexGuard<'_, HashMap<Key, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn give_back(&self, key: &Key, token: i64) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "update leases set expires_at = clock_timestamp()
+             where tenant = $1 and resource = $2 and owner = $3 and token = $4",
+        )
+        .bind(&*key.0)
+        .bind(&key.1)
+        .bind(self.owner)
+        .bind(token)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// Renews all leases in one statement and lets go of those that are someone else's.
@@ -203,10 +239,13 @@ impl Shared {
         .bind(self.ttl)
         .fetch_all(&self.pool)
         .await?;
-        let still: HashMap<(&str, &str), i64> =
-            renewed.iter().map(|(t, r, token)| ((t.as_str(), r.as_str()), *token)).collect();
-        let asked_for: HashMap<(&str, &str), i64> =
-            (0..tokens.len()).map(|n| ((&*tenants[n], &*resources[n]), tokens[n])).collect();
+        let still: HashMap<(&str, &str), i64> = renewed
+            .iter()
+            .map(|(t, r, token)| ((t.as_str(), r.as_str()), *token))
+            .collect();
+        let asked_for: HashMap<(&str, &str), i64> = (0..tokens.len())
+            .map(|n| ((&*tenants[n], &*resources[n]), tokens[n]))
+            .collect();
         self.held().retain(|(tenant, resource), held| {
             let key = (&**tenant, resource.as_str());
             if still.get(&key) == Some(&held.token) {

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use domain::Position;
 use metrics::{Counter, Histogram, counter, histogram};
 use projections::AnyProjection;
-use sqlx::{ConnectOptions, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::ConsumerSettings;
 use super::batch::{self, BatchBounds, Bookmark, WriteError};
+use super::connection;
 use super::retry::{Backoff, Fault};
 use super::tail::Tail;
 use super::wait::Board;
@@ -161,7 +162,7 @@ impl Projector {
 
     /// Folds batch after batch from the bookmark on, on a connection of its own.
     async fn follow(&mut self, mut bookmark: Bookmark) -> Interrupted {
-        let mut conn = match connect(self.place.store.pool()).await {
+        let mut conn = match connection::open(&self.place.store).await {
             Ok(conn) => conn,
             Err(error) => return Interrupted::Fault(error.to_string()),
         };
@@ -187,7 +188,11 @@ impl Projector {
         bookmark: &mut Bookmark,
     ) -> Result<(), Interrupted> {
         let settings = self.place.settings.clone();
-        let events = self.place.tail.after(bookmark.position, self.pace.events_max).await;
+        let events = self
+            .place
+            .tail
+            .after(bookmark.position, self.pace.events_max)
+            .await;
         let events = events.map_err(|e| Interrupted::Fault(e.to_string()))?;
         if events.is_empty() {
             sleep(Duration::from_millis(NOTHING_READ_MS)).await;
@@ -196,26 +201,32 @@ impl Projector {
         let started = Instant::now();
         let batch = batch::fold(bookmark, events, BatchBounds::of(&settings)).await;
         if batch.up_to == bookmark.position {
-            let reason = batch.poison.unwrap_or_else(|| "the runtime shuts down".to_owned());
+            let reason = batch
+                .poison
+                .unwrap_or_else(|| "the runtime shuts down".to_owned());
             return Err(self.halt(bookmark, &reason, 1).await);
         }
         let (from, up_to, folded) = (bookmark.position, batch.up_to, batch.folded);
         let writing = batch::write(conn, bookmark, batch);
         match timeout(Duration::from_millis(settings.step_ms_max), writing).await {
             Ok(Ok(())) => {
-                self.place.board.reached(self.place.projection.name(), bookmark.position);
+                self.place
+                    .board
+                    .reached(self.place.projection.name(), bookmark.position);
                 self.meters.wrote(folded, started.elapsed());
                 self.pace.wrote(bookmark.position);
                 self.backoff.reset();
                 Ok(())
             }
             Ok(Err(WriteError::Fenced)) => Err(Interrupted::LookAgain),
-            Ok(Err(WriteError::Database(error))) => {
-                Err(self.refused(bookmark, from, up_to, Fault::of(&error), error.to_string()).await)
-            }
+            Ok(Err(WriteError::Database(error))) => Err(self
+                .refused(bookmark, from, up_to, Fault::of(&error), error.to_string())
+                .await),
             Err(_) => {
                 let error = format!("a batch took longer than {} ms", settings.step_ms_max);
-                Err(self.refused(bookmark, from, up_to, Fault::TooLong, error).await)
+                Err(self
+                    .refused(bookmark, from, up_to, Fault::TooLong, error)
+                    .await)
             }
         }
     }
@@ -277,12 +288,6 @@ impl Projector {
     }
 }
 
-/// A connection outside the pool: kept as long as the work lasts, and closed, transaction and all,
-/// when the work is dropped.
-pub(super) async fn connect(pool: &PgPool) -> Result<PgConnection, sqlx::Error> {
-    pool.connect_options().connect().await
-}
-
 /// Records in one transaction that the generation is stopped, and at which event. False if the
 /// checkpoint is not ours any more.
 async fn record_halt(
@@ -292,7 +297,10 @@ async fn record_halt(
     attempts: u32,
 ) -> Result<bool, sqlx::Error> {
     let at = bookmark.position.0 + 1;
-    let line = format!("position {at}: {}", reason.lines().next().unwrap_or_default());
+    let line = format!(
+        "position {at}: {}",
+        reason.lines().next().unwrap_or_default()
+    );
     let mut tx = pool.begin().await?;
     let stopped = sqlx::query(
         "update generations set status = 'stopped', error = $6
@@ -342,7 +350,12 @@ struct Pace {
 
 impl Pace {
     fn new(usual_max: usize) -> Pace {
-        Pace { events_max: usual_max, usual_max, suspect_until: Position::START, attempts: 0 }
+        Pace {
+            events_max: usual_max,
+            usual_max,
+            suspect_until: Position::START,
+            attempts: 0,
+        }
     }
 
     /// A batch was refused: the next takes half of it.
@@ -400,7 +413,10 @@ mod tests {
             }
         }
         assert_eq!((at, pace.events_max), (3_000, 1));
-        assert!(writes <= 2 * 13, "{writes} writes to find one event among 4,096");
+        assert!(
+            writes <= 2 * 13,
+            "{writes} writes to find one event among 4,096"
+        );
         pace.wrote(Position(4_096));
         assert_eq!(pace.events_max, 4_096);
     }

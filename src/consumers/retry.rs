@@ -33,7 +33,9 @@ impl Fault {
     }
 
     fn of_sqlstate(error: &dyn DatabaseError) -> Fault {
-        let Some(code) = error.code() else { return Fault::Lasting };
+        let Some(code) = error.code() else {
+            return Fault::Lasting;
+        };
         match (code.as_ref(), code.get(..2).unwrap_or_default()) {
             ("57014", _) => Fault::TooLong,
             // connection, transaction state (a server turned read-only), rollback, resources,
@@ -55,13 +57,23 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(first_ms: u64, longest_ms: u64) -> Backoff {
-        let (first, longest) = (Duration::from_millis(first_ms), Duration::from_millis(longest_ms));
-        Backoff { first, longest, faults: 0 }
+        let (first, longest) = (
+            Duration::from_millis(first_ms),
+            Duration::from_millis(longest_ms),
+        );
+        Backoff {
+            first,
+            longest,
+            faults: 0,
+        }
     }
 
     /// Waits, the longer the more faults came in a row.
     pub(super) async fn wait(&mut self) {
-        let pause = self.first.saturating_mul(1 << self.faults.min(16)).min(self.longest);
+        let pause = self
+            .first
+            .saturating_mul(1 << self.faults.min(16))
+            .min(self.longest);
         self.faults = self.faults.saturating_add(1);
         tokio::time::sleep(pause).await;
     }
@@ -99,8 +111,14 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_reason() {
-        assert_eq!(guarded::<()>(|| panic!("at {}", 7)), Err("panicked: at 7".to_owned()));
-        assert_eq!(guarded::<()>(|| panic!("plain")), Err("panicked: plain".to_owned()));
+        assert_eq!(
+            guarded::<()>(|| panic!("at {}", 7)),
+            Err("panicked: at 7".to_owned())
+        );
+        assert_eq!(
+            guarded::<()>(|| panic!("plain")),
+            Err("panicked: plain".to_owned())
+        );
         assert_eq!(guarded(|| Ok(1)), Ok(1));
     }
 

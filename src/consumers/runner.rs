@@ -47,23 +47,37 @@ impl Consumers {
         let names = projections.iter().map(|p| p.name()).collect();
         let boards = Boards::new(store.pool().clone(), names, settings.poll_ms);
         let settings = Arc::new(settings);
-        let shared =
-            Arc::new(Shared { store, projections, settings, boards, tails: Mutex::default() });
+        let shared = Arc::new(Shared {
+            store,
+            projections,
+            settings,
+            boards,
+            tails: Mutex::default(),
+        });
         for tenant in shared.store.tenants().await? {
             generations::ensure(shared.store.pool(), &tenant, &shared.projections).await?;
         }
         let ending = Arc::new(watch::Sender::new(false));
-        let supervisor = shared.settings.project.then(|| {
-            tokio::spawn(supervise(shared.clone(), ending.subscribe()))
-        });
-        Ok(Consumers { shared, ending, supervisor: Arc::new(Mutex::new(supervisor)) })
+        let supervisor = shared
+            .settings
+            .project
+            .then(|| tokio::spawn(supervise(shared.clone(), ending.subscribe())));
+        Ok(Consumers {
+            shared,
+            ending,
+            supervisor: Arc::new(Mutex::new(supervisor)),
+        })
     }
 
     /// Finishes the batches in flight, gives the leases back and returns when nothing is left
     /// running. Calling it again does nothing.
     pub async fn stop(&self) {
         self.ending.send_replace(true);
-        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let supervisor = self
+            .supervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(supervisor) = supervisor {
             // a supervisor that panicked has said so and has nothing left to stop
             let _ = supervisor.await;
@@ -89,7 +103,11 @@ impl Consumers {
         at_least: Position,
         timeout: Duration,
     ) -> Result<(), Stale> {
-        self.shared.boards.of(tenant).wait_for(projections, at_least, timeout).await
+        self.shared
+            .boards
+            .of(tenant)
+            .wait_for(projections, at_least, timeout)
+            .await
     }
 
     /// Where every read model stands.
@@ -142,7 +160,10 @@ impl Consumers {
         options: RebuildOptions,
         progress: impl Fn(Progress) + Send + Sync,
     ) -> Result<Rebuilt, RebuildError> {
-        let projection = self.shared.known(projection).map_err(RebuildError::Bookkeeping)?;
+        let projection = self
+            .shared
+            .known(projection)
+            .map_err(RebuildError::Bookkeeping)?;
         let rebuilt =
             rebuild::rebuild(&self.shared.store, projection, tenant, options, progress).await;
         self.shared.boards.of(tenant).poke();
@@ -176,7 +197,12 @@ impl Shared {
         let tail = tails.entry(tenant.clone()).or_insert_with(|| {
             let (events_max, bytes_max) =
                 (self.settings.ring_events_max, self.settings.ring_bytes_max);
-            Arc::new(Tail::new(self.store.clone(), tenant.clone(), events_max, bytes_max))
+            Arc::new(Tail::new(
+                self.store.clone(),
+                tenant.clone(),
+                events_max,
+                bytes_max,
+            ))
         });
         tail.clone()
     }

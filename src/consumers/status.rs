@@ -87,7 +87,10 @@ pub async fn status(
     let tenant: Arc<str> = tenant.into();
     let of = |projection: &Arc<dyn AnyProjection>| {
         let name = projection.name();
-        match rows.iter().find(|r| r.get::<Option<&str>, _>(0) == Some(name)) {
+        match rows
+            .iter()
+            .find(|r| r.get::<Option<&str>, _>(0) == Some(name))
+        {
             Some(row) => started(tenant.clone(), name, head, row),
             None => not_started(tenant.clone(), name, head),
         }
@@ -140,7 +143,10 @@ fn not_started(tenant: Arc<str>, name: &'static str, head: Position) -> Projecti
 /// Shows the lag of every read model of a tenant.
 pub(super) fn show_gauges(statuses: &[ProjectionStatus]) {
     for s in statuses {
-        let labels = [("tenant", s.tenant.to_string()), ("projection", s.name.to_owned())];
+        let labels = [
+            ("tenant", s.tenant.to_string()),
+            ("projection", s.name.to_owned()),
+        ];
         gauge!("daybook_projection_lag_events", &labels).set(s.lag_events as f64);
         gauge!("daybook_projection_lag_seconds", &labels).set(s.lag_ms as f64 / 1_000.0);
         let stopped = s.status == Status::Stopped;

@@ -123,7 +123,9 @@ impl Crew {
         self.reap().await;
         if self.member.as_ref().is_none_or(Lease::is_lost) {
             self.member = None;
-            self.member = leases.acquire(tenant, &format!("member/{}", leases.owner())).await?;
+            self.member = leases
+                .acquire(tenant, &format!("member/{}", leases.owner()))
+                .await?;
         }
         let seen = leases.survey(tenant).await?;
         let live = generations::live(shared.store.pool(), tenant).await?;
@@ -140,8 +142,15 @@ impl Crew {
         seen: &[Seen],
         live: &[LiveRow],
     ) -> Result<(), super::ConsumerError> {
-        let ours: Vec<_> = shared.projections.iter().filter(|p| same_version(p, live)).collect();
-        let members = seen.iter().filter(|s| s.held && s.resource.starts_with("member/")).count();
+        let ours: Vec<_> = shared
+            .projections
+            .iter()
+            .filter(|p| same_version(p, live))
+            .collect();
+        let members = seen
+            .iter()
+            .filter(|s| s.held && s.resource.starts_with("member/"))
+            .count();
         let share = ours.len().div_ceil(members.max(1));
         let mut kept = self.workers.values().filter(|w| w.stays()).count();
         for projection in ours.iter().rev() {
@@ -163,7 +172,8 @@ impl Crew {
                 continue;
             }
             if let Some(lease) = leases.acquire(tenant, &resource).await? {
-                self.workers.insert(name, start_worker(shared, tenant, projection, lease));
+                self.workers
+                    .insert(name, start_worker(shared, tenant, projection, lease));
                 kept += 1;
             }
         }
@@ -181,8 +191,9 @@ impl Crew {
         let unfinished = rebuild::unfinished(shared.store.pool(), tenant).await?;
         for projection in &shared.projections {
             let name = projection.name();
-            let outdated =
-                live.iter().any(|l| l.projection == name && l.version < projection.version());
+            let outdated = live
+                .iter()
+                .any(|l| l.projection == name && l.version < projection.version());
             let left = unfinished.contains(&(name.to_owned(), projection.version()));
             let resource = format!("rebuild/{name}");
             let busy = self.builders.contains_key(name)
@@ -199,15 +210,20 @@ impl Crew {
 
     /// Takes note of tasks that have ended.
     async fn reap(&mut self) {
-        let ended: Vec<_> =
-            self.workers.extract_if(|_, w| w.task.is_finished()).collect();
+        let ended: Vec<_> = self
+            .workers
+            .extract_if(|_, w| w.task.is_finished())
+            .collect();
         for (name, worker) in ended {
             if let Err(panic) = worker.task.await {
                 tracing::error!(projection = name, %panic, "the projector of {name} crashed: {panic}");
                 self.rest(format!("projection/{name}"), RESTART_MS);
             }
         }
-        let built: Vec<_> = self.builders.extract_if(|_, b| b.task.is_finished()).collect();
+        let built: Vec<_> = self
+            .builders
+            .extract_if(|_, b| b.task.is_finished())
+            .collect();
         for (name, builder) in built {
             match builder.task.await {
                 Ok(Ok(()) | Err(RebuildError::Running | RebuildError::Cancelled)) => {}
@@ -224,17 +240,21 @@ impl Crew {
     }
 
     fn rest(&mut self, resource: String, ms: u64) {
-        self.resting.insert(resource, Instant::now() + Duration::from_millis(ms));
+        self.resting
+            .insert(resource, Instant::now() + Duration::from_millis(ms));
     }
 
     fn rests(&self, resource: &str) -> bool {
-        self.resting.get(resource).is_some_and(|until| *until > Instant::now())
+        self.resting
+            .get(resource)
+            .is_some_and(|until| *until > Instant::now())
     }
 }
 
 /// Is the live generation of the version this program knows?
 fn same_version(projection: &Arc<dyn AnyProjection>, live: &[LiveRow]) -> bool {
-    live.iter().any(|l| l.projection == projection.name() && l.version == projection.version())
+    live.iter()
+        .any(|l| l.projection == projection.name() && l.version == projection.version())
 }
 
 fn start_worker(
@@ -252,7 +272,10 @@ fn start_worker(
         settings: shared.settings.clone(),
     };
     let (ending, asked) = watch::channel(false);
-    Worker { ending, task: tokio::spawn(work(place, lease, asked)) }
+    Worker {
+        ending,
+        task: tokio::spawn(work(place, lease, asked)),
+    }
 }
 
 /// Folds as long as the lease is held. A lost lease drops the work where it is: its transaction is

@@ -1,12 +1,10 @@
 //! One reader of a tenant's log per process: recent events, decoded once, for everyone who follows it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use domain::{Event, Position, Recorded};
-
 
 use super::retry;
 use crate::store::{PageLimits, Store, StoreError, StoredEvent};
@@ -15,8 +13,9 @@ use crate::store::{PageLimits, Store, StoreError, StoredEvent};
 /// over costs more than decoding.
 const INLINE_BYTES_MAX: usize = 128 << 10;
 
-/// A page read from the log has at least this many events, however large they were of late.
-const PAGE_EVENTS_MIN: usize = 32;
+/// A page read from the log holds about this many stored bytes at most: up to 30 times as much when
+/// it is decompressed and decoded.
+const PAGE_STORED_BYTES_MAX: i64 = 512 << 10;
 
 /// An event of the log, read and decoded once.
 #[derive(Debug)]
@@ -41,8 +40,6 @@ pub struct Tail {
     tenant: Arc<str>,
     events_max: usize,
     bytes_max: usize,
-    /// How many events the next page asks for: adapts to how large they have been.
-    page_events: AtomicUsize,
     ring: Mutex<Ring>,
     /// Held by the one who reads the next page.
     reading: tokio::sync::Mutex<()>,
@@ -63,8 +60,11 @@ impl Tail {
             tenant,
             events_max,
             bytes_max,
-            page_events: AtomicUsize::new(events_max),
-            ring: Mutex::new(Ring { events: VecDeque::new(), end: Position::START, bytes: 0 }),
+            ring: Mutex::new(Ring {
+                events: VecDeque::new(),
+                end: Position::START,
+                bytes: 0,
+            }),
             reading: tokio::sync::Mutex::new(()),
         }
     }
@@ -76,19 +76,22 @@ impl Tail {
         after: Position,
         events_max: usize,
     ) -> Result<Vec<Arc<LogEvent>>, StoreError> {
-        match self.ring().after(after, events_max) {
+        let covered = self.ring().after(after, events_max);
+        match covered {
             Covered::Here(events) => return Ok(events),
             Covered::Behind => return self.page(after, events_max).await,
             Covered::AtEnd => {}
         }
         let _reading = self.reading.lock().await;
-        match self.ring().after(after, events_max) {
+        let covered = self.ring().after(after, events_max);
+        match covered {
             Covered::Here(events) => return Ok(events),
             Covered::Behind => return self.page(after, events_max).await,
             Covered::AtEnd => {}
         }
         let mut events = self.page(after, self.events_max).await?;
-        self.ring().extend(after, &events, self.events_max, self.bytes_max);
+        self.ring()
+            .extend(after, &events, self.events_max, self.bytes_max);
         events.truncate(events_max);
         Ok(events)
     }
@@ -98,19 +101,20 @@ impl Tail {
         after: Position,
         events_max: usize,
     ) -> Result<Vec<Arc<LogEvent>>, StoreError> {
-        let events_max = events_max.min(self.page_events.load(Ordering::Relaxed));
-        let limits = PageLimits { events_max: events_max as i64, up_to: Position(i64::MAX) };
+        let limits = PageLimits {
+            events_max: events_max as i64,
+            bytes_max: PAGE_STORED_BYTES_MAX,
+            up_to: Position(i64::MAX),
+        };
         let stored = self.store.read_log(&self.tenant, after, limits).await?;
-        let bytes: usize = stored.iter().map(weight_bytes).sum();
-        if let Some(mean) = bytes.checked_div(stored.len()) {
-            let next = (self.bytes_max / 2 / mean.max(1)).clamp(PAGE_EVENTS_MIN, self.events_max);
-            self.page_events.store(next, Ordering::Relaxed);
-        }
-        if bytes <= INLINE_BYTES_MAX {
+        if stored.iter().map(weight_bytes).sum::<usize>() <= INLINE_BYTES_MAX {
             return Ok(stored.into_iter().map(|e| Arc::new(decode(e))).collect());
         }
         let decoded = retry::off_thread(move || {
-            stored.into_iter().map(|e| Arc::new(decode(e))).collect::<Vec<_>>()
+            stored
+                .into_iter()
+                .map(|e| Arc::new(decode(e)))
+                .collect::<Vec<_>>()
         });
         Ok(decoded.await.unwrap_or_default())
     }
@@ -139,7 +143,13 @@ impl Ring {
             Covered::Behind
         } else {
             let first = (after.0 - start) as usize;
-            Covered::Here(self.events.range(first..).take(events_max).cloned().collect())
+            Covered::Here(
+                self.events
+                    .range(first..)
+                    .take(events_max)
+                    .cloned()
+                    .collect(),
+            )
         }
     }
 

@@ -46,7 +46,13 @@ impl Board {
     fn new(names: &[&'static str]) -> Board {
         let entry = |name: &&'static str| {
             let reached = watch::Sender::new(Position::START);
-            (*name, Entry { reached, owned_here: AtomicBool::new(false) })
+            (
+                *name,
+                Entry {
+                    reached,
+                    owned_here: AtomicBool::new(false),
+                },
+            )
         };
         Board {
             entries: names.iter().map(entry).collect(),
@@ -65,7 +71,9 @@ impl Board {
     ) -> Result<(), Stale> {
         let deadline = Instant::now() + timeout;
         for name in projections {
-            let Some(entry) = self.entries.get(name) else { return Err(self.stale(projections)) };
+            let Some(entry) = self.entries.get(name) else {
+                return Err(self.stale(projections));
+            };
             if *entry.reached.borrow() >= at_least {
                 continue;
             }
@@ -81,9 +89,17 @@ impl Board {
 
     fn stale(&self, projections: &[&'static str]) -> Stale {
         let at = |n: &&'static str| {
-            (*n, self.entries.get(n).map(|e| *e.reached.borrow()).unwrap_or_default())
+            (
+                *n,
+                self.entries
+                    .get(n)
+                    .map(|e| *e.reached.borrow())
+                    .unwrap_or_default(),
+            )
         };
-        Stale { reached: projections.iter().map(at).collect() }
+        Stale {
+            reached: projections.iter().map(at).collect(),
+        }
     }
 
     /// Tells that a read model has folded everything up to `position`. Never goes back.
@@ -106,7 +122,9 @@ impl Board {
 
     /// Is a projector of this process at work on it?
     pub(super) fn is_owned_here(&self, projection: &str) -> bool {
-        self.entries.get(projection).is_some_and(|e| e.owned_here.load(Ordering::Relaxed))
+        self.entries
+            .get(projection)
+            .is_some_and(|e| e.owned_here.load(Ordering::Relaxed))
     }
 
     /// The live generations as last seen; changes when one of them was paused, stopped or swapped.
@@ -159,7 +177,12 @@ pub(super) struct Boards {
 
 impl Boards {
     pub(super) fn new(pool: PgPool, names: Vec<&'static str>, idle_ms: u64) -> Boards {
-        Boards { pool, names, idle: Duration::from_millis(idle_ms), boards: Mutex::default() }
+        Boards {
+            pool,
+            names,
+            idle: Duration::from_millis(idle_ms),
+            boards: Mutex::default(),
+        }
     }
 
     pub(super) fn of(&self, tenant: &Arc<str>) -> Arc<Board> {
@@ -175,7 +198,10 @@ impl Boards {
 
 impl Drop for Boards {
     fn drop(&mut self) {
-        let boards = self.boards.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let boards = self
+            .boards
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
         for (_, poller) in boards.values() {
             poller.abort();
         }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use domain::{Position, Refusal, StreamKey};
+use domain::{ClaimChange, Position, Refusal, StreamKey};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::StoreError;
@@ -96,6 +97,30 @@ pub struct Claim {
     pub aggregate_id: String,
     /// Give it back instead of taking it.
     pub release: bool,
+}
+
+impl Claim {
+    /// The claim an aggregate's event makes.
+    pub fn of(change: &ClaimChange, aggregate_id: &str) -> Claim {
+        Claim {
+            scope: change.scope.to_owned(),
+            value_hash: digest(&[change.value.as_bytes()]),
+            aggregate_id: aggregate_id.to_owned(),
+            release: change.release,
+        }
+    }
+}
+
+/// The first 16 bytes of SHA-256 over length-prefixed parts: what the log keys declared ids by.
+pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize()[..16]
+        .try_into()
+        .expect("SHA-256 has 32 bytes")
 }
 
 /// One refused record, for `rejected_records`.

@@ -1,6 +1,6 @@
 //! Reading the log: pages by position, streams by sequence.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -223,6 +223,25 @@ impl Store {
         decode_rows(tenant, rows)
     }
 
+    /// Which of these streams of one kind exist.
+    pub async fn existing_streams(
+        &self,
+        tenant: &str,
+        aggregate_type: &str,
+        aggregate_ids: &[&str],
+    ) -> Result<HashSet<String>, StoreError> {
+        let found: Vec<String> = sqlx::query_scalar(
+            "select aggregate_id from streams
+             where tenant = $1 and aggregate_type = $2 and aggregate_id = any($3)",
+        )
+        .bind(tenant)
+        .bind(aggregate_type)
+        .bind(aggregate_ids)
+        .fetch_all(self.pool())
+        .await?;
+        Ok(found.into_iter().collect())
+    }
+
     /// The events at these positions, in position order; positions without an event are left out.
     pub async fn read_positions(
         &self,
@@ -291,7 +310,7 @@ fn decode_rows(tenant: &Arc<str>, rows: Vec<PgRow>) -> Result<Vec<StoredEvent>, 
 
 /// Types and versions repeat on every row: each is kept once per page.
 #[derive(Default)]
-struct Words(HashMap<String, Arc<str>>);
+pub(super) struct Words(HashMap<String, Arc<str>>);
 
 impl Words {
     fn event(&mut self, tenant: &Arc<str>, row: &PgRow) -> Result<StoredEvent, sqlx::Error> {
@@ -311,7 +330,7 @@ impl Words {
         })
     }
 
-    fn word(&mut self, text: &str) -> Arc<str> {
+    pub(super) fn word(&mut self, text: &str) -> Arc<str> {
         match self.0.get(text) {
             Some(word) => word.clone(),
             None => {

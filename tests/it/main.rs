@@ -10,5 +10,7 @@ mod support;
 mod auth;
 mod cache;
 mod config;
+mod consumers;
 mod local;
 mod tidy;
+mod truth;

@@ -96,7 +96,7 @@ fn starts_sql(bucket: TrendBucket) -> String {
         format!(
             "select distinct g at time zone $3
              from generate_series(date_trunc('{unit}', $1 at time zone $3),
-                                  ($2 at time zone $3) + interval '1 {unit} 1 day',
+                                  ($2 at time zone $3) + interval '8 days',
                                   interval '1 {unit}') g"
         )
     };

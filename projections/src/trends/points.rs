@@ -143,3 +143,80 @@ impl Point {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn points(list: &[(u32, f64, f64)]) -> Points {
+        Points(
+            list.iter()
+                .map(|&(offset_us, lat, lon)| Point {
+                    offset_us,
+                    lat,
+                    lon,
+                })
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_path_follows_time_whatever_the_order_of_arrival() {
+        // About 111 m north in 10 s, then standing for 20 s, then back in 10 s.
+        let mut late = points(&[
+            (40_000_000, 30.0, -97.0),
+            (0, 30.0, -97.0),
+            (30_000_000, 30.001, -97.0),
+            (10_000_000, 30.001, -97.0),
+        ]);
+        let path = late.settle().expect("there are points");
+        let leg = haversine_m(30.0, -97.0, 30.001, -97.0);
+        assert!((path.distance_m - 2.0 * leg).abs() < 1e-9);
+        assert_eq!((path.moving_s, path.idle_s), (20.0, 20.0));
+        assert_eq!((path.first.offset_us, path.last.offset_us), (0, 40_000_000));
+    }
+
+    #[test]
+    fn one_point_is_a_path_without_length() {
+        let path = points(&[(5, 1.0, 2.0)]).settle().expect("there is a point");
+        assert_eq!(
+            (path.distance_m, path.moving_s, path.idle_s),
+            (0.0, 0.0, 0.0)
+        );
+        assert_eq!(Points::default().settle(), None);
+    }
+
+    #[test]
+    fn bytes_that_are_not_whole_points_are_none() {
+        assert_eq!(Points::from_bytes(&[0; POINT_BYTES + 1]), None);
+        assert_eq!(Points::from_bytes(&[]), Some(Points::default()));
+    }
+
+    #[test]
+    fn a_crowded_bucket_keeps_the_same_sample_in_any_order() {
+        let all: Vec<_> = (0..10_000_u32)
+            .map(|n| (n * 29, 30.0, f64::from(n) / 1e5))
+            .collect();
+        let mut at_once = points(&all);
+        at_once.settle();
+        let mut piecewise = Points::default();
+        for piece in all.chunks(77).rev() {
+            piecewise.append(points(piece));
+        }
+        piecewise.settle();
+        assert_eq!(at_once.0.len(), POINTS_MAX);
+        assert_eq!(piecewise, at_once);
+    }
+
+    proptest! {
+        #[test]
+        fn points_come_back_from_bytes(
+            list in proptest::collection::vec((0..300_000_000_u32, -90.0..90.0, -180.0..180.0), 0..9),
+        ) {
+            let points = points(&list);
+            prop_assert_eq!(Points::from_bytes(&points.to_bytes()), Some(points));
+        }
+    }
+}

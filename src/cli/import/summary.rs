@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Position, Refusal};
@@ -79,7 +80,7 @@ impl Summary {
     }
 
     /// The text of a finished import; `names` are the sources' names.
-    pub fn describe<'a>(&'a self, names: &'a [&'a str]) -> impl fmt::Display + 'a {
+    pub fn describe<'a>(&'a self, names: &'a [Arc<str>]) -> impl fmt::Display + 'a {
         Described {
             summary: self,
             names,
@@ -103,7 +104,7 @@ impl Summary {
 
 struct Described<'a> {
     summary: &'a Summary,
-    names: &'a [&'a str],
+    names: &'a [Arc<str>],
 }
 
 impl fmt::Display for Described<'_> {
@@ -149,7 +150,7 @@ impl fmt::Display for Described<'_> {
         for (code, rejections) in &self.summary.rejected {
             writeln!(f, "  {code} {}", thousands(rejections.count))?;
             for (source, line, message) in &rejections.examples {
-                let name = self.names.get(*source).unwrap_or(&"?");
+                let name = self.names.get(*source).map_or("?", |n| n);
                 writeln!(f, "    {name}:{line}: {message}")?;
             }
             if rejections.count > rejections.examples.len() as u64 {
@@ -238,7 +239,12 @@ Rejected              6
     a.csv:4: lat is empty
 4 of these rows came in with an earlier run; nothing changed.
 ";
-        assert_eq!(summary.describe(&["a.csv", "b.csv"]).to_string(), want);
+        assert_eq!(
+            summary
+                .describe(&["a.csv".into(), "b.csv".into()])
+                .to_string(),
+            want
+        );
     }
 
     #[test]

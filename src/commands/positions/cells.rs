@@ -1,6 +1,6 @@
 //! What deciding a report needs: its fixes judged, its vehicles found, its tracks loaded.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -9,9 +9,9 @@ use domain::vehicle::{Vehicle, external_id_claim};
 use domain::{Refusal, StreamKey, values};
 
 use super::{ReportPositions, at};
-use crate::commands::envelope::digest;
 use crate::commands::states::Cell;
 use crate::commands::{CommandContext, CommandError, Door};
+use crate::store::digest;
 
 /// A report's fixes, judged.
 #[derive(Default)]
@@ -43,6 +43,32 @@ pub(super) struct TrackPart<'j> {
     pub fixes: Vec<&'j (usize, Fix)>,
 }
 
+impl Cells<'_> {
+    /// Fixes whose declared id an earlier fix of the report uses on another day of the same vehicle: the
+    /// tracks of two days do not see each other, and one claim cannot be both's.
+    pub(super) fn ids_on_two_days(&self) -> HashSet<usize> {
+        let mut first: HashMap<(&str, &str), (usize, &StreamKey)> = HashMap::new();
+        let mut declared = Vec::new();
+        for (key, part) in &self.tracks {
+            for (i, fix) in &part.fixes {
+                if let Some(fix_id) = &fix.fix_id {
+                    let id = (part.vehicle_id.as_str(), fix_id.as_str());
+                    let earliest = first.entry(id).or_insert((*i, key));
+                    if *i < earliest.0 {
+                        *earliest = (*i, key);
+                    }
+                    declared.push((*i, key, id));
+                }
+            }
+        }
+        declared
+            .into_iter()
+            .filter(|(_, key, id)| first[id].1 != *key)
+            .map(|(i, ..)| i)
+            .collect()
+    }
+}
+
 impl Door {
     /// Judges every fix alone.
     pub(super) fn judge_all(&self, ctx: &CommandContext, report: &ReportPositions) -> Judged {
@@ -72,6 +98,12 @@ impl Door {
         judged: &'j Judged,
     ) -> Result<Cells<'j>, CommandError> {
         let ids = self.resolve_names(ctx, judged).await?;
+        let days = judged.good.values().zip(&ids);
+        let tracks: Vec<_> = days
+            .flat_map(|(days, id)| days.keys().map(|day| track_id(id, *day)))
+            .collect();
+        let keys: Vec<&str> = tracks.iter().map(String::as_str).collect();
+        self.ready_new::<Track>(&ctx.tenant, &keys).await?;
         let mut cells = Cells {
             vehicles: BTreeMap::new(),
             tracks: BTreeMap::new(),
@@ -110,6 +142,8 @@ impl Door {
         judged: &Judged,
     ) -> Result<Vec<String>, CommandError> {
         let mut ids: Vec<String> = judged.good.keys().cloned().collect();
+        let names: Vec<&str> = ids.iter().map(String::as_str).collect();
+        self.ready_new::<Vehicle>(&ctx.tenant, &names).await?;
         let mut unknown = Vec::new();
         for (i, id) in ids.iter().enumerate() {
             let cell = self.loaded::<Vehicle>(&ctx.tenant, id).await?;

@@ -1,0 +1,18 @@
+//! What can be done: one mutation a command, in the command's own words.
+
+pub mod fleet;
+pub mod payload;
+pub mod position;
+pub mod vehicle;
+
+use async_graphql::MergedObject;
+
+/// What can be done. Each mutation is one command: it is carried out whole or not at all, and a
+/// refusal is an answer, told in `userErrors`. With `commandId` a command is safe to send again: the
+/// same id and content get the first receipt again.
+#[derive(Default, MergedObject)]
+pub struct Mutation(
+    vehicle::VehicleCommands,
+    fleet::FleetCommands,
+    position::PositionCommands,
+);

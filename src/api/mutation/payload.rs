@@ -1,0 +1,189 @@
+//! What every mutation answers: the object, the receipt, or why not.
+
+use async_graphql::{Context, ID, Object, Result, SimpleObject};
+use domain::{Aggregate, Refusal};
+use serde::Serialize;
+
+use crate::api::error::UserError;
+use crate::api::operation::{Operation, refusal_or_fault};
+use crate::api::query::vehicle::{fleet, vehicle};
+use crate::api::scalars::Position;
+use crate::api::types::fleet::Fleet;
+use crate::api::types::int;
+use crate::api::types::vehicle::Vehicle;
+use crate::auth::Role;
+use crate::commands::{self, CommandContext, CommandError};
+
+/// Proof that a command was kept. It is durable when this is given out.
+#[derive(Clone, Copy, SimpleObject)]
+pub struct Receipt {
+    /// Position in the log of the command's last event. A query sent with it as `atLeast` sees what
+    /// the command did.
+    position: Position,
+    /// The object's version after the command; 0 if it wrote several streams.
+    version: i32,
+    /// True if this is the first answer given again: the command had been kept before.
+    replayed: bool,
+}
+
+impl From<commands::Receipt> for Receipt {
+    fn from(receipt: commands::Receipt) -> Receipt {
+        Receipt {
+            position: Position(receipt.position),
+            version: int(receipt.version),
+            replayed: receipt.replayed,
+        }
+    }
+}
+
+/// What became of a command on the object with this id.
+pub struct Outcome {
+    id: String,
+    told: Told<Receipt>,
+}
+
+/// What a kept command's caller is told, or why it was refused.
+pub type Told<T> = std::result::Result<T, Refusal>;
+
+/// The conditions every command may carry.
+pub struct Conditions {
+    /// The caller's idempotency key.
+    pub command_id: Option<ID>,
+    /// The version the caller saw.
+    pub expected_version: Option<i32>,
+}
+
+impl Conditions {
+    /// Of a command that takes no `expectedVersion`.
+    pub fn of_new(command_id: Option<ID>) -> Conditions {
+        Conditions {
+            command_id,
+            expected_version: None,
+        }
+    }
+
+    /// The context of a command of this operation's caller, who must be an editor.
+    pub fn context(self, ctx: &Context<'_>) -> Result<Told<CommandContext>> {
+        let operation = Operation::of(ctx);
+        operation.require(Role::Editor)?;
+        Ok(operation.command(self.command_id.map(|id| id.0), self.expected_version))
+    }
+}
+
+/// Sends a command through the door.
+pub async fn send<A>(
+    ctx: &Context<'_>,
+    conditions: Conditions,
+    id: Told<String>,
+    command: A::Command,
+) -> Result<Outcome>
+where
+    A: Aggregate,
+    A::Command: Serialize + Clone + Send + Sync,
+{
+    let (context, id) = match (conditions.context(ctx)?, id) {
+        (Ok(context), Ok(id)) => (context, id),
+        (Err(refusal), _) | (_, Err(refusal)) => return Ok(Outcome::refused(refusal)),
+    };
+    let kept = Operation::of(ctx)
+        .parts
+        .door
+        .execute::<A>(&context, &id, command)
+        .await;
+    Outcome::of(ctx, id, kept).await
+}
+
+/// Takes note of what the door said.
+pub async fn settle<T>(
+    ctx: &Context<'_>,
+    kept: std::result::Result<T, CommandError>,
+    receipt: impl Fn(&T) -> commands::Receipt,
+) -> Result<Told<T>> {
+    match kept {
+        Ok(kept) => {
+            Operation::of(ctx).kept(&receipt(&kept)).await;
+            Ok(Ok(kept))
+        }
+        Err(error) => Ok(Err(refusal_or_fault(error)?.under(["input"]))),
+    }
+}
+
+impl Outcome {
+    /// What the door said of a command on the object with this id.
+    pub async fn of(
+        ctx: &Context<'_>,
+        id: String,
+        kept: std::result::Result<commands::Receipt, CommandError>,
+    ) -> Result<Outcome> {
+        let told = settle(ctx, kept, |receipt| *receipt)
+            .await?
+            .map(Receipt::from);
+        Ok(Outcome { id, told })
+    }
+
+    /// The command did not get as far as the door.
+    pub fn refused(refusal: Refusal) -> Outcome {
+        Outcome {
+            id: String::new(),
+            told: Err(refusal.under(["input"])),
+        }
+    }
+
+    fn errors(&self) -> Vec<UserError> {
+        self.told
+            .as_ref()
+            .err()
+            .cloned()
+            .map(UserError::from)
+            .into_iter()
+            .collect()
+    }
+}
+
+/// What became of a command on a vehicle.
+pub struct VehiclePayload(pub Outcome);
+
+/// What became of a command on a fleet.
+pub struct FleetPayload(pub Outcome);
+
+#[Object]
+impl VehiclePayload {
+    /// The vehicle after the command; null if it was refused.
+    async fn vehicle(&self, ctx: &Context<'_>) -> Result<Option<Vehicle>> {
+        match &self.0.told {
+            Ok(_) => vehicle(ctx, &self.0.id).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Proof that the command was kept; null if it was refused.
+    async fn receipt(&self) -> Option<Receipt> {
+        self.0.told.as_ref().ok().copied()
+    }
+
+    /// Why the command was refused; empty if it was kept.
+    async fn user_errors(&self) -> Vec<UserError> {
+        self.0.errors()
+    }
+}
+
+#[Object]
+impl FleetPayload {
+    /// The fleet after the command; null if it was refused.
+    async fn fleet(&self, ctx: &Context<'_>) -> Result<Option<Fleet>> {
+        match &self.0.told {
+            Ok(_) => fleet(ctx, &self.0.id).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Proof that the command was kept; null if it was refused.
+    async fn receipt(&self) -> Option<Receipt> {
+        self.0.told.as_ref().ok().copied()
+    }
+
+    /// Why the command was refused; empty if it was kept.
+    async fn user_errors(&self) -> Vec<UserError> {
+        self.0.errors()
+    }
+}

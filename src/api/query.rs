@@ -1,0 +1,18 @@
+//! What can be asked.
+
+pub mod figures;
+pub mod log;
+pub mod position;
+pub mod vehicle;
+
+use async_graphql::MergedObject;
+
+/// What can be asked. Every list is a page; every figure can list the fixes behind it. A query that
+/// must see what a command did sends the command's position as `atLeast`.
+#[derive(Default, MergedObject)]
+pub struct Query(
+    vehicle::VehicleQueries,
+    position::PositionQueries,
+    figures::FigureQueries,
+    log::LogQueries,
+);

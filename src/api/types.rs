@@ -1,0 +1,17 @@
+//! Objects of the schema, one read model's words a file.
+
+pub mod event;
+pub mod evidence;
+pub mod fix;
+pub mod fleet;
+pub mod heatmap;
+pub mod projection;
+pub mod span;
+pub mod summary;
+pub mod trend;
+pub mod vehicle;
+
+/// A version or count as `Int`: none of them comes near its limit of 2,147,483,647.
+pub(super) fn int(value: i64) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,165 @@
+//! Assembly: the only place that knows every part, in the order in which they start and stop.
+
+mod bounds;
+mod checks;
+mod log;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use projections::Reader;
+use tokio::net::TcpListener;
+
+use crate::auth::Auth;
+use crate::cache::Cache;
+use crate::commands::Door;
+use crate::config::{Environment, Settings};
+use crate::consumers::Consumers;
+use crate::http;
+use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION};
+
+pub use log::Log;
+
+/// Everything a process is made of but its listener.
+pub struct App {
+    /// As given.
+    pub settings: Arc<Settings>,
+    /// The clock of all parts.
+    pub clock: Clock,
+    /// PostgreSQL and the log in it.
+    pub log: Log,
+    /// Where commands go in.
+    pub door: Door,
+    /// What keeps read models up to date.
+    pub consumers: Consumers,
+    /// Where queries are answered.
+    pub reader: Reader,
+    /// Answers kept for a while.
+    pub cache: Cache,
+    /// Tokens.
+    pub auth: Auth,
+    /// What was counted.
+    pub metrics: Metrics,
+    /// How every part is doing.
+    pub health: Health,
+}
+
+/// Takes the address; does not answer yet.
+pub async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::new(settings.http.address, settings.http.port);
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}. If another program does, stop it or choose another port \
+             (--port, PORT)"
+        )
+    })
+}
+
+/// Starts, serves until `shutdown`, and stops: the whole life of a serving process.
+pub async fn serve(
+    settings: &Settings,
+    shutdown: Shutdown,
+    ready: impl FnOnce(&App, SocketAddr),
+) -> anyhow::Result<()> {
+    let listener = listen(settings).await?;
+    let address = listener.local_addr()?;
+    let app = tokio::select! {
+        app = App::start(settings) => app?,
+        () = shutdown.soft() => return Ok(()),
+    };
+    ready(&app, address);
+    let served = app.serve(listener, shutdown.clone()).await;
+    tokio::select! {
+        () = app.stop() => {}
+        () = shutdown.hard() => {}
+    }
+    Ok(served?)
+}
+
+impl App {
+    /// Starts every part, in the order of need.
+    pub async fn start(settings: &Settings) -> anyhow::Result<App> {
+        let clock = Clock::system();
+        let metrics = Metrics::install();
+        let log = Log::open(settings).await?;
+        let auth = Auth::open(&settings.auth, log.data_dir(), clock.clone())?;
+        let cache = Cache::new(
+            &settings.cache,
+            &settings.redis,
+            auth.shared_secret("cache"),
+        )?;
+        let store = log.store();
+        let door = Door::new(store.clone(), bounds::door(settings));
+        let consumers = Consumers::start(
+            store.clone(),
+            projections::all(),
+            bounds::consumers(settings),
+        )
+        .await
+        .context("the read models cannot be kept up to date")?;
+        let reader = Reader::new(store.pool().clone());
+        let health = checks::health(store, &cache, &consumers);
+        let settings = Arc::new(settings.clone());
+        Ok(App {
+            settings,
+            clock,
+            log,
+            door,
+            consumers,
+            reader,
+            cache,
+            auth,
+            metrics,
+            health,
+        })
+    }
+
+    /// Answers until `shutdown`, then finishes what was begun.
+    pub async fn serve(&self, listener: TcpListener, shutdown: Shutdown) -> std::io::Result<()> {
+        tokio::spawn(self.metrics.clone().upkeep(shutdown.clone()));
+        let parts = http::Parts {
+            settings: self.settings.clone(),
+            clock: self.clock.clone(),
+            store: self.log.store().clone(),
+            door: self.door.clone(),
+            consumers: self.consumers.clone(),
+            reader: self.reader.clone(),
+            cache: self.cache.clone(),
+            auth: self.auth.clone(),
+            metrics: self.metrics.clone(),
+            health: self.health.clone(),
+        };
+        http::serve(parts, listener, shutdown).await
+    }
+
+    /// Stops in the opposite order: batches in flight, connections, the private PostgreSQL.
+    pub async fn stop(self) {
+        self.consumers.stop().await;
+        self.log.close().await;
+    }
+
+    /// What a person wants to know when it has started.
+    pub fn start_lines(&self, address: SocketAddr) -> Vec<String> {
+        let settings = &self.settings;
+        let mut lines = vec![
+            format!("Daybook {VERSION} is ready."),
+            format!("  listens  http://{address}/graphql"),
+            format!("  data     {}", self.log.place()),
+            format!("  cache    {}", self.cache.describe()),
+            format!("  limits   {}", bounds::line(settings)),
+        ];
+        lines.extend(
+            self.log
+                .notes()
+                .iter()
+                .map(|note| format!("  note     {note}")),
+        );
+        if settings.process.env == Environment::Development {
+            let data_dir = self.log.data_dir().display();
+            lines.push(format!("  token    daybook token --data-dir {data_dir}"));
+        }
+        lines.push("  stop     Ctrl-C (twice: at once)".to_owned());
+        lines
+    }
+}

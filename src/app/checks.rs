@@ -1,0 +1,62 @@
+//! What health asks of each part.
+
+use crate::cache::Cache;
+use crate::consumers::{Consumers, Status};
+use crate::ops::{Check, Health, Probed, State};
+use crate::store::Store;
+
+/// The tenant whose log is asked.
+const TENANT: &str = "default";
+
+/// Everything that can be ill. Only PostgreSQL is needed: without Redis it is slower, and a read
+/// model that has stopped still answers as of where it is.
+pub fn health(store: &Store, cache: &Cache, consumers: &Consumers) -> Health {
+    let (store, cache, consumers) = (store.clone(), cache.clone(), consumers.clone());
+    Health::new(vec![
+        Check::new("postgres", true, move || postgres(store.clone())),
+        Check::new("cache", false, move || {
+            let cache = cache.clone();
+            async move { cache.probe().await }
+        }),
+        Check::new("projections", false, move || projections(consumers.clone())),
+    ])
+}
+
+async fn postgres(store: Store) -> Probed {
+    let head = store.head(TENANT).await;
+    let (open, idle) = (store.pool().size(), store.pool().num_idle());
+    match head {
+        Ok(head) => Probed {
+            detail: Some(format!("position {head}, {open} connections, {idle} idle")),
+            ..Probed::ok()
+        },
+        Err(error) => {
+            tracing::warn!(%error, "health: {error}");
+            Probed::because(State::Down, "the database does not answer")
+        }
+    }
+}
+
+async fn projections(consumers: Consumers) -> Probed {
+    let Ok(rows) = consumers.status(TENANT).await else {
+        return Probed::because(State::Degraded, "their state cannot be read");
+    };
+    let stopped = rows.iter().filter(|row| row.status == Status::Stopped);
+    let stopped: Vec<&str> = stopped.map(|row| row.name).collect();
+    let lag_events = rows.iter().map(|row| row.lag_events).max().unwrap_or(0);
+    let lag_ms = rows.iter().map(|row| row.lag_ms).max().unwrap_or(0);
+    let lag = format!("at most {lag_events} events, {lag_ms} ms behind");
+    match stopped.is_empty() {
+        true => Probed {
+            detail: Some(lag),
+            ..Probed::ok()
+        },
+        false => {
+            let names = stopped.join(", ");
+            Probed::because(
+                State::Degraded,
+                format!("stopped: {names} (`daybook projection list`)"),
+            )
+        }
+    }
+}

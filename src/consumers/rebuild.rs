@@ -1,0 +1,420 @@
+//! Rebuilding a read model beside the live one: fold the whole log in parallel, catch up, swap.
+//!
+//! 1. [`plan`]: the next generation's empty tables, and the log up to its head cut into ranges.
+//! 2. [`ranges`]: workers fold ranges in any order; each is written and marked done in one
+//!    transaction, so that a killed rebuild goes on where it was.
+//! 3. [`swap`]: the new generation follows the log until it is where the live one is, is compared with
+//!    it if asked, and takes its place in one transaction. Readers see old or new, never a mix.
+//!
+//! The live generation goes on throughout; the old one is kept until the next rebuild drops it.
+
+mod plan;
+mod ranges;
+mod swap;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use domain::Position;
+use projections::AnyProjection;
+use sqlx::Row;
+use tokio::time::{interval, sleep};
+
+use super::batch::WriteError;
+use super::generations;
+use super::lease::{Lease, Leases};
+use super::{ConsumerError, ConsumerSettings};
+use crate::store::{Store, StoreError};
+
+pub(super) use plan::unfinished;
+
+/// A rebuild's lease lives so long without being renewed, in milliseconds.
+const LEASE_MS: u64 = 3_000;
+
+/// A rebuild that lost its lease (the database was away) tries to go on for so many milliseconds.
+const REGAIN_MS: u64 = 60_000;
+
+/// How often progress is told, in milliseconds.
+const PROGRESS_MS: u64 = 200;
+
+/// How a rebuild is done.
+#[derive(Clone, Debug)]
+pub struct RebuildOptions {
+    /// How many ranges are folded at once, each with two connections.
+    pub workers: usize,
+    /// At most this many events in a range. Ranges are made smaller when the log is short.
+    pub range_events: i64,
+    /// A worker writes once what it has folded comes to this many rows, and cuts its range there.
+    pub rows_max: usize,
+    /// Compare both generations at one position before the swap, if one version built both; refuse
+    /// to swap if they differ.
+    pub compare: bool,
+}
+
+impl Default for RebuildOptions {
+    fn default() -> RebuildOptions {
+        RebuildOptions {
+            workers: 2,
+            range_events: 100_000,
+            rows_max: 100_000,
+            compare: false,
+        }
+    }
+}
+
+/// How far a rebuild is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Events folded, those of an earlier, interrupted try included.
+    pub done_events: u64,
+    /// Events of the log when it began.
+    pub total_events: u64,
+    /// Events folded per second since this try began.
+    pub events_per_second: f64,
+    /// How long folding will still take at that rate.
+    pub eta: Option<Duration>,
+}
+
+/// What a rebuild is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Folding the log as it was when the rebuild began.
+    Folding,
+    /// Following the log to where the live generation is.
+    CatchingUp,
+    /// Comparing both generations.
+    Comparing,
+    /// The new generation answers.
+    Swapped,
+}
+
+/// What a rebuild has come to.
+#[derive(Clone, Debug)]
+pub struct Rebuilt {
+    /// The generation that answers now.
+    pub generation: i32,
+    /// The position it was swapped in at.
+    pub position: Position,
+    /// Events folded in ranges by this try.
+    pub events: u64,
+    /// The digest both generations had at one position, if they were compared.
+    pub digest: Option<String>,
+    /// How long this try took.
+    pub elapsed: Duration,
+}
+
+/// Why a rebuild did not come to its end. The live generation answers as before.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The read model is being rebuilt already, here or by another process.
+    #[error("this read model is being rebuilt already")]
+    Running,
+    /// Someone cancelled it.
+    #[error("the rebuild was cancelled")]
+    Cancelled,
+    /// An event cannot be folded or written, and nobody has decided to go on without it.
+    #[error("the event at position {position} cannot be folded: {reason}")]
+    Poison {
+        /// Which event.
+        position: Position,
+        /// Why.
+        reason: String,
+    },
+    /// Both generations were compared at one position and differ.
+    #[error("the generations differ at position {position}: {old} before, {new} rebuilt")]
+    DigestsDiffer {
+        /// Where both stood.
+        position: Position,
+        /// Digest of the live generation.
+        old: String,
+        /// Digest of the new one.
+        new: String,
+    },
+    /// The live generation did not reach a position at which both could be compared.
+    #[error("the live generation stands still before position {0}: nothing to compare with")]
+    NotComparable(Position),
+    /// The database was away for too long; the rebuild goes on where it was when run again.
+    #[error("the lease was lost; run it again to go on")]
+    LeaseLost,
+    /// The read model is unknown, or its bookkeeping could not be read.
+    #[error(transparent)]
+    Bookkeeping(ConsumerError),
+    /// The log could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// PostgreSQL failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// A rebuild as recorded.
+#[derive(Clone, Debug)]
+pub struct RebuildStatus {
+    /// Of which read model.
+    pub projection: String,
+    /// The generation it builds.
+    pub generation: i32,
+    /// `folding`, `catching_up`, `swapped`, `cancelled` or `failed`.
+    pub phase: String,
+    /// The head when it began.
+    pub to_position: Position,
+    /// Events whose ranges are done.
+    pub done_events: i64,
+    /// Digests of both generations, if they were compared.
+    pub digests: Option<(String, String)>,
+}
+
+/// Rebuilds a read model, or goes on with a rebuild that was interrupted. `progress` is called a few
+/// times a second from the caller's task. Dropping the future interrupts it.
+pub async fn rebuild(
+    store: &Store,
+    projection: &Arc<dyn AnyProjection>,
+    tenant: &Arc<str>,
+    options: RebuildOptions,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> Result<Rebuilt, RebuildError> {
+    let life = Duration::from_millis(LEASE_MS);
+    let leases = Leases::new(store.pool().clone(), life);
+    let resource = format!("rebuild/{}", projection.name());
+    let lease = leases
+        .acquire(tenant, &resource)
+        .await?
+        .ok_or(RebuildError::Running)?;
+    generations::ensure(store.pool(), tenant, std::slice::from_ref(projection)).await?;
+    let mut job = Job {
+        store: store.clone(),
+        projection: projection.clone(),
+        tenant: tenant.clone(),
+        options,
+        token: lease.token,
+        settings: Arc::new(ConsumerSettings::default()),
+        meter: Arc::new(Meter::new()),
+    };
+    let mut lease = Some(lease);
+    let regain_until = |_| Instant::now() + Duration::from_millis(REGAIN_MS);
+    loop {
+        let held = match lease.take() {
+            Some(held) => held,
+            None => regain(&leases, tenant, &resource, regain_until(())).await?,
+        };
+        job.token = held.token;
+        let outcome = tokio::select! {
+            biased;
+            () = held.lost() => Err(RebuildError::LeaseLost),
+            never = job.meter.tell(&progress) => match never {},
+            outcome = build(&job) => outcome,
+        };
+        if matches!(outcome, Err(RebuildError::LeaseLost)) {
+            continue;
+        }
+        job.meter.tell_once(&progress);
+        // it expires by itself if this fails
+        let _ = held.release().await;
+        return outcome;
+    }
+}
+
+/// Takes the lease again after it was lost, unless someone else goes on in our place.
+async fn regain(
+    leases: &Leases,
+    tenant: &Arc<str>,
+    resource: &str,
+    until: Instant,
+) -> Result<Lease, RebuildError> {
+    loop {
+        match leases.acquire(tenant, resource).await {
+            Ok(Some(lease)) => return Ok(lease),
+            Ok(None) => return Err(RebuildError::Running),
+            Err(_) if Instant::now() < until => sleep(Duration::from_millis(PROGRESS_MS)).await,
+            Err(_) => return Err(RebuildError::LeaseLost),
+        }
+    }
+}
+
+async fn build(job: &Job) -> Result<Rebuilt, RebuildError> {
+    let began = Instant::now();
+    let outcome = async {
+        let plan = plan::open(job).await?;
+        ranges::fold_all(job, &plan).await?;
+        swap::catch_up_and_swap(job, &plan)
+            .await
+            .map(|swapped| (plan, swapped))
+    };
+    match outcome.await {
+        Ok((plan, swapped)) => Ok(Rebuilt {
+            generation: plan.generation,
+            position: swapped.position,
+            events: job.meter.folded(),
+            digest: swapped.digest,
+            elapsed: began.elapsed(),
+        }),
+        Err(error) => {
+            let lasting = matches!(
+                error,
+                RebuildError::Poison { .. }
+                    | RebuildError::DigestsDiffer { .. }
+                    | RebuildError::NotComparable(_)
+            );
+            if lasting {
+                plan::close(job, "failed").await?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Cancels a rebuild that runs or was interrupted, in whatever process. False if there is none.
+pub async fn cancel_rebuild(
+    store: &Store,
+    tenant: &str,
+    projection: &str,
+) -> Result<bool, ConsumerError> {
+    let closed = plan::mark(store.pool(), tenant, projection, "cancelled").await?;
+    for generation in &closed {
+        let dropped = generations::drop_one(store, tenant, projection, *generation).await;
+        if let Err(error) = dropped {
+            tracing::info!(%error, projection, "its tables stay until the next rebuild");
+        }
+    }
+    Ok(!closed.is_empty())
+}
+
+/// The rebuilds of a tenant, newest first, at most 100.
+pub async fn rebuilds(store: &Store, tenant: &str) -> Result<Vec<RebuildStatus>, ConsumerError> {
+    let rows = sqlx::query(
+        "select r.projection, r.generation, r.phase, r.to_position, r.digest_old, r.digest_new,
+                (select coalesce(sum(d.to_position - d.from_position + 1), 0)
+                 from rebuild_ranges d where d.done and (d.tenant, d.projection, d.generation)
+                                                      = (r.tenant, r.projection, r.generation)
+                )::bigint
+         from rebuilds r where r.tenant = $1 order by r.started_at desc limit 100",
+    )
+    .bind(tenant)
+    .fetch_all(store.pool())
+    .await?;
+    let of = |r: &sqlx::postgres::PgRow| RebuildStatus {
+        projection: r.get(0),
+        generation: r.get(1),
+        phase: r.get(2),
+        to_position: Position(r.get(3)),
+        digests: r.get::<Option<String>, _>(4).zip(r.get(5)),
+        done_events: r.get(6),
+    };
+    Ok(rows.iter().map(of).collect())
+}
+
+/// Everything one try of a rebuild works with.
+#[derive(Clone)]
+struct Job {
+    store: Store,
+    projection: Arc<dyn AnyProjection>,
+    tenant: Arc<str>,
+    options: RebuildOptions,
+    token: i64,
+    settings: Arc<ConsumerSettings>,
+    meter: Arc<Meter>,
+}
+
+/// What the progress is told from.
+struct Meter {
+    began: Instant,
+    started: AtomicBool,
+    phase: AtomicU64,
+    total: AtomicU64,
+    /// Done before the present run of the workers.
+    before: AtomicU64,
+    folded: AtomicU64,
+    /// Folded since the rebuild was called.
+    folded_in_all: AtomicU64,
+}
+
+impl Meter {
+    fn new() -> Meter {
+        let zero = AtomicU64::default;
+        let started = AtomicBool::new(false);
+        let (phase, total, before, folded, folded_in_all) =
+            (zero(), zero(), zero(), zero(), zero());
+        Meter {
+            began: Instant::now(),
+            started,
+            phase,
+            total,
+            before,
+            folded,
+            folded_in_all,
+        }
+    }
+
+    /// The workers start with `before` of `total` events done.
+    fn starts(&self, total: u64, before: u64) {
+        self.total.store(total, Ordering::Relaxed);
+        self.before.store(before, Ordering::Relaxed);
+        self.folded.store(0, Ordering::Relaxed);
+        self.started.store(true, Ordering::Relaxed);
+    }
+
+    fn has_started(&self) -> bool {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    fn fold(&self, events: u64) {
+        self.folded.fetch_add(events, Ordering::Relaxed);
+        self.folded_in_all.fetch_add(events, Ordering::Relaxed);
+    }
+
+    fn folded(&self) -> u64 {
+        self.folded_in_all.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u64, Ordering::Relaxed);
+    }
+
+    fn progress(&self) -> Progress {
+        let folded = self.folded.load(Ordering::Relaxed);
+        let done_events = self.before.load(Ordering::Relaxed) + folded;
+        let total_events = self.total.load(Ordering::Relaxed);
+        let events_per_second = self.folded() as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
+        let left = total_events.saturating_sub(done_events) as f64;
+        let phase = [
+            Phase::Folding,
+            Phase::CatchingUp,
+            Phase::Comparing,
+            Phase::Swapped,
+        ][self.phase.load(Ordering::Relaxed) as usize];
+        let eta = (phase == Phase::Folding && folded > 0)
+            .then(|| Duration::from_secs_f64((left / events_per_second).min(1e9)));
+        Progress {
+            phase,
+            done_events,
+            total_events,
+            events_per_second,
+            eta,
+        }
+    }
+
+    fn tell_once(&self, to: &(impl Fn(Progress) + Send + Sync)) {
+        to(self.progress());
+    }
+
+    async fn tell(&self, to: &(impl Fn(Progress) + Send + Sync)) -> std::convert::Infallible {
+        let mut ticks = interval(Duration::from_millis(PROGRESS_MS));
+        loop {
+            ticks.tick().await;
+            self.tell_once(to);
+        }
+    }
+}
+
+impl From<WriteError> for RebuildError {
+    fn from(error: WriteError) -> RebuildError {
+        match error {
+            // whether by a newer owner or by a cancellation is for the plan to say
+            WriteError::Fenced => RebuildError::LeaseLost,
+            WriteError::Database(e) => RebuildError::Database(e),
+        }
+    }
+}

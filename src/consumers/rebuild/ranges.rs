@@ -1,0 +1,303 @@
+//! Folding the log's ranges in parallel. A worker is a line of three: one reads a range's bytes, one
+//! decodes and folds them on a thread of its own, one writes what they add up to.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use domain::Position;
+use projections::{AnyDelta, AnyProjection, Target};
+use sqlx::{Connection, PgConnection};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::plan::{self, Plan};
+use super::{Job, Phase, RebuildError};
+use crate::consumers::connection;
+use crate::consumers::retry::{Backoff, Fault, guarded};
+use crate::store::{Rows, scan};
+
+/// Chunks read ahead of the fold, per worker.
+const CHUNKS_AHEAD_MAX: usize = 4;
+
+/// Deltas that wait to be written, per worker, beside the one being written and the one being folded.
+const CUTS_AHEAD_MAX: usize = 1;
+
+/// A rebuild gives up after so many faults in a row.
+const FAULTS_MAX: u32 = 20;
+
+/// Folds every range that is not done yet. Faults of the database are waited out: what was written
+/// stays, the rest is done again.
+pub(super) async fn fold_all(job: &Job, plan: &Plan) -> Result<(), RebuildError> {
+    if !plan.folding {
+        return Ok(());
+    }
+    job.meter.enter(Phase::Folding);
+    let mut backoff = Backoff::new(job.settings.retry_ms_min, job.settings.retry_ms_max);
+    let one_at_a_time = Arc::new(AtomicBool::new(false));
+    let mut given_up = BTreeSet::new();
+    let mut left = plan.ranges.clone();
+    loop {
+        let done_before = job.meter.folded();
+        let line = Line {
+            job: job.clone(),
+            plan: plan.clone(),
+            given_up: Arc::new(given_up.clone()),
+            ranges: Arc::new(Mutex::new(left.into())),
+            writing: one_at_a_time.load(Ordering::Relaxed).then(Arc::default),
+        };
+        match work(line).await {
+            Ok(()) => return plan::folded(job, plan).await,
+            Err(RebuildError::Poison { position, .. })
+                if plan.forgiven.contains(&position.0) && given_up.insert(position.0) =>
+            {
+                plan::forgive(job, plan, position).await?;
+            }
+            Err(RebuildError::Database(error))
+                if Fault::of(&error) == Fault::Passing && backoff.faults < FAULTS_MAX =>
+            {
+                one_at_a_time.fetch_or(is_deadlock(&error), Ordering::Relaxed);
+                backoff.wait().await;
+            }
+            Err(error) => return Err(error),
+        }
+        if job.meter.folded() > done_before {
+            backoff.reset();
+        }
+        left = plan::ranges_left(job, plan).await?;
+    }
+}
+
+/// Two workers' rows crossed: from here on one writes at a time.
+fn is_deadlock(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|e| e.code())
+        .is_some_and(|code| code == "40P01")
+}
+
+/// What the workers have in common.
+#[derive(Clone)]
+struct Line {
+    job: Job,
+    plan: Plan,
+    /// Events that cannot be folded and that someone had decided to go on without.
+    given_up: Arc<BTreeSet<i64>>,
+    ranges: Arc<Mutex<VecDeque<Range>>>,
+    /// Held while writing, if only one may.
+    writing: Option<Arc<tokio::sync::Mutex<()>>>,
+}
+
+/// First and last position.
+type Range = (i64, i64);
+
+/// From the reader to the folder.
+enum Piece {
+    /// A range begins.
+    Range(Range),
+    /// Some of its events.
+    Chunk(Vec<u8>),
+    /// There are no more. A range without an end is one whose reader failed: it is not written.
+    End,
+}
+
+/// From the folder to the writer: all of a range up to a position.
+struct Cut {
+    range: Range,
+    up_to: i64,
+    delta: AnyDelta,
+}
+
+/// Runs all workers to the end, or until the first of them fails.
+async fn work(line: Line) -> Result<(), RebuildError> {
+    let mut workers = JoinSet::new();
+    for _ in 0..line.job.options.workers.max(1) {
+        workers.spawn(worker(line.clone()));
+    }
+    while let Some(ended) = workers.join_next().await {
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    }
+    Ok(())
+}
+
+async fn worker(line: Line) -> Result<(), RebuildError> {
+    let (to_folder, pieces) = mpsc::channel(CHUNKS_AHEAD_MAX);
+    let (to_writer, cuts) = mpsc::channel(CUTS_AHEAD_MAX);
+    let folder = {
+        let line = line.clone();
+        tokio::task::spawn_blocking(move || fold(&line, pieces, &to_writer))
+    };
+    let reading = read(&line, to_folder);
+    let folding = async { folder.await.unwrap_or(Ok(())) };
+    let writing = write(&line, cuts);
+    // the one who fails ends the channels of the others; the last of the line knows best why
+    let (read, folded, written) = tokio::join!(reading, folding, writing);
+    written.and(folded).and(read)
+}
+
+/// Reads one range after the other.
+async fn read(line: &Line, to: mpsc::Sender<Piece>) -> Result<(), RebuildError> {
+    let mut conn = connection::open(&line.job.store).await?;
+    let types = line.job.projection.aggregates();
+    loop {
+        let next = line
+            .ranges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front();
+        let Some(range) = next else { return Ok(()) };
+        if to.send(Piece::Range(range)).await.is_err() {
+            return Ok(());
+        }
+        scan(
+            &mut conn,
+            &line.job.tenant,
+            types,
+            range.0..=range.1,
+            &to,
+            Piece::Chunk,
+        )
+        .await?;
+        if to.send(Piece::End).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Decodes and folds, and cuts a range where its delta has grown large. Runs on its own thread.
+fn fold(
+    line: &Line,
+    mut pieces: mpsc::Receiver<Piece>,
+    to: &mpsc::Sender<Cut>,
+) -> Result<(), RebuildError> {
+    let (projection, meter) = (line.job.projection.as_ref(), &line.job.meter);
+    let mut rows = Rows::new(line.job.tenant.clone());
+    let mut open: Option<(Range, i64, AnyDelta)> = None;
+    while let Some(piece) = pieces.blocking_recv() {
+        match (piece, &mut open) {
+            (Piece::Range(range), _) => open = Some((range, range.0 - 1, projection.delta())),
+            (Piece::Chunk(chunk), Some((range, reached, delta))) => {
+                let last = fold_chunk(line, &mut rows, &chunk, delta)?.unwrap_or(*reached);
+                meter.fold((last - *reached) as u64);
+                *reached = last;
+                if projection.rows(delta) >= line.job.options.rows_max && last < range.1 {
+                    let delta = std::mem::replace(delta, projection.delta());
+                    let cut = Cut {
+                        range: *range,
+                        up_to: last,
+                        delta,
+                    };
+                    range.0 = last + 1;
+                    if to.blocking_send(cut).is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            (Piece::End, open) => {
+                let (range, reached, delta) = open.take().expect("an end follows its beginning");
+                meter.fold((range.1 - reached) as u64);
+                if to
+                    .blocking_send(Cut {
+                        range,
+                        up_to: range.1,
+                        delta,
+                    })
+                    .is_err()
+                {
+                    return Ok(());
+                }
+            }
+            (Piece::Chunk(_), None) => unreachable!("a chunk follows its range's beginning"),
+        }
+    }
+    Ok(())
+}
+
+/// Folds a chunk into the delta. Answers the last position in it.
+fn fold_chunk(
+    line: &Line,
+    rows: &mut Rows,
+    chunk: &[u8],
+    delta: &mut AnyDelta,
+) -> Result<Option<i64>, RebuildError> {
+    let projection: &dyn AnyProjection = line.job.projection.as_ref();
+    let mut last = None;
+    rows.read(chunk, |scanned| {
+        let position = scanned.position;
+        last = Some(position.0);
+        if line.given_up.contains(&position.0) {
+            return Ok(());
+        }
+        let folded = scanned.event.and_then(|event| {
+            guarded(|| projection.fold(delta, &event).map_err(|poison| poison.0))
+        });
+        folded.map_err(|reason| RebuildError::Poison { position, reason })
+    })?;
+    Ok(last)
+}
+
+/// Writes one cut after the other, each with its mark in one transaction.
+async fn write(line: &Line, mut cuts: mpsc::Receiver<Cut>) -> Result<(), RebuildError> {
+    let mut conn = connection::open(&line.job.store).await?;
+    while let Some(cut) = cuts.recv().await {
+        let _alone = match &line.writing {
+            Some(writing) => Some(writing.lock().await),
+            None => None,
+        };
+        write_cut(&mut conn, line, cut).await?;
+    }
+    Ok(())
+}
+
+async fn write_cut(conn: &mut PgConnection, line: &Line, cut: Cut) -> Result<(), RebuildError> {
+    let (job, generation) = (&line.job, line.plan.generation);
+    let (tenant, name) = (&*job.tenant, job.projection.name());
+    let mut tx = conn
+        .begin_with("begin; set local synchronous_commit = off")
+        .await?;
+    plan::hold(&mut tx, job, &line.plan).await?;
+    let marked = sqlx::query(
+        "update rebuild_ranges set done = true, to_position = $5
+         where tenant = $1 and projection = $2 and generation = $3 and from_position = $4
+           and not done",
+    )
+    .bind(tenant)
+    .bind(name)
+    .bind(generation)
+    .bind(cut.range.0)
+    .bind(cut.up_to)
+    .execute(&mut *tx)
+    .await?;
+    if marked.rows_affected() != 1 {
+        return Err(RebuildError::LeaseLost);
+    }
+    if cut.up_to < cut.range.1 {
+        sqlx::query("insert into rebuild_ranges values ($1, $2, $3, $4, $5, false)")
+            .bind(tenant)
+            .bind(name)
+            .bind(generation)
+            .bind(cut.up_to + 1)
+            .bind(cut.range.1)
+            .execute(&mut *tx)
+            .await?;
+    }
+    let target = Target { tenant, generation };
+    let written = job.projection.write(&mut tx, &target, cut.delta).await;
+    written.map_err(|error| unwritable(error, &cut.range, cut.up_to))?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// A write that fails the same way every time is about some event of the cut.
+fn unwritable(error: sqlx::Error, range: &Range, up_to: i64) -> RebuildError {
+    match Fault::of(&error) {
+        Fault::Passing => error.into(),
+        Fault::TooLong | Fault::Lasting => RebuildError::Poison {
+            position: Position(range.0),
+            reason: format!(
+                "positions {} to {up_to} cannot be written: {error}",
+                range.0
+            ),
+        },
+    }
+}

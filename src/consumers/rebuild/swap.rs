@@ -1,0 +1,312 @@
+//! The end of a rebuild: follow the log to where the live generation is, compare, take its place.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::Position;
+use projections::Target;
+use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
+use tokio::time::sleep;
+
+use super::plan::{self, Plan};
+use super::{Job, Phase, RebuildError};
+use crate::consumers::batch::{self, BatchBounds, Bookmark};
+use crate::consumers::connection;
+use crate::consumers::retry::Fault;
+use crate::consumers::tail::Tail;
+
+/// How long the live generation is given to come to a position at which both can be compared, in
+/// milliseconds.
+const COMPARABLE_MS_MAX: u64 = 30_000;
+
+/// How often it is looked whether it has, in milliseconds.
+const COMPARABLE_LOOK_MS: u64 = 20;
+
+/// What a swap has come to.
+pub(super) struct Swapped {
+    pub(super) position: Position,
+    pub(super) digest: Option<String>,
+}
+
+/// The live generation's row, locked.
+struct Live {
+    generation: i32,
+    version: i32,
+    position: Position,
+}
+
+/// Brings the new generation to the head, compares it if asked, and makes it the live one.
+pub(super) async fn catch_up_and_swap(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
+    job.meter.enter(Phase::CatchingUp);
+    let (events_max, bytes_max) = (job.settings.ring_events_max, job.settings.ring_bytes_max);
+    let mut follower = Follower {
+        job,
+        plan,
+        tail: Tail::new(job.store.clone(), job.tenant.clone(), events_max, bytes_max),
+        bookmark: plan::bookmark(job, plan).await?,
+        conn: connection::open(&job.store).await?,
+    };
+    analyze(&mut follower).await?;
+    let compared = if job.options.compare {
+        compare(&mut follower).await?
+    } else {
+        None
+    };
+    loop {
+        let head = job.store.head(&job.tenant).await?;
+        follower.follow(head).await?;
+        if swap(&mut follower, compared.as_ref()).await? {
+            job.meter.enter(Phase::Swapped);
+            let digest = compared.map(|both| both.new);
+            return Ok(Swapped {
+                position: follower.bookmark.position,
+                digest,
+            });
+        }
+    }
+}
+
+/// The new generation, as it follows the log.
+struct Follower<'a> {
+    job: &'a Job,
+    plan: &'a Plan,
+    tail: Tail,
+    bookmark: Bookmark,
+    conn: PgConnection,
+}
+
+impl Follower<'_> {
+    /// Folds the log up to a position, batch by batch.
+    async fn follow(&mut self, up_to: Position) -> Result<(), RebuildError> {
+        while self.bookmark.position < up_to {
+            let batch = self.fold(up_to).await?;
+            if batch.up_to == self.bookmark.position {
+                continue;
+            }
+            let (from, to) = (self.bookmark.position, batch.up_to);
+            batch::write(&mut self.conn, &mut self.bookmark, batch)
+                .await
+                .map_err(|error| lasting(error.into(), from, to))?;
+        }
+        Ok(())
+    }
+
+    /// The next batch. An event that was given up before is given up again; another that cannot be
+    /// folded ends the rebuild.
+    async fn fold(&mut self, up_to: Position) -> Result<batch::Batch, RebuildError> {
+        let events_max = self.job.settings.batch_events_max;
+        let events = self.tail.after(self.bookmark.position, events_max).await?;
+        let bounds = BatchBounds {
+            up_to,
+            ..BatchBounds::of(&self.job.settings)
+        };
+        let batch = batch::fold(&self.bookmark, events, bounds).await;
+        if batch.up_to > self.bookmark.position {
+            return Ok(batch);
+        }
+        let position = Position(self.bookmark.position.0 + 1);
+        let Some(reason) = batch.poison.clone() else {
+            return Ok(batch);
+        };
+        if !self.plan.forgiven.contains(&position.0) {
+            return Err(RebuildError::Poison { position, reason });
+        }
+        plan::forgive(self.job, self.plan, position).await?;
+        let skipped: &BTreeSet<i64> = &self.bookmark.skipped;
+        self.bookmark.skipped = Arc::new(skipped.iter().copied().chain([position.0]).collect());
+        Ok(batch)
+    }
+}
+
+/// Lets the planner know the new tables: nobody has read them yet.
+async fn analyze(follower: &mut Follower<'_>) -> Result<(), RebuildError> {
+    let target = Target {
+        tenant: &follower.job.tenant,
+        generation: follower.plan.generation,
+    };
+    for base in follower.job.projection.tables() {
+        let sql = format!("analyze {}", target.table(base));
+        follower.conn.execute(sql.as_str()).await?;
+    }
+    Ok(())
+}
+
+/// Digests of both generations at one position.
+struct Both {
+    old: String,
+    new: String,
+}
+
+/// Compares both generations at one position. The live one is held there only until a snapshot is
+/// taken that sees both; the digests are computed in it while life goes on. `None` if the live one
+/// was built by another version: then they need not be equal.
+async fn compare(follower: &mut Follower<'_>) -> Result<Option<Both>, RebuildError> {
+    follower.job.meter.enter(Phase::Comparing);
+    let until = Instant::now() + Duration::from_millis(COMPARABLE_MS_MAX);
+    let mut holder = connection::open(&follower.job.store).await?;
+    let mut reader = connection::open(&follower.job.store).await?;
+    loop {
+        // come close first, so that the live one is held for one small batch only
+        let near = live_position(follower).await?;
+        follower.follow(near).await?;
+        let mut held = holder.begin().await?;
+        let live = lock_live(&mut held, follower).await?;
+        if live.version != follower.job.projection.version() {
+            return Ok(None);
+        }
+        if live.position < follower.bookmark.position {
+            held.rollback().await?;
+            if Instant::now() > until {
+                return Err(RebuildError::NotComparable(follower.bookmark.position));
+            }
+            sleep(Duration::from_millis(COMPARABLE_LOOK_MS)).await;
+            continue;
+        }
+        follower.follow(live.position).await?;
+        let mut snapshot = reader
+            .begin_with(
+                "begin isolation level repeatable read read only; select 1 from logs limit 1",
+            )
+            .await?;
+        held.rollback().await?;
+        let new = digest(&mut snapshot, follower, follower.plan.generation).await?;
+        let old = digest(&mut snapshot, follower, live.generation).await?;
+        snapshot.rollback().await?;
+        if new != old {
+            let position = live.position;
+            return Err(RebuildError::DigestsDiffer { position, old, new });
+        }
+        return Ok(Some(Both { old, new }));
+    }
+}
+
+async fn digest(
+    conn: &mut PgConnection,
+    follower: &Follower<'_>,
+    generation: i32,
+) -> Result<String, sqlx::Error> {
+    let target = Target {
+        tenant: &follower.job.tenant,
+        generation,
+    };
+    projections::digest(conn, follower.job.projection.as_ref(), &target).await
+}
+
+async fn live_position(follower: &Follower<'_>) -> Result<Position, sqlx::Error> {
+    sqlx::query_scalar(
+        "select position from generations
+         where tenant = $1 and projection = $2 and state = 'live'",
+    )
+    .bind(&*follower.job.tenant)
+    .bind(follower.job.projection.name())
+    .fetch_one(follower.job.store.pool())
+    .await
+    .map(Position)
+}
+
+/// Holds the live generation where it is, to the end of the transaction: its projector waits.
+async fn lock_live(
+    tx: &mut Transaction<'_, Postgres>,
+    follower: &Follower<'_>,
+) -> Result<Live, sqlx::Error> {
+    let (generation, version, position): (i32, i32, i64) = sqlx::query_as(
+        "select generation, version, position from generations
+         where tenant = $1 and projection = $2 and state = 'live' for update",
+    )
+    .bind(&*follower.job.tenant)
+    .bind(follower.job.projection.name())
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Live {
+        generation,
+        version,
+        position: Position(position),
+    })
+}
+
+/// Makes the new generation the live one, in one transaction, at or beyond the old one's position:
+/// who has read its own write keeps seeing it. False if the live one has run ahead too far to be
+/// overtaken inside the transaction.
+async fn swap(follower: &mut Follower<'_>, both: Option<&Both>) -> Result<bool, RebuildError> {
+    let (job, plan) = (follower.job, follower.plan);
+    let mut conn = connection::open(&job.store).await?;
+    let mut tx = conn.begin().await?;
+    let live = lock_live(&mut tx, follower).await?;
+    while follower.bookmark.position < live.position {
+        let ahead = live.position.0 - follower.bookmark.position.0;
+        if ahead > job.settings.batch_events_max as i64 {
+            return Ok(false);
+        }
+        let batch = follower.fold(live.position).await?;
+        if batch.up_to == follower.bookmark.position {
+            continue;
+        }
+        batch::write_within(&mut tx, &mut follower.bookmark, batch).await?;
+    }
+    put_in_place(&mut tx, follower, &live).await?;
+    let swapped = sqlx::query(
+        "update rebuilds set phase = 'swapped', finished_at = now(), digest_old = $4, digest_new = $5
+         where tenant = $1 and projection = $2 and generation = $3 and phase = 'catching_up'",
+    )
+    .bind(&*job.tenant)
+    .bind(job.projection.name())
+    .bind(plan.generation)
+    .bind(both.map(|b| &b.old))
+    .bind(both.map(|b| &b.new))
+    .execute(&mut *tx)
+    .await?;
+    if swapped.rows_affected() != 1 {
+        return Err(RebuildError::Cancelled);
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn put_in_place(
+    tx: &mut Transaction<'_, Postgres>,
+    follower: &Follower<'_>,
+    live: &Live,
+) -> Result<(), RebuildError> {
+    let (tenant, name) = (&*follower.job.tenant, follower.job.projection.name());
+    // the fence goes with it: the live projector's token counts from here on, not the rebuild's
+    let (fence, status): (i64, String) = sqlx::query_as(
+        "update generations set state = 'kept'
+         where tenant = $1 and projection = $2 and generation = $3 returning fence, status",
+    )
+    .bind(tenant)
+    .bind(name)
+    .bind(live.generation)
+    .fetch_one(&mut **tx)
+    .await?;
+    let put = sqlx::query(
+        "update generations set state = 'live', fence = $6,
+                status = case $7 when 'paused' then 'paused' else 'running' end
+         where tenant = $1 and projection = $2 and generation = $3 and state = 'building'
+           and fence <= $4 and position >= $5",
+    )
+    .bind(tenant)
+    .bind(name)
+    .bind(follower.plan.generation)
+    .bind(follower.job.token)
+    .bind(live.position.0)
+    .bind(fence)
+    .bind(status)
+    .execute(&mut **tx)
+    .await?;
+    if put.rows_affected() != 1 {
+        return Err(RebuildError::LeaseLost);
+    }
+    Ok(())
+}
+
+/// A write that fails the same way every time is about some event of its batch.
+fn lasting(error: RebuildError, from: Position, up_to: Position) -> RebuildError {
+    match error {
+        RebuildError::Database(e) if Fault::of(&e) != Fault::Passing => RebuildError::Poison {
+            position: Position(from.0 + 1),
+            reason: format!("positions {} to {up_to} cannot be written: {e}", from.0 + 1),
+        },
+        other => other,
+    }
+}

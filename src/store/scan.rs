@@ -1,0 +1,234 @@
+//! Reading a long range of the log for a rebuild: one COPY, parsed and decoded where it is folded.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use domain::{Event, Metadata, Position, Recorded};
+use futures::TryStreamExt;
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::StoreError;
+use super::read::Words;
+
+/// Rows are handed over once they come to this many bytes: some hundred events.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// `PGCOPY\n\xff\r\n\0`, flags and the length of an empty extension.
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+
+/// Microseconds from 1970 to 2000, PostgreSQL's epoch.
+const EPOCH_US: i64 = 946_684_800_000_000;
+
+/// An event of a scan.
+#[derive(Debug)]
+pub struct Scanned {
+    /// Where in the log.
+    pub position: Position,
+    /// The event, or why its stored bytes cannot be read.
+    pub event: Result<Recorded<Event>, String>,
+}
+
+/// Sends the events of these kinds of stream in a range of positions, in order, as chunks for
+/// [`Rows::read`]. Ends early, without an error, when nobody receives any more.
+///
+/// The connection has no use any more when this was dropped or ended early: what the server has
+/// still to send would be read first.
+pub async fn scan<T>(
+    conn: &mut PgConnection,
+    tenant: &str,
+    aggregate_types: &[&str],
+    positions: RangeInclusive<i64>,
+    chunks: &mpsc::Sender<T>,
+    chunk: impl Fn(Vec<u8>) -> T,
+) -> Result<(), StoreError> {
+    let types: Vec<String> = aggregate_types.iter().map(|t| quoted(t)).collect();
+    let sql = format!(
+        "copy (select position, aggregate_type, aggregate_id, sequence, event_type, event_version,
+                      event_id, recorded_at, payload, metadata
+               from events where tenant = {} and position between {} and {}
+                 and aggregate_type in ({}) order by position)
+         to stdout (format binary)",
+        quoted(tenant),
+        positions.start(),
+        positions.end(),
+        types.join(", ")
+    );
+    let mut rows = conn.copy_out_raw(&sql).await?;
+    let mut bytes = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
+    while let Some(row) = rows.try_next().await? {
+        bytes.extend_from_slice(&row);
+        if bytes.len() >= CHUNK_BYTES {
+            let full = std::mem::replace(&mut bytes, Vec::with_capacity(CHUNK_BYTES));
+            if chunks.send(chunk(full)).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+    // a receiver that is gone is its own affair
+    let _ = chunks.send(chunk(bytes)).await;
+    Ok(())
+}
+
+/// An SQL literal, whatever `standard_conforming_strings` is set to: COPY takes no parameters.
+pub fn quoted(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Reads the chunks of one tenant's scans.
+pub struct Rows {
+    tenant: Arc<str>,
+    words: Words,
+}
+
+impl Rows {
+    /// For scans of this tenant's log.
+    pub fn new(tenant: Arc<str>) -> Rows {
+        Rows {
+            tenant,
+            words: Words::default(),
+        }
+    }
+
+    /// Decodes the events of a chunk, in order, until `each` says otherwise.
+    pub fn read<E>(
+        &mut self,
+        chunk: &[u8],
+        mut each: impl FnMut(Scanned) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut cursor = Cursor(chunk.strip_prefix(HEADER).unwrap_or(chunk));
+        // the field count of the trailer is -1
+        while !cursor.0.is_empty() && cursor.i16() >= 0 {
+            each(self.row(&mut cursor))?;
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, from: &mut Cursor<'_>) -> Scanned {
+        let position = Position(from.i64_field());
+        let aggregate_type = self.words.word(from.text_field());
+        let aggregate_id = from.text_field().into();
+        let sequence = from.i64_field();
+        let (event_type, event_version) = (from.text_field(), from.text_field());
+        let event_id = Uuid::from_slice(from.field()).unwrap_or_default();
+        let recorded_us = from.i64_field() + EPOCH_US;
+        let (payload, metadata) = (from.text_field(), from.text_field());
+        let event =
+            decode(event_type, event_version, payload, metadata).map(|(event, metadata)| {
+                Recorded {
+                    tenant: self.tenant.clone(),
+                    position,
+                    aggregate_type,
+                    aggregate_id,
+                    sequence,
+                    event_id,
+                    recorded_at: DateTime::from_timestamp_micros(recorded_us).unwrap_or_default(),
+                    metadata,
+                    event,
+                }
+            });
+        Scanned { position, event }
+    }
+}
+
+fn decode(
+    event_type: &str,
+    event_version: &str,
+    payload: &str,
+    metadata: &str,
+) -> Result<(Event, Metadata), String> {
+    let event = Event::decode(event_type, event_version, payload).map_err(|e| e.to_string())?;
+    let metadata =
+        serde_json::from_str(metadata).map_err(|e| format!("metadata cannot be read: {e}"))?;
+    Ok((event, metadata))
+}
+
+/// Walks the fields of binary rows. The server frames them; no field of ours is null.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, bytes: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(bytes);
+        self.0 = rest;
+        taken
+    }
+
+    fn i16(&mut self) -> i16 {
+        i16::from_be_bytes(self.take(2).try_into().expect("two bytes were taken"))
+    }
+
+    fn field(&mut self) -> &'a [u8] {
+        let length = i32::from_be_bytes(self.take(4).try_into().expect("four bytes were taken"));
+        self.take(length.max(0) as usize)
+    }
+
+    fn i64_field(&mut self) -> i64 {
+        i64::from_be_bytes(self.field().try_into().expect("an int8 has eight bytes"))
+    }
+
+    fn text_field(&mut self) -> &'a str {
+        std::str::from_utf8(self.field()).expect("the server sends the client's encoding, UTF-8")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_leaves_its_literal() {
+        let cases = [
+            ("default", "E'default'"),
+            ("o'neil", "E'o''neil'"),
+            (r"a\' b", r"E'a\\'' b'"),
+        ];
+        for (text, literal) in cases {
+            assert_eq!(quoted(text), literal);
+        }
+    }
+
+    #[test]
+    fn rows_are_read_until_the_trailer() {
+        let field = |bytes: &[u8]| [&(bytes.len() as i32).to_be_bytes()[..], bytes].concat();
+        let row = [
+            10i16.to_be_bytes().to_vec(),
+            field(&7i64.to_be_bytes()),
+            field(b"fleet"),
+            field(b"f1"),
+            field(&1i64.to_be_bytes()),
+            field(b"fleet.created"),
+            field(b"1"),
+            field(&[7; 16]),
+            field(&0i64.to_be_bytes()),
+            field(br#"{"name":"Buses"}"#),
+            field(br#"{"actor":"user:ann","command_id":"c"}"#),
+        ]
+        .concat();
+        let poison = row.clone();
+        let at = poison
+            .windows(5)
+            .position(|w| w == b"Buses")
+            .expect("it is there")
+            - 9;
+        let mut poison = poison;
+        poison[at] = b'!';
+        let chunk = [HEADER, &row, &poison, &(-1i16).to_be_bytes()].concat();
+        let mut seen = Vec::new();
+        let read = Rows::new("default".into()).read(&chunk, |s| {
+            seen.push((
+                s.position,
+                s.event
+                    .map(|e| (e.recorded_at.timestamp(), e.metadata.actor)),
+            ));
+            Ok::<(), ()>(())
+        });
+        assert_eq!(read, Ok(()));
+        assert_eq!(
+            seen[0],
+            (Position(7), Ok((946_684_800, "user:ann".to_owned())))
+        );
+        assert!(seen[1].1.is_err(), "{seen:?}");
+    }
+}

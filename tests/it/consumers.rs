@@ -1,0 +1,8 @@
+//! Consumers: every event once and in order, whoever is killed; shared work; poison; rebuilds.
+
+mod following;
+mod poison;
+mod rebuilding;
+mod scene;
+mod sharing;
+mod tally;
