@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::api::{self, fault};
 use crate::config;
 
 /// Prints the GraphQL schema, or one of the generated references.
@@ -16,7 +17,7 @@ pub struct SchemaArgs {
     /// Every setting: name, variable, default, bounds and meaning
     #[arg(long)]
     settings: bool,
-    /// Every code a refusal can carry
+    /// Every code a refusal or a fault can carry
     #[arg(long, conflicts_with = "settings")]
     errors: bool,
 }
@@ -25,8 +26,8 @@ pub struct SchemaArgs {
 pub fn run(args: SchemaArgs) -> anyhow::Result<ExitCode> {
     let page = match (args.settings, args.errors) {
         (true, _) => config::reference(),
-        (_, true) => domain::refusal::catalogue(),
-        _ => String::new(),
+        (_, true) => fault::catalogue(),
+        _ => api::sdl(),
     };
     std::io::stdout().write_all(page.as_bytes())?;
     Ok(ExitCode::SUCCESS)

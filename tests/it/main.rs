@@ -7,10 +7,14 @@
 
 mod support;
 
+mod api;
 mod auth;
+mod bad_input;
 mod cache;
 mod config;
 mod consumers;
 mod local;
+mod rest;
+mod schema;
 mod tidy;
 mod truth;
