@@ -7,11 +7,15 @@
 
 mod support;
 
+mod api;
 mod auth;
+mod bad_input;
 mod cache;
 mod cli;
 mod config;
 mod consumers;
 mod local;
+mod rest;
+mod schema;
 mod tidy;
 mod truth;
