@@ -347,6 +347,16 @@ fn production_makes_up_no_key() {
 }
 
 #[test]
+fn the_page_of_settings_is_as_generated() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == config::reference(),
+        "docs/configuration.md is old: daybook schema --settings > docs/configuration.md"
+    );
+}
+
+#[test]
 fn every_bound_holds_its_default() {
     // The reference names each knob; a bound that cannot be read or excludes its default makes
     // `Settings::default()` panic, which `every_default_is_accepted` would show.
