@@ -11,6 +11,7 @@ mod auth;
 mod cache;
 mod config;
 mod consumers;
+mod import;
 mod local;
 mod tidy;
 mod truth;
