@@ -132,6 +132,7 @@ async fn prepare(app: &App, shutdown: &Shutdown) -> anyhow::Result<String> {
         sources,
         mapping: Mapping::from_args(&preset),
         correlation_id: SAMPLE_ID.to_owned(),
+        clock: app.clock.clone(),
     };
     // A run that was cut short is taken up; a whole one is answered from its receipts.
     let summary = import_vehicles(&app.door, inflow, progress, shutdown).await?;

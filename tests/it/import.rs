@@ -288,6 +288,42 @@ async fn the_first_of_each_instant_was_kept(world: &World) {
     assert_eq!(fixes, 27_000);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rebuilding_makes_the_same_of_the_log_again() {
+    let world = World::new().await;
+    let file = world.file("f.csv", rows(2_000));
+    world.import(&[&file]).await.check(0, &[]);
+    let rebuilt = world
+        .command(&["rebuild", "--all", "--compare"])
+        .output()
+        .await
+        .unwrap();
+    let told = Told::from(rebuilt);
+    let each = [
+        "vehicles: generation 2",
+        "heatmap: generation 2",
+        "equal to the old one",
+    ];
+    told.check(0, &each);
+    assert_eq!(
+        told.out.matches("equal to the old one").count(),
+        projections::all().len()
+    );
+
+    let unknown = world
+        .command(&["rebuild", "heatmaps"])
+        .output()
+        .await
+        .unwrap();
+    let told = Told::from(unknown);
+    assert_eq!(told.code, Some(1));
+    assert!(
+        told.err.contains("no read model \"heatmaps\"; there are"),
+        "{}",
+        told.err
+    );
+}
+
 const VEHICLES: usize = 40;
 
 fn start() -> DateTime<Utc> {
