@@ -14,6 +14,7 @@ mod cache;
 mod cli;
 mod config;
 mod consumers;
+mod import;
 mod local;
 mod rest;
 mod schema;
