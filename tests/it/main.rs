@@ -12,5 +12,6 @@ mod cache;
 mod config;
 mod consumers;
 mod local;
+mod projections;
 mod tidy;
 mod truth;
