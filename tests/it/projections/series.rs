@@ -1,10 +1,13 @@
 //! Trends: buckets in a zone, comparisons, averages, and what no data looks like.
 
 use chrono::TimeDelta;
-use projections::ReadError;
+use projections::positions::FixRow;
 use projections::trends::{
-    Scope, Trend, TrendBucket, TrendCompare, TrendMetric, TrendQuery, evidence, trend,
+    Scope, Trend, TrendBucket, TrendCompare, TrendMetric, TrendPoint, TrendQuery, evidence, trend,
 };
+use projections::{ReadError, Snapshot};
+
+use crate::support::TestDb;
 
 use super::scene::{after, at, fix, moving, reported, snapshot};
 
@@ -81,9 +84,9 @@ async fn no_data_is_null_and_neighbours_are_compared() {
     assert_eq!(values(&trend(&mut snap, &nobody).await.unwrap()), [None; 4]);
 }
 
-#[tokio::test]
-async fn metrics_are_of_all_vehicles_of_the_scope() {
-    let db = after(
+/// One that moves for two hours, and one that reports once, elsewhere.
+async fn two_vehicles() -> TestDb {
+    after(
         vec![
             reported(
                 "a",
@@ -98,7 +101,12 @@ async fn metrics_are_of_all_vehicles_of_the_scope() {
         ],
         1,
     )
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn metrics_are_of_all_vehicles_of_the_scope() {
+    let db = two_vehicles().await;
     let mut snap = snapshot(&db).await;
     let hours = query(
         TrendBucket::Hour,
@@ -143,37 +151,49 @@ async fn metrics_are_of_all_vehicles_of_the_scope() {
     .await
     .unwrap();
     assert_eq!(values(&got), [Some(1.0), None]);
-    // A change from 0 has no percentage.
-    let speed = TrendQuery {
-        metric: TrendMetric::MaxSpeed,
-        ..hours
-    };
-    let later = TrendQuery {
-        from: at("2016-05-01T11:00:00Z"),
-        to: at("2016-05-01T13:00:00Z"),
-        ..speed
-    };
-    let got = trend(&mut snap, &later).await.unwrap();
-    assert_eq!(
-        (got.points[1].previous, got.points[1].change_percent),
-        (Some(0.0), None)
-    );
 }
 
 #[tokio::test]
-async fn days_and_hours_are_those_of_the_zone_when_clocks_change() {
-    // A fix at every full UTC hour of three weeks around the change to summer time in Berlin.
+async fn a_change_from_nothing_has_no_percentage() {
+    let db = two_vehicles().await;
+    let mut snap = snapshot(&db).await;
+    let asked = TrendQuery {
+        metric: TrendMetric::MaxSpeed,
+        ..query(
+            TrendBucket::Hour,
+            "2016-05-01T11:00:00Z",
+            "2016-05-01T13:00:00Z",
+        )
+    };
+    let got = trend(&mut snap, &asked).await.unwrap();
+    assert_eq!(values(&got), [Some(0.0), None]);
+    let last = &got.points[1];
+    assert_eq!((last.previous, last.change_percent), (Some(0.0), None));
+}
+
+/// A fix at every full UTC hour of three weeks around the change to summer time in Berlin.
+async fn three_weeks() -> TestDb {
     let from = at("2016-03-13T23:00:00Z");
     let hourly = (0..21 * 24).map(|hour| {
         let time = (from + TimeDelta::hours(hour)).to_rfc3339();
         fix(&time, 52.5, 13.4)
     });
-    let db = after(vec![reported("bus", hourly.collect())], 1).await;
-    let mut snap = snapshot(&db).await;
-    let berlin = |bucket, from: &str, to: &str| TrendQuery {
-        zone: "Europe/Berlin".to_owned(),
+    after(vec![reported("bus", hourly.collect())], 1).await
+}
+
+/// A query in Berlin's time.
+fn berlin(bucket: TrendBucket, from: &str, to: &str) -> TrendQuery {
+    let zone = "Europe/Berlin".to_owned();
+    TrendQuery {
+        zone,
         ..query(bucket, from, to)
-    };
+    }
+}
+
+#[tokio::test]
+async fn days_and_weeks_are_those_of_the_zone_when_clocks_change() {
+    let db = three_weeks().await;
+    let mut snap = snapshot(&db).await;
     let week = berlin(
         TrendBucket::Day,
         "2016-03-25T23:00:00Z",
@@ -198,7 +218,12 @@ async fn days_and_hours_are_those_of_the_zone_when_clocks_change() {
         [Some(167.0), Some(168.0)],
         "from Monday, local time"
     );
+}
 
+#[tokio::test]
+async fn hours_are_compared_by_local_time_when_clocks_change() {
+    let db = three_weeks().await;
+    let mut snap = snapshot(&db).await;
     let day = TrendQuery {
         compare: TrendCompare::PreviousDay,
         ..berlin(
@@ -244,6 +269,26 @@ async fn days_and_hours_are_those_of_the_zone_when_clocks_change() {
     );
 }
 
+/// All evidence of a point, `first` at a time.
+async fn list_all(
+    snap: &mut Snapshot,
+    scope: &Scope,
+    point: &TrendPoint,
+    first: u32,
+) -> Vec<FixRow> {
+    let (mut listed, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = evidence(snap, scope, point.start, point.end, cursor.as_ref(), first);
+        let page = page.await.unwrap();
+        assert!(page.complete && page.fixes.len() <= first as usize);
+        cursor = page.fixes.last().map(Into::into);
+        listed.extend(page.fixes);
+        if !page.has_next {
+            return listed;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_point_lists_the_fixes_behind_it() {
     let mut events = Vec::new();
@@ -277,26 +322,8 @@ async fn a_point_lists_the_fixes_behind_it() {
         .unwrap();
         for point in &got.points {
             for first in [1, 7, 100] {
-                let mut listed = Vec::new();
-                let mut cursor = None;
-                loop {
-                    let page = evidence(
-                        &mut snap,
-                        &scope,
-                        point.start,
-                        point.end,
-                        cursor.as_ref(),
-                        first,
-                    );
-                    let page = page.await.unwrap();
-                    assert!(page.complete && page.fixes.len() <= 100);
-                    cursor = page.fixes.last().map(Into::into);
-                    listed.extend(page.fixes);
-                    if !page.has_next {
-                        break;
-                    }
-                }
-                let in_order = |fix: &projections::positions::FixRow| {
+                let listed = list_all(&mut snap, &scope, point, first).await;
+                let in_order = |fix: &FixRow| {
                     (
                         fix.fix_time,
                         fix.vehicle_id.clone(),
