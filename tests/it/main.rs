@@ -16,6 +16,7 @@ mod config;
 mod consumers;
 mod import;
 mod local;
+mod projections;
 mod rest;
 mod schema;
 mod tidy;
