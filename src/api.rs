@@ -17,7 +17,9 @@ pub use scalars::position;
 
 use std::sync::Arc;
 
-use async_graphql::{EmptySubscription, Request, Response, SDLExportOptions, Schema, SchemaBuilder};
+use async_graphql::{
+    EmptySubscription, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
+};
 
 use mutation::Mutation;
 use query::Query;
@@ -36,7 +38,10 @@ impl Api {
         if production {
             builder = builder.disable_suggestions();
         }
-        Api { schema: builder.finish(), parts: Arc::new(parts) }
+        Api {
+            schema: builder.finish(),
+            parts: Arc::new(parts),
+        }
     }
 
     /// What the API stands on.
@@ -48,7 +53,10 @@ impl Api {
     pub async fn execute(&self, operation: Operation, request: Request) -> Answer {
         let operation = Arc::new(operation);
         let response = self.schema.execute(request.data(operation.clone())).await;
-        Answer { response, position: operation.position() }
+        Answer {
+            response,
+            position: operation.position(),
+        }
     }
 }
 
@@ -62,7 +70,10 @@ pub struct Answer {
 
 /// The schema in GraphQL's own language: what `schema.graphql` holds.
 pub fn sdl() -> String {
-    let options = SDLExportOptions::new().include_specified_by().use_space_ident().indent_width(2);
+    let options = SDLExportOptions::new()
+        .include_specified_by()
+        .use_space_ident()
+        .indent_width(2);
     schema().finish().sdl_with_options(options)
 }
 

@@ -17,7 +17,10 @@ pub struct Batch<K, V> {
 impl<K: Eq + Hash, V: Clone> Batch<K, V> {
     /// A batch for these keys.
     pub fn of(keys: impl IntoIterator<Item = K>) -> Arc<Batch<K, V>> {
-        Arc::new(Batch { keys: keys.into_iter().collect(), found: OnceCell::new() })
+        Arc::new(Batch {
+            keys: keys.into_iter().collect(),
+            found: OnceCell::new(),
+        })
     }
 
     /// The value of `key`, loading all keys' if nobody has yet.

@@ -39,7 +39,8 @@ impl List {
 
     /// The place a cursor names.
     pub fn open<T: DeserializeOwned>(&self, cursor: &str) -> Result<T, Fault> {
-        self.try_open(cursor).ok_or_else(|| Fault::of(FaultCode::BadCursor))
+        self.try_open(cursor)
+            .ok_or_else(|| Fault::of(FaultCode::BadCursor))
     }
 
     fn try_open<T: DeserializeOwned>(&self, cursor: &str) -> Option<T> {
@@ -62,7 +63,11 @@ impl List {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |b: u8| char::from(b).to_digit(16).filter(|_| !b.is_ascii_uppercase());
+    let digit = |b: u8| {
+        char::from(b)
+            .to_digit(16)
+            .filter(|_| !b.is_ascii_uppercase())
+    };
     let pair = |p: &[u8]| Some((digit(p[0])? * 16 + digit(*p.get(1)?)?) as u8);
     text.as_bytes().chunks(2).map(pair).collect()
 }
@@ -75,7 +80,10 @@ mod tests {
     fn a_cursor_is_good_for_its_own_list_alone() {
         let list = List::new("a", "vehicles", &(1, "x"));
         let cursor = list.seal(&("2417", 7));
-        assert_eq!(list.open::<(String, i64)>(&cursor), Ok(("2417".to_owned(), 7)));
+        assert_eq!(
+            list.open::<(String, i64)>(&cursor),
+            Ok(("2417".to_owned(), 7))
+        );
         for other in [
             List::new("b", "vehicles", &(1, "x")),
             List::new("a", "fleets", &(1, "x")),
@@ -96,7 +104,16 @@ mod tests {
             let touched = String::from_utf8(touched).expect("digits");
             assert!(list.open::<String>(&touched).is_err(), "digit {at}");
         }
-        for bad in ["", "0", "01", "zz", "é", &cursor[..cursor.len() - 1], &cursor.to_uppercase(), &"0".repeat(5_000)] {
+        for bad in [
+            "",
+            "0",
+            "01",
+            "zz",
+            "é",
+            &cursor[..cursor.len() - 1],
+            &cursor.to_uppercase(),
+            &"0".repeat(5_000),
+        ] {
             assert!(list.open::<String>(bad).is_err(), "{bad:.20}");
         }
         assert!(list.open::<i64>(&cursor).is_err(), "another shape");

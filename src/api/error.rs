@@ -25,8 +25,13 @@ impl OutputType for ErrorCode {
     fn create_type_info(registry: &mut Registry) -> String {
         registry.create_output_type::<Self, _>(MetaTypeId::Enum, |_| MetaType::Enum {
             name: "ErrorCode".to_owned(),
-            description: Some("Why a command, or a record of one, was refused. Never renamed.".to_owned()),
-            enum_values: Code::ALL.iter().map(|code| (code.as_str().to_owned(), meta(*code))).collect(),
+            description: Some(
+                "Why a command, or a record of one, was refused. Never renamed.".to_owned(),
+            ),
+            enum_values: Code::ALL
+                .iter()
+                .map(|code| (code.as_str().to_owned(), meta(*code)))
+                .collect(),
             visible: None,
             inaccessible: false,
             tags: Vec::new(),
@@ -61,13 +66,21 @@ fn meta(code: Code) -> MetaEnumValue {
 #[derive(Interface)]
 #[graphql(
     field(name = "code", ty = "&ErrorCode", desc = "The stable code."),
-    field(name = "message", ty = "&String", desc = "One sentence for a person; never parse it."),
+    field(
+        name = "message",
+        ty = "&String",
+        desc = "One sentence for a person; never parse it."
+    ),
     field(
         name = "path",
         ty = "&Vec<String>",
         desc = "The offending field, from the mutation's arguments: `[\"input\", \"vin\"]`. Empty if no one field is to blame."
     ),
-    field(name = "retryable", ty = "&bool", desc = "May the very same request succeed later?")
+    field(
+        name = "retryable",
+        ty = "&bool",
+        desc = "May the very same request succeed later?"
+    )
 )]
 pub enum UserError {
     /// A stream was not at the expected version.
@@ -144,7 +157,12 @@ user_error! {
 
 impl From<Refusal> for UserError {
     fn from(mut refusal: Refusal) -> UserError {
-        let number = |name: &str| refusal.details.get(name).and_then(serde_json::Value::as_f64);
+        let number = |name: &str| {
+            refusal
+                .details
+                .get(name)
+                .and_then(serde_json::Value::as_f64)
+        };
         match refusal.code {
             Code::VersionConflict => {
                 let actual = number("actualVersion").map(|version| version as i32);
@@ -155,8 +173,10 @@ impl From<Refusal> for UserError {
                 UserError::LimitError(LimitError::new(refusal, limit, actual))
             }
             code => {
-                let details = Json(Value::from_json(std::mem::take(&mut refusal.details).into())
-                    .unwrap_or_default());
+                let details = Json(
+                    Value::from_json(std::mem::take(&mut refusal.details).into())
+                        .unwrap_or_default(),
+                );
                 if is_about_a_value(code) {
                     UserError::ValidationError(ValidationError::new(refusal, details))
                 } else {

@@ -96,7 +96,10 @@ impl Operation {
             caller,
             pages,
             origin,
-            reads: Mutex::new(Reads { snapshot: None, at_least }),
+            reads: Mutex::new(Reads {
+                snapshot: None,
+                at_least,
+            }),
             progress: std::sync::Mutex::default(),
             evidence: AtomicU32::new(0),
         }
@@ -143,7 +146,12 @@ impl Operation {
             }
         }
         if reads.snapshot.is_none() {
-            let snapshot = self.parts.reader.snapshot(self.tenant()).await.map_err(read_fault)?;
+            let snapshot = self
+                .parts
+                .reader
+                .snapshot(self.tenant())
+                .await
+                .map_err(read_fault)?;
             reads.snapshot = Some(snapshot);
         }
         let reading = Reading(reads);
@@ -155,14 +163,17 @@ impl Operation {
     /// Notes that the answer shows the log up to `position`, but no further.
     pub fn touch(&self, position: Position) {
         let mut progress = self.progress.lock().expect("no panic while it is held");
-        let lowest = progress.lowest_read.map_or(position, |lowest| lowest.min(position));
+        let lowest = progress
+            .lowest_read
+            .map_or(position, |lowest| lowest.min(position));
         progress.lowest_read = Some(lowest);
     }
 
     async fn wait(&self, models: &[&'static str], at_least: Position) -> Result<(), Fault> {
         let consumers = &self.parts.consumers;
-        let waited =
-            consumers.wait_for(self.tenant(), models, at_least, self.parts.read_wait).await;
+        let waited = consumers
+            .wait_for(self.tenant(), models, at_least, self.parts.read_wait)
+            .await;
         waited.map_err(|stale| {
             let lowest = stale.reached.iter().map(|r| r.1).min().unwrap_or_default();
             let models: serde_json::Map<_, _> = stale
@@ -205,7 +216,10 @@ impl Operation {
     /// A command was kept: whatever the operation reads from now on shows it.
     pub async fn kept(&self, receipt: &Receipt) {
         self.reads.lock().await.at_least = Some(receipt.position);
-        self.progress.lock().expect("no panic while it is held").last_kept = Some(receipt.position);
+        self.progress
+            .lock()
+            .expect("no panic while it is held")
+            .last_kept = Some(receipt.position);
     }
 
     /// Takes one of the operation's look-ups of evidence.

@@ -23,7 +23,9 @@ pub struct AsOf {
 
 impl From<domain::Position> for AsOf {
     fn from(position: domain::Position) -> AsOf {
-        AsOf { as_of_position: Position(position) }
+        AsOf {
+            as_of_position: Position(position),
+        }
     }
 }
 

@@ -46,7 +46,9 @@ pub struct DateTime(pub chrono::DateTime<Utc>);
 text_scalar!(
     DateTime,
     "https://scalars.graphql.org/andimarek/date-time.html",
-    |text| values::timestamp(text, "time").map(DateTime).map_err(|refusal| refusal.message),
+    |text| values::timestamp(text, "time")
+        .map(DateTime)
+        .map_err(|refusal| refusal.message),
     |at| at.0.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 );
 
@@ -77,9 +79,9 @@ pub struct Uuid(pub uuid::Uuid);
 impl ScalarType for Uuid {
     fn parse(value: Value) -> InputValueResult<Self> {
         match &value {
-            Value::String(text) if text.len() == 36 => {
-                uuid::Uuid::parse_str(text).map(Uuid).map_err(InputValueError::custom)
-            }
+            Value::String(text) if text.len() == 36 => uuid::Uuid::parse_str(text)
+                .map(Uuid)
+                .map_err(InputValueError::custom),
             _ => Err(InputValueError::expected_type(value)),
         }
     }
@@ -100,7 +102,10 @@ pub struct H3Cell(pub projections::H3Cell);
 text_scalar!(
     H3Cell,
     "https://h3geo.org/docs/core-library/h3Indexing/",
-    |text| text.parse().map(H3Cell).map_err(|_| "not an H3 cell".to_owned()),
+    |text| text
+        .parse()
+        .map(H3Cell)
+        .map_err(|_| "not an H3 cell".to_owned()),
     |cell| cell.0.to_string()
 );
 
@@ -113,7 +118,9 @@ pub struct Position(pub domain::Position);
 text_scalar!(
     Position,
     "https://www.w3.org/TR/xmlschema-2/#nonNegativeInteger",
-    |text| position(text).map(Position).ok_or_else(|| "not a position".to_owned()),
+    |text| position(text)
+        .map(Position)
+        .ok_or_else(|| "not a position".to_owned()),
     |at| at.0.to_string()
 );
 
@@ -122,7 +129,10 @@ pub fn position(text: &str) -> Option<domain::Position> {
     let plain = !text.is_empty()
         && text.bytes().all(|b| b.is_ascii_digit())
         && (text.len() == 1 || !text.starts_with('0'));
-    plain.then(|| text.parse().ok()).flatten().map(domain::Position)
+    plain
+        .then(|| text.parse().ok())
+        .flatten()
+        .map(domain::Position)
 }
 
 /// Any JSON value.
@@ -175,7 +185,9 @@ mod tests {
     use super::*;
 
     fn round<S: ScalarType>(text: &str, expect: Option<&str>) {
-        let got = S::parse(Value::String(text.to_owned())).ok().map(|s| s.to_value());
+        let got = S::parse(Value::String(text.to_owned()))
+            .ok()
+            .map(|s| s.to_value());
         assert_eq!(got, expect.map(|e| Value::String(e.to_owned())), "{text}");
     }
 
@@ -183,17 +195,34 @@ mod tests {
     fn texts_are_read_strictly_and_written_one_way() {
         round::<DateTime>("2015-12-16T08:00:00-06:00", Some("2015-12-16T14:00:00Z"));
         round::<DateTime>("2015-12-16T08:00:00.5Z", Some("2015-12-16T08:00:00.500Z"));
-        for bad in ["2015-12-16", "2015-12-16T08:00:00", "2015-02-30T00:00:00Z", "1450253000", ""] {
+        for bad in [
+            "2015-12-16",
+            "2015-12-16T08:00:00",
+            "2015-02-30T00:00:00Z",
+            "1450253000",
+            "",
+        ] {
             round::<DateTime>(bad, None);
         }
         round::<Date>("2016-02-29", Some("2016-02-29"));
         round::<Date>("2015-02-29", None);
         round::<Date>("2016-2-9", None);
-        round::<Uuid>("0190A6C4-0000-7000-8000-00000000000A", Some("0190a6c4-0000-7000-8000-00000000000a"));
+        round::<Uuid>(
+            "0190A6C4-0000-7000-8000-00000000000A",
+            Some("0190a6c4-0000-7000-8000-00000000000a"),
+        );
         round::<Uuid>("{0190a6c4-0000-7000-8000-00000000000a}", None);
         round::<H3Cell>("89489e3466fffff", Some("89489e3466fffff"));
         round::<H3Cell>("zzz", None);
-        for (text, expect) in [("0", Some("0")), ("42", Some("42")), ("-1", None), ("042", None), ("+1", None), ("", None), ("9223372036854775808", None)] {
+        for (text, expect) in [
+            ("0", Some("0")),
+            ("42", Some("42")),
+            ("-1", None),
+            ("042", None),
+            ("+1", None),
+            ("", None),
+            ("9223372036854775808", None),
+        ] {
             round::<Position>(text, expect);
         }
     }

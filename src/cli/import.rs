@@ -69,7 +69,11 @@ struct VehiclesArgs {
 pub async fn run(args: ImportArgs, settings: Settings) -> anyhow::Result<ExitCode> {
     let ImportWhat::Vehicles(vehicles) = args.what;
     let mapping = Mapping::from_args(&vehicles.mapping);
-    let sources: Vec<_> = vehicles.files.iter().map(|f| Source::from_argument(f)).collect();
+    let sources: Vec<_> = vehicles
+        .files
+        .iter()
+        .map(|f| Source::from_argument(f))
+        .collect();
     let problems = check_headers(&sources, &mapping);
     if !problems.is_empty() {
         problems.iter().for_each(|problem| eprintln!("{problem}"));
@@ -118,7 +122,11 @@ async fn import_with(app: &App, inflow: Inflow, shutdown: &Shutdown) -> anyhow::
         false => behind.iter().for_each(|line| eprintln!("{line}")),
     }
     let complete = summary.unreadable.is_empty();
-    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if complete {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The sum of their sizes, if all of them have one.

@@ -46,7 +46,11 @@ pub async fn rebuild(
             }
         }
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 async fn rebuild_one(
@@ -74,7 +78,9 @@ fn chosen(
     all: Vec<Arc<dyn AnyProjection>>,
     args: &RebuildArgs,
 ) -> anyhow::Result<Vec<Arc<dyn AnyProjection>>> {
-    let Some(wanted) = &args.projection else { return Ok(all) };
+    let Some(wanted) = &args.projection else {
+        return Ok(all);
+    };
     let names: Vec<_> = all.iter().map(|p| p.name()).collect();
     match all.iter().find(|p| p.name() == wanted) {
         Some(found) => Ok(vec![found.clone()]),
@@ -83,7 +89,13 @@ fn chosen(
 }
 
 fn describe(name: &str, rebuilt: &Rebuilt, compared: bool) -> String {
-    let Rebuilt { generation, position, events, digest, elapsed } = rebuilt;
+    let Rebuilt {
+        generation,
+        position,
+        events,
+        digest,
+        elapsed,
+    } = rebuilt;
     let seconds = elapsed.as_secs_f64();
     let rate = (*events as f64 / seconds.max(0.001)) as u64;
     let equal = match digest {

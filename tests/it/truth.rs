@@ -323,14 +323,30 @@ async fn points_per_trip(
     let vehicles = vehicles::vehicles(snapshot, &VehicleFilter::default(), None, ALL).await;
     for vehicle in vehicles.unwrap().items {
         let order = HistoryOrder::default();
-        let query = HistoryQuery { vehicle_id: vehicle.id, from, to, order };
-        for fix in positions::history(snapshot, &query, None, ALL).await.unwrap().items {
+        let query = HistoryQuery {
+            vehicle_id: vehicle.id,
+            from,
+            to,
+            order,
+        };
+        for fix in positions::history(snapshot, &query, None, ALL)
+            .await
+            .unwrap()
+            .items
+        {
             let trip = fix.attributes["trip_id"].as_str().unwrap().to_owned();
             *trips.entry((fix.vehicle_id, trip)).or_default() += 1;
         }
     }
-    let got: Vec<_> = trips.into_iter().map(|((v, trip), n)| json!([v, trip, n])).collect();
-    assert_same(&got, world.accepted("points_per_vehicle_and_trip"), "points per trip");
+    let got: Vec<_> = trips
+        .into_iter()
+        .map(|((v, trip), n)| json!([v, trip, n]))
+        .collect();
+    assert_same(
+        &got,
+        world.accepted("points_per_vehicle_and_trip"),
+        "points per trip",
+    );
 }
 
 async fn latest(world: &World, snapshot: &mut Snapshot) {

@@ -54,7 +54,13 @@ impl FleetCommands {
         input: CreateFleetInput,
     ) -> Result<FleetPayload> {
         let command = FleetCommand::Create { name: input.name };
-        on_fleet(ctx, Conditions::of_new(input.command_id), &input.id, command).await
+        on_fleet(
+            ctx,
+            Conditions::of_new(input.command_id),
+            &input.id,
+            command,
+        )
+        .await
     }
 
     /// Gives a fleet another name.
@@ -63,8 +69,16 @@ impl FleetCommands {
         ctx: &Context<'_>,
         input: RenameFleetInput,
     ) -> Result<FleetPayload> {
-        let RenameFleetInput { id, name, command_id, expected_version } = input;
-        let conditions = Conditions { command_id, expected_version };
+        let RenameFleetInput {
+            id,
+            name,
+            command_id,
+            expected_version,
+        } = input;
+        let conditions = Conditions {
+            command_id,
+            expected_version,
+        };
         on_fleet(ctx, conditions, &id, FleetCommand::Rename { name }).await
     }
 
@@ -74,8 +88,15 @@ impl FleetCommands {
         ctx: &Context<'_>,
         input: ArchiveFleetInput,
     ) -> Result<FleetPayload> {
-        let ArchiveFleetInput { id, command_id, expected_version } = input;
-        let conditions = Conditions { command_id, expected_version };
+        let ArchiveFleetInput {
+            id,
+            command_id,
+            expected_version,
+        } = input;
+        let conditions = Conditions {
+            command_id,
+            expected_version,
+        };
         on_fleet(ctx, conditions, &id, FleetCommand::Archive).await
     }
 }
@@ -87,5 +108,7 @@ async fn on_fleet(
     command: FleetCommand,
 ) -> Result<FleetPayload> {
     let id = values::id(id, "id");
-    Ok(FleetPayload(send::<Fleet>(ctx, conditions, id, command).await?))
+    Ok(FleetPayload(
+        send::<Fleet>(ctx, conditions, id, command).await?,
+    ))
 }

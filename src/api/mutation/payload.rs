@@ -56,7 +56,10 @@ pub struct Conditions {
 impl Conditions {
     /// Of a command that takes no `expectedVersion`.
     pub fn of_new(command_id: Option<ID>) -> Conditions {
-        Conditions { command_id, expected_version: None }
+        Conditions {
+            command_id,
+            expected_version: None,
+        }
     }
 
     /// The context of a command of this operation's caller, who must be an editor.
@@ -82,7 +85,11 @@ where
         (Ok(context), Ok(id)) => (context, id),
         (Err(refusal), _) | (_, Err(refusal)) => return Ok(Outcome::refused(refusal)),
     };
-    let kept = Operation::of(ctx).parts.door.execute::<A>(&context, &id, command).await;
+    let kept = Operation::of(ctx)
+        .parts
+        .door
+        .execute::<A>(&context, &id, command)
+        .await;
     Outcome::of(ctx, id, kept).await
 }
 
@@ -108,17 +115,28 @@ impl Outcome {
         id: String,
         kept: std::result::Result<commands::Receipt, CommandError>,
     ) -> Result<Outcome> {
-        let told = settle(ctx, kept, |receipt| *receipt).await?.map(Receipt::from);
+        let told = settle(ctx, kept, |receipt| *receipt)
+            .await?
+            .map(Receipt::from);
         Ok(Outcome { id, told })
     }
 
     /// The command did not get as far as the door.
     pub fn refused(refusal: Refusal) -> Outcome {
-        Outcome { id: String::new(), told: Err(refusal.under(["input"])) }
+        Outcome {
+            id: String::new(),
+            told: Err(refusal.under(["input"])),
+        }
     }
 
     fn errors(&self) -> Vec<UserError> {
-        self.told.as_ref().err().cloned().map(UserError::from).into_iter().collect()
+        self.told
+            .as_ref()
+            .err()
+            .cloned()
+            .map(UserError::from)
+            .into_iter()
+            .collect()
     }
 }
 

@@ -102,8 +102,14 @@ impl PositionCommands {
             fixes: input.fixes.into_iter().map(FixReport::from).collect(),
             may_register: operation.caller.may(Role::Editor),
         };
-        let kept = operation.parts.door.report_positions(&context, report).await;
-        Ok(ReportPositionsPayload(settle(ctx, kept, |kept| kept.receipt).await?))
+        let kept = operation
+            .parts
+            .door
+            .report_positions(&context, report)
+            .await;
+        Ok(ReportPositionsPayload(
+            settle(ctx, kept, |kept| kept.receipt).await?,
+        ))
     }
 }
 
@@ -138,14 +144,23 @@ impl ReportPositionsPayload {
 
     /// Why the whole report was refused; empty if it was taken in.
     async fn user_errors(&self) -> Vec<UserError> {
-        self.0.as_ref().err().cloned().map(UserError::from).into_iter().collect()
+        self.0
+            .as_ref()
+            .err()
+            .cloned()
+            .map(UserError::from)
+            .into_iter()
+            .collect()
     }
 }
 
 impl ReportPositionsPayload {
     fn count(&self, status: FixStatus) -> i32 {
         let outcomes = self.0.as_ref().map_or(&[][..], |kept| &kept.outcomes);
-        outcomes.iter().filter(|outcome| self::status(outcome) == status).count() as i32
+        outcomes
+            .iter()
+            .filter(|outcome| self::status(outcome) == status)
+            .count() as i32
     }
 }
 
@@ -186,7 +201,10 @@ impl From<PositionFixInput> for FixReport {
             // A number no receiver has is judged, and rejected, like any other that is too large.
             satellites: fix.satellites.map(|n| u16::try_from(n).unwrap_or(u16::MAX)),
             hdop: fix.hdop,
-            attributes: fix.attributes.map(|object| object.0.into()).unwrap_or_default(),
+            attributes: fix
+                .attributes
+                .map(|object| object.0.into())
+                .unwrap_or_default(),
         }
     }
 }

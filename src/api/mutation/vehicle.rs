@@ -104,8 +104,17 @@ impl VehicleCommands {
             name: input.name,
             kind: input.kind,
         };
-        let command = VehicleCommand::Register { profile, on_first_report: false };
-        on_vehicle(ctx, Conditions::of_new(input.command_id), &input.id, command).await
+        let command = VehicleCommand::Register {
+            profile,
+            on_first_report: false,
+        };
+        on_vehicle(
+            ctx,
+            Conditions::of_new(input.command_id),
+            &input.id,
+            command,
+        )
+        .await
     }
 
     /// Changes what is known about a vehicle. A field left out stays as it is; null clears it.
@@ -122,7 +131,13 @@ impl VehicleCommands {
             kind: change(input.kind),
         };
         let conditions = conditions(input.command_id, input.expected_version);
-        on_vehicle(ctx, conditions, &input.id, VehicleCommand::AmendProfile { changes }).await
+        on_vehicle(
+            ctx,
+            conditions,
+            &input.id,
+            VehicleCommand::AmendProfile { changes },
+        )
+        .await
     }
 
     /// Takes a vehicle out of service: it then accepts nothing but being reinstated.
@@ -132,7 +147,9 @@ impl VehicleCommands {
         input: RetireVehicleInput,
     ) -> Result<VehiclePayload> {
         let conditions = conditions(input.command_id, input.expected_version);
-        let command = VehicleCommand::Retire { reason: input.reason };
+        let command = VehicleCommand::Retire {
+            reason: input.reason,
+        };
         on_vehicle(ctx, conditions, &input.id, command).await
     }
 
@@ -161,7 +178,11 @@ impl VehicleCommands {
                 return Ok(VehiclePayload(Outcome::refused(refusal)));
             }
         };
-        let kept = Operation::of(ctx).parts.door.join_fleet(&context, &vehicle, &fleet).await;
+        let kept = Operation::of(ctx)
+            .parts
+            .door
+            .join_fleet(&context, &vehicle, &fleet)
+            .await;
         Ok(VehiclePayload(Outcome::of(ctx, vehicle, kept).await?))
     }
 
@@ -173,8 +194,12 @@ impl VehicleCommands {
     ) -> Result<VehiclePayload> {
         let conditions = conditions(input.command_id, input.expected_version);
         let id = values::vehicle_id(&input.vehicle_id, "vehicleId");
-        let command = VehicleCommand::LeaveFleet { fleet_id: input.fleet_id.0 };
-        Ok(VehiclePayload(send::<Vehicle>(ctx, conditions, id, command).await?))
+        let command = VehicleCommand::LeaveFleet {
+            fleet_id: input.fleet_id.0,
+        };
+        Ok(VehiclePayload(
+            send::<Vehicle>(ctx, conditions, id, command).await?,
+        ))
     }
 }
 
@@ -185,11 +210,16 @@ async fn on_vehicle(
     command: VehicleCommand,
 ) -> Result<VehiclePayload> {
     let id = values::vehicle_id(id, "id");
-    Ok(VehiclePayload(send::<Vehicle>(ctx, conditions, id, command).await?))
+    Ok(VehiclePayload(
+        send::<Vehicle>(ctx, conditions, id, command).await?,
+    ))
 }
 
 fn conditions(command_id: Option<ID>, expected_version: Option<i32>) -> Conditions {
-    Conditions { command_id, expected_version }
+    Conditions {
+        command_id,
+        expected_version,
+    }
 }
 
 fn change(field: MaybeUndefined<String>) -> Change {

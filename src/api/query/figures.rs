@@ -32,7 +32,10 @@ impl FigureQueries {
     /// Where fixes were: figures of H3 cells over the fixes with `from` <= fix time < `to`, both cut
     /// outwards to five minutes. Below resolution 9 a cell is the union of the base cells whose parent
     /// it is; at its rim that differs slightly from encoding the places at that resolution directly.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the schema")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is an argument of the schema"
+    )]
     async fn heatmap(
         &self,
         ctx: &Context<'_>,
@@ -44,19 +47,30 @@ impl FigureQueries {
         span: HeatmapSpan,
         #[graphql(desc = "Zone of the IANA database whose days are meant; UTC if not said.")]
         zone: Option<String>,
-        #[graphql(desc = "What cells are ranked by.", default_with = "HeatmapMetric::Fixes")]
+        #[graphql(
+            desc = "What cells are ranked by.",
+            default_with = "HeatmapMetric::Fixes"
+        )]
         metric: HeatmapMetric,
-        #[graphql(desc = "Cells with fewer distinct vehicles are counted, not shown.", default = 1)]
+        #[graphql(
+            desc = "Cells with fewer distinct vehicles are counted, not shown.",
+            default = 1
+        )]
         min_vehicles: i32,
-        #[graphql(desc = "At most this many cells, 1 to 10,000; 1,000 if not said.")]
-        limit: Option<i32>,
+        #[graphql(desc = "At most this many cells, 1 to 10,000; 1,000 if not said.")] limit: Option<
+            i32,
+        >,
     ) -> Result<Heatmap> {
         let operation = Operation::of(ctx);
         let (from, to) = self::span(from, to)?;
-        let resolution = u8::try_from(resolution).ok().filter(|r| *r <= BASE_RESOLUTION);
+        let resolution = u8::try_from(resolution)
+            .ok()
+            .filter(|r| *r <= BASE_RESOLUTION);
         let limit = limit.unwrap_or(CELLS_DEFAULT);
         if !(1..=CELLS_MAX).contains(&limit) {
-            return Err(Fault::of(FaultCode::PageLimit).with("limit", CELLS_MAX).into());
+            return Err(Fault::of(FaultCode::PageLimit)
+                .with("limit", CELLS_MAX)
+                .into());
         }
         let question = HeatmapQuery {
             from,
@@ -76,7 +90,10 @@ impl FigureQueries {
 
     /// A figure over time: one point for each bucket from the one `from` falls in to the one before
     /// `to`, in the zone's own hours, days and weeks.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the schema")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is an argument of the schema"
+    )]
     async fn trend(
         &self,
         ctx: &Context<'_>,
@@ -88,7 +105,10 @@ impl FigureQueries {
         #[graphql(desc = "Zone of the IANA database; UTC if not said.")] zone: Option<String>,
         #[graphql(desc = "Fixes of this vehicle alone.")] vehicle_id: Option<ID>,
         #[graphql(desc = "Fixes of this fleet's present members.")] fleet_id: Option<ID>,
-        #[graphql(desc = "How many points the moving average spans, 1 to 500.", default = 1)]
+        #[graphql(
+            desc = "How many points the moving average spans, 1 to 500.",
+            default = 1
+        )]
         window: i32,
         #[graphql(
             desc = "What each point is compared with.",

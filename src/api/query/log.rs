@@ -30,14 +30,15 @@ pub struct LogQueries;
 #[Object]
 impl LogQueries {
     /// Events in position order. Conditions add up.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the schema")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is an argument of the schema"
+    )]
     async fn events(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Events behind this position.")] after_position: Option<Position>,
-        #[graphql(desc = "Events up to this position, included.")] up_to_position: Option<
-            Position,
-        >,
+        #[graphql(desc = "Events up to this position, included.")] up_to_position: Option<Position>,
         #[graphql(desc = "Of this stream, or this kind of stream.")] aggregate: Option<
             AggregateInput,
         >,
@@ -50,10 +51,16 @@ impl LogQueries {
         let operation = Operation::of(ctx);
         operation.require(Role::Viewer)?;
         let (kind, id) = aggregate.map_or((None, None), |a| (Some(a.kind), a.id));
-        let filter = EventFilter { aggregate_type: kind, aggregate_id: id, event_types: types };
+        let filter = EventFilter {
+            aggregate_type: kind,
+            aggregate_id: id,
+            event_types: types,
+        };
         let list = (&filter, after_position, up_to_position);
         let ask = Ask::<i64>::read(operation, "events", &list, first, after.as_deref())?;
-        let from = after_position.map_or(0, |p| p.0.0).max(ask.after.unwrap_or_default());
+        let from = after_position
+            .map_or(0, |p| p.0.0)
+            .max(ask.after.unwrap_or_default());
         let page = events(operation, &filter, from, up_to_position, ask.first).await?;
         operation.touch(page.as_of);
         let as_of = page.as_of.into();
@@ -85,11 +92,17 @@ async fn events(
         ..PageLimits::default()
     };
     let after = domain::Position(after);
-    let read = store.read_filtered(operation.tenant(), filter, after, limits).await;
+    let read = store
+        .read_filtered(operation.tenant(), filter, after, limits)
+        .await;
     let mut items = read.map_err(store_fault)?;
     let has_next = items.len() > first as usize;
     items.truncate(first as usize);
-    Ok(Page { items, has_next, as_of })
+    Ok(Page {
+        items,
+        has_next,
+        as_of,
+    })
 }
 
 fn consumer_fault(error: ConsumerError) -> Fault {

@@ -53,7 +53,10 @@ pub struct PositionQueries;
 impl PositionQueries {
     /// The latest fix of each vehicle, by ascending vehicle id; with `near`, the nearest first.
     /// Conditions add up.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the schema")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is an argument of the schema"
+    )]
     async fn latest_positions(
         &self,
         ctx: &Context<'_>,
@@ -79,10 +82,13 @@ impl PositionQueries {
         };
         let query = "latestPositions";
         let ask = Ask::<LatestPlace>::read(operation, query, &filter, first, after.as_deref())?;
-        let after = ask.after.as_ref().map(|LatestPlace(distance_m, vehicle_id)| LatestCursor {
-            distance_m: *distance_m,
-            vehicle_id: vehicle_id.clone(),
-        });
+        let after = ask
+            .after
+            .as_ref()
+            .map(|LatestPlace(distance_m, vehicle_id)| LatestCursor {
+                distance_m: *distance_m,
+                vehicle_id: vehicle_id.clone(),
+            });
         let models: &[_] = match filter.fleet_id {
             Some(_) => &[positions::NAME, vehicles::NAME],
             None => &[positions::NAME],
@@ -99,7 +105,10 @@ impl PositionQueries {
     }
 
     /// The fixes of a vehicle with `from` <= fix time < `to`, whenever they were reported.
-    #[expect(clippy::too_many_arguments, reason = "each is an argument of the schema")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is an argument of the schema"
+    )]
     async fn position_history(
         &self,
         ctx: &Context<'_>,
@@ -112,15 +121,22 @@ impl PositionQueries {
     ) -> Result<Paged<PositionFix>> {
         let operation = Operation::of(ctx);
         let (from, to) = span(from, to)?;
-        let query =
-            HistoryQuery { vehicle_id: vehicle_id.0, from, to, order: Order::from(order) };
+        let query = HistoryQuery {
+            vehicle_id: vehicle_id.0,
+            from,
+            to,
+            order: Order::from(order),
+        };
         let name = "positionHistory";
         let ask = Ask::<FixPlace>::read(operation, name, &query, first, after.as_deref())?;
-        let after = ask.after.as_ref().map(|FixPlace(fix_time, position, index)| FixKey {
-            fix_time: *fix_time,
-            position: domain::Position(*position),
-            index: *index,
-        });
+        let after = ask
+            .after
+            .as_ref()
+            .map(|FixPlace(fix_time, position, index)| FixKey {
+                fix_time: *fix_time,
+                position: domain::Position(*position),
+                index: *index,
+            });
         let mut snapshot = operation.read(&[positions::NAME]).await?;
         let page = positions::history(&mut snapshot, &query, after.as_ref(), ask.first).await;
         let page = snapshot.answer(page)?;
@@ -133,9 +149,13 @@ impl PositionQueries {
 
 fn moment(at: MomentInput) -> Result<AsOf, crate::api::fault::Fault> {
     match at.window.0.to_std() {
-        Ok(window) if !window.is_zero() && window <= WINDOW_MAX => {
-            Ok(AsOf { at: at.time.0, window })
-        }
-        _ => Err(invalid("at", "the window is more than nothing and at most 31 days")),
+        Ok(window) if !window.is_zero() && window <= WINDOW_MAX => Ok(AsOf {
+            at: at.time.0,
+            window,
+        }),
+        _ => Err(invalid(
+            "at",
+            "the window is more than nothing and at most 31 days",
+        )),
     }
 }

@@ -10,7 +10,11 @@ use crate::api::types::vehicle::{Vehicle, VehicleStatus};
 
 /// An object with an id of its own.
 #[derive(Interface)]
-#[graphql(field(name = "id", ty = "&ID", desc = "The object's id, unique among objects of its type."))]
+#[graphql(field(
+    name = "id",
+    ty = "&ID",
+    desc = "The object's id, unique among objects of its type."
+))]
 pub enum Node {
     /// A vehicle.
     Vehicle(Vehicle),

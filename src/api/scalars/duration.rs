@@ -13,7 +13,9 @@ pub struct Duration(pub TimeDelta);
 text_scalar!(
     Duration,
     "https://www.rfc-editor.org/rfc/rfc3339#appendix-A",
-    |text| read(text).map(Duration).ok_or_else(|| "not a duration such as PT5M".to_owned()),
+    |text| read(text)
+        .map(Duration)
+        .ok_or_else(|| "not a duration such as PT5M".to_owned()),
     |length| write(length.0)
 );
 
@@ -21,7 +23,9 @@ text_scalar!(
 const CHARS_MAX: usize = 40;
 
 fn read(text: &str) -> Option<TimeDelta> {
-    let rest = text.strip_prefix('P').filter(|_| text.len() <= CHARS_MAX && text.is_ascii())?;
+    let rest = text
+        .strip_prefix('P')
+        .filter(|_| text.len() <= CHARS_MAX && text.is_ascii())?;
     let (date, time) = match rest.split_once('T') {
         Some((date, time)) if !time.is_empty() => (date, time),
         Some(_) => return None,
@@ -29,7 +33,10 @@ fn read(text: &str) -> Option<TimeDelta> {
         None => (rest, ""),
     };
     let mut sum = TimeDelta::zero();
-    for (part, units) in [(date, &[('W', 604_800), ('D', 86_400)][..]), (time, &[('H', 3_600), ('M', 60), ('S', 1)])] {
+    for (part, units) in [
+        (date, &[('W', 604_800), ('D', 86_400)][..]),
+        (time, &[('H', 3_600), ('M', 60), ('S', 1)]),
+    ] {
         let mut rest = part;
         for (unit, seconds) in units {
             if let Some((number, after)) = rest.split_once(*unit) {
@@ -48,7 +55,11 @@ fn read(text: &str) -> Option<TimeDelta> {
 fn scale(number: &str, seconds: i64) -> Option<TimeDelta> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) || fraction.len() > 6 || (number.contains('.') && seconds != 1) {
+    if !digits(whole)
+        || !digits(fraction)
+        || fraction.len() > 6
+        || (number.contains('.') && seconds != 1)
+    {
         return None;
     }
     let micros = format!("{fraction:0<6}").parse().ok()?;
@@ -66,9 +77,16 @@ fn write(length: TimeDelta) -> String {
     let fraction = format!(".{micros:06}");
     let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
     let seconds = format!("{}{fraction}", seconds % 60);
-    let parts = [(hours.to_string(), 'H'), (minutes.to_string(), 'M'), (seconds, 'S')];
-    let time: String =
-        parts.iter().filter(|(n, _)| n != "0").map(|(n, unit)| format!("{n}{unit}")).collect();
+    let parts = [
+        (hours.to_string(), 'H'),
+        (minutes.to_string(), 'M'),
+        (seconds, 'S'),
+    ];
+    let time: String = parts
+        .iter()
+        .filter(|(n, _)| n != "0")
+        .map(|(n, unit)| format!("{n}{unit}"))
+        .collect();
     match (time.is_empty(), days) {
         (true, 0) => "PT0S".to_owned(),
         (true, _) => text,
@@ -83,11 +101,28 @@ mod tests {
     #[test]
     fn reads_and_writes() {
         for (text, expect) in [
-            ("PT5M", Some("PT5M")), ("P1D", Some("P1D")), ("P1W", Some("P7D")), ("PT90M", Some("PT1H30M")),
-            ("P1DT2H3M4.5S", Some("P1DT2H3M4.5S")), ("PT0S", Some("PT0S")), ("PT36H", Some("P1DT12H")),
-            ("PT0.000001S", Some("PT0.000001S")), ("PT", None), ("P", None), ("", None), ("5M", None),
-            ("P1M", None), ("P1Y", None), ("-PT5M", None), ("PT-5M", None), ("PT1.5H", None), ("PT5", None),
-            ("PT5M5H", None), ("PT99999999999999999999S", None), ("PT1.S", None), ("PTS", None),
+            ("PT5M", Some("PT5M")),
+            ("P1D", Some("P1D")),
+            ("P1W", Some("P7D")),
+            ("PT90M", Some("PT1H30M")),
+            ("P1DT2H3M4.5S", Some("P1DT2H3M4.5S")),
+            ("PT0S", Some("PT0S")),
+            ("PT36H", Some("P1DT12H")),
+            ("PT0.000001S", Some("PT0.000001S")),
+            ("PT", None),
+            ("P", None),
+            ("", None),
+            ("5M", None),
+            ("P1M", None),
+            ("P1Y", None),
+            ("-PT5M", None),
+            ("PT-5M", None),
+            ("PT1.5H", None),
+            ("PT5", None),
+            ("PT5M5H", None),
+            ("PT99999999999999999999S", None),
+            ("PT1.S", None),
+            ("PTS", None),
         ] {
             assert_eq!(read(text).map(write).as_deref(), expect, "{text}");
         }

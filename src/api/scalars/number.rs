@@ -25,7 +25,9 @@ macro_rules! degrees {
                 match &value {
                     Value::Number(number) => match number.as_f64() {
                         Some(degrees) if degrees.abs() <= $most => Ok($name(degrees + 0.0)),
-                        _ => Err(InputValueError::custom(concat!("beyond ", $most, " degrees"))),
+                        _ => Err(InputValueError::custom(concat!(
+                            "beyond ", $most, " degrees"
+                        ))),
                     },
                     _ => Err(InputValueError::expected_type(value)),
                 }
@@ -53,7 +55,9 @@ impl ScalarType for Long {
         match &value {
             Value::Number(number) => match number.as_i64() {
                 Some(whole) if whole.abs() <= LONG_MAX => Ok(Long(whole)),
-                _ => Err(InputValueError::custom("not a whole number of up to 53 bits")),
+                _ => Err(InputValueError::custom(
+                    "not a whole number of up to 53 bits",
+                )),
             },
             _ => Err(InputValueError::expected_type(value)),
         }

@@ -64,7 +64,9 @@ impl From<&StoredEvent> for Event {
             sequence: int(stored.sequence),
             event_type: stored.event_type.to_string(),
             schema_version: stored.event_version.to_string(),
-            payload: payload.and_then(|json| Value::from_json(json).ok()).map(Json),
+            payload: payload
+                .and_then(|json| Value::from_json(json).ok())
+                .map(Json),
             metadata: metadata.into(),
         }
     }

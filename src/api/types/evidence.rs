@@ -76,10 +76,18 @@ impl Figure {
     }
 
     async fn ask(&self, snap: &mut Snapshot, ask: &Ask<Place>) -> Result<EvidencePage, ReadError> {
-        let after = ask.after.as_ref().map(|Place(fix_time, vehicle_id, position, index)| {
-            let (fix_time, index, position) = (*fix_time, *index, Position(*position));
-            EvidenceCursor { fix_time, vehicle_id: vehicle_id.clone(), position, index }
-        });
+        let after = ask
+            .after
+            .as_ref()
+            .map(|Place(fix_time, vehicle_id, position, index)| {
+                let (fix_time, index, position) = (*fix_time, *index, Position(*position));
+                EvidenceCursor {
+                    fix_time,
+                    vehicle_id: vehicle_id.clone(),
+                    position,
+                    index,
+                }
+            });
         let (after, first) = (after.as_ref(), ask.first);
         match self {
             Figure::Cell(cell, from, to) => {
@@ -94,12 +102,19 @@ impl Figure {
 
 fn connection(ask: &Ask<Place>, page: EvidencePage) -> Evidence {
     let node = PositionFix::page(page.fixes.iter().map(|row| row.position).collect());
-    let as_of =
-        EvidenceAsOf { as_of_position: scalars::Position(page.as_of), complete: page.complete };
+    let as_of = EvidenceAsOf {
+        as_of_position: scalars::Position(page.as_of),
+        complete: page.complete,
+    };
     let mut connection =
         Connection::with_additional_fields(ask.after.is_some(), page.has_next, as_of);
     connection.edges.extend(page.fixes.into_iter().map(|row| {
-        let at = Place(row.fix_time, row.vehicle_id.clone(), row.position.0, row.index);
+        let at = Place(
+            row.fix_time,
+            row.vehicle_id.clone(),
+            row.position.0,
+            row.index,
+        );
         Edge::new(ask.list.seal(&at), node(row))
     }));
     connection

@@ -111,7 +111,10 @@ impl LatestPosition {
     /// Makes the latest positions of a page.
     pub fn page(rows: &[LatestRow]) -> impl Fn(LatestRow) -> LatestPosition + use<> {
         let fix = PositionFix::page(rows.iter().map(|row| row.fix.position).collect());
-        move |row| LatestPosition { fix: fix(row.fix), distance_m: row.distance_m }
+        move |row| LatestPosition {
+            fix: fix(row.fix),
+            distance_m: row.distance_m,
+        }
     }
 }
 
@@ -120,7 +123,10 @@ impl PositionFix {
     /// The event that carries it, with its metadata: who reported it and when it was recorded.
     async fn event(&self, ctx: &Context<'_>) -> Result<Option<Event>> {
         let operation = Operation::of(ctx);
-        let event = self.events.get(&self.position.0, |at| events(operation, at)).await?;
+        let event = self
+            .events
+            .get(&self.position.0, |at| events(operation, at))
+            .await?;
         Ok(event.map(|event| Event::from(&*event)))
     }
 
@@ -136,8 +142,14 @@ async fn events(
     operation: &Operation,
     positions: &[LogPosition],
 ) -> Result<HashMap<LogPosition, Arc<StoredEvent>>, Fault> {
-    let events = operation.parts.store.read_positions(operation.tenant(), positions).await;
+    let events = operation
+        .parts
+        .store
+        .read_positions(operation.tenant(), positions)
+        .await;
     let events = events.map_err(store_fault)?;
-    Ok(events.into_iter().map(|event| (event.position, Arc::new(event))).collect())
+    Ok(events
+        .into_iter()
+        .map(|event| (event.position, Arc::new(event)))
+        .collect())
 }
-

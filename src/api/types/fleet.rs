@@ -44,8 +44,11 @@ pub struct Fleet {
 
 impl From<FleetRow> for Fleet {
     fn from(row: FleetRow) -> Fleet {
-        let status =
-            if row.archived_at.is_some() { FleetStatus::Archived } else { FleetStatus::Active };
+        let status = if row.archived_at.is_some() {
+            FleetStatus::Archived
+        } else {
+            FleetStatus::Active
+        };
         Fleet {
             id: ID(row.id),
             name: row.name,
@@ -69,7 +72,10 @@ impl Fleet {
         #[graphql(desc = "At most this many, 1 to 200; 50 if not said.")] first: Option<i32>,
         #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
     ) -> Result<Paged<Vehicle>> {
-        let filter = VehicleFilter { fleet_id: Some(self.id.clone()), ..VehicleFilter::default() };
+        let filter = VehicleFilter {
+            fleet_id: Some(self.id.clone()),
+            ..VehicleFilter::default()
+        };
         vehicle_page(ctx, filter, first, after.as_deref()).await
     }
 }

@@ -129,7 +129,10 @@ impl From<projections::heatmap::Heatmap> for Kept {
 impl Heatmap {
     /// The answer to a question.
     pub fn new(question: &HeatmapQuery, kept: Kept) -> Heatmap {
-        let cells = kept.cells.iter().filter_map(|cell| HeatmapCell::new(question, &kept, cell));
+        let cells = kept
+            .cells
+            .iter()
+            .filter_map(|cell| HeatmapCell::new(question, &kept, cell));
         Heatmap {
             from: DateTime(kept.from),
             to: DateTime(kept.to),
@@ -164,7 +167,13 @@ impl HeatmapCell {
     }
 
     fn feature(&self) -> serde_json::Value {
-        let mut ring: Vec<_> = self.cell.0.boundary().iter().map(|(lat, lon)| [*lon, *lat]).collect();
+        let mut ring: Vec<_> = self
+            .cell
+            .0
+            .boundary()
+            .iter()
+            .map(|(lat, lon)| [*lon, *lat])
+            .collect();
         ring.extend(ring.first().copied());
         json!({
             "type": "Feature",
@@ -196,9 +205,11 @@ fn end(span: &Span, start: Instant<Utc>) -> Instant<Utc> {
     match span {
         Span::Whole => Instant::<Utc>::MAX_UTC,
         Span::Hour => start + Duration::hours(1),
-        Span::Day { zone } => {
-            zone.parse().ok().and_then(next_day).unwrap_or(start + Duration::days(1))
-        }
+        Span::Day { zone } => zone
+            .parse()
+            .ok()
+            .and_then(next_day)
+            .unwrap_or(start + Duration::days(1)),
     }
 }
 
@@ -227,7 +238,12 @@ impl HeatmapCell {
 
     /// Its corners, counter-clockwise; the first is not repeated.
     async fn boundary(&self) -> Vec<Place> {
-        self.cell.0.boundary().into_iter().map(Place::from).collect()
+        self.cell
+            .0
+            .boundary()
+            .into_iter()
+            .map(Place::from)
+            .collect()
     }
 
     /// The fixes that were counted, by fix time, vehicle, position and index: as many as `fixes`.
@@ -262,14 +278,24 @@ mod tests {
 
     #[test]
     fn a_day_ends_where_the_next_begins_in_its_zone() {
-        let chicago = Span::Day { zone: "America/Chicago".to_owned() };
+        let chicago = Span::Day {
+            zone: "America/Chicago".to_owned(),
+        };
         let day = |start, expect| assert_eq!(end(&chicago, at(start)), at(expect));
         day("2015-12-16T06:00:00Z", "2015-12-17T06:00:00Z");
         day("2016-03-13T06:00:00Z", "2016-03-14T05:00:00Z"); // 23 hours
         day("2015-11-01T05:00:00Z", "2015-11-02T06:00:00Z"); // 25 hours
         // Clocks go forward at midnight: the day of 2018-11-04 begins at 01:00.
-        let sao_paulo = Span::Day { zone: "America/Sao_Paulo".to_owned() };
-        assert_eq!(end(&sao_paulo, at("2018-11-03T03:00:00Z")), at("2018-11-04T03:00:00Z"));
-        assert_eq!(end(&Span::Hour, at("2016-01-01T05:00:00Z")), at("2016-01-01T06:00:00Z"));
+        let sao_paulo = Span::Day {
+            zone: "America/Sao_Paulo".to_owned(),
+        };
+        assert_eq!(
+            end(&sao_paulo, at("2018-11-03T03:00:00Z")),
+            at("2018-11-04T03:00:00Z")
+        );
+        assert_eq!(
+            end(&Span::Hour, at("2016-01-01T05:00:00Z")),
+            at("2016-01-01T06:00:00Z")
+        );
     }
 }

@@ -28,7 +28,12 @@ pub struct BoundingBox {
 impl BoundingBox {
     /// The rectangle in the read models' words.
     pub fn checked(self) -> Result<projections::BoundingBox, Fault> {
-        let BoundingBox { south, west, north, east } = self;
+        let BoundingBox {
+            south,
+            west,
+            north,
+            east,
+        } = self;
         projections::BoundingBox::new(south.0, west.0, north.0, east.0)
             .ok_or_else(|| invalid("bbox", "north is below south"))
     }
@@ -64,13 +69,18 @@ pub struct Place {
 
 impl From<(f64, f64)> for Place {
     fn from((lat, lon): (f64, f64)) -> Place {
-        Place { lat: Latitude(lat), lon: Longitude(lon) }
+        Place {
+            lat: Latitude(lat),
+            lon: Longitude(lon),
+        }
     }
 }
 
 /// A refusal of an argument.
 pub fn invalid(argument: &str, message: &str) -> Fault {
-    Refusal::new(Code::Validation, message).at([argument]).into()
+    Refusal::new(Code::Validation, message)
+        .at([argument])
+        .into()
 }
 
 /// Checks that a span of time does not end before it begins.

@@ -115,19 +115,26 @@ impl FleetSummary {
         let (from, to) = (self.from.0, self.to.0);
         let list = (&self.scope, from, to);
         let ask = Ask::<String>::read(operation, "byVehicle", &list, first, after.as_deref())?;
-        let mut snapshot = operation.read(&scope_models(trends::NAME, &self.scope)).await?;
+        let mut snapshot = operation
+            .read(&scope_models(trends::NAME, &self.scope))
+            .await?;
         let after = ask.after.as_deref();
         let page = summary_by_vehicle(&mut snapshot, &self.scope, from, to, after, ask.first).await;
         let page = snapshot.answer(page)?;
         let as_of = page.as_of.into();
-        Ok(ask.connection(page, as_of, |row| row.vehicle_id.clone(), |row: Row| {
-            let scope = Scope::Vehicle(row.vehicle_id.clone());
-            VehicleSummary {
-                vehicle_id: ID(row.vehicle_id),
-                figures: row.summary.into(),
-                figure: Figure::Scope(scope, from, to),
-            }
-        }))
+        Ok(ask.connection(
+            page,
+            as_of,
+            |row| row.vehicle_id.clone(),
+            |row: Row| {
+                let scope = Scope::Vehicle(row.vehicle_id.clone());
+                VehicleSummary {
+                    vehicle_id: ID(row.vehicle_id),
+                    figures: row.summary.into(),
+                    figure: Figure::Scope(scope, from, to),
+                }
+            },
+        ))
     }
 
     /// The fixes the figures are made of, by fix time, vehicle, position and index.

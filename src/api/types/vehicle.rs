@@ -76,8 +76,11 @@ impl Vehicle {
     }
 
     fn new(row: VehicleRow, latest: Latest) -> Vehicle {
-        let status =
-            if row.retired_at.is_some() { VehicleStatus::Retired } else { VehicleStatus::Active };
+        let status = if row.retired_at.is_some() {
+            VehicleStatus::Retired
+        } else {
+            VehicleStatus::Active
+        };
         Vehicle {
             id: ID(row.id),
             external_id: row.profile.external_id,
@@ -103,7 +106,10 @@ impl Vehicle {
     /// Its fix with the greatest fix time; null if it never reported.
     async fn latest_position(&self, ctx: &Context<'_>) -> Result<Option<PositionFix>> {
         let operation = Operation::of(ctx);
-        let fix = self.latest.get(&self.id.0, |ids| latest_fixes(operation, ids)).await?;
+        let fix = self
+            .latest
+            .get(&self.id.0, |ids| latest_fixes(operation, ids))
+            .await?;
         Ok(fix.map(PositionFix::single))
     }
 }
@@ -112,9 +118,16 @@ async fn latest_fixes(
     operation: &Operation,
     ids: &[String],
 ) -> Result<HashMap<String, FixRow>, Fault> {
-    let filter = LatestFilter { vehicle_ids: Some(ids.to_vec()), ..LatestFilter::default() };
+    let filter = LatestFilter {
+        vehicle_ids: Some(ids.to_vec()),
+        ..LatestFilter::default()
+    };
     let mut snapshot = operation.read(&[positions::NAME]).await?;
     let page = positions::latest(&mut snapshot, &filter, None, ids.len() as u32).await;
     let page = snapshot.answer(page)?;
-    Ok(page.items.into_iter().map(|row| (row.fix.vehicle_id.clone(), row.fix)).collect())
+    Ok(page
+        .items
+        .into_iter()
+        .map(|row| (row.fix.vehicle_id.clone(), row.fix))
+        .collect())
 }

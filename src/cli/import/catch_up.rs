@@ -25,7 +25,11 @@ pub async fn catch_up(
     loop {
         let rows = consumers.status(tenant).await?;
         let behind: Vec<_> = rows.iter().filter(|row| row.position < head).collect();
-        let slowest = behind.iter().filter(|row| advances(row)).map(|row| row.position).min();
+        let slowest = behind
+            .iter()
+            .filter(|row| advances(row))
+            .map(|row| row.position)
+            .min();
         let Some(slowest) = slowest.filter(|_| !shutdown.is_soft()) else {
             progress.finish();
             return Ok(behind.into_iter().map(describe).collect());
@@ -43,7 +47,20 @@ fn advances(row: &ProjectionStatus) -> bool {
 }
 
 fn describe(row: &ProjectionStatus) -> String {
-    let ProjectionStatus { name, position, head, status, .. } = row;
-    let why = row.error.as_ref().map(|e| format!(": {e}")).unwrap_or_default();
-    format!("{name} is {} at position {position} of {head}{why}", status.as_str())
+    let ProjectionStatus {
+        name,
+        position,
+        head,
+        status,
+        ..
+    } = row;
+    let why = row
+        .error
+        .as_ref()
+        .map(|e| format!(": {e}"))
+        .unwrap_or_default();
+    format!(
+        "{name} is {} at position {position} of {head}{why}",
+        status.as_str()
+    )
 }

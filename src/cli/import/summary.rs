@@ -239,7 +239,12 @@ Rejected              6
     a.csv:4: lat is empty
 4 of these rows came in with an earlier run; nothing changed.
 ";
-        assert_eq!(summary.describe(&["a.csv".into(), "b.csv".into()]).to_string(), want);
+        assert_eq!(
+            summary
+                .describe(&["a.csv".into(), "b.csv".into()])
+                .to_string(),
+            want
+        );
     }
 
     #[test]

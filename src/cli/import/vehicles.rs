@@ -49,7 +49,12 @@ pub async fn import_vehicles(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Summary> {
     let began = Instant::now();
-    let Inflow { tenant, sources, mapping, correlation_id } = inflow;
+    let Inflow {
+        tenant,
+        sources,
+        mapping,
+        correlation_id,
+    } = inflow;
     let import = Arc::new(Import {
         door: door.clone(),
         tenant,
