@@ -118,7 +118,7 @@ impl Default for StoreSettings {
             groups_in_flight_max: 2,
             second_group_commands_min: 64,
             gather_yields: 16,
-            lanes_max: 256,
+            lanes_max: 32,
             lane_idle_s: 60,
             races_max: 16,
             reconnect_min_ms: 20,

@@ -160,6 +160,34 @@ impl Door {
         Ok(cell)
     }
 
+    /// Readies many aggregates at once: one question tells which streams are new, and those need no load.
+    pub(super) async fn ready_new<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        ids: &[&str],
+    ) -> Result<(), CommandError> {
+        let cells: Vec<_> = ids
+            .iter()
+            .map(|id| (*id, self.states.cell::<A>(tenant, &StreamKey::of::<A>(id))))
+            .filter(|(_, cell)| cell.lock().is_none())
+            .collect();
+        if cells.len() < 2 {
+            return Ok(());
+        }
+        let ids: Vec<_> = cells.iter().map(|(id, _)| *id).collect();
+        let existing = self.store.existing_streams(tenant, A::TYPE, &ids).await?;
+        for (id, cell) in cells {
+            // Whoever is loading it knows better; an append finds out whom another process opened.
+            let Ok(_loading) = cell.loading.try_lock() else {
+                continue;
+            };
+            if !existing.contains(id) && cell.lock().is_none() {
+                cell.fill(A::default(), 0);
+            }
+        }
+        Ok(())
+    }
+
     async fn load_stream<A: Aggregate>(
         &self,
         tenant: &Arc<str>,

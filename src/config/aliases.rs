@@ -50,7 +50,7 @@ pub fn assigned(environment: &[(String, String)]) -> Vec<Alias> {
         let host = part("HOST")?;
         Some(Alias {
             name: format!("{prefix}HOST"),
-            key: *key,
+            key,
             value: address(key, host, part),
         })
     });
@@ -59,7 +59,7 @@ pub fn assigned(environment: &[(String, String)]) -> Vec<Alias> {
         let value = value(name)?.trim_start_matches(':').to_owned();
         Some(Alias {
             name: (*name).to_owned(),
-            key: *key,
+            key,
             value,
         })
     });

@@ -120,7 +120,7 @@ section! {
         /// How often callers just answered are let in before a group leaves.
         gather_yields: usize = "16", "0" ..= "1000";
         /// Tenants with appends under way.
-        lanes_max: usize = "256", "1" ..= "100000";
+        lanes_max: usize = "32", "1" ..= "100000";
         /// How often an append that lost a race to another process is run again.
         races_max: u32 = "16", "0" ..= "1000";
         /// Positions of one partition of the log.

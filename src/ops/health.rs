@@ -10,6 +10,8 @@ use futures::future::join_all;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use super::Clock;
+
 /// How a part is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,8 +77,11 @@ pub struct ComponentReport {
 pub struct Health {
     checks: Arc<[Check]>,
     ttl: Duration,
-    last: Arc<Mutex<Option<(Instant, Arc<Report>)>>>,
+    last: Arc<Mutex<Option<Asked>>>,
 }
+
+/// When the parts were asked last, and what they said.
+type Asked = (Instant, Arc<Report>);
 
 /// How long a report is given again.
 pub const REPORT_TTL: Duration = Duration::from_secs(5);
@@ -173,7 +178,7 @@ impl Health {
             state: worst(true).max(worst(false).min(State::Degraded)),
             ready: worst(true) < State::Down,
             version: super::VERSION,
-            checked_at: Utc::now(),
+            checked_at: Clock::system().now(),
             components,
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::Clock;
 use crate::config::{self, LogFormat};
 
 /// Why log lines cannot be written as asked.
@@ -95,7 +96,9 @@ where
         }
         event.record(&mut Fields(&mut fields));
         let line = Line {
-            ts: Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true),
+            ts: Clock::system()
+                .now()
+                .to_rfc3339_opts(SecondsFormat::Micros, true),
             level: match *event.metadata().level() {
                 tracing::Level::ERROR => "error",
                 tracing::Level::WARN => "warn",

@@ -1,6 +1,6 @@
 //! Reading the log: pages by position, streams by sequence.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -221,6 +221,25 @@ impl Store {
             .fetch_all(&mut *conn)
             .await?;
         decode_rows(tenant, rows)
+    }
+
+    /// Which of these streams of one kind exist.
+    pub async fn existing_streams(
+        &self,
+        tenant: &str,
+        aggregate_type: &str,
+        aggregate_ids: &[&str],
+    ) -> Result<HashSet<String>, StoreError> {
+        let found: Vec<String> = sqlx::query_scalar(
+            "select aggregate_id from streams
+             where tenant = $1 and aggregate_type = $2 and aggregate_id = any($3)",
+        )
+        .bind(tenant)
+        .bind(aggregate_type)
+        .bind(aggregate_ids)
+        .fetch_all(self.pool())
+        .await?;
+        Ok(found.into_iter().collect())
     }
 
     /// The events at these positions, in position order; positions without an event are left out.

@@ -9,6 +9,7 @@ mod support;
 
 mod auth;
 mod cache;
+mod cli;
 mod config;
 mod consumers;
 mod local;

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use clap::Parser;
-use daybook::cli::import::import_vehicles;
 use daybook::cli::import::mapping::{Mapping, MappingArgs};
 use daybook::cli::import::source::Source;
 use daybook::cli::import::summary::Summary;
+use daybook::cli::import::vehicles::{Inflow, import_vehicles};
 use daybook::cli::progress::Progress;
 use daybook::commands::{Door, DoorSettings};
 use daybook::consumers::{ConsumerSettings, Consumers};
+use daybook::ops::Shutdown;
 use daybook::store::{Store, StoreSettings};
 use domain::Position;
 use projections::heatmap::{self, HeatmapMetric, HeatmapQuery, HeatmapSpan};
@@ -26,7 +27,6 @@ use projections::trends::{self, Scope, TrendBucket, TrendCompare, TrendMetric, T
 use projections::vehicles::{self, VehicleFilter};
 use projections::{Near, Reader, Snapshot, summary};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use crate::support::TestDb;
 
@@ -60,9 +60,11 @@ impl World {
         files.sort();
         let truth = std::fs::read_to_string(dir.join("truth.json")).unwrap();
         let db = TestDb::create().await;
-        let store = Store::connect(db.options(), StoreSettings::default())
-            .await
-            .unwrap();
+        let settings = StoreSettings {
+            unsafe_allowed: true,
+            ..StoreSettings::default()
+        };
+        let store = Store::connect(db.options(), settings).await.unwrap();
         let settings = ConsumerSettings::default();
         let consumers = Consumers::start(store.clone(), projections::all(), settings)
             .await
@@ -83,19 +85,15 @@ impl World {
 
     async fn import(&self, flags: &[&str]) -> Summary {
         let flags = Flags::parse_from(["import"].iter().chain(flags));
-        let (_stop, stopped) = watch::channel(false);
-        let mapping = Mapping::from_args(&flags.mapping);
-        let (door, sources) = (&self.door, self.sources.clone());
-        import_vehicles(
-            door,
-            &self.tenant,
-            sources,
-            mapping,
-            Progress::silent(),
-            stopped,
-        )
-        .await
-        .unwrap()
+        let inflow = Inflow {
+            tenant: self.tenant.clone(),
+            sources: self.sources.clone(),
+            mapping: Mapping::from_args(&flags.mapping),
+            correlation_id: "truth".to_owned(),
+        };
+        let (_trigger, shutdown) = Shutdown::new();
+        let imported = import_vehicles(&self.door, inflow, Progress::silent(), &shutdown).await;
+        imported.unwrap()
     }
 
     async fn head(&self) -> Position {

@@ -96,6 +96,9 @@ mod tests {
         };
         assert_eq!(changes.applied_to(&profile), after);
         let written = serde_json::to_string(&changes).expect("texts");
-        assert_eq!(written, r#"{"plate":null,"name":"N"}"#, "a retry has the same words");
+        assert_eq!(
+            written, r#"{"plate":null,"name":"N"}"#,
+            "a retry has the same words"
+        );
     }
 }

@@ -98,6 +98,12 @@ impl Door {
         judged: &'j Judged,
     ) -> Result<Cells<'j>, CommandError> {
         let ids = self.resolve_names(ctx, judged).await?;
+        let days = judged.good.values().zip(&ids);
+        let tracks: Vec<_> = days
+            .flat_map(|(days, id)| days.keys().map(|day| track_id(id, *day)))
+            .collect();
+        let keys: Vec<&str> = tracks.iter().map(String::as_str).collect();
+        self.ready_new::<Track>(&ctx.tenant, &keys).await?;
         let mut cells = Cells {
             vehicles: BTreeMap::new(),
             tracks: BTreeMap::new(),
@@ -136,6 +142,8 @@ impl Door {
         judged: &Judged,
     ) -> Result<Vec<String>, CommandError> {
         let mut ids: Vec<String> = judged.good.keys().cloned().collect();
+        let names: Vec<&str> = ids.iter().map(String::as_str).collect();
+        self.ready_new::<Vehicle>(&ctx.tenant, &names).await?;
         let mut unknown = Vec::new();
         for (i, id) in ids.iter().enumerate() {
             let cell = self.loaded::<Vehicle>(&ctx.tenant, id).await?;

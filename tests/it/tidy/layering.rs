@@ -25,7 +25,11 @@ pub(super) const MODULES: &[Module] = &[
             "metrics_exporter_prometheus",
         ],
     ),
-    module("store", 2, &["sqlx", "cqrs_es", "postgres_es", "rustix"]),
+    module(
+        "store",
+        2,
+        &["sqlx", "cqrs_es", "postgres_es", "rustix", "libc"],
+    ),
     module("cache", 2, &["redis", "moka"]),
     module("commands", 3, &[]),
     module("auth", 4, &["jsonwebtoken", "sqlx"]),
