@@ -25,8 +25,9 @@ use crate::store::PageLimits;
 /// Serves with a small real sample in it: two days of the buses of Austin, Texas.
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(after_help = "\
-The sample is imported if the log is empty; a second run goes on with what is there. It is part of the
-program: positions of Capital Metro buses as kept by CapMetrics, MIT (data/capmetro/NOTICE).")]
+The sample is imported if the log is empty; a second run goes on with what is there. It is part \
+of the program: positions of Capital Metro buses as kept by CapMetrics, MIT \
+(data/capmetro/NOTICE).")]
 pub struct DemoArgs {
     #[command(flatten)]
     pub(super) serve: ServeArgs,
