@@ -298,7 +298,7 @@ async fn it_serves_says_where_and_stops_cleanly() {
         assert!(said.contains(part), "{part} is not in: {said}");
     }
     assert_eq!(served.get("/livez").0, "HTTP/1.1 200 OK");
-    let (status, report) = served.get("/healthz");
+    let (status, report) = served.get("/health/detailed");
     assert_eq!(status, "HTTP/1.1 200 OK", "{report}");
     assert!(
         report.contains("\"postgres\"") && report.contains("\"read_models\""),
