@@ -86,7 +86,14 @@ fn every_command_explains_itself_with_examples() {
 #[test]
 fn what_cannot_be_understood_exits_2_and_says_why() {
     let dir = Scratch::new();
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 10] = [
+    /// Words, environment, and what is said of them.
+    type Case = (
+        &'static [&'static str],
+        Environment,
+        &'static [&'static str],
+    );
+    type Environment = &'static [(&'static str, &'static str)];
+    let cases: [Case; 10] = [
         (&["sevre"], &[], &["sevre"]),
         (&["--no-such-flag"], &[], &["--no-such-flag"]),
         (&["import"], &[], &["Usage"]),
