@@ -44,6 +44,10 @@ pub enum TrendBucket {
 /// What a point is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "projections::trends::TrendCompare")]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "each says which earlier bucket is meant"
+)]
 pub enum TrendCompare {
     /// The point before it in the series; the first has none.
     PreviousBucket,
