@@ -13,5 +13,6 @@ mod cli;
 mod config;
 mod consumers;
 mod local;
+mod log;
 mod tidy;
 mod truth;

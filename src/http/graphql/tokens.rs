@@ -110,8 +110,8 @@ mod tests {
     use crate::config::Settings;
 
     fn check(text: &str, expect: &str) {
-        let got =
-            super::check(text, &Settings::default().limits).map_or_else(|fault| fault.code(), |()| "ok");
+        let got = super::check(text, &Settings::default().limits)
+            .map_or_else(|fault| fault.code(), |()| "ok");
         assert_eq!(got, expect, "{}", &text[..text.len().min(60)]);
     }
 
