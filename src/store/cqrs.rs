@@ -172,6 +172,10 @@ where
         let mut before = A::default();
         let mut version = 0;
         for envelope in self.load_events(aggregate_id).await? {
+            if envelope.sequence as i64 != version + 1 {
+                let why = format!("events before {} are not here", envelope.sequence);
+                return Err(unexpected(std::io::Error::other(why)));
+            }
             before.apply(&envelope.payload.0);
             version = envelope.sequence as i64;
         }
