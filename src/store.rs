@@ -16,7 +16,7 @@ mod wake;
 pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
-pub use read::{EventFilter, PageLimits, StoredEvent};
+pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
 pub use scan::{Rows, Scanned, quoted, scan};
 
 use std::collections::HashMap;

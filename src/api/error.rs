@@ -1,16 +1,15 @@
-//! Refusals as GraphQL data, and faults as GraphQL errors.
+//! Refusals as GraphQL data.
 
 use std::borrow::Cow;
 
 use async_graphql::parser::types::Field;
 use async_graphql::registry::{Deprecation, MetaEnumValue, MetaType, MetaTypeId, Registry};
 use async_graphql::{
-    ContextSelectionSet, Error, ErrorExtensions, Interface, Name, OutputType, Positioned,
-    ServerResult, SimpleObject, Value,
+    ContextSelectionSet, Interface, Name, OutputType, Positioned, ServerResult, SimpleObject, Value,
 };
 use domain::{Code, Refusal};
 
-use super::fault::{Fault, cut};
+use super::fault::{MESSAGE_CHARS_MAX, cut};
 use super::scalars::Json;
 
 /// The domain's codes as an enum: made from [`Code::ALL`], so that the two cannot part.
@@ -114,7 +113,7 @@ macro_rules! user_error {
             fn new(refusal: Refusal, $($field: $ty),*) -> $name {
                 $name {
                     code: ErrorCode(refusal.code),
-                    message: cut(&refusal.message),
+                    message: cut(&refusal.message, MESSAGE_CHARS_MAX),
                     path: refusal.path,
                     retryable: refusal.code.retryable(),
                     $($field,)*
@@ -202,21 +201,4 @@ fn is_about_a_value(code: Code) -> bool {
             | Code::InvalidSpeed
             | Code::InvalidCourse
     )
-}
-
-impl ErrorExtensions for Fault {
-    fn extend(&self) -> Error {
-        Error::new(cut(&self.message)).extend_with(|_, extensions| {
-            extensions.set("code", self.code());
-            for (name, fact) in &self.facts {
-                extensions.set(name, Value::from_json(fact.clone()).unwrap_or_default());
-            }
-        })
-    }
-}
-
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
-        fault.extend()
-    }
 }

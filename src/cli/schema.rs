@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::config;
+use crate::{api, config};
 
 /// Prints the GraphQL schema, or one of the generated references.
 #[derive(clap::Args, Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct SchemaArgs {
     /// Every setting: name, variable, default, bounds and meaning
     #[arg(long)]
     settings: bool,
-    /// Every code a refusal can carry
+    /// Every code an answer can carry
     #[arg(long, conflicts_with = "settings")]
     errors: bool,
 }
@@ -25,8 +25,8 @@ pub struct SchemaArgs {
 pub fn run(args: SchemaArgs) -> anyhow::Result<ExitCode> {
     let page = match (args.settings, args.errors) {
         (true, _) => config::reference(),
-        (_, true) => domain::refusal::catalogue(),
-        _ => String::new(),
+        (_, true) => api::fault::catalogue(),
+        _ => api::sdl(),
     };
     std::io::stdout().write_all(page.as_bytes())?;
     Ok(ExitCode::SUCCESS)

@@ -26,6 +26,8 @@ pub(super) struct Bookmark {
     pub(super) generation: i32,
     pub(super) position: Position,
     pub(super) fence: i64,
+    /// `live` for its projector, `building` for a rebuild: whoever finds another has no say any more.
+    pub(super) state: &'static str,
     /// Positions someone decided to go on without.
     pub(super) skipped: Arc<BTreeSet<i64>>,
 }
@@ -212,10 +214,11 @@ async fn write_rows(
 /// The call that moves the checkpoint, as text: a transaction's first message takes no parameters.
 fn advance(bookmark: &Bookmark, to: Position) -> String {
     format!(
-        "advance_generation({}, {}, {}, {}, {to}, {})",
+        "advance_generation({}, {}, {}, '{}', {}, {to}, {})",
         quoted(&bookmark.tenant),
         quoted(bookmark.projection.name()),
         bookmark.generation,
+        bookmark.state,
         bookmark.position,
         bookmark.fence
     )

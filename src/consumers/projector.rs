@@ -156,6 +156,7 @@ impl Projector {
             generation,
             position: Position(position),
             fence: self.token,
+            state: "live",
             skipped: Arc::new(skipped.into_iter().collect()),
         }))
     }

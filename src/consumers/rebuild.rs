@@ -24,6 +24,7 @@ use tokio::time::{interval, sleep};
 use super::batch::WriteError;
 use super::generations;
 use super::lease::{Lease, Leases};
+use super::retry::Fault;
 use super::{ConsumerError, ConsumerSettings};
 use crate::store::{Store, StoreError};
 
@@ -34,6 +35,9 @@ const LEASE_MS: u64 = 3_000;
 
 /// A rebuild that lost its lease (the database was away) tries to go on for so many milliseconds.
 const REGAIN_MS: u64 = 60_000;
+
+/// A rebuild gives up after so many faults in a row.
+const FAULTS_MAX: u32 = 20;
 
 /// How often progress is told, in milliseconds.
 const PROGRESS_MS: u64 = 200;
@@ -148,6 +152,28 @@ pub enum RebuildError {
     /// PostgreSQL failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl RebuildError {
+    /// Is it worth waiting and trying again?
+    fn may_pass(&self) -> bool {
+        match self {
+            RebuildError::Database(error) => Fault::of(error) == Fault::Passing,
+            RebuildError::Store(error) => error.is_unavailable(),
+            _ => false,
+        }
+    }
+
+    /// Have two workers' rows crossed?
+    fn is_deadlock(&self) -> bool {
+        let RebuildError::Database(error) = self else {
+            return false;
+        };
+        error
+            .as_database_error()
+            .and_then(|e| e.code())
+            .is_some_and(|code| code == "40P01")
+    }
 }
 
 /// A rebuild as recorded.

@@ -167,12 +167,15 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// A board and its poller.
+type Polled = (Arc<Board>, JoinHandle<()>);
+
 /// The boards of one process, made on demand, each with its poller.
 pub(super) struct Boards {
     pool: PgPool,
     names: Vec<&'static str>,
     idle: Duration,
-    boards: Mutex<HashMap<Arc<str>, (Arc<Board>, JoinHandle<()>)>>,
+    boards: Mutex<HashMap<Arc<str>, Polled>>,
 }
 
 impl Boards {

@@ -25,7 +25,7 @@ pub enum JsonFlaw {
 /// What JSON is parsed into. Duplicate keys are told by [`Tree::insert`].
 pub trait Tree: Sized {
     /// An object under construction.
-    type Object: Default;
+    type Members: Default;
     /// `null`.
     fn null() -> Self;
     /// `true` or `false`.
@@ -37,9 +37,9 @@ pub trait Tree: Sized {
     /// An array.
     fn list(items: Vec<Self>) -> Self;
     /// Adds a member; false if the object has this key already.
-    fn insert(object: &mut Self::Object, key: &str, value: Self) -> bool;
+    fn insert(object: &mut Self::Members, key: &str, value: Self) -> bool;
     /// A finished object.
-    fn object(object: Self::Object) -> Self;
+    fn object(object: Self::Members) -> Self;
 }
 
 /// Parses one whole document. Nesting is bounded by `serde_json` at 128.
@@ -156,7 +156,7 @@ impl<'de, T: Tree> Visitor<'de> for Strict<'_, T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<T, A::Error> {
-        let mut object = T::Object::default();
+        let mut object = T::Members::default();
         while let Some(key) = source.next_key::<String>()? {
             self.clean::<A::Error>(&key)?;
             let value = source.next_value_seed(Strict::new(self.flaw))?;
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     impl Tree for Value {
-        type Object = Map<String, Value>;
+        type Members = Map<String, Value>;
         fn null() -> Self {
             Value::Null
         }

@@ -1,69 +1,73 @@
-//! Health and metrics.
-
-use std::sync::Arc;
+//! Probes and figures for whoever looks after the process.
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
-use projections::Reader;
-use tokio::net::TcpListener;
+use axum::response::Response;
+use serde_json::{Value, json};
 
-use crate::auth::Auth;
-use crate::cache::Cache;
-use crate::commands::Door;
-use crate::config::Settings;
-use crate::consumers::Consumers;
-use crate::ops::{Clock, Health, Metrics, Report, Shutdown};
-use crate::store::Store;
+use super::Edge;
+use super::problem::answer;
+use crate::ops;
 
-/// What answering takes.
-#[derive(Clone)]
-pub struct Parts {
-    /// As given.
-    pub settings: Arc<Settings>,
-    /// The clock of all parts.
-    pub clock: Clock,
-    /// The log.
-    pub store: Store,
-    /// Where commands go in.
-    pub door: Door,
-    /// What keeps read models up to date.
-    pub consumers: Consumers,
-    /// Where queries are answered.
-    pub reader: Reader,
-    /// Answers kept for a while.
-    pub cache: Cache,
-    /// Tokens.
-    pub auth: Auth,
-    /// What was counted.
-    pub metrics: Metrics,
-    /// How every part is doing.
-    pub health: Health,
+/// Is the process alive? Asks nobody.
+pub async fn live() -> Response {
+    told(StatusCode::OK, &json!({ "status": "ok" }))
 }
 
-/// Answers until `shutdown`.
-pub async fn serve(parts: Parts, listener: TcpListener, shutdown: Shutdown) -> std::io::Result<()> {
-    let router = Router::new()
-        .route("/livez", get(|| async { "ok" }))
-        .route("/readyz", get(health))
-        .route("/healthz", get(health))
-        .route(
-            "/metrics",
-            get(|State(parts): State<Parts>| async move { parts.metrics.render() }),
-        )
-        .with_state(parts);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move { shutdown.soft().await })
-        .await
-}
-
-async fn health(State(parts): State<Parts>) -> (StatusCode, Json<Arc<Report>>) {
-    let report = parts.health.report().await;
-    let code = if report.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+/// May requests be sent here? 503 while a part is down without which nothing can be answered. A
+/// stopped read model degrades, it does not stop the rest: still ready.
+pub async fn ready(State(edge): State<Edge>) -> Response {
+    let report = edge.health.report().await;
+    let (status, word) = match report.ready {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
-    (code, Json(report))
+    told(
+        status,
+        &json!({ "status": word, "state": report.state, "cache": &*edge.cache_kind }),
+    )
+}
+
+/// How is it doing, in one word and the parts that are not well? 503 when down.
+pub async fn health(State(edge): State<Edge>) -> Response {
+    let report = edge.health.report().await;
+    let ill = report
+        .components
+        .iter()
+        .filter(|part| part.state != ops::State::Ok);
+    let ill: Vec<Value> = ill
+        .map(|part| json!({ "name": part.name, "state": part.state }))
+        .collect();
+    told(
+        status(report.state),
+        &json!({ "status": report.state, "version": report.version, "unwell": ill }),
+    )
+}
+
+/// Every part with its state and response time; asked at most every 5 seconds.
+pub async fn detailed(State(edge): State<Edge>) -> Response {
+    let report = edge.health.report().await;
+    let mut body = json!(*report);
+    body["cache"] = edge.cache_kind.as_ref().into();
+    told(status(report.state), &body)
+}
+
+/// The figures in Prometheus' text format.
+pub async fn metrics(State(edge): State<Edge>) -> Response {
+    answer(
+        StatusCode::OK,
+        "text/plain; version=0.0.4; charset=utf-8",
+        edge.metrics.render(),
+    )
+}
+
+fn status(state: ops::State) -> StatusCode {
+    match state {
+        ops::State::Down => StatusCode::SERVICE_UNAVAILABLE,
+        ops::State::Ok | ops::State::Degraded => StatusCode::OK,
+    }
+}
+
+fn told(status: StatusCode, body: &Value) -> Response {
+    answer(status, "application/json", body.to_string())
 }

@@ -347,6 +347,16 @@ fn production_makes_up_no_key() {
 }
 
 #[test]
+fn the_page_of_settings_is_as_generated() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == config::reference(),
+        "docs/configuration.md is old: daybook schema --settings > docs/configuration.md"
+    );
+}
+
+#[test]
 fn every_bound_holds_its_default() {
     // The reference names each knob; a bound that cannot be read or excludes its default makes
     // `Settings::default()` panic, which `every_default_is_accepted` would show.
@@ -354,4 +364,53 @@ fn every_bound_holds_its_default() {
     assert!(page.contains("| `http.port` | `DAYBOOK_HTTP__PORT` | `8080` |"));
     assert!(page.contains("| `DATABASE_URL` | `database.url` |"));
     assert!(page.lines().filter(|line| line.starts_with("| `")).count() > 80);
+}
+
+/// A knob that nobody reads is a lie, and so is a metric that nobody describes.
+#[test]
+fn every_setting_is_read_and_every_metric_described() {
+    let mut sources = Vec::new();
+    collect(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/src").as_ref(),
+        &mut sources,
+    );
+    let read = sources
+        .iter()
+        .filter(|(path, _)| !path.contains("/config/"));
+    let code: String = read.map(|(_, text)| text.as_str()).collect();
+    let page = config::reference();
+    for row in page.lines().filter(|line| line.contains("` | `DAYBOOK_")) {
+        let key = row.split('`').nth(1).unwrap();
+        let field = format!(".{}", key.rsplit('.').next().unwrap());
+        assert!(code.contains(&field), "{key} is not read by anything");
+    }
+    let described = &sources
+        .iter()
+        .find(|(path, _)| path.ends_with("/ops/metrics.rs"))
+        .unwrap()
+        .1;
+    for (path, text) in &sources {
+        for kind in ["counter!(\"", "gauge!(\"", "histogram!(\""] {
+            for call in text.split(kind).skip(1) {
+                let name = call.split('"').next().unwrap();
+                assert!(
+                    described.contains(name),
+                    "{path}: {name} is not in ops/metrics.rs"
+                );
+            }
+        }
+    }
+}
+
+fn collect(dir: &std::path::Path, into: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => collect(&path, into),
+            false => into.push((
+                path.display().to_string(),
+                std::fs::read_to_string(&path).unwrap(),
+            )),
+        }
+    }
 }

@@ -7,10 +7,17 @@
 
 mod support;
 
+mod api;
 mod auth;
+mod bad_input;
 mod cache;
+mod cli;
 mod config;
 mod consumers;
+mod import;
 mod local;
+mod projections;
+mod rest;
+mod schema;
 mod tidy;
 mod truth;

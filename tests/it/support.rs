@@ -1,11 +1,13 @@
 //! What tests stand on: private databases, servers of their own, directories, waiting.
 
+mod app;
 mod cluster;
 mod database;
 mod own_cluster;
 mod redis;
 mod scratch;
 
+pub use app::TestApp;
 pub use database::TestDb;
 pub use own_cluster::{OwnCluster, StopMode};
 pub use redis::TestRedis;
@@ -30,7 +32,7 @@ pub async fn eventually(what: &str, mut came_about: impl AsyncFnMut() -> bool) {
             Instant::now() < deadline,
             "waited {PATIENCE:?} in vain until {what}"
         );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

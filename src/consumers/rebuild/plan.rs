@@ -243,8 +243,32 @@ pub(super) async fn bookmark(job: &Job, plan: &Plan) -> Result<Bookmark, Rebuild
         generation: plan.generation,
         position: Position(position),
         fence: job.token,
+        state: "building",
         skipped: Arc::default(),
     })
+}
+
+/// Has the swap been made? Where the generation stands now, and its digest. An error if the rebuild
+/// has come to another end.
+pub(super) async fn swapped(
+    job: &Job,
+    plan: &Plan,
+) -> Result<Option<(Position, Option<String>)>, RebuildError> {
+    let (phase, position, digest): (String, i64, Option<String>) = sqlx::query_as(
+        "select r.phase, g.position, r.digest_new from rebuilds r join generations g
+                using (tenant, projection, generation)
+         where tenant = $1 and projection = $2 and generation = $3",
+    )
+    .bind(&*job.tenant)
+    .bind(job.projection.name())
+    .bind(plan.generation)
+    .fetch_one(job.store.pool())
+    .await?;
+    match phase.as_str() {
+        "swapped" => Ok(Some((Position(position), digest))),
+        "catching_up" => Ok(None),
+        _ => Err(RebuildError::Cancelled),
+    }
 }
 
 /// Ends the present rebuild of a job.

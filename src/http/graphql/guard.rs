@@ -4,7 +4,7 @@
 //! of fragments that spread the next one twice cost seconds; and they do not count `__typename`.
 //! Here each fragment is measured once, and every measure adds up from its parts.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use async_graphql::parser::types::{
     Directive, ExecutableDocument, Field, FragmentDefinition, OperationDefinition, OperationType,
@@ -13,78 +13,34 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Positioned, Value, Variables};
 
 use crate::api::fault::{Fault, FaultCode};
+use crate::config::Limits;
 
-/// Most fields of an operation once fragments are expanded, `__typename` counted.
-pub const SELECTIONS_MAX: u64 = 2_000;
-/// Deepest nesting of fields; a list costs two (`nodes` or `edges`).
-pub const DEPTH_MAX: u32 = 10;
 /// Deepest nesting below `__schema` and `__type`: what client tools send is 15 deep.
-pub const INTROSPECTION_DEPTH_MAX: u32 = 20;
-/// Most aliases, counted where fragments are spread.
-pub const ALIASES_MAX: u64 = 30;
-/// Most fields at the root of a query.
-pub const QUERY_ROOTS_MAX: u64 = 20;
-/// Most fields at the root of a mutation.
-pub const MUTATION_ROOTS_MAX: u64 = 10;
-/// Most directives in a document.
-pub const DIRECTIVES_MAX: usize = 50;
-/// Most directives at one place.
-pub const DIRECTIVES_HERE_MAX: usize = 5;
+const INTROSPECTION_DEPTH_MAX: u64 = 20;
 /// How often one selection set may name the same field: the library resolves each.
-pub const REPEATS_MAX: usize = 10;
-/// Most objects that pages within pages could return.
-pub const OBJECTS_MAX: u64 = 10_000;
-/// Largest page, and longest list among a query's arguments.
-pub const PAGE_MAX: usize = 200;
-/// The page when `first` is not given.
-pub const PAGE_DEFAULT: u64 = 50;
+const REPEATS_MAX: usize = 10;
 
-/// Checks the whole document and gives the operation to run.
+/// Checks the whole document and gives the operation to run. The work is linear in the document.
 pub fn check<'d>(
     document: &'d ExecutableDocument,
     operation_name: Option<&str>,
     variables: &Variables,
+    limits: &Limits,
 ) -> Result<&'d OperationDefinition, Fault> {
     let operation = select(document, operation_name)?;
-    check_directives(document)?;
-    let mut guard = Guard::new(document, operation, variables);
+    check_directives(document, limits)?;
+    let mut guard = Guard::new(document, operation, variables, limits);
     for name in document.fragments.keys() {
         let measure = guard.fragment(name)?;
-        within_expansion(&measure)?;
+        within_expansion(&measure, limits)?;
     }
     for (_, candidate) in document.operations.iter() {
         guard.operation = &candidate.node;
         let measure = guard.set(&candidate.node.selection_set.node)?;
-        check_measure(&candidate.node, &measure)?;
+        check_measure(&candidate.node, &measure, limits)?;
     }
     check_variables(operation, variables)?;
     Ok(operation)
-}
-
-/// The names of the fields at the operation's root, fragments expanded, each once.
-pub fn root_fields(document: &ExecutableDocument, operation: &OperationDefinition) -> Vec<Name> {
-    let (mut names, mut spread) = (Vec::new(), HashSet::new());
-    let mut sets = vec![&operation.selection_set.node];
-    while let Some(set) = sets.pop() {
-        for item in &set.items {
-            match &item.node {
-                Selection::Field(field) if !names.contains(&field.node.name.node) => {
-                    names.push(field.node.name.node.clone());
-                }
-                Selection::Field(_) => {}
-                Selection::InlineFragment(inline) => sets.push(&inline.node.selection_set.node),
-                Selection::FragmentSpread(name) => {
-                    let name = &name.node.fragment_name.node;
-                    if let Some(fragment) =
-                        document.fragments.get(name).filter(|_| spread.insert(name))
-                    {
-                        sets.push(&fragment.node.selection_set.node);
-                    }
-                }
-            }
-        }
-    }
-    names
 }
 
 fn select<'d>(
@@ -119,10 +75,29 @@ struct Measure {
     lists: u32,
     /// Likewise `fields` alone.
     fields: u32,
-    /// Objects returned once.
+    /// Objects it can return.
+    objects: Paged,
+    /// Fields it can return.
+    cost: Paged,
+}
+
+/// So many once, and so many for each item of the page the selection set belongs to.
+#[derive(Clone, Copy, Default)]
+struct Paged {
     once: u64,
-    /// Objects returned once for each item of the page this set belongs to.
     each: u64,
+}
+
+impl Paged {
+    fn add(&mut self, other: Paged) {
+        self.once = self.once.saturating_add(other.once);
+        self.each = self.each.saturating_add(other.each);
+    }
+
+    /// All of them, on a page of this size.
+    fn on(self, page: u64) -> u64 {
+        self.once.saturating_add(self.each.saturating_mul(page))
+    }
 }
 
 impl Measure {
@@ -134,8 +109,8 @@ impl Measure {
         self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
         self.lists = self.lists.max(other.lists);
         self.fields = self.fields.max(other.fields);
-        self.once = self.once.saturating_add(other.once);
-        self.each = self.each.saturating_add(other.each);
+        self.objects.add(other.objects);
+        self.cost.add(other.cost);
     }
 }
 
@@ -144,6 +119,7 @@ struct Guard<'d> {
     document: &'d ExecutableDocument,
     operation: &'d OperationDefinition,
     variables: &'d Variables,
+    limits: &'d Limits,
     /// Finished fragments; `None` while one is being measured.
     fragments: HashMap<Name, Option<Measure>>,
 }
@@ -153,11 +129,13 @@ impl<'d> Guard<'d> {
         document: &'d ExecutableDocument,
         operation: &'d OperationDefinition,
         variables: &'d Variables,
+        limits: &'d Limits,
     ) -> Guard<'d> {
         Guard {
             document,
             operation,
             variables,
+            limits,
             fragments: HashMap::new(),
         }
     }
@@ -205,8 +183,18 @@ impl<'d> Guard<'d> {
         let inner = self.set(&field.selection_set.node)?;
         let page = self.page(field)?;
         let name = field.name.node.as_str();
-        let own = inner.once.saturating_add(inner.each.saturating_mul(page));
         let leaf = field.selection_set.node.items.is_empty();
+        let (objects, cost) = (
+            inner.objects.on(page),
+            inner.cost.on(page).saturating_add(1),
+        );
+        // A page's items are counted once for each item, a page itself is no object.
+        let per_item = matches!(name, "nodes" | "edges") && field.get_argument("ids").is_none();
+        let itself = u64::from(name != "edges" && !leaf && inner.objects.each == 0);
+        let paged = |n: u64| match per_item {
+            true => Paged { once: 0, each: n },
+            false => Paged { once: n, each: 0 },
+        };
         let mut measure = Measure {
             selections: inner.selections.saturating_add(1),
             width: 1,
@@ -217,40 +205,35 @@ impl<'d> Guard<'d> {
             introspection_depth: 0,
             lists: inner.lists + u32::from(INTROSPECTION_LISTS.contains(&name)),
             fields: inner.fields + u32::from(name == "fields"),
-            once: own,
-            each: 0,
+            objects: paged(objects.saturating_add(itself)),
+            cost: paged(cost),
         };
-        match name {
-            "__schema" | "__type" => {
-                measure.introspection_depth = measure.depth;
-                measure.depth = 1;
-            }
-            "nodes" if field.get_argument("ids").is_none() => {
-                (measure.once, measure.each) = (0, own.saturating_add(1));
-            }
-            "edges" => (measure.once, measure.each) = (0, own),
-            _ if !leaf && inner.each == 0 => measure.once = own.saturating_add(1),
-            _ => {}
+        if matches!(name, "__schema" | "__type") {
+            // Bounded by its own depth; it reads nothing.
+            measure.introspection_depth = measure.depth;
+            measure.depth = 1;
+            (measure.objects, measure.cost) = (Paged::default(), Paged::default());
         }
         Ok(measure)
     }
 
     /// How many items the field's page may hold; refuses pages and lists outside their limits.
     fn page(&self, field: &Field) -> Result<u64, Fault> {
-        let mut page = PAGE_DEFAULT;
+        let most = self.limits.page_max;
+        let mut page = self.limits.page_default as u64;
         for (name, value) in &field.arguments {
             let value = value
                 .node
                 .clone()
                 .into_const_with(|v| Ok::<_, ()>(self.variable(&v)));
             let Ok(value) = value else { continue };
-            if self.operation.ty != OperationType::Mutation && longest_list(&value) > PAGE_MAX {
-                return Err(page_limit());
+            if self.operation.ty != OperationType::Mutation && longest_list(&value) > most {
+                return Err(page_limit(most));
             }
             if let (true, Value::Number(number)) = (name.node == "first", &value) {
                 match number.as_i64() {
-                    Some(n @ 1..) if n <= PAGE_MAX as i64 => page = n.unsigned_abs(),
-                    _ => return Err(page_limit()),
+                    Some(n @ 1..) if n <= most as i64 => page = n.unsigned_abs(),
+                    _ => return Err(page_limit(most)),
                 }
             }
         }
@@ -280,59 +263,72 @@ const INTROSPECTION_LISTS: &[&str] = &[
     "args",
 ];
 
-fn check_measure(operation: &OperationDefinition, measure: &Measure) -> Result<(), Fault> {
-    let over = |code, limit: u64, actual: u64| {
-        if actual > limit {
-            return Err(Fault::of(code).with("limit", limit).with("actual", actual));
-        }
-        Ok(())
-    };
+fn check_measure(
+    operation: &OperationDefinition,
+    measure: &Measure,
+    limits: &Limits,
+) -> Result<(), Fault> {
     let roots_max = match operation.ty {
-        OperationType::Mutation => MUTATION_ROOTS_MAX,
-        _ => QUERY_ROOTS_MAX,
+        OperationType::Mutation => limits.mutation_root_fields_max,
+        _ => limits.query_root_fields_max,
     };
-    within_expansion(measure)?;
-    over(FaultCode::AliasLimit, ALIASES_MAX, measure.aliases)?;
-    over(FaultCode::RootLimit, roots_max, measure.width)?;
-    over(
+    within_expansion(measure, limits)?;
+    within(
+        FaultCode::AliasLimit,
+        limits.aliases_max as u64,
+        measure.aliases,
+    )?;
+    within(FaultCode::RootLimit, roots_max as u64, measure.width)?;
+    within(
         FaultCode::DepthLimit,
-        DEPTH_MAX.into(),
+        limits.depth_max as u64,
         measure.depth.into(),
     )?;
     if measure.introspection_depth > 0 {
         let depth = measure.introspection_depth.into();
-        over(FaultCode::DepthLimit, INTROSPECTION_DEPTH_MAX.into(), depth)?;
-        over(FaultCode::DepthLimit, 3, measure.lists.into())?;
-        over(FaultCode::DepthLimit, 1, measure.fields.into())?;
+        within(FaultCode::DepthLimit, INTROSPECTION_DEPTH_MAX, depth)?;
+        within(FaultCode::DepthLimit, 3, measure.lists.into())?;
+        within(FaultCode::DepthLimit, 1, measure.fields.into())?;
     }
-    let objects = measure
-        .once
-        .saturating_add(measure.each.saturating_mul(PAGE_DEFAULT));
-    if objects > OBJECTS_MAX {
-        return Err(Fault::of(FaultCode::CostLimit)
-            .with("limit", OBJECTS_MAX)
-            .with("cost", objects));
+    let page = limits.page_default as u64;
+    let (objects, cost) = (measure.objects.on(page), measure.cost.on(page));
+    within(FaultCode::CostLimit, limits.nodes_max as u64, objects)
+        .and_then(|()| within(FaultCode::CostLimit, limits.cost_max as u64, cost))
+        .map_err(|fault| fault.with("cost", cost).with("nodes", objects))
+}
+
+fn within(code: FaultCode, limit: u64, actual: u64) -> Result<(), Fault> {
+    if actual > limit {
+        return Err(Fault::of(code).with("limit", limit).with("actual", actual));
     }
     Ok(())
 }
 
-fn within_expansion(measure: &Measure) -> Result<(), Fault> {
-    if measure.selections > SELECTIONS_MAX {
-        return Err(Fault::of(FaultCode::ExpansionLimit).with("limit", SELECTIONS_MAX));
-    }
-    Ok(())
+fn within_expansion(measure: &Measure, limits: &Limits) -> Result<(), Fault> {
+    within(
+        FaultCode::ExpansionLimit,
+        limits.selections_max as u64,
+        measure.selections,
+    )
 }
 
 /// Directives as written: on operations, variables, fragments and selections.
-fn check_directives(document: &ExecutableDocument) -> Result<(), Fault> {
+fn check_directives(document: &ExecutableDocument, limits: &Limits) -> Result<(), Fault> {
     let mut total = 0;
     let mut sets = Vec::new();
     let mut count = |directives: &[Positioned<Directive>]| {
         total += directives.len();
-        if directives.len() > DIRECTIVES_HERE_MAX || total > DIRECTIVES_MAX {
-            return Err(Fault::of(FaultCode::DirectiveLimit).with("limit", DIRECTIVES_MAX));
-        }
-        Ok(())
+        let here = directives.len() as u64;
+        within(
+            FaultCode::DirectiveLimit,
+            limits.directives_per_field_max as u64,
+            here,
+        )?;
+        within(
+            FaultCode::DirectiveLimit,
+            limits.directives_max as u64,
+            total as u64,
+        )
     };
     for (_, operation) in document.operations.iter() {
         count(&operation.node.directives)?;
@@ -399,9 +395,9 @@ fn longest_list(value: &Value) -> usize {
     }
 }
 
-fn page_limit() -> Fault {
-    let message = format!("a page or list holds 1 to {PAGE_MAX} items");
-    Fault::new(FaultCode::PageLimit, message).with("limit", PAGE_MAX)
+fn page_limit(most: usize) -> Fault {
+    let message = format!("a page or list holds 1 to {most} items");
+    Fault::new(FaultCode::PageLimit, message).with("limit", most)
 }
 
 #[cfg(test)]

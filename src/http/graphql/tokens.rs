@@ -4,19 +4,16 @@
 //! are refused here. What is merely not GraphQL passes: the parser says so better.
 
 use crate::api::fault::{Fault, FaultCode};
+use crate::config::Limits;
 
-/// Longest document, in bytes.
-pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024;
-/// Most tokens in a document: names, punctuation and values, not comments.
-pub const TOKENS_MAX: usize = 2_000;
 /// Deepest nesting of brackets of any kind.
-pub const BRACKETS_MAX: usize = 64;
+const BRACKETS_MAX: usize = 64;
 
 /// Checks a document's text. Linear in its length, which is bounded.
-pub fn check(text: &str) -> Result<(), Fault> {
-    if text.len() > DOCUMENT_BYTES_MAX {
+pub fn check(text: &str, limits: &Limits) -> Result<(), Fault> {
+    if text.len() > limits.query_bytes_max.len() {
         return Err(Fault::of(FaultCode::TokenLimit)
-            .with("limit", DOCUMENT_BYTES_MAX)
+            .with("limit", limits.query_bytes_max.len())
             .with("actual", text.len()));
     }
     let bytes = text.as_bytes();
@@ -44,8 +41,8 @@ pub fn check(text: &str) -> Result<(), Fault> {
         if open > BRACKETS_MAX {
             return Err(Fault::of(FaultCode::DepthLimit).with("limit", BRACKETS_MAX));
         }
-        if tokens > TOKENS_MAX {
-            return Err(Fault::of(FaultCode::TokenLimit).with("limit", TOKENS_MAX));
+        if tokens > limits.tokens_max {
+            return Err(Fault::of(FaultCode::TokenLimit).with("limit", limits.tokens_max));
         }
     }
     Ok(())
@@ -110,9 +107,11 @@ fn escape(bytes: &[u8], at: usize) -> Result<usize, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
 
     fn check(text: &str, expect: &str) {
-        let got = super::check(text).map_or_else(|fault| fault.code(), |()| "ok");
+        let got = super::check(text, &Settings::default().limits)
+            .map_or_else(|fault| fault.code(), |()| "ok");
         assert_eq!(got, expect, "{}", &text[..text.len().min(60)]);
     }
 
@@ -122,17 +121,14 @@ mod tests {
             "query Q($a: Int = -1.5e3) { f(a: $a, s: \"x, y { z\") @include(if: true) { g } }",
             "ok",
         );
-        check(&"a ".repeat(TOKENS_MAX), "ok");
-        check(&"a ".repeat(TOKENS_MAX + 1), "TOKEN_LIMIT");
+        check(&"a ".repeat(2_000), "ok");
+        check(&"a ".repeat(2_001), "TOKEN_LIMIT");
         check(&format!("# {}\n{{ a }}", "{ ".repeat(3_000)), "ok");
         check(
             &format!("{{ a(s: \"\"\"{}\"\"\") }}", "{ ".repeat(3_000)),
             "ok",
         );
-        check(
-            &format!("{{ {} }}", "a".repeat(DOCUMENT_BYTES_MAX)),
-            "TOKEN_LIMIT",
-        );
+        check(&format!("{{ {} }}", "a".repeat(16_384)), "TOKEN_LIMIT");
     }
 
     #[test]

@@ -4,11 +4,12 @@ use async_graphql::parser::parse_query;
 use serde_json::json;
 
 use super::*;
+use crate::config::Settings;
 
 fn check(text: &str, variables: serde_json::Value, expect: &str) {
     let document = parse_query(text).expect("the document parses");
     let variables = Variables::from_json(variables);
-    let got = match super::check(&document, None, &variables) {
+    let got = match super::check(&document, None, &variables, &Settings::default().limits) {
         Ok(_) => "ok",
         Err(fault) => fault.code(),
     };
@@ -42,8 +43,8 @@ fn fragment_bombs_are_refused_in_bounded_work() {
 fn work_is_linear_in_the_document() {
     let document = parse_query(bomb(60, 2, "a")).expect("parses");
     let operation = select(&document, None).expect("one");
-    let variables = Variables::default();
-    let mut guard = Guard::new(&document, operation, &variables);
+    let (variables, limits) = (Variables::default(), Settings::default().limits);
+    let mut guard = Guard::new(&document, operation, &variables, &limits);
     guard.set(&operation.selection_set.node).expect("no cycle");
     assert_eq!(guard.fragments.len(), 61, "each fragment is measured once");
 }
@@ -170,8 +171,9 @@ fn pages_and_lists_are_bounded_whether_literal_or_variable() {
 
 #[test]
 fn pages_within_pages_multiply() {
+    // Fields times pages: 1 + 1 + 50 x (1 + 1 + 1 + 20 x (1 + 1)) = 2,152
     plain(
-        "{ h { c(first: 200) { nodes { id e(first: 40) { nodes { id } } } } } }",
+        "{ h { c { nodes { id e(first: 20) { nodes { id } } } } } }",
         "ok",
     );
     plain(
@@ -184,6 +186,23 @@ fn pages_within_pages_multiply() {
     );
     plain(
         "{ a(first: 200) { nodes { id x { id } } } b(first: 200) { nodes { id } } }",
+        "ok",
+    );
+    let wide = |n: usize| (0..n).map(|i| format!("f{i} ")).collect::<String>();
+    plain(
+        &format!(
+            "{{ v(first: 200) {{ nodes {{ {} }} pageInfo {{ endCursor }} }} }}",
+            wide(23)
+        ),
+        "ok",
+    );
+    plain(
+        &format!("{{ v(first: 200) {{ nodes {{ {} }} }} }}", wide(25)),
+        "COST_LIMIT",
+    );
+    check(
+        "query($i: [ID!]!) { nodes(ids: $i) { id x { y } } }",
+        json!({"i": vec!["a"; 200]}),
         "ok",
     );
 }
@@ -202,9 +221,15 @@ fn variables_and_operation_names() {
         "ok",
     );
     plain("query A { a } query B { b }", "BAD_OPERATION_NAME");
-    let document = parse_query("query A { a } query B { ...f } fragment f on Query { b c b }")
-        .expect("parses");
-    let operation = super::check(&document, Some("B"), &Variables::default()).expect("fine");
-    assert_eq!(root_fields(&document, operation), ["b", "c"]);
-    assert!(super::check(&document, Some("C"), &Variables::default()).is_err());
+    let document = parse_query("query A { a } query B { b }").expect("parses");
+    let named = |name| {
+        super::check(
+            &document,
+            Some(name),
+            &Variables::default(),
+            &Settings::default().limits,
+        )
+    };
+    assert!(named("B").is_ok());
+    assert!(named("C").is_err());
 }

@@ -1,0 +1,39 @@
+//! Who asks, and what they insist on seeing.
+
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, HeaderValue};
+use domain::Position;
+
+use super::Edge;
+use crate::api;
+use crate::api::fault::{Fault, FaultCode};
+use crate::auth::{self, Caller};
+
+/// The header that asks for read models at or behind a position.
+pub const AT_LEAST: &str = "daybook-at-least";
+
+/// The caller the request's token stands for. Whatever is wrong with it, the answer is the same.
+pub fn caller(edge: &Edge, headers: &HeaderMap) -> Result<Arc<Caller>, Fault> {
+    let values = headers
+        .get_all(AUTHORIZATION)
+        .iter()
+        .map(HeaderValue::as_bytes);
+    auth::bearer(values)
+        .and_then(|token| edge.auth.verify(token))
+        .map_err(|_| Fault::of(FaultCode::Unauthenticated))
+}
+
+/// The position the `Daybook-At-Least` header asks for.
+pub fn at_least(headers: &HeaderMap) -> Result<Option<Position>, Fault> {
+    let mut values = headers.get_all(AT_LEAST).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => match value.to_str().ok().and_then(api::position) {
+            Some(position) => Ok(Some(position)),
+            None => Err(Fault::of(FaultCode::BadPosition)),
+        },
+        (Some(_), Some(_)) => Err(Fault::of(FaultCode::BadPosition)),
+    }
+}

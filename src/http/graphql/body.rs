@@ -1,0 +1,240 @@
+//! A request's body: its type, its size, its time, and what it asks.
+
+use async_graphql::{Name, Number, Value, Variables};
+use axum::body::{Body, Bytes};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use domain::Position;
+
+use crate::api;
+use crate::api::fault::{Fault, FaultCode};
+use crate::config::Http;
+use crate::http::json::{self, JsonFlaw, Tree};
+
+/// One operation as asked for.
+pub struct Asked {
+    /// The document's text.
+    pub query: String,
+    /// Which of its operations.
+    pub operation_name: Option<String>,
+    /// Values of its variables.
+    pub variables: Variables,
+    /// `extensions.atLeast`: the position the caller insists on seeing.
+    pub at_least: Option<Position>,
+}
+
+/// Reads the body: `application/json`, not encoded, not larger and not slower than allowed.
+pub async fn read(settings: &Http, headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
+    if headers.get_all(CONTENT_TYPE).iter().count() != 1
+        || !text(CONTENT_TYPE).is_some_and(is_json)
+        || text(CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+    {
+        return Err(Fault::of(FaultCode::UnsupportedMediaType));
+    }
+    let limit = settings.body_bytes_max.len();
+    let too_large = || Fault::of(FaultCode::PayloadTooLarge).with("limit", limit);
+    if text(CONTENT_LENGTH)
+        .and_then(|l| l.parse::<usize>().ok())
+        .is_some_and(|l| l > limit)
+    {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(settings.body_timeout, axum::body::to_bytes(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
+        Ok(Err(_)) => Err(Fault::new(FaultCode::BadRequest, "the body broke off")),
+        Err(_) => Err(Fault::of(FaultCode::RequestTimeout)),
+    }
+}
+
+/// `application/json`, with no parameter but `charset=utf-8`.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let json = parts
+        .next()
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    let utf8 = |p: &str| {
+        p.eq_ignore_ascii_case("charset=utf-8") || p.eq_ignore_ascii_case("charset=\"utf-8\"")
+    };
+    json && parts.all(utf8)
+}
+
+fn is_length_limit(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.to_string().contains("length limit exceeded") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// What the body asks.
+pub fn parse(body: &[u8]) -> Result<Asked, Fault> {
+    let mut members = match json::parse(body).map_err(json_fault)? {
+        Value::Object(members) => members,
+        Value::List(_) => return Err(Fault::of(FaultCode::BatchingDisabled)),
+        _ => return Err(bad("the body is no JSON object")),
+    };
+    let mut take = |name: &str| {
+        members
+            .swap_remove(name)
+            .filter(|value| *value != Value::Null)
+    };
+    let query = match take("query") {
+        Some(Value::String(query)) => query,
+        Some(_) => return Err(bad("`query` is no text")),
+        None => return Err(bad("`query` is missing")),
+    };
+    let operation_name = match take("operationName") {
+        None => None,
+        Some(Value::String(name)) => Some(name),
+        Some(_) => return Err(bad("`operationName` is no text")),
+    };
+    let variables = match take("variables") {
+        None => Variables::default(),
+        Some(object @ Value::Object(_)) => Variables::from_value(object),
+        Some(_) => return Err(bad("`variables` is no object")),
+    };
+    let at_least = match take("extensions") {
+        None => None,
+        Some(Value::Object(extensions)) => extensions.get("atLeast").map(at_least).transpose()?,
+        Some(_) => return Err(bad("`extensions` is no object")),
+    };
+    Ok(Asked {
+        query,
+        operation_name,
+        variables,
+        at_least: at_least.flatten(),
+    })
+}
+
+fn at_least(value: &Value) -> Result<Option<Position>, Fault> {
+    let position = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => api::position(text),
+        _ => None,
+    };
+    position
+        .map(Some)
+        .ok_or_else(|| Fault::of(FaultCode::BadPosition))
+}
+
+fn bad(message: &str) -> Fault {
+    Fault::new(FaultCode::BadRequest, message)
+}
+
+fn json_fault(flaw: JsonFlaw) -> Fault {
+    match flaw {
+        JsonFlaw::Syntax(said) => Fault::new(FaultCode::BadJson, said),
+        JsonFlaw::DuplicateKey(key) => Fault::of(FaultCode::DuplicateKey).with("key", key),
+        JsonFlaw::BadText => Fault::of(FaultCode::BadText),
+        JsonFlaw::NumberRange => Fault::of(FaultCode::BadNumber),
+    }
+}
+
+/// GraphQL's own values: variables need no second conversion.
+impl Tree for Value {
+    type Members = async_graphql::indexmap::IndexMap<Name, Value>;
+
+    fn null() -> Value {
+        Value::Null
+    }
+    fn boolean(value: bool) -> Value {
+        Value::Boolean(value)
+    }
+    fn number(value: Number) -> Value {
+        Value::Number(value)
+    }
+    fn text(value: String) -> Value {
+        Value::String(value)
+    }
+    fn list(items: Vec<Value>) -> Value {
+        Value::List(items)
+    }
+    fn insert(object: &mut Self::Members, key: &str, value: Value) -> bool {
+        object.insert(Name::new(key), value).is_none()
+    }
+    fn object(object: Self::Members) -> Value {
+        Value::Object(object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, expect: &str) {
+        let got = parse(body.as_bytes()).map_or_else(|fault| fault.code(), |_| "ok");
+        assert_eq!(got, expect, "{body}");
+    }
+
+    #[test]
+    fn bodies() {
+        check(r#"{"query":"{a}"}"#, "ok");
+        check(
+            r#"{"query":"{a}","variables":null,"operationName":null,"extensions":null}"#,
+            "ok",
+        );
+        check(
+            r#"{"query":"{a}","variables":{"a":1},"extensions":{"atLeast":"7","other":1}}"#,
+            "ok",
+        );
+        for missing in [
+            "{}",
+            r#"{"query":null}"#,
+            r#"{"query":1}"#,
+            r#"{"query":["{a}"]}"#,
+            "1",
+            "null",
+        ] {
+            check(missing, "BAD_REQUEST");
+        }
+        for wrong in [
+            r#""variables":[]"#,
+            r#""variables":"x""#,
+            r#""operationName":1"#,
+            r#""extensions":[]"#,
+        ] {
+            check(&format!(r#"{{"query":"{{a}}",{wrong}}}"#), "BAD_REQUEST");
+        }
+        for wrong in ["7", "\"-1\"", "\"x\"", "\"\"", "1.5", "[]"] {
+            let body = format!(r#"{{"query":"{{a}}","extensions":{{"atLeast":{wrong}}}}}"#);
+            check(&body, "BAD_POSITION");
+        }
+        check("[]", "BATCHING_DISABLED");
+        check(r#"[{"query":"{a}"},{"query":"{a}"}]"#, "BATCHING_DISABLED");
+        check(r#"{"query":"{a}","query":"{b}"}"#, "DUPLICATE_KEY");
+        check(r#"{"query":"{a}","variables":{"a":"\u0000"}}"#, "BAD_TEXT");
+        check(r#"{"query":"{a}","variables":{"a":1e400}}"#, "BAD_NUMBER");
+        check(r#"{"query":"{a}""#, "BAD_JSON");
+    }
+
+    #[test]
+    fn content_types() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in [
+            "text/plain",
+            "application/json; charset=latin1",
+            "application/graphql",
+            "multipart/form-data",
+            "",
+            "application/jsonx",
+            "application/x-www-form-urlencoded",
+        ] {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+}

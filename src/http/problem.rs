@@ -1,0 +1,77 @@
+//! Faults outside GraphQL: problem+json (RFC 9457) with the same codes.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::context::Id;
+use crate::api::fault::{Fault, FaultCode, FaultKind, MESSAGE_CHARS_MAX, cut};
+
+/// The fault as an answer.
+pub fn problem(fault: &Fault, id: &Id) -> Response {
+    let status = StatusCode::from_u16(fault.status()).expect("the catalogue has real codes");
+    let mut body = Map::new();
+    body.insert("type".to_owned(), "about:blank".into());
+    body.insert(
+        "title".to_owned(),
+        status.canonical_reason().unwrap_or("Error").into(),
+    );
+    body.insert("status".to_owned(), status.as_u16().into());
+    body.insert("code".to_owned(), fault.code().into());
+    body.insert(
+        "detail".to_owned(),
+        cut(&fault.message, MESSAGE_CHARS_MAX).into(),
+    );
+    for (name, fact) in &fault.facts {
+        body.entry(name.clone()).or_insert_with(|| fact.clone());
+    }
+    // Who is not let in gets the same answer whatever the reason, to the byte.
+    if !is_unauthenticated(fault) {
+        body.insert("requestId".to_owned(), json!(id.request));
+    }
+    let mut answer = answer(
+        status,
+        "application/problem+json",
+        Value::Object(body).to_string(),
+    );
+    mark(&mut answer, fault);
+    answer
+}
+
+/// An answer with a body of this type.
+pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+/// Headers that belong to some faults.
+pub fn mark(answer: &mut Response, fault: &Fault) {
+    let headers = answer.headers_mut();
+    if is_unauthenticated(fault) {
+        headers.insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Bearer realm=\"daybook\""),
+        );
+    }
+    if matches!(fault.status(), 429 | 503) {
+        let after_ms = fault
+            .facts
+            .get("retryAfterMs")
+            .and_then(Value::as_u64)
+            .unwrap_or(1_000);
+        headers.insert(
+            RETRY_AFTER,
+            HeaderValue::from(after_ms.div_ceil(1_000).max(1)),
+        );
+    }
+}
+
+fn is_unauthenticated(fault: &Fault) -> bool {
+    fault.kind == FaultKind::Fault(FaultCode::Unauthenticated)
+}

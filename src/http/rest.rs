@@ -1,0 +1,192 @@
+//! REST aliases: the questions of GraphQL asked by GET. Thin: each route is one document of ours and
+//! the parameters that become its variables.
+
+mod params;
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::context::Id;
+use super::{Edge, caller, graphql, problem};
+use crate::api::fault::Fault;
+use crate::api::{Operation, Pages};
+use params::Kind::{Bbox, Ids, Near, Text, Whole};
+use params::Param;
+
+/// One alias.
+struct Alias {
+    /// Its question.
+    document: &'static str,
+    /// What may stand in the URL.
+    params: &'static [Param],
+}
+
+/// `GET /api/vehicles/latest`
+pub async fn latest(State(edge): State<Edge>, request: Request) -> Response {
+    const ALIAS: Alias = Alias {
+        document: "query($bbox: BoundingBox, $near: Near, $vehicleIds: [ID!], $fleetId: ID,
+                $since: DateTime, $first: Int, $after: String) {
+            latestPositions(bbox: $bbox, near: $near, vehicleIds: $vehicleIds, fleetId: $fleetId,
+                since: $since, first: $first, after: $after) {
+              nodes { id vehicleId fixTime lat lon altitudeM speedMps courseDeg accuracyM attributes
+                      distanceM }
+              pageInfo { hasNextPage endCursor } asOfPosition } }",
+        params: &[
+            Param::may("bbox", Bbox),
+            Param::may("near", Near),
+            Param::may("vehicleIds", Ids),
+            Param::may("fleetId", Text),
+            Param::may("since", Text),
+            Param::may("first", Whole),
+            Param::may("after", Text),
+        ],
+    };
+    answer(&edge, &ALIAS, request).await
+}
+
+/// `GET /api/vehicles/history`
+pub async fn history(State(edge): State<Edge>, request: Request) -> Response {
+    const ALIAS: Alias = Alias {
+        document: "query($vehicleId: ID!, $from: DateTime!, $to: DateTime!,
+                $order: HistoryOrder = OLDEST_FIRST, $first: Int, $after: String) {
+            positionHistory(vehicleId: $vehicleId, from: $from, to: $to, order: $order,
+                first: $first, after: $after) {
+              nodes { id vehicleId fixTime lat lon altitudeM speedMps courseDeg accuracyM attributes }
+              pageInfo { hasNextPage endCursor } asOfPosition } }",
+        params: &[
+            Param::must("vehicleId", Text),
+            Param::must("from", Text),
+            Param::must("to", Text),
+            Param::may("order", Text),
+            Param::may("first", Whole),
+            Param::may("after", Text),
+        ],
+    };
+    answer(&edge, &ALIAS, request).await
+}
+
+/// `GET /api/analytics/heatmap`
+pub async fn heatmap(State(edge): State<Edge>, request: Request) -> Response {
+    const ALIAS: Alias = Alias {
+        document:
+            "query($from: DateTime!, $to: DateTime!, $resolution: Int = 9, $bbox: BoundingBox,
+                $span: HeatmapSpan = WHOLE, $zone: String, $metric: HeatmapMetric = FIXES,
+                $minVehicles: Int = 1, $limit: Int) {
+            heatmap(from: $from, to: $to, resolution: $resolution, bbox: $bbox, span: $span,
+                zone: $zone, metric: $metric, minVehicles: $minVehicles, limit: $limit) {
+              from to resolution suppressed more asOfPosition
+              cells { cell start fixes vehicles densityPerKm2 meanSpeedMps stopped value } } }",
+        params: &[
+            Param::must("from", Text),
+            Param::must("to", Text),
+            Param::may("resolution", Whole),
+            Param::may("bbox", Bbox),
+            Param::may("span", Text),
+            Param::may("zone", Text),
+            Param::may("metric", Text),
+            Param::may("minVehicles", Whole),
+            Param::may("limit", Whole),
+        ],
+    };
+    answer(&edge, &ALIAS, request).await
+}
+
+/// `GET /api/analytics/trend`
+pub async fn trend(State(edge): State<Edge>, request: Request) -> Response {
+    const ALIAS: Alias = Alias {
+        document: "query($metric: TrendMetric!, $from: DateTime!, $to: DateTime!,
+                $bucket: TrendBucket!, $zone: String, $vehicleId: ID, $fleetId: ID,
+                $window: Int = 1, $compare: TrendCompare = PREVIOUS_BUCKET) {
+            trend(metric: $metric, from: $from, to: $to, bucket: $bucket, zone: $zone,
+                vehicleId: $vehicleId, fleetId: $fleetId, window: $window, compare: $compare) {
+              zone median p95 slopePerBucket asOfPosition
+              points { start end value previous changePercent movingAverage complete } } }",
+        params: &[
+            Param::must("metric", Text),
+            Param::must("from", Text),
+            Param::must("to", Text),
+            Param::must("bucket", Text),
+            Param::may("zone", Text),
+            Param::may("vehicleId", Text),
+            Param::may("fleetId", Text),
+            Param::may("window", Whole),
+            Param::may("compare", Text),
+        ],
+    };
+    answer(&edge, &ALIAS, request).await
+}
+
+/// `GET /api/analytics/history`
+pub async fn summary(State(edge): State<Edge>, request: Request) -> Response {
+    const ALIAS: Alias = Alias {
+        document: "query($from: DateTime!, $to: DateTime!, $vehicleId: ID, $fleetId: ID) {
+            fleetSummary(from: $from, to: $to, vehicleId: $vehicleId, fleetId: $fleetId) {
+              from to activeVehicles fixes distanceM moving idle gaps meanSpeedMps maxSpeedMps
+              firstFix lastFix asOfPosition } }",
+        params: &[
+            Param::must("from", Text),
+            Param::must("to", Text),
+            Param::may("vehicleId", Text),
+            Param::may("fleetId", Text),
+        ],
+    };
+    answer(&edge, &ALIAS, request).await
+}
+
+const POSITION: HeaderName = HeaderName::from_static("daybook-position");
+
+async fn answer(edge: &Edge, alias: &'static Alias, request: Request) -> Response {
+    let id = Id::of(&request);
+    let (head, _) = request.into_parts();
+    match ask(edge, alias, &head, &id).await {
+        Ok((body, position)) => {
+            let body = page(body).to_string();
+            let mut answer = problem::answer(StatusCode::OK, "application/json", body);
+            if let Some(position) = position {
+                let value = HeaderValue::try_from(position.to_string()).expect("digits");
+                answer.headers_mut().insert(POSITION, value);
+            }
+            answer
+        }
+        Err(fault) => problem::problem(&fault, &id),
+    }
+}
+
+async fn ask(
+    edge: &Edge,
+    alias: &'static Alias,
+    head: &Parts,
+    id: &Id,
+) -> Result<(Value, Option<domain::Position>), Fault> {
+    let caller = caller::caller(edge, &head.headers)?;
+    let at_least = caller::at_least(&head.headers)?;
+    let variables = params::read(&head.uri, alias.params)?;
+    let pages = Pages {
+        default: edge.settings.limits.page_default as u32,
+        max: edge.settings.http.page_max as u32,
+    };
+    let operation = Operation::new(
+        edge.api.parts().clone(),
+        caller,
+        id.origin(),
+        at_least,
+        pages,
+    );
+    graphql::ask(edge, operation, alias.document, variables.into()).await
+}
+
+/// A connection as a plain page: `items`, and in `next` the cursor to send as `after`.
+fn page(body: Value) -> Value {
+    let (Some(nodes), Some(info)) = (body.get("nodes"), body.get("pageInfo")) else {
+        return body;
+    };
+    let next = if info["hasNextPage"] == true {
+        &info["endCursor"]
+    } else {
+        &Value::Null
+    };
+    json!({ "items": nodes, "next": next, "asOfPosition": body["asOfPosition"] })
+}
