@@ -1,6 +1,7 @@
 //! The command line: what can be asked of the program, and what its exit codes mean.
 
 pub mod serve;
+pub mod demo;
 pub mod import;
 pub mod rebuild;
 pub mod projection;
@@ -15,7 +16,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::app::Log;
 use crate::config::{self, ConfigError, LogFormat, Override, Settings, Sources};
 use crate::ops::telemetry;
 use crate::store::local::{self, LocalError, LocalSettings};
@@ -65,6 +65,8 @@ struct Global {
 enum Command {
     /// Serve the API (also without any command)
     Serve(serve::ServeArgs),
+    /// Serve with a small real sample in it, and say what to ask
+    Demo(demo::DemoArgs),
     /// Bring facts in from files
     Import(import::ImportArgs),
     /// Fold the log into a new generation of a read model beside the one that answers
@@ -132,8 +134,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         _ => {}
     }
     let mut overrides = cli.global.overrides();
-    if let Command::Serve(args) = &command {
-        overrides.extend(args.overrides());
+    match &command {
+        Command::Serve(args) => overrides.extend(args.overrides()),
+        Command::Demo(args) => overrides.extend(args.serve.overrides()),
+        _ => {}
     }
     let settings = config::load(&Sources::of_process(cli.global.config, overrides))?;
     let serves = matches!(command, Command::Serve(_));
@@ -144,13 +148,9 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     })?;
     match command {
         Command::Serve(_) => serve::run(settings).await,
+        Command::Demo(_) => demo::run(settings).await,
         Command::Import(args) => import::run(args, settings).await,
-        Command::Rebuild(args) => {
-            let log = Log::open(&settings).await?;
-            let done = rebuild::rebuild(log.store(), &"default".into(), &args).await;
-            log.close().await;
-            done
-        }
+        Command::Rebuild(args) => rebuild::run(args, settings).await,
         Command::Projection(args) => projection::run(args, settings).await,
         Command::Token(args) => token::run(args, settings).await,
         Command::Migrate(args) => migrate::run(args, settings).await,

@@ -16,7 +16,7 @@ mod wake;
 pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
-pub use read::{EventFilter, PageLimits, StoredEvent};
+pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
 pub use scan::{Rows, Scanned, quoted, scan};
 
 use std::collections::HashMap;
@@ -306,11 +306,11 @@ impl Store {
             }
             match lanes[tenant].submit(submission) {
                 Ok(()) => return Ok(Pending(outcome)),
-                Err((back, true)) => {
+                Err(lane::Unsubmitted::Ended(back)) => {
                     lanes.retain(|_, lane| !lane.is_closed());
-                    submission = back;
+                    submission = *back;
                 }
-                Err((_, false)) => return Err(AppendError::Overloaded),
+                Err(lane::Unsubmitted::Full) => return Err(AppendError::Overloaded),
             }
         }
         Err(AppendError::Overloaded)

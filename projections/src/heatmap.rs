@@ -5,8 +5,11 @@
 //! on the order of its parts.
 
 mod read;
+mod totals;
+mod evidence;
 
-pub use read::{Heatmap, HeatmapCell, HeatmapMetric, HeatmapQuery, HeatmapSpan, evidence, heatmap};
+pub use evidence::evidence;
+pub use read::{Heatmap, HeatmapCell, HeatmapMetric, HeatmapQuery, HeatmapSpan, heatmap};
 
 use domain::track::TrackEvent;
 use domain::{Event, Recorded};

@@ -85,6 +85,10 @@ fn meta(code: Code) -> MetaEnumValue {
         desc = "May the very same request succeed later?"
     )
 )]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "variants are named as the schema's member types"
+)]
 pub enum UserError {
     /// A stream was not at the expected version.
     ConflictError(ConflictError),

@@ -18,7 +18,7 @@ pub fn health(store: &Store, cache: &Cache, consumers: &Consumers) -> Health {
             let cache = cache.clone();
             async move { cache.probe().await }
         }),
-        Check::new("projections", false, move || projections(consumers.clone())),
+        Check::new("read_models", false, move || read_models(consumers.clone())),
     ])
 }
 
@@ -37,7 +37,7 @@ async fn postgres(store: Store) -> Probed {
     }
 }
 
-async fn projections(consumers: Consumers) -> Probed {
+async fn read_models(consumers: Consumers) -> Probed {
     let Ok(rows) = consumers.status(TENANT).await else {
         return Probed::because(State::Degraded, "their state cannot be read");
     };

@@ -9,11 +9,20 @@ use projections::AnyProjection;
 
 use super::import::summary::thousands;
 use super::progress::Progress;
+use crate::app::Log;
+use crate::config::Settings;
 use crate::consumers::{self, RebuildError, RebuildOptions, Rebuilt};
 use crate::store::Store;
 
 /// Rebuilds read models from the log while the old ones answer.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  daybook rebuild heatmap
+  daybook rebuild --all --workers 4 --compare
+
+May run beside a serving process. Interrupted, it goes on where it was when it is run again; until the
+swap the old generation answers.")]
 pub struct RebuildArgs {
     /// Which read model
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -27,35 +36,42 @@ pub struct RebuildArgs {
     /// Compare the new generation with the old before the swap; if they differ, the old one stays
     #[arg(long)]
     compare: bool,
+    /// Whose log
+    #[arg(long, default_value = "default")]
+    tenant: String,
 }
 
 /// Rebuilds what `args` name, and says what came of it. Fails if one of them could not be rebuilt.
-pub async fn rebuild(
-    store: &Store,
-    tenant: &Arc<str>,
-    args: &RebuildArgs,
-) -> anyhow::Result<ExitCode> {
-    let mut failed = false;
-    for projection in chosen(projections::all(), args)? {
+pub async fn run(args: RebuildArgs, settings: Settings) -> anyhow::Result<ExitCode> {
+    let chosen = chosen(projections::all(), &args)?;
+    let log = Log::open(&settings).await?;
+    let done = rebuild(log.store(), chosen, &args).await;
+    log.close().await;
+    Ok(if done {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// True if all of them came about.
+async fn rebuild(store: &Store, chosen: Vec<Arc<dyn AnyProjection>>, args: &RebuildArgs) -> bool {
+    let mut done = true;
+    for projection in chosen {
         let name = projection.name();
-        match rebuild_one(store, tenant, &projection, args).await {
+        match rebuild_one(store, &projection, args).await {
             Ok(rebuilt) => println!("{}", describe(name, &rebuilt, args.compare)),
             Err(e) => {
-                failed = true;
+                done = false;
                 eprintln!("{name}: {e}; the old generation still answers");
             }
         }
     }
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    done
 }
 
 async fn rebuild_one(
     store: &Store,
-    tenant: &Arc<str>,
     projection: &Arc<dyn AnyProjection>,
     args: &RebuildArgs,
 ) -> Result<Rebuilt, RebuildError> {
@@ -65,10 +81,16 @@ async fn rebuild_one(
         compare: args.compare,
         ..RebuildOptions::default()
     };
-    let rebuilt = consumers::rebuild(store, projection, tenant, options, |at| {
-        bar.set_total(at.total_events);
-        bar.at(at.done_events, at.done_events);
-    })
+    let rebuilt = consumers::rebuild(
+        store,
+        projection,
+        &args.tenant.as_str().into(),
+        options,
+        |at| {
+            bar.set_total(at.total_events);
+            bar.at(at.done_events, at.done_events);
+        },
+    )
     .await;
     bar.finish();
     rebuilt

@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::api::{self, fault};
-use crate::config;
+use crate::{api, config};
 
 /// Prints the GraphQL schema, or one of the generated references.
 #[derive(clap::Args, Clone, Debug)]
@@ -17,7 +16,7 @@ pub struct SchemaArgs {
     /// Every setting: name, variable, default, bounds and meaning
     #[arg(long)]
     settings: bool,
-    /// Every code a refusal or a fault can carry
+    /// Every code an answer can carry
     #[arg(long, conflicts_with = "settings")]
     errors: bool,
 }
@@ -26,7 +25,7 @@ pub struct SchemaArgs {
 pub fn run(args: SchemaArgs) -> anyhow::Result<ExitCode> {
     let page = match (args.settings, args.errors) {
         (true, _) => config::reference(),
-        (_, true) => fault::catalogue(),
+        (_, true) => api::fault::catalogue(),
         _ => api::sdl(),
     };
     std::io::stdout().write_all(page.as_bytes())?;

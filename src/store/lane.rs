@@ -25,6 +25,14 @@ pub(super) struct Submission {
     pub reply: oneshot::Sender<Outcome>,
 }
 
+/// Why a lane did not take an append.
+pub(super) enum Unsubmitted {
+    /// Too many are waiting.
+    Full,
+    /// The lane has ended for idleness; the append comes back for another one.
+    Ended(Box<Submission>),
+}
+
 /// The sending end of a lane.
 #[derive(Clone)]
 pub(super) struct Lane {
@@ -53,10 +61,10 @@ impl Lane {
     }
 
     /// Puts an append in the queue without waiting; the caller may hold locks.
-    pub fn submit(&self, submission: Submission) -> Result<(), (Submission, bool)> {
+    pub fn submit(&self, submission: Submission) -> Result<(), Unsubmitted> {
         self.queue.try_send(submission).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(s) => (s, false),
-            mpsc::error::TrySendError::Closed(s) => (s, true),
+            mpsc::error::TrySendError::Full(_) => Unsubmitted::Full,
+            mpsc::error::TrySendError::Closed(back) => Unsubmitted::Ended(Box::new(back)),
         })
     }
 

@@ -10,6 +10,7 @@ mod keeper;
 mod layout;
 mod pidfile;
 mod server;
+mod set_up;
 mod supervise;
 mod watch;
 

@@ -140,6 +140,45 @@ async fn killing_the_program_leaves_no_server_behind() {
         is_unlocked(&lock)
     })
     .await;
+
+    // A start that comes at once does not take over a server that is about to stop.
+    let mut holder = Holder::start(&settings.data_dir);
+    holder.program.kill().unwrap();
+    holder.program.wait().unwrap();
+    let postgres = start(&settings).await;
+    assert_ne!(postgres.server_pid(), Some(holder.server_pid));
+    assert_eq!(ask(&postgres.options(), "select 'in'").await, "in");
+    postgres.stop().await;
+}
+
+#[tokio::test]
+async fn killing_the_program_while_it_starts_leaves_no_server_behind() {
+    let dir = Scratch::new();
+    let settings = settings(&dir);
+    start(&settings).await.stop().await;
+    let lock = settings.data_dir.join("server.lock");
+    for delay_ms in [0, 1, 2, 3, 5, 8, 13, 21, 34, 55] {
+        // Scripts start background programs with these signals ignored, and children inherit it.
+        let mut script = Command::new("sh");
+        script.args(["-c", "trap '' INT QUIT; exec \"$@\"", "sh"]);
+        script
+            .arg(env!("CARGO_BIN_EXE_daybook"))
+            .arg("hold-postgres");
+        script.arg(&settings.data_dir).stdout(Stdio::null());
+        let mut program = script.stdin(Stdio::piped()).spawn().unwrap();
+        eventually("it has begun a server", async || {
+            program.try_wait().unwrap().is_some()
+                || has_child_with(program.id(), "listen_addresses=")
+        })
+        .await;
+        tokio::time::sleep(std::time::Duration::from_millis(delay_ms)).await;
+        program.kill().unwrap();
+        program.wait().unwrap();
+        eventually("no process of the server is left", async || {
+            is_unlocked(&lock)
+        })
+        .await;
+    }
     start(&settings).await.stop().await;
 }
 
@@ -333,6 +372,7 @@ async fn roots_closed_directory_is_served_from_an_open_one() {
     assert_eq!(postgres.server_dir(), server_dir);
     postgres.stop().await;
     std::fs::remove_dir_all(server_dir).unwrap();
+    let _ = std::fs::remove_dir("/var/lib/daybook"); // unless others are in it
 }
 
 #[tokio::test]
@@ -458,6 +498,23 @@ async fn answers(options: &PgConnectOptions) -> bool {
 
 fn kill(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
+}
+
+/// Does this process have a child with this in its command line? True where none can be seen.
+fn has_child_with(parent: u32, argument: &str) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return true;
+    };
+    let parent = format!(" {parent} ");
+    processes.filter_map(Result::ok).any(|process| {
+        let read = |file| std::fs::read_to_string(process.path().join(file)).unwrap_or_default();
+        let stat = read("stat");
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        after_name
+            .get(2..)
+            .is_some_and(|rest| rest.starts_with(&parent))
+            && read("cmdline").contains(argument)
+    })
 }
 
 fn is_root() -> bool {

@@ -32,7 +32,7 @@ pub async fn eventually(what: &str, mut came_about: impl AsyncFnMut() -> bool) {
             Instant::now() < deadline,
             "waited {PATIENCE:?} in vain until {what}"
         );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

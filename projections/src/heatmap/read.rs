@@ -1,18 +1,13 @@
-//! Reading the heat map: cells at a resolution, whole or by hour or day, and the fixes behind a cell.
+//! Reading the heat map: cells at a resolution, whole or by hour or day.
 
 use chrono::{DateTime, Utc};
 use domain::Position;
-use sqlx::postgres::PgRow;
-use sqlx::{QueryBuilder, Row};
 
 use super::NAME;
-use crate::evidence::{
-    EvidenceCursor, EvidencePage, evidence_as_of, push_page, qualified, read_page,
-};
-use crate::geo::{BaseCells, parent_sql};
+use super::totals::{cells, count};
 use crate::grain::whole_buckets;
-use crate::trends::unknown_zone;
-use crate::{BASE_RESOLUTION, BoundingBox, H3Cell, ReadError, Snapshot, positions};
+use crate::zone::check_zone;
+use crate::{BASE_RESOLUTION, BoundingBox, H3Cell, ReadError, Snapshot};
 
 /// What a heat map is asked.
 ///
@@ -116,6 +111,9 @@ pub async fn heatmap(snap: &mut Snapshot, query: &HeatmapQuery) -> Result<Heatma
     }
     let (from, to) = whole_buckets(query.from, query.to)?;
     let as_of = snap.position(&[NAME])?;
+    if let HeatmapSpan::Day { zone } = &query.span {
+        check_zone(snap, zone).await?;
+    }
     let mut cells = cells(snap, query, from, to).await?;
     if let Some(area) = query.area {
         cells.retain(|cell| {
@@ -147,122 +145,4 @@ pub async fn heatmap(snap: &mut Snapshot, query: &HeatmapQuery) -> Result<Heatma
         more: count(more),
         as_of,
     })
-}
-
-/// Every cell with fixes, wherever it is, in no order.
-async fn cells(
-    snap: &mut Snapshot,
-    query: &HeatmapQuery,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-) -> Result<Vec<HeatmapCell>, ReadError> {
-    let cell = parent_sql("cell", query.resolution);
-    let (start, zone) = match &query.span {
-        HeatmapSpan::Whole => ("$2", "UTC"),
-        HeatmapSpan::Hour => ("date_trunc('hour', bucket, $4)", "UTC"),
-        HeatmapSpan::Day { zone } => ("date_trunc('day', bucket, $4)", zone.as_str()),
-    };
-    let (conn, tenant, table) = snap.table(NAME, "heatmap")?;
-    let statement = format!(
-        "with part as materialized (
-             select {start} as start, {cell} as cell, fixes, stopped, speed_n, speed_sum, vehicles
-             from {table}
-             where tenant = $1 and bucket >= $2 and bucket < $3 and $4::text is not null),
-         counted as (
-             select start, cell, sum(fixes)::bigint as fixes, sum(stopped)::bigint as stopped,
-                    (sum(speed_sum) / 1e6 / nullif(sum(speed_n), 0))::float8 as mean_speed
-             from part group by start, cell),
-         seen as (
-             select start, cell, count(*) as vehicles
-             from (select distinct start, cell, v from part, unnest(vehicles) v) one_each
-             group by start, cell)
-         select start, cell, fixes, stopped, mean_speed, vehicles
-         from counted join seen using (start, cell)"
-    );
-    let rows = sqlx::query(&statement)
-        .bind(tenant.as_ref())
-        .bind(from)
-        .bind(to)
-        .bind(zone)
-        .fetch_all(conn)
-        .await
-        .map_err(unknown_zone)?;
-    Ok(rows
-        .iter()
-        .map(|row| read_cell(row, query))
-        .collect::<Result<_, _>>()?)
-}
-
-fn read_cell(row: &PgRow, query: &HeatmapQuery) -> Result<HeatmapCell, sqlx::Error> {
-    let cell =
-        H3Cell::from_stored(row.try_get("cell")?).map_err(|e| sqlx::Error::Decode(e.into()))?;
-    let start = match query.span {
-        HeatmapSpan::Whole => None,
-        HeatmapSpan::Hour | HeatmapSpan::Day { .. } => Some(row.try_get("start")?),
-    };
-    let (fixes, vehicles): (i64, i64) = (row.try_get("fixes")?, row.try_get("vehicles")?);
-    let density_per_km2 = vehicles as f64 / cell.area_km2();
-    let mean_speed_mps = row.try_get("mean_speed")?;
-    let value = match query.metric {
-        HeatmapMetric::Fixes => Some(fixes as f64),
-        HeatmapMetric::Vehicles => Some(vehicles as f64),
-        HeatmapMetric::Density => Some(density_per_km2),
-        HeatmapMetric::MeanSpeed => mean_speed_mps,
-    };
-    let stopped = row.try_get("stopped")?;
-    Ok(HeatmapCell {
-        cell,
-        start,
-        fixes,
-        vehicles,
-        density_per_km2,
-        mean_speed_mps,
-        stopped,
-        value,
-    })
-}
-
-fn count(n: usize) -> i64 {
-    i64::try_from(n).expect("a count of rows in memory")
-}
-
-/// The fixes behind a cell's figures over `[from, to)`, cut to the base grain like the map itself;
-/// by fix time, then vehicle, position and index. There are as many as the cell's `fixes`.
-pub async fn evidence(
-    snap: &mut Snapshot,
-    cell: H3Cell,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-    after: Option<&EvidenceCursor>,
-    first: u32,
-) -> Result<EvidencePage, ReadError> {
-    let finer = ReadError::ResolutionTooFine {
-        asked: cell.resolution(),
-        finest: BASE_RESOLUTION,
-    };
-    let base = cell.base_cells().ok_or(finer)?;
-    let (from, to) = whole_buckets(from, to)?;
-    let as_of = evidence_as_of(snap, NAME)?;
-    let history = snap.name(positions::NAME, "positions")?;
-    let columns = qualified("p");
-    let mut sql = QueryBuilder::new(format!(
-        "select {columns} from {history} p where p.tenant = "
-    ));
-    sql.push_bind(snap.tenant().to_owned());
-    match base {
-        // One look into the index for each base cell and the span; few enough to list.
-        BaseCells::Few(cells) => {
-            sql.push(" and p.cell = any(").push_bind(cells).push(")");
-        }
-        BaseCells::Range(cells) => {
-            sql.push(" and p.cell between ").push_bind(*cells.start());
-            sql.push(" and ").push_bind(*cells.end());
-        }
-    }
-    sql.push(" and p.fix_time >= ")
-        .push_bind(from)
-        .push(" and p.fix_time < ")
-        .push_bind(to);
-    push_page(&mut sql, &as_of, after, first);
-    read_page(snap, sql, as_of, first).await
 }

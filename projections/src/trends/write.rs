@@ -37,7 +37,7 @@ pub(super) fn ddl(target: &Target<'_>) -> Vec<String> {
         ),
         format!(
             "create index if not exists track_buckets_g{generation}_bucket
-             on {table} (tenant, bucket)"
+             on {table} (tenant, bucket, vehicle_id)"
         ),
     ]
 }

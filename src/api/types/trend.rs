@@ -45,6 +45,10 @@ pub enum TrendBucket {
 #[expect(clippy::enum_variant_names, reason = "they are the schema's words")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "projections::trends::TrendCompare")]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "each says which earlier bucket is meant"
+)]
 pub enum TrendCompare {
     /// The point before it in the series; the first has none.
     PreviousBucket,

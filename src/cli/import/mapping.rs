@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 /// Names of columns. Without a preset a flag's own name is its column.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Columns")]
 pub struct MappingArgs {
     /// Columns, units and attributes of a known source; single flags still win
     #[arg(long, value_enum)]

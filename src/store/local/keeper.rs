@@ -79,10 +79,20 @@ fn ended() -> io::Error {
     io::Error::other("the thread that starts children has ended")
 }
 
+#[expect(
+    unsafe_code,
+    reason = "nothing safe acts between setuid and exec, where signals have to be arranged"
+)]
 fn start(mut command: Command, signal: Signal, kept: Option<OwnedFd>) -> io::Result<Bound> {
     command.process_group(0);
     let parent = rustix::process::getpid();
     let before_exec = move || {
+        // A signal that was ignored when we were started (`nohup`, `&` in a script) would be
+        // ignored by the child too, until it says otherwise, and so be lost.
+        for ignored in [libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: the default action is no handler that could be unsafe to run.
+            unsafe { libc::signal(ignored, libc::SIG_DFL) };
+        }
         // After setuid, which would clear it; before exec, which keeps it.
         #[cfg(target_os = "linux")]
         rustix::process::set_parent_process_death_signal(Some(signal))?;
@@ -94,12 +104,8 @@ fn start(mut command: Command, signal: Signal, kept: Option<OwnedFd>) -> io::Res
         }
         Ok(())
     };
-    #[expect(
-        unsafe_code,
-        reason = "nothing else sets a parent-death signal after setuid"
-    )]
     // SAFETY: between fork and exec only async-signal-safe calls may be made. The closure makes
-    // three system calls, allocates nothing and takes no lock.
+    // some system calls, allocates nothing and takes no lock.
     unsafe {
         command.pre_exec(before_exec);
     }

@@ -86,6 +86,11 @@ impl Layout {
         self.server_dir.join("server.lock")
     }
 
+    /// Held by whoever started the server and will stop it.
+    pub fn owner_lock(&self) -> PathBuf {
+        self.server_dir.join("owner.lock")
+    }
+
     /// What the server says.
     pub fn log(&self) -> PathBuf {
         self.server_dir.join("postgres.log")

@@ -1,22 +1,20 @@
 //! One server: found alive and adopted, or set up and started; and stopped.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::binaries::Binaries;
 use super::error::LocalError;
 use super::keeper::{Bound, spawn_bound};
-use super::layout::{Layout, log_since, open_log, settings_text, write_readable};
+use super::layout::{Layout, log_since, open_log};
 use super::pidfile::PidFile;
+use super::set_up::{cannot_spawn, postgres_command, set_up, write_settings};
 use super::{Durability, NAME, options};
 
 /// How long a start may take. Most of it is recovery of a large log after a crash.
@@ -51,7 +49,15 @@ pub(super) struct Server {
     /// Where its socket is.
     pub socket_dir: PathBuf,
     /// Its process, if we started it.
-    own: Option<Bound>,
+    own: Option<Own>,
+}
+
+/// What only the one who started a server has.
+#[derive(Debug)]
+struct Own {
+    bound: Bound,
+    /// Tells others that somebody looks after the server.
+    _owner: File,
 }
 
 /// Adopts the live server of this cluster, or starts one (after setting it up, the first time).
@@ -73,8 +79,15 @@ pub(super) async fn launch(
         if lock.try_lock().is_ok() {
             return start(layout, binaries, durability, lock).await;
         }
-        if let Some(server) = adopt(layout).await {
-            return Ok(server);
+        match PidFile::read(&layout.cluster()).filter(|file| file.ready) {
+            // Its owner was killed: it is about to stop, or was not told to.
+            Some(file) if is_free(&layout.owner_lock()) => tell_orphan(layout, &file),
+            Some(file) => {
+                if let Some(server) = adopt(file).await {
+                    return Ok(server);
+                }
+            }
+            None => {}
         }
         give_up_after(
             deadline,
@@ -93,7 +106,7 @@ impl Server {
     /// Waits for its end and says how it ended, as far as that is known.
     pub async fn ended(&mut self, layout: &Layout) -> String {
         match &mut self.own {
-            Some(bound) => match bound.child.wait().await {
+            Some(own) => match own.bound.child.wait().await {
                 Ok(status) => status.to_string(),
                 Err(error) => error.to_string(),
             },
@@ -108,7 +121,7 @@ impl Server {
 
     /// Stops an own server and waits: first with its memory written out, then without.
     pub async fn stop(mut self) {
-        let Some(bound) = &mut self.own else {
+        let Some(Own { bound, .. }) = &mut self.own else {
             return;
         };
         for (signal, patience) in [
@@ -126,8 +139,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(bound) = &self.own {
-            tell(bound, Signal::INT);
+        if let Some(own) = &self.own {
+            tell(&own.bound, Signal::INT);
         }
     }
 }
@@ -143,9 +156,16 @@ fn tell(bound: &Bound, signal: Signal) {
     }
 }
 
+/// Tells a server of this cluster that nobody looks after to stop; it may have been told before.
+fn tell_orphan(layout: &Layout, file: &PidFile) {
+    let pid = Pid::from_raw(file.pid.cast_signed());
+    if let Some(pid) = pid.filter(|_| file.is_true(&layout.cluster())) {
+        let _ = kill_process(pid, Signal::INT); // it may end this moment
+    }
+}
+
 /// The live server of this cluster, if it answers by now.
-async fn adopt(layout: &Layout) -> Option<Server> {
-    let file = PidFile::read(&layout.cluster()).filter(|file| file.ready)?;
+async fn adopt(file: PidFile) -> Option<Server> {
     let socket_dir = file.socket_dir?;
     match open_database(&socket_dir).await {
         Ok(()) => Some(Server {
@@ -189,21 +209,34 @@ async fn start(
         command.args(["-c", setting]);
     }
     command.stdout(log).stderr(again);
-    let own = spawn_bound(command, Signal::INT, Some(lock.into()))
+    let owner = become_owner(layout)?;
+    let bound = spawn_bound(command, Signal::INT, Some(lock.into()))
         .await
         .map_err(|source| cannot_spawn(layout, &program, source))?;
-    let pid = own
+    let pid = bound
         .child
         .id()
         .expect("a child that was not waited for has an id");
     let mut server = Server {
         pid,
         socket_dir: layout.socket_dir.clone(),
-        own: Some(own),
+        own: Some(Own {
+            bound,
+            _owner: owner,
+        }),
     };
     wait_until_ready(layout, &mut server, log_start).await?;
     open_database(&server.socket_dir).await?;
     Ok(server)
+}
+
+/// Takes the owner's lock. A former owner may not have noticed yet that its server is gone; what
+/// it holds is the lock of a file that is no longer there.
+fn become_owner(layout: &Layout) -> Result<File, LocalError> {
+    let path = layout.owner_lock();
+    let _ = std::fs::remove_file(&path); // often there is none
+    let owner = open_lock(&path)?;
+    owner.lock().map(|()| owner).map_err(LocalError::at(&path))
 }
 
 async fn wait_until_ready(
@@ -213,7 +246,7 @@ async fn wait_until_ready(
 ) -> Result<(), LocalError> {
     let deadline = Instant::now() + START_TIMEOUT;
     let pid = server.pid;
-    let bound = server
+    let own = server
         .own
         .as_mut()
         .expect("only an own server is waited for");
@@ -222,103 +255,13 @@ async fn wait_until_ready(
         if file.is_some_and(|file| file.ready && file.pid == pid) {
             return Ok(());
         }
-        if !matches!(bound.child.try_wait(), Ok(None)) {
+        if !matches!(own.bound.child.try_wait(), Ok(None)) {
             return Err(LocalError::Start {
                 output: log_since(layout, log_start),
             });
         }
         give_up_after(deadline, "PostgreSQL is starting").await?;
     }
-}
-
-/// Makes a new cluster beside its place, so that it is in its place only when it is whole.
-async fn set_up(
-    layout: &Layout,
-    binaries: &Binaries,
-    durability: Durability,
-    lock: &File,
-) -> Result<(), LocalError> {
-    tracing::info!(
-        "setting up a private PostgreSQL in {}",
-        layout.server_dir.display()
-    );
-    let ctype = if cfg!(target_os = "macos") {
-        "--lc-ctype=UTF-8"
-    } else {
-        "--lc-ctype=C.UTF-8"
-    };
-    let unfinished = layout.unfinished_cluster();
-    let first = run_initdb(layout, binaries, durability, lock, ctype).await;
-    match first {
-        Err(LocalError::Initdb { output }) if output.contains("invalid locale name") => {
-            run_initdb(layout, binaries, durability, lock, "--lc-ctype=C").await?;
-        }
-        other => other?,
-    }
-    let conf = unfinished.join("postgresql.conf");
-    OpenOptions::new()
-        .append(true)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
-        .open(&conf)
-        .and_then(|mut file| {
-            file.write_all(b"\n# Add settings of your own below this line.\n")?;
-            file.write_all(b"include_if_exists = '../daybook.conf'\n")?;
-            file.sync_all()
-        })
-        .map_err(LocalError::at(&conf))?;
-    std::fs::rename(&unfinished, layout.cluster())
-        .and_then(|()| File::open(&layout.server_dir)?.sync_all())
-        .map_err(LocalError::at(&layout.cluster()))
-}
-
-async fn run_initdb(
-    layout: &Layout,
-    binaries: &Binaries,
-    durability: Durability,
-    lock: &File,
-    ctype: &str,
-) -> Result<(), LocalError> {
-    let unfinished = layout.unfinished_cluster();
-    if unfinished.exists() {
-        std::fs::remove_dir_all(&unfinished).map_err(LocalError::at(&unfinished))?;
-    }
-    std::fs::create_dir(&unfinished).map_err(LocalError::at(&unfinished))?;
-    layout.account.own(&unfinished)?;
-
-    let program = binaries.dir.join("initdb");
-    let mut command = postgres_command(layout, &program);
-    command
-        .arg("-D")
-        .arg(&unfinished)
-        .args(["-U", NAME, "-A", "trust", "-E", "UTF8", ctype]);
-    command.args(["--lc-collate=C", "--data-checksums", "--no-instructions"]);
-    if durability == Durability::None {
-        command.arg("--no-sync");
-    }
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
-    let kept = lock
-        .try_clone()
-        .map_err(LocalError::at(&layout.server_lock()))?;
-    let output = spawn_bound(command, Signal::KILL, Some(kept.into()))
-        .await
-        .map_err(|source| cannot_spawn(layout, &program, source))?
-        .child
-        .wait_with_output()
-        .await
-        .map_err(|source| LocalError::Spawn {
-            program: program.clone(),
-            source,
-        })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if output.contains("could not look up effective user ID") {
-        return Err(LocalError::NoPasswdEntry {
-            uid: layout.account.uid,
-        });
-    }
-    Err(LocalError::Initdb { output })
 }
 
 /// Removes what a dead server left in the way of a new one. The server lock is ours, so no server
@@ -344,33 +287,6 @@ fn clear_stale(layout: &Layout) -> Result<(), LocalError> {
     }
     layout.clear_socket();
     std::fs::remove_file(&path).map_err(LocalError::at(&path))
-}
-
-/// Writes our settings, unless those that are there are for this very version.
-async fn write_settings(
-    layout: &Layout,
-    binaries: &Binaries,
-    durability: Durability,
-) -> Result<(), LocalError> {
-    let text = |lz4| settings_text(durability, &binaries.version.text, lz4);
-    let written = std::fs::read_to_string(layout.settings()).unwrap_or_default();
-    if written == text(true) || written == text(false) {
-        return Ok(());
-    }
-    let lz4 = binaries.version.major >= 15 && compresses_by_lz4(layout, binaries).await;
-    write_readable(&layout.settings(), &text(lz4))
-}
-
-/// Was this PostgreSQL built with lz4? Asked of the server itself; other ways need more packages.
-async fn compresses_by_lz4(layout: &Layout, binaries: &Binaries) -> bool {
-    let mut command = postgres_command(layout, &binaries.dir.join("postgres"));
-    command.arg("-D").arg(layout.cluster());
-    command.args(["-c", "wal_compression=lz4", "-C", "wal_compression"]);
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    matches!(timeout(CONNECT_TIMEOUT, command.status()).await, Ok(Ok(status)) if status.success())
 }
 
 /// Connects to our database, which is made if it is not there.
@@ -406,36 +322,6 @@ fn has_code(error: &sqlx::Error, code: &str) -> bool {
         .as_database_error()
         .and_then(|error| error.code())
         .is_some_and(|found| found == code)
-}
-
-/// A program of PostgreSQL, run as the server's user and deaf to what our environment says to
-/// clients and about languages.
-fn postgres_command(layout: &Layout, program: &Path) -> Command {
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("PG") || text.starts_with("LC_") || text.starts_with("LANG") {
-            command.env_remove(&name);
-        }
-    }
-    command.env("LC_ALL", "C").stdin(Stdio::null());
-    layout.account.run(&mut command);
-    command
-}
-
-fn cannot_spawn(layout: &Layout, program: &Path, source: std::io::Error) -> LocalError {
-    use rustix::io::Errno;
-    let refused = [Errno::PERM, Errno::INVAL].map(|errno| Some(errno.raw_os_error()));
-    if layout.account.other && refused.contains(&source.raw_os_error()) {
-        return LocalError::CannotBecome {
-            user: layout.account.name.clone(),
-            source,
-        };
-    }
-    LocalError::Spawn {
-        program: program.to_owned(),
-        source,
-    }
 }
 
 /// A path as one element of a list of directories.

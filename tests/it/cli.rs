@@ -1,0 +1,418 @@
+//! The command line: help that helps, exit codes that mean something, one life of a server.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use daybook::auth::Auth;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Scratch, TestDb, daybook, eventually};
+
+/// The program in an environment of its own, with its data in `dir`.
+fn command(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = daybook();
+    command.args(args).env_clear().current_dir(dir);
+    for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.envs(environment.iter().copied());
+    command
+}
+
+fn run(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> Output {
+    command(dir, args, environment)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// Exit code, standard output, standard error.
+fn texts(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn every_command_explains_itself_with_examples() {
+    let dir = Scratch::new();
+    let (code, page, _) = texts(&run(dir.path(), &["--help"], &[]));
+    assert_eq!(code, 0);
+    for command in [
+        "serve",
+        "import",
+        "rebuild",
+        "projection",
+        "token",
+        "migrate",
+        "schema",
+    ] {
+        assert!(
+            page.contains(&format!("  {command}")),
+            "{command} is not in {page}"
+        );
+    }
+    for hidden in ["test-cluster", "hold-postgres"] {
+        assert!(!page.contains(hidden), "{hidden} is nobody's command");
+    }
+    let pages: [&[&str]; 7] = [
+        &["serve"],
+        &["import", "vehicles"],
+        &["rebuild"],
+        &["projection"],
+        &["token"],
+        &["migrate"],
+        &["schema"],
+    ];
+    for words in pages {
+        let args = [words, &["--help"]].concat();
+        let (code, page, _) = texts(&run(dir.path(), &args, &[]));
+        assert_eq!(code, 0, "{words:?}");
+        let example = format!("daybook {}", words[0]);
+        assert!(
+            page.contains("Examples:") && page.contains(&example),
+            "{words:?}: {page}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_exits_2_and_says_why() {
+    let dir = Scratch::new();
+    /// Words, environment, and what is said of them.
+    type Case = (
+        &'static [&'static str],
+        Environment,
+        &'static [&'static str],
+    );
+    type Environment = &'static [(&'static str, &'static str)];
+    let cases: [Case; 10] = [
+        (&["sevre"], &[], &["sevre"]),
+        (&["--no-such-flag"], &[], &["--no-such-flag"]),
+        (&["import"], &[], &["Usage"]),
+        (
+            &["token", "--ttl", "soon"],
+            &[],
+            &["--ttl", "not a duration"],
+        ),
+        (
+            &["token", "--role", "king"],
+            &[],
+            &["--role", "viewer, editor, operator, admin"],
+        ),
+        (
+            &["serve", "--port", "70000"],
+            &[],
+            &["http.port", "flag --port"],
+        ),
+        (
+            &["token"],
+            &[("PORT", "http")],
+            &["http.port", "environment variable PORT"],
+        ),
+        (
+            &["token"],
+            &[("DAYBOOK_DATADIR", "x")],
+            &["DAYBOOK_DATADIR", "DAYBOOK_DATA_DIR?"],
+        ),
+        (&["token", "--config", "absent.toml"], &[], &["absent.toml"]),
+        (
+            &["token"],
+            &[("DAYBOOK_ENV", "production")],
+            &["auth.signing_key_file", "--new-key"],
+        ),
+    ];
+    for (args, environment, parts) in cases {
+        let (code, out, err) = texts(&run(dir.path(), args, environment));
+        assert_eq!(code, 2, "{args:?}: {err}");
+        assert_eq!(out, "", "{args:?}");
+        for part in parts {
+            assert!(err.contains(part), "{args:?} {environment:?} says: {err}");
+        }
+    }
+    assert!(!dir.join(".daybook").exists(), "nothing was made");
+}
+
+#[test]
+fn without_postgres_it_exits_3_and_names_the_ways_out() {
+    let dir = Scratch::new();
+    let nowhere = dir.join("nowhere");
+    let environment = [("DAYBOOK_PG_BIN", nowhere.to_str().unwrap())];
+    for args in [&["migrate"][..], &["serve", "--port", "0"], &[]] {
+        let environment = [&environment[..], &[("PORT", "0")]].concat();
+        let (code, _, err) = texts(&run(dir.path(), args, &environment));
+        assert_eq!(code, 3, "{args:?}: {err}");
+        assert!(
+            err.contains("DATABASE_URL") && err.contains("nowhere"),
+            "{err}"
+        );
+    }
+}
+
+#[test]
+fn a_server_that_cannot_be_used_exits_1_without_telling_the_password() {
+    let dir = Scratch::new();
+    let url = "postgres://ann:hunter2@127.0.0.1:1/daybook";
+    for args in [
+        &["migrate", "--database-url", url][..],
+        &["projection", "list"],
+    ] {
+        let (code, _, err) = texts(&run(dir.path(), args, &[("DATABASE_URL", url)]));
+        assert_eq!(code, 1, "{args:?}: {err}");
+        assert!(
+            err.contains("postgres://127.0.0.1:1/daybook cannot be used"),
+            "{err}"
+        );
+        assert!(!err.contains("hunter2"), "{err}");
+    }
+}
+
+#[test]
+fn a_token_is_all_that_is_printed() {
+    let dir = Scratch::new();
+    let (code, out, err) = texts(&run(dir.path(), &["token"], &[]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let token = out.strip_suffix('\n').unwrap();
+    assert_eq!(token.split('.').count(), 3, "{token}");
+    assert!(dir.join(".daybook/development-key.pem").exists());
+
+    let (code, out, err) = texts(&run(dir.path(), &["token", "--new-key", "key.pem"], &[]));
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(
+        err.contains("DAYBOOK_AUTH__SIGNING_KEY_FILE=key.pem"),
+        "{err}"
+    );
+    let again = texts(&run(dir.path(), &["token", "--new-key", "key.pem"], &[]));
+    assert_eq!(again.0, 1, "a key is never replaced");
+
+    let production = [
+        ("DAYBOOK_ENV", "production"),
+        ("DAYBOOK_AUTH__SIGNING_KEY_FILE", "key.pem"),
+    ];
+    assert_eq!(
+        texts(&run(dir.path(), &["token", "--ttl", "7d"], &production)).0,
+        0
+    );
+}
+
+#[test]
+fn generated_pages_are_printed_whole() {
+    let dir = Scratch::new();
+    let cases = [
+        (&["schema"][..], "type Mutation"),
+        (&["schema", "--settings"], "DAYBOOK_HTTP__PORT"),
+        (&["schema", "--errors"], "VERSION_CONFLICT"),
+    ];
+    for (args, part) in cases {
+        let (code, out, _) = texts(&run(dir.path(), args, &[]));
+        assert_eq!(code, 0);
+        assert!(out.contains(part) && out.ends_with('\n'), "{args:?}");
+    }
+    assert_eq!(
+        texts(&run(dir.path(), &["schema", "--errors", "--settings"], &[])).0,
+        2
+    );
+}
+
+/// A serving process, killed when dropped.
+struct Served {
+    child: Child,
+    address: String,
+    lines: Vec<String>,
+}
+
+impl Served {
+    /// Waits for the start lines.
+    fn start(dir: &Path, environment: &[(&str, &str)]) -> Served {
+        let mut child = command(dir, &["serve", "--port", "0"], environment)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            lines.push(line.unwrap());
+            if lines.last().is_some_and(|line| line.starts_with("  stop")) {
+                break;
+            }
+        }
+        let listens = lines.iter().find_map(|line| line.split_once("http://"));
+        let Some((_, address)) = listens else {
+            let mut said = String::new();
+            child
+                .stderr
+                .take()
+                .unwrap()
+                .read_to_string(&mut said)
+                .unwrap();
+            panic!("it did not start: {lines:?} {said}");
+        };
+        let address = address.split('/').next().unwrap().to_owned();
+        Served {
+            child,
+            address,
+            lines,
+        }
+    }
+
+    /// Status line and body of a GET.
+    fn get(&self, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.lines().next().unwrap().to_owned(), body.to_owned())
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_serves_says_where_and_stops_cleanly() {
+    let (dir, db) = (Scratch::new(), TestDb::create().await);
+    let url = db.url();
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
+        ("DAYBOOK_LOG__FORMAT", "json"),
+    ];
+    let mut served = Served::start(dir.path(), &environment);
+    let said = served.lines.join("\n");
+    for part in [
+        "is ready",
+        "postgres://",
+        "in process (64 MiB)",
+        "depth 10",
+        "daybook token",
+    ] {
+        assert!(said.contains(part), "{part} is not in: {said}");
+    }
+    assert_eq!(served.get("/livez").0, "HTTP/1.1 200 OK");
+    let (status, report) = served.get("/health/detailed");
+    assert_eq!(status, "HTTP/1.1 200 OK", "{report}");
+    assert!(
+        report.contains("\"postgres\"") && report.contains("\"read_models\""),
+        "{report}"
+    );
+    let metrics = served.get("/metrics").1;
+    assert!(metrics.contains("daybook_build_info{version="), "{metrics}");
+
+    let taken = run(
+        dir.path(),
+        &["serve", "--port", port(&served)],
+        &environment,
+    );
+    let (code, _, err) = texts(&taken);
+    assert_eq!(code, 1, "{err}");
+    assert!(
+        err.contains("cannot listen on") && err.contains("--port"),
+        "{err}"
+    );
+
+    served.signal(Signal::TERM);
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    let (code, out, err) = texts(&run(dir.path(), &["projection", "list"], &environment));
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("heatmap") && out.contains("running"), "{out}");
+    let skip = ["projection", "skip", "heatmap", "1", "--reason", "a test"];
+    let (code, _, err) = texts(&run(dir.path(), &skip, &environment));
+    assert_eq!(code, 1);
+    assert!(err.contains("is not stopped at position 1"), "{err}");
+    let (code, _, err) = texts(&run(
+        dir.path(),
+        &["projection", "pause", "heatmpa"],
+        &environment,
+    ));
+    assert_eq!(code, 1);
+    assert!(err.contains("heatmpa"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_at_once() {
+    let (dir, db) = (Scratch::new(), TestDb::create().await);
+    let (url, key) = (db.url(), dir.join("key.pem"));
+    Auth::make_key(&key).unwrap();
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
+        ("DAYBOOK_AUTH__SIGNING_KEY_FILE", key.to_str().unwrap()),
+        ("DAYBOOK_HTTP__BODY_TIMEOUT", "5m"),
+        ("DAYBOOK_HTTP__DRAIN_SOFT", "10m"),
+        ("DAYBOOK_HTTP__DRAIN_HARD", "30m"),
+    ];
+    let mut served = Served::start(dir.path(), &environment);
+    assert!(
+        !dir.join(".daybook").exists(),
+        "nothing is kept here, so nothing is made"
+    );
+    let token = texts(&run(dir.path(), &["token"], &environment)).1;
+
+    // A request in flight: its body never comes to an end.
+    let mut stream = TcpStream::connect(&served.address).unwrap();
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        token.trim()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    eventually("the request is in flight", async || {
+        served
+            .get("/metrics")
+            .1
+            .contains("daybook_auth_total{outcome=\"verified\"} 1")
+    })
+    .await;
+
+    served.signal(Signal::TERM);
+    eventually("no connection is taken any more", async || {
+        TcpStream::connect(&served.address).is_err()
+    })
+    .await;
+    assert_eq!(
+        served.child.try_wait().unwrap(),
+        None,
+        "it waits for the request"
+    );
+    served.signal(Signal::TERM);
+    eventually("it is gone", async || {
+        served.child.try_wait().unwrap().is_some()
+    })
+    .await;
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+}
+
+fn port(served: &Served) -> &str {
+    served.address.rsplit(':').next().unwrap()
+}
+
+#[test]
+fn a_taken_port_is_told_before_anything_is_started() {
+    let dir = Scratch::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let (code, _, err) = texts(&run(dir.path(), &[], &[("PORT", &port)]));
+    assert_eq!(code, 1);
+    assert!(err.contains(&port) && err.contains("PORT"), "{err}");
+    assert!(
+        !dir.join(".daybook").exists(),
+        "no server was set up for nothing"
+    );
+}
