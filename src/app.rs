@@ -20,7 +20,7 @@ use crate::consumers::Consumers;
 use crate::http;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
 
-pub use log::Log;
+pub use log::{Log, data_dir};
 
 /// Everything a process is made of but its listener.
 pub struct App {

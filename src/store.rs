@@ -5,6 +5,7 @@ pub mod cqrs;
 mod executor;
 mod group;
 mod lane;
+mod lanes;
 pub mod local;
 mod partitions;
 mod read;
@@ -16,18 +17,18 @@ mod wake;
 pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
+pub use lanes::Pending;
 pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
 pub use scan::{Rows, Scanned, quoted, scan};
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Position, StreamKey};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor as _, PgConnection, PgPool};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -59,6 +60,9 @@ pub struct StoreSettings {
     pub write_timeout_ms: u64,
     /// Commands waiting for their group, per tenant; more are refused as overloaded.
     pub queue_max: usize,
+    /// Payload bytes of all commands of a tenant that wait or are under way; more are refused as
+    /// overloaded, but one command alone is always taken.
+    pub queue_bytes_max: usize,
     /// Commands of one group.
     pub group_commands_max: usize,
     /// Payload bytes of one group of small appends.
@@ -111,6 +115,7 @@ impl Default for StoreSettings {
             unsafe_allowed: false,
             write_timeout_ms: 15_000,
             queue_max: 4_096,
+            queue_bytes_max: 64 << 20,
             group_commands_max: 512,
             group_bytes_max: 1 << 20,
             bulk_bytes_min: 16 << 10,
@@ -204,21 +209,10 @@ pub struct Store {
 
 struct Inner {
     pool: PgPool,
-    lanes: Mutex<HashMap<Arc<str>, lane::Lane>>,
-    executors: executor::Source,
+    lanes: lanes::Lanes,
     wakes: Arc<wake::Wakes>,
     append_only_role: bool,
     _tasks: JoinSet<()>,
-}
-
-/// An append on its way.
-pub struct Pending(oneshot::Receiver<statement::Outcome>);
-
-impl Pending {
-    /// Waits for the outcome.
-    pub async fn outcome(self) -> Result<Appended, AppendError> {
-        self.0.await.unwrap_or(Err(AppendError::Overloaded))
-    }
 }
 
 impl Store {
@@ -234,7 +228,7 @@ impl Store {
             refuse_unsafe_server(&mut conn).await?;
         }
         MIGRATIONS.run(&mut conn).await?;
-        partitions::ensure(&mut conn, &settings).await?;
+        partitions::ensure(&mut conn, &settings, 0).await?;
         let append_only_role: bool = sqlx::query_scalar(
             "select coalesce((select pg_has_role(current_user, oid, 'member')
                               from pg_roles where rolname = 'daybook_app'), false)",
@@ -247,11 +241,9 @@ impl Store {
         let mut tasks = wake::start(&wakes, &pool, &settings);
         tasks.spawn(sweep::run(pool.clone(), options.clone(), settings.clone()));
         let executors = executor::Source::new(options, settings, append_only_role);
-        let lanes = Mutex::default();
         let inner = Inner {
             pool,
-            lanes,
-            executors,
+            lanes: lanes::Lanes::new(executors, wakes.clone()),
             wakes,
             append_only_role,
             _tasks: tasks,
@@ -285,35 +277,7 @@ impl Store {
     /// Puts an append in its tenant's lane without waiting: appends submitted one after the other under a
     /// lock keep that order.
     pub fn submit(&self, tenant: &Arc<str>, append: Append) -> Result<Pending, AppendError> {
-        let (reply, outcome) = oneshot::channel();
-        let mut submission = lane::Submission { append, reply };
-        let mut lanes = self
-            .inner
-            .lanes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // A lane that has just ended for idleness is replaced once.
-        for _ in 0..2 {
-            if !lanes.contains_key(tenant) {
-                if lanes.len() >= self.inner.executors.settings().lanes_max {
-                    return Err(AppendError::Overloaded);
-                }
-                let (executors, wakes) = (self.inner.executors.clone(), self.inner.wakes.clone());
-                lanes.insert(
-                    tenant.clone(),
-                    lane::Lane::start(tenant.clone(), executors, wakes),
-                );
-            }
-            match lanes[tenant].submit(submission) {
-                Ok(()) => return Ok(Pending(outcome)),
-                Err(lane::Unsubmitted::Ended(back)) => {
-                    lanes.retain(|_, lane| !lane.is_closed());
-                    submission = *back;
-                }
-                Err(lane::Unsubmitted::Full) => return Err(AppendError::Overloaded),
-            }
-        }
-        Err(AppendError::Overloaded)
+        self.inner.lanes.submit(tenant, append)
     }
 
     /// What the log knows of a command: nothing, its first receipt, or that its id was used for another.
@@ -333,8 +297,18 @@ impl Store {
         tenant: &str,
         stream: &StreamKey,
     ) -> Result<i64, StoreError> {
+        let versions = self.stream_versions(tenant, &[stream]).await?;
+        Ok(versions[0])
+    }
+
+    /// The versions these streams are at in one and the same moment, in their order.
+    pub async fn stream_versions(
+        &self,
+        tenant: &str,
+        streams: &[&StreamKey],
+    ) -> Result<Vec<i64>, StoreError> {
         let mut conn = self.inner.pool.acquire().await?;
-        Ok(statement::stream_version(&mut conn, tenant, stream).await?)
+        Ok(statement::stream_versions(&mut conn, tenant, streams).await?)
     }
 }
 

@@ -12,12 +12,22 @@ use super::states::{Cell, Slot};
 use super::{CommandContext, CommandError, Door, Receipt};
 use crate::store::{Append, AppendError, Appended, Claim, NewEvent, Pending, StreamWrite};
 
+/// How the states of a refusal stand to the log.
+enum Standing {
+    /// They are what the log says.
+    Current,
+    /// They hold events that are still on their way, and may not be kept.
+    Ahead(Refusal),
+    /// Another process has written.
+    Behind(Refusal),
+}
+
 /// What deciding under the lock came to.
 enum Decided {
     /// The append is in its lane.
     Sent(Pending),
-    /// Refused on a state of this version.
-    Refused(Refusal, i64),
+    /// Refused on states of these versions: of the aggregate, and of the one it relies on.
+    Refused(Refusal, i64, Option<i64>),
     /// The state went away between loading and locking.
     Gone,
 }
@@ -50,7 +60,14 @@ impl Door {
                 None => None,
             };
             let cell = self.loaded::<A>(&ctx.tenant, id).await?;
-            let decided = self.decide(ctx, &envelope, &stream, &cell, other, command.clone())?;
+            let decided = self.decide(
+                ctx,
+                &envelope,
+                &stream,
+                &cell,
+                other.as_ref(),
+                command.clone(),
+            )?;
             let lost = match decided {
                 Decided::Sent(pending) => match pending.outcome().await {
                     Ok(kept) => {
@@ -59,22 +76,32 @@ impl Door {
                     }
                     Err(error) => lost_race(error, &stream)?,
                 },
-                Decided::Refused(refusal, at) => {
+                Decided::Refused(refusal, at, other_at) => {
+                    let mut rests_on = vec![(stream.clone(), at)];
+                    let others = other.as_ref().zip(other_at);
+                    rests_on.extend(others.map(|((id, _), at)| (StreamKey::of::<B>(id), at)));
+                    let standing = self.standing(ctx, &rests_on).await?;
+                    // Looked for last: whoever kept it meanwhile moved no version behind our back.
                     if let Some(first) = self.first_receipt(ctx, &envelope).await? {
                         return Ok(Receipt::from(&first));
                     }
-                    let actual = self.store.stream_version(&ctx.tenant, &stream).await?;
-                    if actual == at {
-                        return Err(refusal.into());
+                    match standing {
+                        Standing::Current => return Err(refusal.into()),
+                        Standing::Ahead(busy) => {
+                            turn.wait(busy).await?;
+                            continue;
+                        }
+                        Standing::Behind(lost) => {
+                            forget(&cell);
+                            other.iter().for_each(|(_, cell)| forget(cell));
+                            lost
+                        }
                     }
-                    // Refused on a state that is not the log's: either events on their way are not kept
-                    // yet, or another process has written.
-                    if actual > at {
-                        forget(&cell);
-                    }
-                    conflict(&stream, actual)
                 }
-                Decided::Gone => continue,
+                Decided::Gone => {
+                    turn.wait(conflict(&stream, None)).await?;
+                    continue;
+                }
             };
             turn.next(lost).await?;
         }
@@ -86,11 +113,11 @@ impl Door {
         envelope: &Envelope,
         stream: &StreamKey,
         cell: &Cell<A>,
-        other: Option<(&str, Arc<Cell<B>>)>,
+        other: Option<&(&str, Arc<Cell<B>>)>,
         command: impl FnOnce(&B) -> A::Command,
     ) -> Result<Decided, CommandError> {
         let mut writes = Vec::with_capacity(2);
-        let guard = other.as_ref().map(|(id, cell)| (id, cell.lock()));
+        let guard = other.map(|(id, cell)| (id, cell.lock()));
         let command = match &guard {
             Some((id, guard)) => {
                 let Some(slot) = guard.as_ref() else {
@@ -114,7 +141,10 @@ impl Door {
             unexpected(ctx, slot.version).map_or_else(|| slot.state.decide(&command), Err);
         let events = match refused {
             Ok(events) => events,
-            Err(refusal) => return Ok(Decided::Refused(refusal, slot.version)),
+            Err(refusal) => {
+                let other_at = writes.first().map(|other| other.expected);
+                return Ok(Decided::Refused(refusal, slot.version, other_at));
+            }
         };
         let mut claims = Vec::new();
         let (write, grown_bytes) = advance(slot, stream, events, &mut claims);
@@ -133,10 +163,31 @@ impl Door {
         match self.store.submit(&ctx.tenant, append) {
             Ok(pending) => Ok(Decided::Sent(pending)),
             Err(error) => {
-                slot.basis.withdraw();
+                // Those before it are on their way and stand; nobody has seen this state yet.
+                *guard = None;
                 Err(fault(error))
             }
         }
+    }
+
+    /// Looks whether the versions a refusal rests on are those of the log, all in one moment.
+    async fn standing(
+        &self,
+        ctx: &CommandContext,
+        rests_on: &[(StreamKey, i64)],
+    ) -> Result<Standing, CommandError> {
+        let streams: Vec<_> = rests_on.iter().map(|(stream, _)| stream).collect();
+        let actual = self.store.stream_versions(&ctx.tenant, &streams).await?;
+        let moved = |other: fn(&i64, &i64) -> bool| {
+            let mut at = rests_on.iter().zip(&actual);
+            at.find(|((_, at), actual)| other(actual, at))
+                .map(|((stream, _), actual)| conflict(stream, Some(*actual)))
+        };
+        Ok(match (moved(i64::gt), moved(i64::lt)) {
+            (Some(lost), _) => Standing::Behind(lost),
+            (None, Some(busy)) => Standing::Ahead(busy),
+            (None, None) => Standing::Current,
+        })
     }
 
     /// The cell of an aggregate with its state in it.
@@ -204,6 +255,10 @@ impl Door {
                 .read_stream(tenant, stream, version, self.settings.load_events_max)
                 .await?;
             for stored in &page {
+                if stored.sequence != version + 1 {
+                    let missing = version + 1..=stored.sequence - 1;
+                    return Err(unreadable(format!("its events {missing:?} are not here")));
+                }
                 let event = stored
                     .decode()
                     .map_err(|e| unreadable(e.to_string()))?
@@ -303,20 +358,22 @@ fn unexpected(ctx: &CommandContext, version: i64) -> Option<Refusal> {
     })
 }
 
-pub(super) fn conflict(stream: &StreamKey, actual: i64) -> Refusal {
-    Refusal::new(
-        Code::VersionConflict,
-        format!("others keep writing to {stream}; try again"),
-    )
-    .with("actualVersion", actual)
+/// Others were faster; `actual` is the stream's version where it is known.
+pub(super) fn conflict(stream: &StreamKey, actual: Option<i64>) -> Refusal {
+    let why = format!("others keep writing to {stream}; try again");
+    let refusal = Refusal::new(Code::VersionConflict, why);
+    match actual {
+        Some(actual) => refusal.with("actualVersion", actual),
+        None => refusal,
+    }
 }
 
 /// A lost race is decided again and comes back as the refusal to give when there is no turn left;
 /// everything else ends the command.
 pub(super) fn lost_race(error: AppendError, stream: &StreamKey) -> Result<Refusal, CommandError> {
     match error {
-        AppendError::Conflict { stream, actual } => Ok(conflict(&stream, actual)),
-        AppendError::Stale => Ok(conflict(stream, 0)),
+        AppendError::Conflict { stream, actual } => Ok(conflict(&stream, Some(actual))),
+        AppendError::Stale => Ok(conflict(stream, None)),
         error => Err(fault(error)),
     }
 }
@@ -331,7 +388,7 @@ pub(super) fn fault(error: AppendError) -> CommandError {
         },
         AppendError::Store(e) => e.into(),
         AppendError::Conflict { stream, actual } => {
-            CommandError::Refused(conflict(&stream, actual))
+            CommandError::Refused(conflict(&stream, Some(actual)))
         }
         AppendError::Stale => CommandError::Overloaded {
             retry_after_ms: 100,
@@ -357,14 +414,33 @@ fn taken(scope: &str) -> Refusal {
 pub(super) struct Turn {
     left: u32,
     taken: u32,
+    waits: u32,
 }
+
+/// How often a command waits for events on their way, without using up a turn.
+const WAITS_MAX: u32 = 400;
+
+/// The longest of these waits; together they outlast the time an append may take.
+const WAIT_MAX: Duration = Duration::from_millis(50);
 
 impl Turn {
     pub fn new(attempts_max: u32) -> Turn {
         Turn {
             left: attempts_max,
             taken: 0,
+            waits: 0,
         }
+    }
+
+    /// Lets events on their way arrive, or be given up; the refusal if that takes too long.
+    pub async fn wait(&mut self, refusal: Refusal) -> Result<(), CommandError> {
+        if self.waits >= WAITS_MAX {
+            return Err(refusal.into());
+        }
+        self.waits += 1;
+        let pause = Duration::from_millis(1 << self.waits.min(6));
+        tokio::time::sleep(pause.min(WAIT_MAX)).await;
+        Ok(())
     }
 
     /// The next turn, or the refusal if there is none left.

@@ -13,6 +13,9 @@ use crate::store::{Appended, digest};
 /// How long a declared command id may be, in characters.
 const COMMAND_ID_CHARS_MAX: usize = 255;
 
+/// Larger receipts are not kept in memory: they are found in the database.
+const RECEIPT_BYTES_MAX: usize = 1 << 10;
+
 /// Who sends a command, and under which conditions.
 #[derive(Clone, Debug)]
 pub struct CommandContext {
@@ -171,7 +174,8 @@ impl Receipts {
 
     /// Remembers; when the young half is full, the old half is forgotten.
     pub fn keep(&self, tenant: &Arc<str>, envelope: &Envelope, first: &Appended) {
-        if !envelope.declared {
+        let bytes = first.receipt.as_ref().map_or(0, String::len);
+        if !envelope.declared || bytes > RECEIPT_BYTES_MAX {
             return;
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -78,6 +78,8 @@ impl Door {
             let Some(sent) =
                 self.decide_report(ctx, &envelope, &report, &judged, &cells, &elsewhere)?
             else {
+                let refusal = conflict(&StreamKey::of::<Track>(SOURCE), None);
+                turn.wait(refusal).await?;
                 continue;
             };
             let (pending, outcomes) = sent;
@@ -95,12 +97,12 @@ impl Door {
                 }
                 Err(AppendError::Claimed { scope, .. }) if scope == FIX_ID_SCOPE => {
                     claimed = self.fix_ids_elsewhere(ctx, &cells).await?;
-                    turn.next(conflict(&StreamKey::of::<Track>(SOURCE), 0))
+                    turn.next(conflict(&StreamKey::of::<Track>(SOURCE), None))
                         .await?;
                 }
                 // Somebody has just registered a vehicle under this external id: resolve it anew.
                 Err(AppendError::Claimed { scope, .. }) if scope == EXTERNAL_ID_SCOPE => {
-                    turn.next(conflict(&StreamKey::of::<Vehicle>(SOURCE), 0))
+                    turn.next(conflict(&StreamKey::of::<Vehicle>(SOURCE), None))
                         .await?;
                 }
                 Err(error) => {
@@ -145,11 +147,12 @@ impl Door {
         }
         self.states.grew(deciding.grown_bytes);
         let (append, outcomes) = deciding.finish(envelope, self.settings.rejected_record_bytes_max);
-        let bases: Vec<_> = append.writes.iter().map(|w| w.basis.clone()).collect();
         match self.store.submit(&ctx.tenant, append) {
             Ok(pending) => Ok(Some((pending, outcomes))),
             Err(error) => {
-                bases.iter().for_each(crate::store::Basis::withdraw);
+                // Those before it are on their way and stand; nobody has seen these states yet.
+                vehicles.iter_mut().for_each(|slot| **slot = None);
+                tracks.iter_mut().for_each(|slot| **slot = None);
                 Err(fault(error))
             }
         }

@@ -28,7 +28,13 @@ pub(super) struct Slot<A> {
 impl<A: Aggregate> Cell<A> {
     /// Locks the cell. Hold several only in the order fleet, vehicle, track, and by key within a kind.
     pub fn lock(&self) -> MutexGuard<'_, Option<Slot<A>>> {
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.slot.lock().unwrap_or_else(|poisoned| {
+            // A decision broke off in the middle: what it left is no state.
+            self.slot.clear_poison();
+            let slot = poisoned.into_inner();
+            slot.iter().for_each(|s| s.basis.withdraw());
+            slot
+        });
         if slot.as_ref().is_some_and(|s| s.basis.is_withdrawn()) {
             *slot = None;
         }

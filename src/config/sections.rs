@@ -211,7 +211,7 @@ section! {
         leeway: Duration = "30s", "0s" ..= "5m";
         /// How long a token is good for, unless said otherwise when it is made.
         access_ttl: Duration = "15m", "1m" ..= "365d";
-        /// Ed25519 private key, PKCS #8 PEM, readable by its owner only; the same file for all
+        /// Ed25519 private key, PKCS #8 PEM, that only its owner should read; the same file for all
         /// processes. Not set: `development-key.pem` in `data_dir`, made on the first start.
         signing_key_file: Option<PathBuf> = "";
         /// Checked tokens remembered until they expire.

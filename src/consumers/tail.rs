@@ -1,4 +1,4 @@
-//! One reader of a tenant's log per process: recent events, decoded once, for everyone who follows it.
+//! One reader of a tenant's log per process: recent events, decoded once, for all who follow.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,8 +34,8 @@ pub struct LogEvent {
 }
 
 /// The shared reader of one tenant's log. Whoever asks past its end first reads the next page for
-/// all; whoever has fallen behind the ring reads for itself until it is back. So it runs at the pace
-/// of its fastest follower, holds bounded memory, and nobody waits for a slow neighbour.
+/// all; whoever has fallen behind the ring reads for itself until it is back. So it runs at the
+/// pace of its fastest follower, holds bounded memory, and nobody waits for a slow neighbour.
 pub struct Tail {
     store: Store,
     tenant: Arc<str>,
@@ -43,8 +43,8 @@ pub struct Tail {
     bytes_max: usize,
     ring: Mutex<Ring>,
     /// Held by the one who reads the next page, with a connection that is not the pool's: whoever
-    /// follows the log must not starve behind queries. Taken out while in use, so that a read that is
-    /// given up takes its connection along.
+    /// follows the log must not starve behind queries. Taken out while in use, so that a read that
+    /// is given up takes its connection along.
     reading: tokio::sync::Mutex<Option<PgConnection>>,
 }
 

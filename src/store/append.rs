@@ -39,6 +39,16 @@ impl Append {
         let rejected = self.rejected.iter().map(|r| r.record.len());
         events.chain(rejected).sum()
     }
+
+    /// Was something that it was decided on not kept?
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.writes.iter().any(|w| w.basis.is_withdrawn())
+    }
+
+    /// It is not kept, or not as it was decided now: nothing may rest on it.
+    pub(super) fn withdraw(&self) {
+        self.writes.iter().for_each(|w| w.basis.withdraw());
+    }
 }
 
 /// New events for one stream, on the condition that it still is at `expected`.

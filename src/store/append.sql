@@ -43,11 +43,12 @@ n as materialized (
                           as kept
           from unnest($19::int4[]) with ordinality u(component, ord)) counted),
 
+-- A scalar subquery, not $1: a tenant without a log fails on a null tenant, nothing is kept.
 k as (
     insert into commands (tenant, command_id, fingerprint, aggregate_type, aggregate_id, sequence,
                           events, version, receipt)
-    select $1, command_id, fingerprint, aggregate_type, aggregate_id, sequence, events, version,
-           receipt::json
+    select (select tenant from logs where tenant = $1), command_id, fingerprint, aggregate_type,
+           aggregate_id, sequence, events, version, receipt::json
     from c where component <> all((select components from bad)::int4[]) order by command_id
     returning 1),
 claimed as (
@@ -104,7 +105,6 @@ opened as (
     from s where events > 0 and expected = 0 and component <> all((select components from bad)::int4[])
     returning 1),
 
--- A scalar subquery, not a join: a tenant without a head row fails on a null position, nothing is kept.
 stored as (
     insert into events (tenant, position, aggregate_type, aggregate_id, sequence, event_type,
                         event_version, event_id, recorded_at, payload, metadata)

@@ -11,6 +11,9 @@ use super::append::{Append, AppendError};
 use super::statement::{Outcome, append_group};
 use super::{StoreError, StoreSettings};
 
+/// How long after its own time-outs the server's answer may take.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
 /// Makes executors of one store.
 #[derive(Clone)]
 pub(super) struct Source {
@@ -40,22 +43,41 @@ impl Source {
         }
     }
 
+    /// The server bounds its own work; a server or a network that is silent is bounded here, and taken
+    /// for a lost connection.
+    async fn answered<T>(
+        &self,
+        asked: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let patience = Duration::from_millis(self.settings.write_timeout_ms) + SILENCE_MAX;
+        let silent = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+        tokio::time::timeout(patience, asked)
+            .await
+            .unwrap_or_else(silent)
+    }
+
     /// The planner must use the indexes even while tables are young and statistics say "empty", and the
     /// plan must be the same for every group size; a test reads it.
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let mut conn = self.options.connect().await?;
+        conn.execute(sqlx::raw_sql(&self.setup())).await?;
+        Ok(conn)
+    }
+
+    /// The statement's own snapshot and re-reading under lock are those of `read committed`.
+    pub fn setup(&self) -> String {
         let timeout_ms = self.settings.write_timeout_ms;
         let mut setup = format!(
             "set plan_cache_mode = force_generic_plan; set enable_sort = off;
              set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
              set enable_bitmapscan = off; set jit = off;
+             set default_transaction_isolation = 'read committed';
              set statement_timeout = {timeout_ms}; set lock_timeout = {timeout_ms};"
         );
         if self.role {
             setup.push_str("set role daybook_app;");
         }
-        conn.execute(sqlx::raw_sql(&setup)).await?;
-        Ok(conn)
+        setup
     }
 }
 
@@ -90,7 +112,7 @@ impl Executor {
                 tracing::warn!(error = %e, commands = group.len(), "a group is cut down: {e}");
                 let mut outcomes = Vec::with_capacity(group.len());
                 for append in group {
-                    outcomes.extend(self.attempt(&[append]).await.unwrap_or_else(fail(1)));
+                    outcomes.push(self.execute_alone(append).await);
                 }
                 outcomes
             }
@@ -98,38 +120,43 @@ impl Executor {
         }
     }
 
+    /// Those of a group that is cut down may have been decided on one another.
+    async fn execute_alone(&mut self, append: &Append) -> Outcome {
+        if append.is_withdrawn() {
+            return Err(AppendError::Stale);
+        }
+        let mut outcomes = self.attempt(&[append]).await.unwrap_or_else(fail(1));
+        let outcome = outcomes.pop().expect("one outcome per append");
+        if !matches!(&outcome, Ok(kept) if !kept.replayed) {
+            append.withdraw();
+        }
+        outcome
+    }
+
     async fn attempt(&mut self, group: &[&Append]) -> Result<Vec<Outcome>, StoreError> {
         let settings = self.source.settings.clone();
         let deadline = Instant::now() + Duration::from_millis(settings.write_timeout_ms);
         let mut races = 0;
         let mut pause = Duration::from_millis(settings.reconnect_min_ms);
-        let mut unknown = false;
         loop {
             let error = match self.once(group).await {
-                Ok(mut outcomes) => {
-                    if unknown {
-                        outcomes
-                            .iter_mut()
-                            .flatten()
-                            .for_each(|kept| kept.replayed = false);
-                    }
-                    return Ok(outcomes);
-                }
+                Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
             };
             match remedy(&error) {
                 Remedy::Again if races < settings.races_max => races += 1,
                 Remedy::AddPartition if races < settings.races_max => {
                     races += 1;
-                    self.add_partition().await?;
+                    self.add_partitions(group).await?;
                 }
-                Remedy::Reconnect if Instant::now() < deadline => {
-                    unknown = true;
+                Remedy::Reconnect => {
                     self.conn = None;
+                    if Instant::now() >= deadline {
+                        return Err(StoreError::Unavailable(error));
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_millis(settings.reconnect_max_ms));
                 }
-                Remedy::Reconnect => return Err(StoreError::Unavailable(error)),
                 _ => {
                     self.conn = None;
                     return Err(self.fault(error));
@@ -139,26 +166,34 @@ impl Executor {
     }
 
     async fn once(&mut self, group: &[&Append]) -> Result<Vec<Outcome>, sqlx::Error> {
-        let conn = match &mut self.conn {
-            Some(conn) => conn,
-            none => none.insert(self.source.connect().await?),
-        };
-        append_group(conn, &self.tenant, group).await
-    }
-
-    async fn add_partition(&mut self) -> Result<(), StoreError> {
-        let mut conn = self
-            .source
-            .options
-            .connect()
+        let source = &self.source;
+        let conn = &mut self.conn;
+        source
+            .answered(async {
+                let conn = match conn {
+                    Some(conn) => conn,
+                    none => none.insert(source.connect().await?),
+                };
+                append_group(conn, &self.tenant, group).await
+            })
             .await
-            .map_err(StoreError::Unavailable)?;
-        super::partitions::ensure(&mut conn, &self.source.settings).await?;
-        let _ = conn.close().await;
-        Ok(())
     }
 
-    /// A null position means that there was no head row to count from.
+    /// Makes room for all events of a group.
+    async fn add_partitions(&mut self, group: &[&Append]) -> Result<(), StoreError> {
+        let source = &self.source;
+        let writes = group.iter().flat_map(|append| &append.writes);
+        let events = writes.map(|w| w.events.len() as i64).sum();
+        let added = async {
+            let mut conn = source.options.connect().await?;
+            super::partitions::ensure(&mut conn, &source.settings, events).await?;
+            let _ = conn.close().await;
+            Ok(())
+        };
+        source.answered(added).await.map_err(StoreError::from)
+    }
+
+    /// A null tenant means that it has no log.
     fn fault(&self, error: sqlx::Error) -> StoreError {
         match sqlstate(&error).as_deref() {
             Some("23502") => StoreError::UnknownTenant(self.tenant.to_string()),

@@ -4,73 +4,161 @@
 //! later group waits for the earlier. Small appends and bulk batches go in groups of their own, so that a
 //! batch does not hold up a person. Whatever is not kept withdraws the basis it was decided on.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::StreamKey;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
-use super::append::{Append, AppendError};
+use super::append::{Append, AppendError, StreamWrite};
 use super::executor::Executor;
 use super::statement::Outcome;
 use super::wake::Wakes;
 use super::{StoreSettings, executor};
 
 /// One append and who waits for it.
+///
+/// One that is dropped without an answer, because its lane broke down, takes what it was decided on along.
 pub(super) struct Submission {
     pub append: Append,
-    pub reply: oneshot::Sender<Outcome>,
+    reply: Option<oneshot::Sender<Outcome>>,
+    /// Its share of the bytes that its lane holds.
+    load: Option<Load>,
 }
 
-/// Why a lane did not take an append.
-pub(super) enum Unsubmitted {
-    /// Too many are waiting.
+struct Load {
+    held: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+/// Why a lane did not take a submission.
+pub(super) enum Refused {
+    /// Too much is waiting.
     Full,
-    /// The lane has ended for idleness; the append comes back for another one.
-    Ended(Box<Submission>),
+    /// The lane has ended.
+    Closed(Box<Submission>),
+}
+
+impl Submission {
+    pub fn new(append: Append, reply: oneshot::Sender<Outcome>) -> Submission {
+        Submission {
+            append,
+            reply: Some(reply),
+            load: None,
+        }
+    }
+
+    /// It was never on its way: nothing is withdrawn.
+    pub fn disarm(&mut self) {
+        self.reply = None;
+    }
+
+    /// Tells the caller. A caller that has gone away changes nothing: the outcome stands.
+    fn answer(mut self, outcome: Outcome) {
+        if !matches!(&outcome, Ok(kept) if !kept.replayed) {
+            self.append.withdraw();
+        }
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(outcome);
+        }
+    }
+}
+
+impl Drop for Submission {
+    fn drop(&mut self) {
+        if self.reply.is_some() {
+            self.append.withdraw();
+        }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// The sending end of a lane.
-#[derive(Clone)]
 pub(super) struct Lane {
     queue: mpsc::Sender<Submission>,
+    work: JoinHandle<()>,
+    held: Arc<AtomicUsize>,
+    held_max: usize,
 }
 
 impl Lane {
-    /// Starts a lane; it ends when idle for `lane_idle_s` or when its senders are gone.
-    pub fn start(tenant: Arc<str>, executors: executor::Source, wakes: Arc<Wakes>) -> Lane {
+    /// Starts a lane; it ends when idle for `lane_idle_s` or when its senders are gone. It waits for the
+    /// lane `before` it to end, so that decisions keep their order.
+    pub fn start(
+        tenant: Arc<str>,
+        executors: &executor::Source,
+        wakes: &Arc<Wakes>,
+        before: Option<JoinHandle<()>>,
+    ) -> Lane {
         let settings = executors.settings().clone();
         let (queue, arrivals) = mpsc::channel(settings.queue_max);
         let idle = (0..settings.groups_in_flight_max)
             .map(|_| executors.executor(tenant.clone()))
             .collect();
+        let held_max = settings.queue_bytes_max;
         let work = Work {
             settings,
             tenant,
-            wakes,
+            wakes: wakes.clone(),
             waiting: VecDeque::new(),
             idle,
             busy: Busy::default(),
             flights: JoinSet::new(),
         };
-        tokio::spawn(work.run(arrivals));
-        Lane { queue }
+        let work = tokio::spawn(async move {
+            if let Some(before) = before {
+                // However it ended: what it did not answer it has withdrawn.
+                let _ = before.await;
+            }
+            work.run(arrivals).await;
+        });
+        Lane {
+            queue,
+            work,
+            held: Arc::default(),
+            held_max,
+        }
     }
 
     /// Puts an append in the queue without waiting; the caller may hold locks.
-    pub fn submit(&self, submission: Submission) -> Result<(), Unsubmitted> {
+    pub fn submit(&self, mut submission: Submission) -> Result<(), Refused> {
+        let bytes = submission.append.bytes();
+        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
+        let held = self.held.clone();
+        submission.load = Some(Load { held, bytes });
+        if before > 0 && before + bytes > self.held_max {
+            submission.disarm();
+            return Err(Refused::Full);
+        }
         self.queue.try_send(submission).map_err(|e| match e {
-            mpsc::error::TrySendError::Full(_) => Unsubmitted::Full,
-            mpsc::error::TrySendError::Closed(back) => Unsubmitted::Ended(Box::new(back)),
+            mpsc::error::TrySendError::Full(mut refused) => {
+                refused.disarm();
+                Refused::Full
+            }
+            mpsc::error::TrySendError::Closed(mut back) => {
+                back.load = None;
+                Refused::Closed(Box::new(back))
+            }
         })
     }
 
-    /// Has the lane ended?
-    pub fn is_closed(&self) -> bool {
-        self.queue.is_closed()
+    /// Is its work done for good?
+    pub fn has_ended(&self) -> bool {
+        self.work.is_finished()
+    }
+
+    /// What a lane that takes its place waits for.
+    pub fn into_work(self) -> JoinHandle<()> {
+        self.work
     }
 }
 
@@ -186,13 +274,8 @@ impl Work {
         let mut pick = Pick::default();
         let mut left = VecDeque::with_capacity(self.waiting.len());
         for submission in self.waiting.drain(..) {
-            if submission
-                .append
-                .writes
-                .iter()
-                .any(|w| w.basis.is_withdrawn())
-            {
-                answer(submission, Err(AppendError::Stale));
+            if submission.append.is_withdrawn() {
+                submission.answer(Err(AppendError::Stale));
             } else if pick.takes(&submission.append, &self.busy, &self.settings) {
                 pick.group.push(submission);
             } else {
@@ -220,21 +303,9 @@ impl Work {
             self.wakes.advance(&self.tenant, head, true);
         }
         for (submission, outcome) in group.into_iter().zip(outcomes) {
-            answer(submission, outcome);
+            submission.answer(outcome);
         }
     }
-}
-
-/// Tells the caller. A caller that has gone away changes nothing: the outcome stands.
-fn answer(submission: Submission, outcome: Outcome) {
-    if !matches!(&outcome, Ok(kept) if !kept.replayed) {
-        submission
-            .append
-            .writes
-            .iter()
-            .for_each(|w| w.basis.withdraw());
-    }
-    let _ = submission.reply.send(outcome);
 }
 
 impl Busy {
@@ -275,6 +346,8 @@ struct Pick {
     bulk: Option<bool>,
     commands: HashSet<Uuid>,
     claims: HashSet<(String, [u8; 16])>,
+    /// Where those picked leave their streams.
+    versions: HashMap<StreamKey, i64>,
     /// Streams of those left behind: nobody overtakes them.
     behind: HashSet<StreamKey>,
 }
@@ -299,6 +372,7 @@ impl Pick {
                 .writes
                 .iter()
                 .all(|w| !busy.streams.contains(&w.stream) && !self.behind.contains(&w.stream))
+            && append.writes.iter().all(|w| self.continues(w))
             && append.claims.iter().all(|c| {
                 let key = (c.scope.clone(), c.value_hash);
                 !busy.claims.contains(&key) && !self.claims.contains(&key)
@@ -307,6 +381,10 @@ impl Pick {
             self.bytes += bytes;
             self.bulk = Some(bulk);
             self.commands.insert(append.command_id);
+            for write in &append.writes {
+                let after = write.expected.saturating_add(write.events.len() as i64);
+                self.versions.insert(write.stream.clone(), after);
+            }
             self.claims.extend(
                 append
                     .claims
@@ -315,6 +393,13 @@ impl Pick {
             );
         }
         free
+    }
+
+    /// In a group only the first write of a stream meets the stream's version; the others must follow
+    /// on it. One that does not was decided on another state: it meets the version in a later group.
+    fn continues(&self, write: &StreamWrite) -> bool {
+        let before = self.versions.get(&write.stream);
+        before.is_none_or(|version| *version == write.expected)
     }
 
     fn pass_over(&mut self, append: &Append) {

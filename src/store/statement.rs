@@ -7,6 +7,7 @@
 
 use domain::{Position, StreamKey};
 use sqlx::{PgConnection, Row, postgres::PgRow};
+use uuid::Uuid;
 
 use super::append::{Append, AppendError, Appended};
 use super::group::{Columns, columns};
@@ -128,12 +129,17 @@ async fn outcome(
 }
 
 /// The receipt of a command that was kept before, if its content was the same.
-pub(super) async fn first_receipt(
+///
+/// It may have been kept a moment ago by this very attempt, whose answer was lost: then the first event
+/// is ours, and the command is no replay.
+async fn first_receipt(
     conn: &mut PgConnection,
     tenant: &str,
     append: &Append,
 ) -> Result<Outcome, sqlx::Error> {
-    let found = seen(conn, tenant, append.command_id, &append.fingerprint).await?;
+    let mut events = append.writes.iter().flat_map(|w| &w.events);
+    let ours = events.next().map(|e| e.event_id);
+    let found = find(conn, tenant, append.command_id, &append.fingerprint, ours).await?;
     Ok(found.unwrap_or(Err(AppendError::Stale)))
 }
 
@@ -141,8 +147,18 @@ pub(super) async fn first_receipt(
 pub(super) async fn seen(
     conn: &mut PgConnection,
     tenant: &str,
-    command_id: uuid::Uuid,
+    command_id: Uuid,
     fingerprint: &[u8; 16],
+) -> Result<Option<Outcome>, sqlx::Error> {
+    find(conn, tenant, command_id, fingerprint, None).await
+}
+
+async fn find(
+    conn: &mut PgConnection,
+    tenant: &str,
+    command_id: Uuid,
+    fingerprint: &[u8; 16],
+    ours: Option<Uuid>,
 ) -> Result<Option<Outcome>, sqlx::Error> {
     let Some(row) = sqlx::query(SEEN)
         .bind(tenant)
@@ -158,38 +174,43 @@ pub(super) async fn seen(
     Ok(Some(Ok(Appended {
         position: Position(row.get("position")),
         version: row.get("version"),
-        replayed: true,
+        replayed: ours.is_none() || ours != row.get("first_event"),
         receipt: row.get("receipt"),
     })))
 }
 
-/// The version a stream is at; 0 if it does not exist.
-pub(super) async fn stream_version(
+/// The versions streams are at, in their order; 0 where there is no such stream.
+pub(super) async fn stream_versions(
     conn: &mut PgConnection,
     tenant: &str,
-    stream: &StreamKey,
-) -> Result<i64, sqlx::Error> {
-    Ok(sqlx::query_scalar(
-        "select version from streams
-         where tenant = $1 and aggregate_type = $2 and aggregate_id = $3",
+    streams: &[&StreamKey],
+) -> Result<Vec<i64>, sqlx::Error> {
+    let types: Vec<&str> = streams.iter().map(|s| s.aggregate_type).collect();
+    let ids: Vec<&str> = streams.iter().map(|s| &*s.aggregate_id).collect();
+    sqlx::query_scalar(
+        "select coalesce(s.version, 0)
+         from unnest($2::text[], $3::text[]) with ordinality u(aggregate_type, aggregate_id, ord)
+         left join streams s on s.tenant = $1 and s.aggregate_type = u.aggregate_type
+                            and s.aggregate_id = u.aggregate_id
+         order by u.ord",
     )
     .bind(tenant)
-    .bind(stream.aggregate_type)
-    .bind(&*stream.aggregate_id)
-    .fetch_optional(conn)
-    .await?
-    .unwrap_or(0))
+    .bind(types)
+    .bind(ids)
+    .fetch_all(conn)
+    .await
 }
 
 /// Positions of one command's events are consecutive, so the last one follows from the first.
 const SEEN: &str = "
-    select k.fingerprint, k.version, k.receipt::text as receipt,
-           coalesce(
-               (select e.position + k.events - 1 from streams s join events e
-                    on e.tenant = s.tenant and e.aggregate_type = s.aggregate_type
-                   and e.aggregate_id = s.aggregate_id and e.sequence = k.sequence
-                   and e.position between s.first_position and s.last_position
-                where s.tenant = k.tenant and s.aggregate_type = k.aggregate_type
-                  and s.aggregate_id = k.aggregate_id),
-               (select l.position from logs l where l.tenant = k.tenant)) as position
-    from commands k where k.tenant = $1 and k.command_id = $2";
+    select k.fingerprint, k.version, k.receipt::text as receipt, e.event_id as first_event,
+           coalesce(e.position + k.events - 1,
+                    (select l.position from logs l where l.tenant = k.tenant)) as position
+    from commands k left join lateral (
+        select e.position, e.event_id from streams s join events e
+            on e.tenant = s.tenant and e.aggregate_type = s.aggregate_type
+           and e.aggregate_id = s.aggregate_id and e.sequence = k.sequence
+           and e.position between s.first_position and s.last_position
+        where s.tenant = k.tenant and s.aggregate_type = k.aggregate_type
+          and s.aggregate_id = k.aggregate_id) e on true
+    where k.tenant = $1 and k.command_id = $2";

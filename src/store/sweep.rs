@@ -31,7 +31,7 @@ async fn sweep(
 ) -> Result<(), StoreError> {
     // Partitions belong to the schema's owner: not through the pool, whose role may only append.
     let mut owner = PgConnection::connect_with(options).await?;
-    partitions::ensure(&mut owner, settings).await?;
+    partitions::ensure(&mut owner, settings, 0).await?;
     let _ = owner.close().await;
     let hours = i32::try_from(settings.command_retention_h).unwrap_or(i32::MAX);
     let days = i32::try_from(settings.rejected_retention_d).unwrap_or(i32::MAX);

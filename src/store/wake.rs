@@ -36,7 +36,7 @@ impl Wakes {
 
     /// The head is at least here. `own` heads are told to other processes.
     pub fn advance(&self, tenant: &Arc<str>, head: Position, own: bool) {
-        let moved = lock(&self.heads)
+        lock(&self.heads)
             .entry(tenant.clone())
             .or_insert_with(|| watch::Sender::new(Position::START))
             .send_if_modified(|seen| {
@@ -45,8 +45,12 @@ impl Wakes {
                     true
                 }
             });
-        if own && moved {
-            lock(&self.unsaid).insert(tenant.clone(), head);
+        // Whoever else has seen it before us, by polling, does not say it.
+        if own {
+            let mut unsaid = lock(&self.unsaid);
+            let furthest = unsaid.entry(tenant.clone()).or_default();
+            *furthest = head.max(*furthest);
+            drop(unsaid);
             self.to_say.notify_one();
         }
     }

@@ -87,7 +87,7 @@ fn good_values_are_read_in_every_notation() {
             s.fixes.age_max.is_some()
         }),
         ("DAYBOOK_DATA_DIR", "/var/lib/d", |s| {
-            s.process.data_dir == PathBuf::from("/var/lib/d")
+            s.process.data_dir.as_os_str() == "/var/lib/d"
         }),
         ("DAYBOOK_LOG__LEVEL", "warn,daybook=debug", |s| {
             s.log.level.as_str().ends_with("debug")
@@ -114,100 +114,102 @@ fn good_values_are_read_in_every_notation() {
     }
 }
 
+/// Variable, value, and what its author is told.
+const BAD: &[(&str, &str, &[&str])] = &[
+    (
+        "PORT",
+        "99999",
+        &["http.port", "\"99999\"", "environment variable PORT"],
+    ),
+    (
+        "DAYBOOK_HTTP__PORT",
+        "-1",
+        &["http.port", "not a whole number"],
+    ),
+    ("DAYBOOK_HTTP__PORT", "", &["http.port"]),
+    (
+        "DAYBOOK_HTTP__ADDRESS",
+        "localhost",
+        &["http.address", "127.0.0.1"],
+    ),
+    (
+        "DAYBOOK_AUTH__ACCESS_TTL",
+        "15",
+        &["auth.access_ttl", "250ms, 15m"],
+    ),
+    (
+        "DAYBOOK_AUTH__ACCESS_TTL",
+        "15 minutes",
+        &["auth.access_ttl"],
+    ),
+    (
+        "DAYBOOK_AUTH__ACCESS_TTL",
+        "30s",
+        &["auth.access_ttl", "outside 1m to 365d"],
+    ),
+    (
+        "DAYBOOK_AUTH__ACCESS_TTL",
+        "99999999999999999999d",
+        &["auth.access_ttl"],
+    ),
+    (
+        "DAYBOOK_CACHE__BYTES_MAX",
+        "64MB",
+        &["cache.bytes_max", "KiB, MiB or GiB"],
+    ),
+    (
+        "DAYBOOK_CACHE__BYTES_MAX",
+        "99999999999GiB",
+        &["cache.bytes_max"],
+    ),
+    (
+        "DAYBOOK_FIXES__SPEED_MAX_MPS",
+        "NaN",
+        &["fixes.speed_max_mps", "not a number"],
+    ),
+    (
+        "DAYBOOK_LOG__FORMAT",
+        "yaml",
+        &["log.format", "auto, json or text"],
+    ),
+    (
+        "RUST_LOG",
+        "inof",
+        &["log.level", "environment variable RUST_LOG"],
+    ),
+    ("DAYBOOK_ENV", "prod", &["env", "development or production"]),
+    (
+        "DAYBOOK_DATABASE__POOL_MIN",
+        "50",
+        &["database.pool_min", "above database.pool_max"],
+    ),
+    (
+        "DAYBOOK_LIMITS__PAGE_DEFAULT",
+        "500",
+        &["limits.page_default", "limits.page_max"],
+    ),
+    ("DAYBOOK_AUTH__ISSUER", "", &["auth.issuer", "empty"]),
+    ("REDIS_URL", "localhost:6379", &["redis.url", "redis://"]),
+    (
+        "DAYBOOK_HTTP__PROT",
+        "1",
+        &["no such setting", "DAYBOOK_HTTP__PORT?"],
+    ),
+    (
+        "DAYBOOK_HTTP_PORT",
+        "1",
+        &["no such setting", "DAYBOOK_HTTP__PORT?"],
+    ),
+    (
+        "DAYBOOK_WHATEVER_ELSE",
+        "1",
+        &["no such setting", "daybook schema --settings"],
+    ),
+];
+
 #[test]
 fn a_bad_value_is_refused_with_its_name_its_fault_and_its_origin() {
-    let cases: &[(&str, &str, &[&str])] = &[
-        (
-            "PORT",
-            "99999",
-            &["http.port", "\"99999\"", "environment variable PORT"],
-        ),
-        (
-            "DAYBOOK_HTTP__PORT",
-            "-1",
-            &["http.port", "not a whole number"],
-        ),
-        ("DAYBOOK_HTTP__PORT", "", &["http.port"]),
-        (
-            "DAYBOOK_HTTP__ADDRESS",
-            "localhost",
-            &["http.address", "127.0.0.1"],
-        ),
-        (
-            "DAYBOOK_AUTH__ACCESS_TTL",
-            "15",
-            &["auth.access_ttl", "250ms, 15m"],
-        ),
-        (
-            "DAYBOOK_AUTH__ACCESS_TTL",
-            "15 minutes",
-            &["auth.access_ttl"],
-        ),
-        (
-            "DAYBOOK_AUTH__ACCESS_TTL",
-            "30s",
-            &["auth.access_ttl", "outside 1m to 365d"],
-        ),
-        (
-            "DAYBOOK_AUTH__ACCESS_TTL",
-            "99999999999999999999d",
-            &["auth.access_ttl"],
-        ),
-        (
-            "DAYBOOK_CACHE__BYTES_MAX",
-            "64MB",
-            &["cache.bytes_max", "KiB, MiB or GiB"],
-        ),
-        (
-            "DAYBOOK_CACHE__BYTES_MAX",
-            "99999999999GiB",
-            &["cache.bytes_max"],
-        ),
-        (
-            "DAYBOOK_FIXES__SPEED_MAX_MPS",
-            "NaN",
-            &["fixes.speed_max_mps", "not a number"],
-        ),
-        (
-            "DAYBOOK_LOG__FORMAT",
-            "yaml",
-            &["log.format", "auto, json or text"],
-        ),
-        (
-            "RUST_LOG",
-            "inof",
-            &["log.level", "environment variable RUST_LOG"],
-        ),
-        ("DAYBOOK_ENV", "prod", &["env", "development or production"]),
-        (
-            "DAYBOOK_DATABASE__POOL_MIN",
-            "50",
-            &["database.pool_min", "above database.pool_max"],
-        ),
-        (
-            "DAYBOOK_LIMITS__PAGE_DEFAULT",
-            "500",
-            &["limits.page_default", "limits.page_max"],
-        ),
-        ("DAYBOOK_AUTH__ISSUER", "", &["auth.issuer", "empty"]),
-        ("REDIS_URL", "localhost:6379", &["redis.url", "redis://"]),
-        (
-            "DAYBOOK_HTTP__PROT",
-            "1",
-            &["no such setting", "DAYBOOK_HTTP__PORT?"],
-        ),
-        (
-            "DAYBOOK_HTTP_PORT",
-            "1",
-            &["no such setting", "DAYBOOK_HTTP__PORT?"],
-        ),
-        (
-            "DAYBOOK_WHATEVER_ELSE",
-            "1",
-            &["no such setting", "daybook schema --settings"],
-        ),
-    ];
-    for (name, value, parts) in cases {
+    for (name, value, parts) in BAD {
         let said = refusal(&environment(&[(name, value)]));
         for part in *parts {
             assert!(said.contains(part), "{name}={value} says: {said}");

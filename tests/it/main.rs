@@ -20,6 +20,7 @@ mod config;
 mod consumers;
 mod import;
 mod local;
+mod log;
 mod projections;
 mod rest;
 mod schema;

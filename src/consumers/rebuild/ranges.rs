@@ -1,5 +1,5 @@
-//! Folding the log's ranges in parallel. A worker is a line of three: one reads a range's bytes, one
-//! decodes and folds them on a thread of its own, one writes what they add up to.
+//! Folding the log's ranges in parallel. A worker is a line of three: one reads a range's bytes,
+//! one decodes and folds them on a thread of its own, one writes what they add up to.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,8 @@ use crate::store::{Rows, scan};
 /// Chunks read ahead of the fold, per worker.
 const CHUNKS_AHEAD_MAX: usize = 4;
 
-/// Deltas that wait to be written, per worker, beside the one being written and the one being folded.
+/// Deltas that wait to be written, per worker, beside the one being written and the one being
+/// folded.
 const CUTS_AHEAD_MAX: usize = 1;
 
 /// Folds every range that is not done yet. Faults of the database are waited out: what was written

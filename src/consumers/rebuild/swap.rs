@@ -36,8 +36,8 @@ struct Live {
     position: Position,
 }
 
-/// Brings the new generation to the head, compares it if asked, and makes it the live one. Faults of
-/// the database are waited out.
+/// Brings the new generation to the head, compares it if asked, and makes it the live one. Faults
+/// of the database are waited out.
 pub(super) async fn catch_up_and_swap(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
     let mut backoff = Backoff::new(job.settings.retry_ms_min, job.settings.retry_ms_max);
     loop {
@@ -274,7 +274,8 @@ async fn swap_in_one(
     }
     put_in_place(&mut tx, follower, &live).await?;
     let swapped = sqlx::query(
-        "update rebuilds set phase = 'swapped', finished_at = now(), digest_old = $4, digest_new = $5
+        "update rebuilds
+         set phase = 'swapped', finished_at = now(), digest_old = $4, digest_new = $5
          where tenant = $1 and projection = $2 and generation = $3 and phase = 'catching_up'",
     )
     .bind(&*job.tenant)

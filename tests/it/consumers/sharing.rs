@@ -1,4 +1,4 @@
-//! Several processes: shared work, failover, and fencing of owners that do not know they are not any more.
+//! Several processes: shared work, failover, and fencing of owners that have been replaced.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -35,11 +35,7 @@ pub(super) const MODULES: &[Module] = &[
     module("auth", 4, &["jsonwebtoken", "sqlx"]),
     module("consumers", 4, &["sqlx"]),
     module("api", 5, &["async_graphql"]),
-    module(
-        "http",
-        6,
-        &["axum", "tower_http", "async_graphql", "async_graphql_axum"],
-    ),
+    module("http", 6, &["axum", "async_graphql", "async_graphql_axum"]),
     module("app", 7, &["anyhow"]),
     module("cli", 8, &["anyhow", "clap", "indicatif", "csv", "flate2"]),
     module("main", 9, &["anyhow"]),

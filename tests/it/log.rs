@@ -1,0 +1,6 @@
+//! The log itself: what an append promises, under races, faults and kills, and that breaking it is seen.
+
+mod appending;
+mod chains;
+mod doors;
+mod scene;
