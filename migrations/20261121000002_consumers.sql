@@ -22,17 +22,18 @@ create table generations (
 create unique index generations_live on generations (tenant, projection) where state = 'live';
 
 -- Moves a checkpoint from `old` to `new`, or fails with DB001: someone else moved it, owns it, or has
--- stopped it. It is the first statement of a batch: the row lock it takes is the wall between owners.
+-- stopped it, or its state is another (swapped, cancelled). It is the first statement of a batch: the row lock it takes is the wall between owners.
 -- A function, so that its plan is kept by the session.
 create function advance_generation(
-    of_tenant text, of_projection text, of_generation integer, old bigint, new bigint, token bigint
+    of_tenant text, of_projection text, of_generation integer, of_state text,
+    old bigint, new bigint, token bigint
 ) returns void language plpgsql as $$
 begin
     update generations set position = new, fence = token, updated_at = clock_timestamp()
     where tenant = of_tenant and projection = of_projection and generation = of_generation
-      and position = old and fence <= token and status = 'running' and state in ('live', 'building');
+      and position = old and fence <= token and status = 'running' and state = of_state;
     if not found then
-        raise exception 'generation % of % is not at % for token %', of_generation, of_projection, old, token
+        raise exception 'generation % of % is not % and at % for token %', of_generation, of_projection, of_state, old, token
             using errcode = 'DB001';
     end if;
 end $$;

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use metrics::gauge;
 use projections::Reader;
 use tokio::net::TcpListener;
 
@@ -17,9 +18,9 @@ use crate::commands::Door;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::http;
-use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION};
+use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
 
-pub use log::Log;
+pub use log::{Log, data_dir};
 
 /// Everything a process is made of but its listener.
 pub struct App {
@@ -117,7 +118,12 @@ impl App {
 
     /// Answers until `shutdown`, then finishes what was begun.
     pub async fn serve(&self, listener: TcpListener, shutdown: Shutdown) -> std::io::Result<()> {
-        tokio::spawn(self.metrics.clone().upkeep(shutdown.clone()));
+        let pool = self.log.store().pool().clone();
+        let sample = move || {
+            gauge!(names::DATABASE_CONNECTIONS, "state" => "open").set(f64::from(pool.size()));
+            gauge!(names::DATABASE_CONNECTIONS, "state" => "idle").set(pool.num_idle() as f64);
+        };
+        tokio::spawn(self.metrics.clone().upkeep(shutdown.clone(), sample));
         let parts = http::Parts {
             settings: self.settings.clone(),
             clock: self.clock.clone(),
@@ -130,7 +136,18 @@ impl App {
             metrics: self.metrics.clone(),
             health: self.health.clone(),
         };
-        http::serve(parts, listener, shutdown).await
+        let drained = async {
+            shutdown.soft().await;
+            tokio::time::sleep(self.settings.http.drain_soft).await;
+        };
+        tokio::select! {
+            served = http::serve(parts, listener, shutdown.clone()) => served,
+            () = drained => {
+                let after_ms = self.settings.http.drain_soft.as_millis() as u64;
+                tracing::warn!(after_ms, "requests still in flight after {after_ms} ms: dropped");
+                Ok(())
+            }
+        }
     }
 
     /// Stops in the opposite order: batches in flight, connections, the private PostgreSQL.

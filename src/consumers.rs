@@ -1,15 +1,16 @@
-//! Everything that follows the log with a bookmark: the loop that keeps read models up to date, and its users.
+//! Everything that follows the log with a bookmark: the loop that keeps read models, and its users.
 //!
-//! Reading order: [`tail`] (one reader of the log per process and tenant), [`batch`] (fold, write and
-//! checkpoint in one transaction), [`projector`] (the loop around it, and what stops it), [`lease`]
-//! (who works), [`supervisor`] (who is started where), [`wait`] (read-your-writes), [`rebuild`] (a new
-//! generation beside the live one).
+//! Reading order: [`tail`] (one reader of the log per process and tenant), [`batch`] (fold, write
+//! and checkpoint in one transaction), [`projector`] (the loop around it, and what stops it),
+//! [`lease`] (who works), [`supervisor`] (who is started where), [`wait`] (read-your-writes),
+//! [`rebuild`] (a new generation beside the live one).
 //!
 //! Nothing here decides or appends, and nothing here is skipped in silence.
 
 mod tail;
 mod batch;
 mod projector;
+mod pace;
 mod generations;
 mod lease;
 mod retry;
@@ -40,7 +41,8 @@ use crate::store::StoreError;
 pub struct ConsumerSettings {
     /// Fold read models in this process; `false` for one that only reads and waits.
     pub project: bool,
-    /// How long a silent owner keeps its share of the work, in milliseconds. Renewed at a third of it.
+    /// How long a silent owner keeps its share of the work, in milliseconds. Renewed at a third of
+    /// it.
     pub lease_ms: u64,
     /// At most this many events in one batch.
     pub batch_events_max: usize,
@@ -54,7 +56,8 @@ pub struct ConsumerSettings {
     pub ring_events_max: usize,
     /// The tail keeps at most this much memory of decoded events, in bytes (estimated).
     pub ring_bytes_max: usize,
-    /// How often the bookkeeping of other processes is looked at when nobody waits, in milliseconds.
+    /// How often the bookkeeping of other processes is looked at when nobody waits, in
+    /// milliseconds.
     pub poll_ms: u64,
     /// First pause after a fault, in milliseconds; it doubles with each further one.
     pub retry_ms_min: u64,

@@ -16,6 +16,7 @@ pub use serve::serve;
 use std::sync::Arc;
 
 use projections::Reader;
+use tokio::sync::Semaphore;
 
 use crate::api::{self, Api};
 use crate::auth::Auth;
@@ -65,6 +66,9 @@ struct Edge {
 
 impl Edge {
     fn new(parts: Parts) -> Edge {
+        let database = &parts.settings.database;
+        let turns = (database.pool_max / 2).max(1) as usize;
+        let turn_wait = database.acquire_timeout;
         let production = parts.settings.process.env == Environment::Production;
         let cache_kind = parts.cache.describe().into();
         let behind = api::Parts {
@@ -75,6 +79,8 @@ impl Edge {
             cache: parts.cache,
             clock: parts.clock,
             read_wait: parts.settings.consumers.wait_max,
+            turns: Arc::new(Semaphore::new(turns)),
+            turn_wait,
         };
         Edge {
             api: Api::new(behind, production),

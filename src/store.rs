@@ -18,7 +18,7 @@ pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
 pub use lanes::Pending;
-pub use read::{EventFilter, PageLimits, StoredEvent};
+pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
 pub use scan::{Rows, Scanned, quoted, scan};
 
 use std::sync::Arc;

@@ -215,7 +215,8 @@ pub fn haversine_m(lat1: f64, lon1: f64, lat2: f64, lon2: f64) -> f64 {
     2.0 * EARTH_RADIUS_M * h.sqrt().min(1.0).asin()
 }
 
-/// SQL for [`haversine_m`] over four expressions in degrees.
+/// SQL for [`haversine_m`] over four expressions in degrees. Of null it makes no null, because
+/// `least` overlooks one: the caller sees to that.
 pub(crate) fn haversine_sql(lat1: &str, lon1: &str, lat2: &str, lon2: &str) -> String {
     format!(
         "(2 * {EARTH_RADIUS_M} * asin(least(1, sqrt(

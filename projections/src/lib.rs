@@ -14,6 +14,7 @@ pub mod summary;
 pub mod evidence;
 mod geo;
 mod grain;
+mod zone;
 mod hash;
 mod copy;
 mod digest;

@@ -11,7 +11,6 @@ mod read;
 mod edges;
 mod evidence;
 
-pub(crate) use edges::unknown_zone;
 pub use evidence::evidence;
 pub use read::{Trend, TrendBucket, TrendCompare, TrendMetric, TrendPoint, TrendQuery, trend};
 pub use scope::Scope;

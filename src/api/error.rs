@@ -62,6 +62,10 @@ fn meta(code: Code) -> MetaEnumValue {
 }
 
 /// Why a command, or a record of one, was not carried out.
+#[expect(
+    clippy::enum_variant_names,
+    reason = "they are the schema's type names"
+)]
 #[derive(Interface)]
 #[graphql(
     field(name = "code", ty = "&ErrorCode", desc = "The stable code."),
@@ -80,6 +84,10 @@ fn meta(code: Code) -> MetaEnumValue {
         ty = "&bool",
         desc = "May the very same request succeed later?"
     )
+)]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "variants are named as the schema's member types"
 )]
 pub enum UserError {
     /// A stream was not at the expected version.

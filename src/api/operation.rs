@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_graphql::Context;
 use domain::{Code, Position, Refusal};
 use projections::{ReadError, Reader, Snapshot};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::fault::{Fault, FaultCode};
 use crate::auth::{Caller, Role};
@@ -37,6 +37,11 @@ pub struct Parts {
     pub clock: Clock,
     /// How long a query waits for the position its caller insists on.
     pub read_wait: Duration,
+    /// Turns for snapshots: each holds a connection, and the others of the pool must do for the short
+    /// reads that an operation with a snapshot makes beside it.
+    pub turns: Arc<Semaphore>,
+    /// How long an operation waits for its turn.
+    pub turn_wait: Duration,
 }
 
 /// Where a request came from, for the metadata of what it causes.
@@ -69,10 +74,11 @@ pub struct Operation {
 }
 
 /// The one moment all reads of the operation see.
-#[derive(Default)]
 struct Reads {
     snapshot: Option<Snapshot>,
     at_least: Option<Position>,
+    /// Held with the snapshot.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// How far the operation's answer is.
@@ -99,6 +105,7 @@ impl Operation {
             reads: Mutex::new(Reads {
                 snapshot: None,
                 at_least,
+                turn: None,
             }),
             progress: std::sync::Mutex::default(),
             evidence: AtomicU32::new(0),
@@ -146,6 +153,9 @@ impl Operation {
             }
         }
         if reads.snapshot.is_none() {
+            if reads.turn.is_none() {
+                reads.turn = Some(self.turn().await?);
+            }
             let snapshot = self
                 .parts
                 .reader
@@ -158,6 +168,14 @@ impl Operation {
         let position = reading.snapshot().position(models).map_err(read_fault)?;
         self.touch(position);
         Ok(reading)
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let turn = self.parts.turns.clone().acquire_owned();
+        match tokio::time::timeout(self.parts.turn_wait, turn).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Fault::of(FaultCode::Overloaded).with("retryAfterMs", 1_000)),
+        }
     }
 
     /// Notes that the answer shows the log up to `position`, but no further.

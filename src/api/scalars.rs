@@ -58,7 +58,7 @@ pub struct Date(pub NaiveDate);
 
 text_scalar!(
     Date,
-    "https://scalars.graphql.org/andimarek/local-date",
+    "https://scalars.graphql.org/andimarek/local-date.html",
     |text| match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         Ok(day) if text.len() == 10 => Ok(Date(day)),
         _ => Err("not a day written YYYY-MM-DD".to_owned()),

@@ -87,14 +87,13 @@ pub fn line(settings: &Settings) -> String {
     let [body, query] = [http.body_bytes_max, limits.query_bytes_max].map(shown);
     format!(
         "body {body}, query {query}, {} tokens, depth {}, {} aliases, {} selections, cost {}, \
-         {} s an operation, {} connections",
+         {} s an operation",
         limits.tokens_max,
         limits.depth_max,
         limits.aliases_max,
         limits.selections_max,
         limits.cost_max,
         limits.operation_timeout.as_secs_f64(),
-        http.connections_max,
     )
 }
 

@@ -19,6 +19,18 @@ pub struct Log {
     notes: Vec<String>,
 }
 
+/// The data directory, absolute and there; only named if nothing is to be kept in it, so that a
+/// process on somebody else's servers may have a file system that it cannot write.
+pub fn data_dir(settings: &Settings) -> anyhow::Result<PathBuf> {
+    let dir = &settings.process.data_dir;
+    let unused = settings.database.url.is_some() && settings.auth.signing_key_file.is_some();
+    Ok(if unused {
+        std::path::absolute(dir)?
+    } else {
+        local::prepare_data_dir(dir)?
+    })
+}
+
 /// How often a named server that does not answer is tried, and the pause between.
 const CONNECT_ATTEMPTS: u32 = 3;
 const CONNECT_PAUSE: Duration = Duration::from_secs(1);
@@ -27,7 +39,7 @@ impl Log {
     /// Connects to the server that the settings name, or starts a private one; brings the schema
     /// up to date.
     pub async fn open(settings: &Settings) -> anyhow::Result<Log> {
-        let data_dir = local::prepare_data_dir(&settings.process.data_dir)?;
+        let data_dir = data_dir(settings)?;
         match &settings.database.url {
             Some(url) => Log::named(settings, url, data_dir).await,
             None => Log::private(settings, data_dir).await,

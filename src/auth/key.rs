@@ -1,4 +1,4 @@
-//! The signing key: an Ed25519 private key in a PKCS #8 PEM file that only its owner can read.
+//! The signing key: an Ed25519 private key in a PKCS #8 PEM file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -43,9 +43,17 @@ impl SigningKey {
         let mut file = File::open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         let mode = metadata.permissions().mode();
-        if mode & 0o007 != 0 {
-            let problem = format!("everybody may open it (mode {:o}): chmod 600", mode & 0o777);
+        if mode & 0o002 != 0 {
+            let problem = format!(
+                "everybody may replace it (mode {:o}): chmod 600",
+                mode & 0o777
+            );
             return Err(unusable(path, problem));
+        }
+        // Containers mount secrets so, and their user often cannot read them otherwise.
+        if mode & 0o004 != 0 && !path.starts_with("/run/secrets") {
+            let path = path.display();
+            tracing::warn!(%path, "everybody on this machine may read the signing key {path}");
         }
         if metadata.len() > FILE_BYTES_MAX {
             return Err(unusable(path, "it is too large for a key"));

@@ -64,25 +64,27 @@ const TOKEN_TTL: Duration = Duration::from_secs(12 * 3_600);
 /// What to ask of the sample: what it tells, and the GraphQL that does.
 pub const EXAMPLES: &[(&str, &str)] = &[
     (
-        "the buses last seen within half a kilometre of 6th and Congress, nearest first",
-        "{ latestPositions(near: {lat: 30.2682, lon: -97.7428, radiusM: 500}, first: 3) \
-         { nodes { distanceM fix { vehicleId fixTime speedMps attributes } } } }",
+        "the buses nearest to 6th and Congress at noon on the day after Thanksgiving",
+        "{ latestPositions(near: {lat: 30.2682, lon: -97.7428, radiusM: 1000}, \
+         at: {time: \"2016-11-25T18:00:00Z\", window: \"PT10M\"}, first: 3) \
+         { nodes { vehicleId distanceM fixTime speedMps attributes } } }",
     ),
     (
-        "where buses were on the day after Thanksgiving, and two of the fixes each figure is made of",
+        "where the buses were that day, and two of the fixes that each figure is made of",
         "{ heatmap(from: \"2016-11-25T06:00:00Z\", to: \"2016-11-26T06:00:00Z\", resolution: 8, \
          limit: 3) { cells { cell fixes vehicles densityPerKm2 meanSpeedMps \
          evidence(first: 2) { nodes { vehicleId fixTime position index } } } } }",
     ),
     (
-        "buses in service, Thanksgiving and the day after",
+        "how many buses were out, Thanksgiving and the day after",
         "{ trend(metric: VEHICLES, bucket: DAY, zone: \"America/Chicago\", \
          from: \"2016-11-24T06:00:00Z\", to: \"2016-11-26T06:00:00Z\") \
          { points { start value previous changePercent } } }",
     ),
     (
-        "how the first vehicle came to be: events, as they are in the log",
-        "{ events(first: 2) { nodes { position eventType aggregateId recordedAt payload } } }",
+        "events, as they are in the log",
+        "{ events(types: [\"vehicle.registered\"], first: 2) \
+         { nodes { position type aggregateId recordedAt payload metadata { actor } } } }",
     ),
 ];
 
@@ -130,6 +132,7 @@ async fn prepare(app: &App, shutdown: &Shutdown) -> anyhow::Result<String> {
         sources,
         mapping: Mapping::from_args(&preset),
         correlation_id: SAMPLE_ID.to_owned(),
+        clock: app.clock.clone(),
     };
     // A run that was cut short is taken up; a whole one is answered from its receipts.
     let summary = import_vehicles(&app.door, inflow, progress, shutdown).await?;

@@ -82,32 +82,37 @@ pub async fn run(args: ImportArgs, settings: Settings) -> anyhow::Result<ExitCod
     }
     let (trigger, shutdown) = Shutdown::new();
     tokio::spawn(on_signals(trigger, settings.http.drain_hard));
-    let inflow = Inflow {
-        tenant: args.tenant.into(),
-        sources,
-        mapping,
-        correlation_id: Uuid::now_v7().to_string(),
-    };
     tokio::select! {
-        done = import_into(&settings, inflow, &shutdown) => done,
+        done = import(&settings, args.tenant.into(), sources, mapping, &shutdown) => done,
         () = shutdown.hard() => Ok(ExitCode::from(EXIT_INTERRUPTED)),
     }
 }
 
-async fn import_into(
+async fn import(
     settings: &Settings,
-    inflow: Inflow,
+    tenant: Arc<str>,
+    sources: Vec<Source>,
+    mapping: Mapping,
     shutdown: &Shutdown,
 ) -> anyhow::Result<ExitCode> {
     let app = App::start(settings).await?;
     app.log.notes().iter().for_each(|note| eprintln!("{note}"));
-    let done = import_with(&app, inflow, shutdown).await;
+    let inflow = Inflow {
+        tenant,
+        sources,
+        mapping,
+        correlation_id: Uuid::now_v7().to_string(),
+        clock: app.clock.clone(),
+    };
+    let done = import_into(&app, inflow, shutdown).await;
     app.stop().await;
     done
 }
 
-async fn import_with(app: &App, inflow: Inflow, shutdown: &Shutdown) -> anyhow::Result<ExitCode> {
+async fn import_into(app: &App, inflow: Inflow, shutdown: &Shutdown) -> anyhow::Result<ExitCode> {
     let tenant = inflow.tenant.clone();
+    let store = app.log.store();
+    store.head(&tenant).await?; // a tenant without a log would refuse row after row
     let names: Vec<Arc<str>> = inflow.sources.iter().map(|s| s.name.clone()).collect();
     let progress = Progress::new("importing", "rows", total_bytes(&inflow.sources));
     let summary = import_vehicles(&app.door, inflow, progress, shutdown).await?;
@@ -115,7 +120,7 @@ async fn import_with(app: &App, inflow: Inflow, shutdown: &Shutdown) -> anyhow::
     if summary.interrupted {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
-    let head = app.log.store().head(&tenant).await?;
+    let head = store.head(&tenant).await?;
     let behind = catch_up(&app.consumers, &tenant, head, shutdown).await?;
     match behind.is_empty() {
         true => println!("Every read model is as of position {head}."),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::bail;
 
+use crate::app::data_dir;
 use crate::auth::{Auth, Grant, Role};
 use crate::config::Settings;
 use crate::config::value::Setting;
 use crate::ops::Clock;
-use crate::store::local::prepare_data_dir;
 
 /// Makes a token with the signing key, and prints it.
 #[derive(clap::Args, Clone, Debug)]
@@ -61,8 +61,7 @@ pub async fn run(args: TokenArgs, settings: Settings) -> anyhow::Result<ExitCode
 }
 
 fn mint(settings: &Settings, args: &TokenArgs) -> anyhow::Result<String> {
-    let data_dir = prepare_data_dir(&settings.process.data_dir)?;
-    let auth = Auth::open(&settings.auth, &data_dir, Clock::system())?;
+    let auth = Auth::open(&settings.auth, &data_dir(settings)?, Clock::system())?;
     if args.ttl < TTL_MIN {
         bail!("--ttl is under {} s", TTL_MIN.as_secs());
     }

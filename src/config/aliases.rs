@@ -15,7 +15,6 @@ pub const NAMES: &[(&str, &str)] = &[
     ("BOLT_SERVER_PORT", "http.port"),
     ("PORT", "http.port"),
     ("BOLT_SERVER_READ_TIMEOUT", "http.body_timeout"),
-    ("BOLT_SERVER_WRITE_TIMEOUT", "http.write_timeout"),
     ("DB_MAX_OPEN_CONNS", "database.pool_max"),
     ("DB_MAX_IDLE_CONNS", "database.pool_min"),
     ("DB_CONN_MAX_LIFETIME", "database.connection_lifetime"),

@@ -26,25 +26,15 @@ section! {
         address: IpAddr = "127.0.0.1";
         /// Port to listen on; 0 takes any free one.
         port: u16 = "8080", "0" ..= "65535";
-        /// Open connections of all callers; further ones are refused.
-        connections_max: usize = "10000", "1" ..= "1000000";
-        /// Headers of one request.
-        headers_max: usize = "100", "10" ..= "1000";
-        /// Bytes of one request's headers together.
-        headers_bytes_max: Bytes = "32KiB", "8KiB" ..= "1MiB";
-        /// How long a request's headers may take to arrive.
-        header_timeout: Duration = "10s", "100ms" ..= "5m";
         /// How long a request's body may take to arrive.
         body_timeout: Duration = "15s", "100ms" ..= "5m";
-        /// How long a reply may take to be read by the caller.
-        write_timeout: Duration = "30s", "100ms" ..= "1h";
         /// Bytes of a GraphQL request's body.
         body_bytes_max: Bytes = "1MiB", "1KiB" ..= "64MiB";
         /// Records on one page of a REST answer.
         page_max: usize = "1000", "1" ..= "10000";
-        /// How long requests in flight may go on after the stop signal.
+        /// How long requests in flight may go on after the stop signal; then they are dropped.
         drain_soft: Duration = "10s", "0s" ..= "10m";
-        /// When the process ends after the stop signal, whatever is still running.
+        /// When the process ends after the stop signal, whatever is not finished.
         drain_hard: Duration = "30s", "1s" ..= "30m";
     }
 }
@@ -221,7 +211,7 @@ section! {
         leeway: Duration = "30s", "0s" ..= "5m";
         /// How long a token is good for, unless said otherwise when it is made.
         access_ttl: Duration = "15m", "1m" ..= "365d";
-        /// Ed25519 private key, PKCS #8 PEM, readable by its owner only; the same file for all
+        /// Ed25519 private key, PKCS #8 PEM, that only its owner should read; the same file for all
         /// processes. Not set: `development-key.pem` in `data_dir`, made on the first start.
         signing_key_file: Option<PathBuf> = "";
         /// Checked tokens remembered until they expire.
@@ -264,8 +254,6 @@ section! {
         error_chars_max: usize = "200", "50" ..= "10000";
         /// How long one operation may take.
         operation_timeout: Duration = "10s", "10ms" ..= "10m";
-        /// Checked documents remembered, so that they are parsed once.
-        documents_cached_max: u64 = "1000", "0" ..= "1000000";
     }
 }
 

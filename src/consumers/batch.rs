@@ -1,4 +1,4 @@
-//! One batch: fold events in memory, write what they add up to and the checkpoint in one transaction.
+//! One batch: fold events in memory, write rows and checkpoint in one transaction.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +26,9 @@ pub(super) struct Bookmark {
     pub(super) generation: i32,
     pub(super) position: Position,
     pub(super) fence: i64,
+    /// `live` for its projector, `building` for a rebuild: whoever finds another has no say any
+    /// more.
+    pub(super) state: &'static str,
     /// Positions someone decided to go on without.
     pub(super) skipped: Arc<BTreeSet<i64>>,
 }
@@ -157,7 +160,8 @@ impl Batch {
 ///
 /// The checkpoint comes first, in the same round trip as the transaction's beginning: whoever does
 /// not own it learns so before touching a row. `synchronous_commit` is off because rows and
-/// checkpoint are lost together or not at all: after a crash of the server the batch is folded anew.
+/// checkpoint are lost together or not at all: after a crash of the server the batch is folded
+/// anew.
 pub(super) async fn write(
     conn: &mut PgConnection,
     bookmark: &mut Bookmark,
@@ -212,10 +216,11 @@ async fn write_rows(
 /// The call that moves the checkpoint, as text: a transaction's first message takes no parameters.
 fn advance(bookmark: &Bookmark, to: Position) -> String {
     format!(
-        "advance_generation({}, {}, {}, {}, {to}, {})",
+        "advance_generation({}, {}, {}, '{}', {}, {to}, {})",
         quoted(&bookmark.tenant),
         quoted(bookmark.projection.name()),
         bookmark.generation,
+        bookmark.state,
         bookmark.position,
         bookmark.fence
     )

@@ -11,12 +11,12 @@ const STATEMENT_MS_MAX: u32 = 600_000;
 /// A consumer waits at most this many milliseconds for a row or a table that others hold.
 const LOCK_MS_MAX: u32 = 10_000;
 
-/// A transaction whose client has fallen silent (a paused process) is rolled back by the server after
-/// so many milliseconds, so that a new owner need not wait for its locks any longer.
+/// A transaction whose client has fallen silent (a paused process) is rolled back by the server
+/// after so many milliseconds, so that a new owner need not wait for its locks any longer.
 const SILENCE_MS_MAX: u32 = 5_000;
 
-/// Opens a connection for the caller alone. It is closed when dropped, transaction and all: work that
-/// is cancelled in the middle leaves nothing behind.
+/// Opens a connection for the caller alone. It is closed when dropped, transaction and all: work
+/// that is cancelled in the middle leaves nothing behind.
 pub(super) async fn open(store: &Store) -> Result<PgConnection, sqlx::Error> {
     let mut conn = store.pool().connect_options().connect().await?;
     let role = if store.has_append_only_role() {

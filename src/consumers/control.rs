@@ -5,7 +5,8 @@ use domain::Position;
 use super::ConsumerError;
 use crate::store::Store;
 
-/// Lets a read model rest where it is. Its present batch is rolled back or finished, no other begins.
+/// Lets a read model rest where it is. Its present batch is rolled back or finished, no other
+/// begins.
 pub async fn pause(store: &Store, tenant: &str, projection: &str) -> Result<(), ConsumerError> {
     let found = sqlx::query(
         "update generations set status = case status when 'running' then 'paused' else status end

@@ -48,7 +48,8 @@ pub(super) async fn live(pool: &PgPool, tenant: &str) -> Result<Vec<LiveRow>, sq
         .collect())
 }
 
-/// Gives every read model that has none yet a first generation: live, empty, at the log's beginning.
+/// Gives every read model that has none yet a first generation: live, empty, at the log's
+/// beginning.
 pub(super) async fn ensure(
     pool: &PgPool,
     tenant: &str,
@@ -107,8 +108,8 @@ pub(super) async fn create(
     Ok(generation)
 }
 
-/// Held to the end of the transaction by whoever makes or drops tables: `create table if not exists`
-/// fails when two run it at once.
+/// Held to the end of the transaction by whoever makes or drops tables: `create table if not
+/// exists` fails when two run it at once.
 pub(super) async fn lock_tables(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("select pg_advisory_xact_lock(hashtext('daybook.generations'))")
         .execute(conn)

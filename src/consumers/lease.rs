@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::{PgPool, Row};
+use sqlx::{ConnectOptions, PgConnection, PgPool, Row};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -214,7 +214,7 @@ impl Shared {
     }
 
     /// Renews all leases in one statement and lets go of those that are someone else's.
-    async fn renew(&self) -> Result<(), sqlx::Error> {
+    async fn renew(&self, conn: &mut Option<PgConnection>) -> Result<(), sqlx::Error> {
         let (mut tenants, mut resources, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
         for ((tenant, resource), held) in self.held().iter() {
             tenants.push(tenant.to_string());
@@ -224,6 +224,10 @@ impl Shared {
         if tokens.is_empty() {
             return Ok(());
         }
+        let mut ours = match conn.take() {
+            Some(ours) => ours,
+            None => self.pool.connect_options().connect().await?,
+        };
         let asked = Instant::now();
         let renewed: Vec<(String, String, i64)> = sqlx::query_as(
             "update leases l set expires_at = clock_timestamp() + $5
@@ -237,8 +241,9 @@ impl Shared {
         .bind(&tokens)
         .bind(self.owner)
         .bind(self.ttl)
-        .fetch_all(&self.pool)
+        .fetch_all(&mut ours)
         .await?;
+        *conn = Some(ours);
         let still: HashMap<(&str, &str), i64> = renewed
             .iter()
             .map(|(t, r, token)| ((t.as_str(), r.as_str()), *token))
@@ -261,9 +266,11 @@ impl Shared {
 async fn renew_for_ever(shared: Arc<Shared>) {
     let mut ticks = interval(shared.ttl / RENEWALS_PER_LIFE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // not the pool's: leases must not be lost because queries have taken every connection
+    let mut conn = None;
     loop {
         ticks.tick().await;
-        match timeout(shared.ttl / RENEWALS_PER_LIFE, shared.renew()).await {
+        match timeout(shared.ttl / RENEWALS_PER_LIFE, shared.renew(&mut conn)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "leases were not renewed: {error}"),
             Err(_) => tracing::warn!("leases were not renewed in time"),

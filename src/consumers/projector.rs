@@ -10,12 +10,12 @@ use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::ConsumerSettings;
 use super::batch::{self, BatchBounds, Bookmark, WriteError};
-use super::connection;
+use super::pace::Pace;
 use super::retry::{Backoff, Fault};
 use super::tail::Tail;
 use super::wait::Board;
+use super::{ConsumerSettings, connection};
 use crate::store::Store;
 
 /// What is said about a poison event is kept up to this many characters.
@@ -156,6 +156,7 @@ impl Projector {
             generation,
             position: Position(position),
             fence: self.token,
+            state: "live",
             skipped: Arc::new(skipped.into_iter().collect()),
         }))
     }
@@ -337,41 +338,6 @@ async fn record_halt(
     Ok(true)
 }
 
-/// How many events the next batch may take: all there are, unless one among them is being hunted.
-#[derive(Debug)]
-struct Pace {
-    events_max: usize,
-    usual_max: usize,
-    /// The event that the database refuses lies at or before this position.
-    suspect_until: Position,
-    /// How often a batch of one event has been refused in a row.
-    attempts: u32,
-}
-
-impl Pace {
-    fn new(usual_max: usize) -> Pace {
-        Pace {
-            events_max: usual_max,
-            usual_max,
-            suspect_until: Position::START,
-            attempts: 0,
-        }
-    }
-
-    /// A batch was refused: the next takes half of it.
-    fn halve(&mut self, from: Position, up_to: Position) {
-        self.events_max = ((up_to.0 - from.0) / 2).max(1) as usize;
-        self.suspect_until = self.suspect_until.max(up_to);
-    }
-
-    fn wrote(&mut self, position: Position) {
-        self.attempts = 0;
-        if position >= self.suspect_until {
-            self.events_max = self.usual_max;
-        }
-    }
-}
-
 struct Meters {
     events: Counter,
     failures: Counter,
@@ -390,34 +356,5 @@ impl Meters {
     fn wrote(&self, folded: usize, took: Duration) {
         self.events.increment(folded as u64);
         self.seconds.record(took.as_secs_f64());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_batch_is_halved_until_the_event_is_alone_and_then_all_is_taken_again() {
-        let mut pace = Pace::new(4_096);
-        let poison = 3_001;
-        let (mut at, mut writes) = (0, 0);
-        while at < poison - 1 || pace.events_max > 1 {
-            writes += 1;
-            let up_to = (at + pace.events_max as i64).min(4_096);
-            if up_to >= poison {
-                pace.halve(Position(at), Position(up_to));
-            } else {
-                at = up_to;
-                pace.wrote(Position(at));
-            }
-        }
-        assert_eq!((at, pace.events_max), (3_000, 1));
-        assert!(
-            writes <= 2 * 13,
-            "{writes} writes to find one event among 4,096"
-        );
-        pace.wrote(Position(4_096));
-        assert_eq!(pace.events_max, 4_096);
     }
 }

@@ -3,31 +3,35 @@
 //! 1. [`plan`]: the next generation's empty tables, and the log up to its head cut into ranges.
 //! 2. [`ranges`]: workers fold ranges in any order; each is written and marked done in one
 //!    transaction, so that a killed rebuild goes on where it was.
-//! 3. [`swap`]: the new generation follows the log until it is where the live one is, is compared with
-//!    it if asked, and takes its place in one transaction. Readers see old or new, never a mix.
+//! 3. [`swap`]: the new generation follows the log to where the live one is, is compared with it if
+//!    asked, and takes its place in one transaction. Readers see old or new, never a mix.
 //!
 //! The live generation goes on throughout; the old one is kept until the next rebuild drops it.
 
 mod plan;
+mod progress;
 mod ranges;
 mod swap;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use domain::Position;
 use projections::AnyProjection;
 use sqlx::Row;
-use tokio::time::{interval, sleep};
+use tokio::time::sleep;
 
 use super::batch::WriteError;
 use super::generations;
 use super::lease::{Lease, Leases};
+use super::retry::Fault;
 use super::{ConsumerError, ConsumerSettings};
 use crate::store::{Store, StoreError};
 
 pub(super) use plan::unfinished;
+pub use progress::{Phase, Progress};
+
+use progress::Meter;
 
 /// A rebuild's lease lives so long without being renewed, in milliseconds.
 const LEASE_MS: u64 = 3_000;
@@ -35,8 +39,11 @@ const LEASE_MS: u64 = 3_000;
 /// A rebuild that lost its lease (the database was away) tries to go on for so many milliseconds.
 const REGAIN_MS: u64 = 60_000;
 
-/// How often progress is told, in milliseconds.
-const PROGRESS_MS: u64 = 200;
+/// While the database is away the lease is asked for once in so many milliseconds.
+const REGAIN_LOOK_MS: u64 = 200;
+
+/// A rebuild gives up after so many faults in a row.
+const FAULTS_MAX: u32 = 20;
 
 /// How a rebuild is done.
 #[derive(Clone, Debug)]
@@ -61,34 +68,6 @@ impl Default for RebuildOptions {
             compare: false,
         }
     }
-}
-
-/// How far a rebuild is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// What it is doing.
-    pub phase: Phase,
-    /// Events folded, those of an earlier, interrupted try included.
-    pub done_events: u64,
-    /// Events of the log when it began.
-    pub total_events: u64,
-    /// Events folded per second since this try began.
-    pub events_per_second: f64,
-    /// How long folding will still take at that rate.
-    pub eta: Option<Duration>,
-}
-
-/// What a rebuild is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Folding the log as it was when the rebuild began.
-    Folding,
-    /// Following the log to where the live generation is.
-    CatchingUp,
-    /// Comparing both generations.
-    Comparing,
-    /// The new generation answers.
-    Swapped,
 }
 
 /// What a rebuild has come to.
@@ -150,6 +129,28 @@ pub enum RebuildError {
     Database(#[from] sqlx::Error),
 }
 
+impl RebuildError {
+    /// Is it worth waiting and trying again?
+    fn may_pass(&self) -> bool {
+        match self {
+            RebuildError::Database(error) => Fault::of(error) == Fault::Passing,
+            RebuildError::Store(error) => error.is_unavailable(),
+            _ => false,
+        }
+    }
+
+    /// Have two workers' rows crossed?
+    fn is_deadlock(&self) -> bool {
+        let RebuildError::Database(error) = self else {
+            return false;
+        };
+        error
+            .as_database_error()
+            .and_then(|e| e.code())
+            .is_some_and(|code| code == "40P01")
+    }
+}
+
 /// A rebuild as recorded.
 #[derive(Clone, Debug)]
 pub struct RebuildStatus {
@@ -167,8 +168,8 @@ pub struct RebuildStatus {
     pub digests: Option<(String, String)>,
 }
 
-/// Rebuilds a read model, or goes on with a rebuild that was interrupted. `progress` is called a few
-/// times a second from the caller's task. Dropping the future interrupts it.
+/// Rebuilds a read model, or goes on with a rebuild that was interrupted. `progress` is called a
+/// few times a second from the caller's task. Dropping the future interrupts it.
 pub async fn rebuild(
     store: &Store,
     projection: &Arc<dyn AnyProjection>,
@@ -194,11 +195,10 @@ pub async fn rebuild(
         meter: Arc::new(Meter::new()),
     };
     let mut lease = Some(lease);
-    let regain_until = |_| Instant::now() + Duration::from_millis(REGAIN_MS);
     loop {
         let held = match lease.take() {
             Some(held) => held,
-            None => regain(&leases, tenant, &resource, regain_until(())).await?,
+            None => regain(&leases, tenant, &resource).await?,
         };
         job.token = held.token;
         let outcome = tokio::select! {
@@ -218,17 +218,13 @@ pub async fn rebuild(
 }
 
 /// Takes the lease again after it was lost, unless someone else goes on in our place.
-async fn regain(
-    leases: &Leases,
-    tenant: &Arc<str>,
-    resource: &str,
-    until: Instant,
-) -> Result<Lease, RebuildError> {
+async fn regain(leases: &Leases, tenant: &Arc<str>, resource: &str) -> Result<Lease, RebuildError> {
+    let until = Instant::now() + Duration::from_millis(REGAIN_MS);
     loop {
         match leases.acquire(tenant, resource).await {
             Ok(Some(lease)) => return Ok(lease),
             Ok(None) => return Err(RebuildError::Running),
-            Err(_) if Instant::now() < until => sleep(Duration::from_millis(PROGRESS_MS)).await,
+            Err(_) if Instant::now() < until => sleep(Duration::from_millis(REGAIN_LOOK_MS)).await,
             Err(_) => return Err(RebuildError::LeaseLost),
         }
     }
@@ -316,97 +312,6 @@ struct Job {
     token: i64,
     settings: Arc<ConsumerSettings>,
     meter: Arc<Meter>,
-}
-
-/// What the progress is told from.
-struct Meter {
-    began: Instant,
-    started: AtomicBool,
-    phase: AtomicU64,
-    total: AtomicU64,
-    /// Done before the present run of the workers.
-    before: AtomicU64,
-    folded: AtomicU64,
-    /// Folded since the rebuild was called.
-    folded_in_all: AtomicU64,
-}
-
-impl Meter {
-    fn new() -> Meter {
-        let zero = AtomicU64::default;
-        let started = AtomicBool::new(false);
-        let (phase, total, before, folded, folded_in_all) =
-            (zero(), zero(), zero(), zero(), zero());
-        Meter {
-            began: Instant::now(),
-            started,
-            phase,
-            total,
-            before,
-            folded,
-            folded_in_all,
-        }
-    }
-
-    /// The workers start with `before` of `total` events done.
-    fn starts(&self, total: u64, before: u64) {
-        self.total.store(total, Ordering::Relaxed);
-        self.before.store(before, Ordering::Relaxed);
-        self.folded.store(0, Ordering::Relaxed);
-        self.started.store(true, Ordering::Relaxed);
-    }
-
-    fn has_started(&self) -> bool {
-        self.started.load(Ordering::Relaxed)
-    }
-
-    fn fold(&self, events: u64) {
-        self.folded.fetch_add(events, Ordering::Relaxed);
-        self.folded_in_all.fetch_add(events, Ordering::Relaxed);
-    }
-
-    fn folded(&self) -> u64 {
-        self.folded_in_all.load(Ordering::Relaxed)
-    }
-
-    fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u64, Ordering::Relaxed);
-    }
-
-    fn progress(&self) -> Progress {
-        let folded = self.folded.load(Ordering::Relaxed);
-        let done_events = self.before.load(Ordering::Relaxed) + folded;
-        let total_events = self.total.load(Ordering::Relaxed);
-        let events_per_second = self.folded() as f64 / self.began.elapsed().as_secs_f64().max(1e-3);
-        let left = total_events.saturating_sub(done_events) as f64;
-        let phase = [
-            Phase::Folding,
-            Phase::CatchingUp,
-            Phase::Comparing,
-            Phase::Swapped,
-        ][self.phase.load(Ordering::Relaxed) as usize];
-        let eta = (phase == Phase::Folding && folded > 0)
-            .then(|| Duration::from_secs_f64((left / events_per_second).min(1e9)));
-        Progress {
-            phase,
-            done_events,
-            total_events,
-            events_per_second,
-            eta,
-        }
-    }
-
-    fn tell_once(&self, to: &(impl Fn(Progress) + Send + Sync)) {
-        to(self.progress());
-    }
-
-    async fn tell(&self, to: &(impl Fn(Progress) + Send + Sync)) -> std::convert::Infallible {
-        let mut ticks = interval(Duration::from_millis(PROGRESS_MS));
-        loop {
-            ticks.tick().await;
-            self.tell_once(to);
-        }
-    }
 }
 
 impl From<WriteError> for RebuildError {

@@ -1,8 +1,8 @@
 //! Who folds what: one task per tenant and read model, shared by processes through leases.
 //!
 //! Sharing is a matter of counting. Every process that folds holds a member lease; with m members
-//! and n read models none keeps more than ceil(n / m): it hands surplus back, and takes free ones up
-//! to its share. One that nobody has wanted for a lease's life is taken by anyone, whatever the
+//! and n read models none keeps more than ceil(n / m): it hands surplus back, and takes free ones
+//! up to its share. One that nobody has wanted for a lease's life is taken by anyone, whatever the
 //! count, so a member that hangs on to its membership without working delays it, no more.
 
 use std::collections::HashMap;
@@ -201,7 +201,7 @@ impl Crew {
             if !(outdated || left) || busy || self.rests(&resource) {
                 continue;
             }
-            tracing::info!(projection = name, %tenant, "read model {name} is rebuilt beside the live one");
+            tracing::info!(projection = name, %tenant, "read model {name} is being rebuilt");
             let task = tokio::spawn(build(shared.clone(), tenant.clone(), projection.clone()));
             self.builders.insert(name, Builder { task });
         }
@@ -216,7 +216,7 @@ impl Crew {
             .collect();
         for (name, worker) in ended {
             if let Err(panic) = worker.task.await {
-                tracing::error!(projection = name, %panic, "the projector of {name} crashed: {panic}");
+                tracing::error!(projection = name, %panic, "projector of {name} crashed: {panic}");
                 self.rest(format!("projection/{name}"), RESTART_MS);
             }
         }
@@ -225,14 +225,15 @@ impl Crew {
             .extract_if(|_, b| b.task.is_finished())
             .collect();
         for (name, builder) in built {
-            match builder.task.await {
+            let ended = builder.task.await;
+            match ended {
                 Ok(Ok(()) | Err(RebuildError::Running | RebuildError::Cancelled)) => {}
                 Ok(Err(error)) => {
-                    tracing::error!(projection = name, %error, "read model {name} was not rebuilt: {error}");
+                    tracing::error!(projection = name, %error, "{name} was not rebuilt: {error}");
                     self.rest(format!("rebuild/{name}"), REBUILD_AGAIN_MS);
                 }
                 Err(panic) => {
-                    tracing::error!(projection = name, %panic, "the rebuild of {name} crashed: {panic}");
+                    tracing::error!(projection = name, %panic, "rebuild of {name} crashed: {panic}");
                     self.rest(format!("rebuild/{name}"), REBUILD_AGAIN_MS);
                 }
             }

@@ -1,13 +1,14 @@
-//! One reader of a tenant's log per process: recent events, decoded once, for everyone who follows it.
+//! One reader of a tenant's log per process: recent events, decoded once, for all who follow.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use domain::{Event, Position, Recorded};
+use sqlx::PgConnection;
 
-use super::retry;
-use crate::store::{PageLimits, Store, StoreError, StoredEvent};
+use super::{connection, retry};
+use crate::store::{self, PageLimits, Store, StoreError, StoredEvent};
 
 /// A page is decoded on a blocking thread from this estimated size on, in bytes: below it, handing
 /// over costs more than decoding.
@@ -33,16 +34,18 @@ pub struct LogEvent {
 }
 
 /// The shared reader of one tenant's log. Whoever asks past its end first reads the next page for
-/// all; whoever has fallen behind the ring reads for itself until it is back. So it runs at the pace
-/// of its fastest follower, holds bounded memory, and nobody waits for a slow neighbour.
+/// all; whoever has fallen behind the ring reads for itself until it is back. So it runs at the
+/// pace of its fastest follower, holds bounded memory, and nobody waits for a slow neighbour.
 pub struct Tail {
     store: Store,
     tenant: Arc<str>,
     events_max: usize,
     bytes_max: usize,
     ring: Mutex<Ring>,
-    /// Held by the one who reads the next page.
-    reading: tokio::sync::Mutex<()>,
+    /// Held by the one who reads the next page, with a connection that is not the pool's: whoever
+    /// follows the log must not starve behind queries. Taken out while in use, so that a read that
+    /// is given up takes its connection along.
+    reading: tokio::sync::Mutex<Option<PgConnection>>,
 }
 
 /// Consecutive events that end at `end`.
@@ -65,7 +68,7 @@ impl Tail {
                 end: Position::START,
                 bytes: 0,
             }),
-            reading: tokio::sync::Mutex::new(()),
+            reading: tokio::sync::Mutex::default(),
         }
     }
 
@@ -82,41 +85,38 @@ impl Tail {
             Covered::Behind => return self.page(after, events_max).await,
             Covered::AtEnd => {}
         }
-        let _reading = self.reading.lock().await;
+        let mut reading = self.reading.lock().await;
         let covered = self.ring().after(after, events_max);
         match covered {
             Covered::Here(events) => return Ok(events),
             Covered::Behind => return self.page(after, events_max).await,
             Covered::AtEnd => {}
         }
-        let mut events = self.page(after, self.events_max).await?;
+        let mut conn = match reading.take() {
+            Some(conn) => conn,
+            None => connection::open(&self.store).await?,
+        };
+        let limits = limits(self.events_max);
+        let stored = store::read_log(&mut conn, &self.tenant, after, limits).await?;
+        *reading = Some(conn);
+        let mut events = decode_all(stored).await;
         self.ring()
             .extend(after, &events, self.events_max, self.bytes_max);
         events.truncate(events_max);
         Ok(events)
     }
 
+    /// For one who has fallen behind the ring.
     async fn page(
         &self,
         after: Position,
         events_max: usize,
     ) -> Result<Vec<Arc<LogEvent>>, StoreError> {
-        let limits = PageLimits {
-            events_max: events_max as i64,
-            bytes_max: PAGE_STORED_BYTES_MAX,
-            up_to: Position(i64::MAX),
-        };
-        let stored = self.store.read_log(&self.tenant, after, limits).await?;
-        if stored.iter().map(weight_bytes).sum::<usize>() <= INLINE_BYTES_MAX {
-            return Ok(stored.into_iter().map(|e| Arc::new(decode(e))).collect());
-        }
-        let decoded = retry::off_thread(move || {
-            stored
-                .into_iter()
-                .map(|e| Arc::new(decode(e)))
-                .collect::<Vec<_>>()
-        });
-        Ok(decoded.await.unwrap_or_default())
+        let stored = self
+            .store
+            .read_log(&self.tenant, after, limits(events_max))
+            .await?;
+        Ok(decode_all(stored).await)
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -175,6 +175,26 @@ impl Ring {
             self.bytes -= oldest.weight_bytes;
         }
     }
+}
+
+fn limits(events_max: usize) -> PageLimits {
+    PageLimits {
+        events_max: events_max as i64,
+        bytes_max: PAGE_STORED_BYTES_MAX,
+        up_to: Position(i64::MAX),
+    }
+}
+
+async fn decode_all(stored: Vec<StoredEvent>) -> Vec<Arc<LogEvent>> {
+    let all = |stored: Vec<StoredEvent>| -> Vec<Arc<LogEvent>> {
+        stored.into_iter().map(|e| Arc::new(decode(e))).collect()
+    };
+    if stored.iter().map(weight_bytes).sum::<usize>() <= INLINE_BYTES_MAX {
+        return all(stored);
+    }
+    retry::off_thread(move || all(stored))
+        .await
+        .unwrap_or_default()
 }
 
 /// Decoded events take more than their stored bytes: a column of packed numbers becomes one struct

@@ -1,4 +1,4 @@
-//! Read-your-writes: how far each read model has come, here or in another process, and waiting for it.
+//! Read-your-writes: how far each read model is, in whatever process, and waiting for it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -167,12 +167,15 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// A board and its poller.
+type Polled = (Arc<Board>, JoinHandle<()>);
+
 /// The boards of one process, made on demand, each with its poller.
 pub(super) struct Boards {
     pool: PgPool,
     names: Vec<&'static str>,
     idle: Duration,
-    boards: Mutex<HashMap<Arc<str>, (Arc<Board>, JoinHandle<()>)>>,
+    boards: Mutex<HashMap<Arc<str>, Polled>>,
 }
 
 impl Boards {
@@ -208,7 +211,8 @@ impl Drop for Boards {
     }
 }
 
-/// Reads the bookkeeping: seldom when nobody waits, soon and then ever less often while somebody does.
+/// Reads the bookkeeping: seldom when nobody waits, soon and then ever less often while somebody
+/// does.
 async fn poll(pool: PgPool, tenant: Arc<str>, board: Arc<Board>, idle: Duration) {
     let soon = Duration::from_millis(POLL_MS_MIN);
     let mut pause = soon;

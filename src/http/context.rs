@@ -180,4 +180,43 @@ mod tests {
             HeaderMap::from_iter([(CORRELATION_ID, "x".repeat(129).parse().expect("ASCII"))]);
         assert_eq!(Id::new(&long).correlation.len(), 36);
     }
+
+    /// A panic in a handler is told with the request's id, and the next request is answered.
+    #[tokio::test]
+    async fn a_panic_ends_its_request_alone() {
+        use axum::middleware::from_fn;
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        async fn broken() -> &'static str {
+            panic!("a planted bug with /secret/paths")
+        }
+        let router = axum::Router::new()
+            .route("/broken", axum::routing::get(broken))
+            .route("/whole", axum::routing::get(|| async { "well" }))
+            .layer(from_fn(catch_panics))
+            .layer(from_fn(identify));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = listener.local_addr().expect("bound");
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let ask = async |path: &str| {
+            let mut stream = tokio::net::TcpStream::connect(address)
+                .await
+                .expect("served");
+            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.expect("sent");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.expect("answered");
+            answer
+        };
+        let answer = ask("/broken").await;
+        assert!(answer.starts_with("HTTP/1.1 500"), "{answer}");
+        assert!(
+            answer.contains("\"code\":\"INTERNAL\"") && answer.contains("requestId"),
+            "{answer}"
+        );
+        assert!(!answer.contains("secret"), "{answer}");
+        assert!(ask("/whole").await.ends_with("well"));
+    }
 }

@@ -7,11 +7,12 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use domain::{Code, Refusal};
 use serde_json::{Value, json};
 
 use super::context::Id;
 use super::{Edge, caller, graphql, problem};
-use crate::api::fault::Fault;
+use crate::api::fault::{Fault, FaultCode, FaultKind};
 use crate::api::{Operation, Pages};
 use params::Kind::{Bbox, Ids, Near, Text, Whole};
 use params::Param;
@@ -175,7 +176,14 @@ async fn ask(
         at_least,
         pages,
     );
-    graphql::ask(edge, operation, alias.document, variables.into()).await
+    let answer = graphql::ask(edge, operation, alias.document, variables.into()).await;
+    answer.map_err(|fault| match fault.kind {
+        // The document is ours: what does not fit is a parameter.
+        FaultKind::Fault(FaultCode::ValidationFailed) => {
+            Refusal::new(Code::Validation, fault.message).into()
+        }
+        _ => fault,
+    })
 }
 
 /// A connection as a plain page: `items`, and in `next` the cursor to send as `after`.

@@ -22,7 +22,7 @@ macro_rules! metrics {
     (@describe gauge $name:ident $unit:ident $doc:literal) => {
         describe_gauge!($name, Unit::$unit, $doc)
     };
-    (@describe seconds $name:ident $unit:ident $doc:literal) => {
+    (@describe histogram $name:ident $unit:ident $doc:literal) => {
         describe_histogram!($name, Unit::$unit, $doc)
     };
 }
@@ -34,19 +34,33 @@ metrics! {
         "Panics of any task; each is logged with its place.";
     counter HTTP_REQUESTS_TOTAL "daybook_http_requests_total" Count
         "Requests answered, by `route`, `method` and `status`.";
-    seconds HTTP_REQUEST_SECONDS "daybook_http_request_duration_seconds" Seconds
+    histogram HTTP_REQUEST_SECONDS "daybook_http_request_duration_seconds" Seconds
         "From the request's last header to the answer's last byte handed over, by `route`.";
-    gauge HTTP_CONNECTIONS "daybook_http_connections" Count
-        "Open connections.";
-    counter COMMANDS_TOTAL "daybook_commands_total" Count
-        "Commands, by `command` and `outcome` (kept, replayed, refused, failed).";
-    seconds COMMAND_SECONDS "daybook_command_duration_seconds" Seconds
-        "From the write door to the receipt, by `command`.";
+    histogram APPEND_GROUP_COMMANDS "daybook_append_group_commands" Count
+        "Commands of one group commit.";
+    counter PROJECTION_EVENTS_TOTAL "daybook_projection_events_total" Count
+        "Events folded, by `projection`.";
+    counter PROJECTION_FAILURES_TOTAL "daybook_projection_failures_total" Count
+        "Batches that failed and were tried again, by `projection`.";
+    histogram PROJECTION_BATCH_SECONDS "daybook_projection_batch_seconds" Seconds
+        "One batch from its first event folded to its commit, by `projection`.";
+    gauge PROJECTION_LAG_EVENTS "daybook_projection_lag_events" Count
+        "Events of the log not folded yet, by `tenant` and `projection`.";
+    gauge PROJECTION_LAG_SECONDS "daybook_projection_lag_seconds" Seconds
+        "Age of the oldest event not folded yet, by `tenant` and `projection`.";
+    gauge PROJECTION_STOPPED "daybook_projection_stopped" Count
+        "1 while a read model has stopped at an event, by `tenant` and `projection`.";
+    gauge DATABASE_CONNECTIONS "daybook_database_connections" Count
+        "Connections of the pool for queries, by `state` (open, idle).";
+    gauge PROCESS_MEMORY_BYTES "process_resident_memory_bytes" Bytes
+        "Memory of this process.";
+    counter PROCESS_CPU_SECONDS "process_cpu_seconds_total" Seconds
+        "Processor time this process has used, user and system, in whole seconds.";
     counter AUTH_TOTAL "daybook_auth_total" Count
         "Tokens looked at, by `outcome` (verified, remembered, refused).";
     counter CACHE_REQUESTS_TOTAL "daybook_cache_requests_total" Count
         "Look-ups, by `layer` (memory, redis) and `outcome` (hit, miss, late, failed, skipped, disbelieved).";
-    seconds REDIS_SECONDS "daybook_redis_request_duration_seconds" Seconds
+    histogram REDIS_SECONDS "daybook_redis_request_duration_seconds" Seconds
         "One look-up or store in Redis, by `operation`.";
     gauge REDIS_BREAKER_OPEN "daybook_redis_breaker_open" Count
         "1 while Redis is left alone after failures.";
@@ -61,7 +75,7 @@ const SECONDS_BUCKETS: [f64; 15] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 ];
 
-/// How often recorded durations are moved from their buffers into the buckets.
+/// How often recorded durations are moved from their buffers into the buckets, and gauges set.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 impl Metrics {
@@ -71,6 +85,11 @@ impl Metrics {
         let installed = INSTALLED.get_or_init(|| {
             let handle = PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS_BUCKETS)
+                .expect("the list of buckets is not empty")
+                .set_buckets_for_metric(
+                    Matcher::Full(APPEND_GROUP_COMMANDS.into()),
+                    &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0],
+                )
                 .expect("the list of buckets is not empty")
                 .install_recorder()
                 .expect("no other place installs a recorder");
@@ -86,13 +105,37 @@ impl Metrics {
         self.0.render()
     }
 
-    /// Keeps the buffers of durations small until the process stops.
-    pub async fn upkeep(self, shutdown: Shutdown) {
+    /// Keeps the buffers of durations small and the gauges fresh until the process stops. `sample`
+    /// sets the gauges that somebody else knows.
+    pub async fn upkeep(self, shutdown: Shutdown, sample: impl Fn()) {
         loop {
+            sample();
+            sample_process();
+            self.0.run_upkeep();
             tokio::select! {
                 () = shutdown.hard() => return,
-                () = tokio::time::sleep(UPKEEP_EVERY) => self.0.run_upkeep(),
+                () = tokio::time::sleep(UPKEEP_EVERY) => {}
             }
         }
+    }
+}
+
+/// Sets the gauges of this process, where the platform tells (`proc(5)`).
+fn sample_process() {
+    const PAGE_BYTES: f64 = 4_096.0;
+    // USER_HZ: the unit of `proc`, the same on every Linux.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let file = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).ok();
+    let number = |text: &str, at: usize| text.split(' ').nth(at)?.parse::<f64>().ok();
+    if let Some(pages) = file("statm").and_then(|text| number(&text, 1)) {
+        metrics::gauge!(PROCESS_MEMORY_BYTES).set(pages * PAGE_BYTES);
+    }
+    // The second field is the program's name in brackets and may hold spaces.
+    let times = file("stat").and_then(|text| {
+        let (_, after) = text.rsplit_once(") ")?;
+        Some(number(after, 11)? + number(after, 12)?)
+    });
+    if let Some(ticks) = times {
+        metrics::counter!(PROCESS_CPU_SECONDS).absolute((ticks / TICKS_PER_SECOND) as u64);
     }
 }

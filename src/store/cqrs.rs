@@ -12,6 +12,7 @@ use std::sync::Arc;
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{AggregateContext, AggregateError, DomainEvent, EventEnvelope, EventStore};
 use domain::{Actor, Aggregate, Code, Metadata, Refusal, StreamKey};
+use postgres_es::PostgresEventRepository;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
@@ -26,6 +27,12 @@ pub struct Adapted<A>(pub A);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AdaptedEvent<E>(pub E);
+
+/// A stock repository over the default tenant's streams: whoever has tools on postgres-es reads with them.
+/// Read-only: it looks at the `events_default` view, and there is no table of snapshots.
+pub fn stock_repository(store: &Store) -> PostgresEventRepository {
+    PostgresEventRepository::new(store.pool().clone()).with_tables("events_default", "no_snapshots")
+}
 
 /// What an aggregate's events must be able to do for cqrs-es.
 pub trait CqrsEvent:

@@ -401,7 +401,9 @@ fn the_key_is_made_once_and_only_its_owner_reads_it() {
         "no draft is left behind"
     );
 
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o444)).unwrap();
+    assert!(open().is_ok(), "as containers mount secrets");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
     assert!(
         open()
             .map(|_| ())

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use daybook::cache::{Cache, CacheKey};
 use daybook::config::{self, Settings, Sources};
-use daybook::ops::State;
+use daybook::ops::{Probed, State};
 use domain::Position;
 use futures::future::join_all;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+
+use crate::support::{TestRedis, eventually};
 
 const SECRET: [u8; 32] = [7; 32];
 
@@ -316,5 +318,45 @@ async fn no_redis_at_the_address_is_no_obstacle() {
         "{}",
         cache.describe()
     );
+    assert_eq!(cache.probe().await.state, State::Degraded);
+}
+
+#[tokio::test]
+async fn what_one_process_made_another_finds() {
+    let redis = TestRedis::start().await;
+    let settings = settings(Some(&redis.url()));
+    let (ours, theirs) = (cache(&settings), cache(&settings));
+    let made = AtomicUsize::new(0);
+    assert_eq!(ask(&ours, "q", "answer", &made).await, "answer");
+    // The store does not make its caller wait, so it may come about a little later.
+    eventually("the answer is in Redis", async || {
+        let found = AtomicUsize::new(0);
+        let other = cache(&settings);
+        ask(&other, "q", "answer", &found).await;
+        found.load(Ordering::Relaxed) == 0
+    })
+    .await;
+    assert_eq!(ask(&theirs, "q", "not asked", &made).await, "answer");
+    assert_eq!(made.load(Ordering::Relaxed), 1);
+
+    let stranger = Cache::new(&settings.cache, &settings.redis, [8; 32]).unwrap();
+    assert_eq!(
+        ask(&stranger, "q", "own", &made).await,
+        "own",
+        "another key's word is not taken"
+    );
+    assert_eq!(ours.probe().await, Probed::ok());
+}
+
+#[tokio::test]
+async fn a_redis_that_dies_is_missed_by_nobody() {
+    let redis = TestRedis::start().await;
+    let (cache, made) = (cache(&settings(Some(&redis.url()))), AtomicUsize::new(0));
+    ask(&cache, "before", "answer", &made).await;
+    drop(redis);
+    for n in 0..20 {
+        let answer = format!("answer {n}");
+        assert_eq!(ask(&cache, &format!("q{n}"), &answer, &made).await, answer);
+    }
     assert_eq!(cache.probe().await.state, State::Degraded);
 }

@@ -5,7 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::support::{Scratch, TestDb, daybook};
+use daybook::auth::Auth;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Scratch, TestDb, daybook, eventually};
 
 /// The program in an environment of its own, with its data in `dir`.
 fn command(dir: &Path, args: &[&str], environment: &[(&str, &str)]) -> Command {
@@ -83,7 +86,14 @@ fn every_command_explains_itself_with_examples() {
 #[test]
 fn what_cannot_be_understood_exits_2_and_says_why() {
     let dir = Scratch::new();
-    let cases: [(&[&str], &[(&str, &str)], &[&str]); 10] = [
+    /// Words, environment, and what is said of them.
+    type Case = (
+        &'static [&'static str],
+        Environment,
+        &'static [&'static str],
+    );
+    type Environment = &'static [(&'static str, &'static str)];
+    let cases: [Case; 10] = [
         (&["sevre"], &[], &["sevre"]),
         (&["--no-such-flag"], &[], &["--no-such-flag"]),
         (&["import"], &[], &["Usage"]),
@@ -263,10 +273,8 @@ impl Served {
         (head.lines().next().unwrap().to_owned(), body.to_owned())
     }
 
-    fn stop(mut self, signal: rustix::process::Signal) -> i32 {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
-        self.child.wait().unwrap().code().unwrap()
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 }
 
@@ -286,7 +294,7 @@ async fn it_serves_says_where_and_stops_cleanly() {
         ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
         ("DAYBOOK_LOG__FORMAT", "json"),
     ];
-    let served = Served::start(dir.path(), &environment);
+    let mut served = Served::start(dir.path(), &environment);
     let said = served.lines.join("\n");
     for part in [
         "is ready",
@@ -298,7 +306,7 @@ async fn it_serves_says_where_and_stops_cleanly() {
         assert!(said.contains(part), "{part} is not in: {said}");
     }
     assert_eq!(served.get("/livez").0, "HTTP/1.1 200 OK");
-    let (status, report) = served.get("/healthz");
+    let (status, report) = served.get("/health/detailed");
     assert_eq!(status, "HTTP/1.1 200 OK", "{report}");
     assert!(
         report.contains("\"postgres\"") && report.contains("\"read_models\""),
@@ -319,7 +327,8 @@ async fn it_serves_says_where_and_stops_cleanly() {
         "{err}"
     );
 
-    assert_eq!(served.stop(rustix::process::Signal::TERM), 0);
+    served.signal(Signal::TERM);
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
     let (code, out, err) = texts(&run(dir.path(), &["projection", "list"], &environment));
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("heatmap") && out.contains("running"), "{out}");
@@ -334,6 +343,60 @@ async fn it_serves_says_where_and_stops_cleanly() {
     ));
     assert_eq!(code, 1);
     assert!(err.contains("heatmpa"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_stops_at_once() {
+    let (dir, db) = (Scratch::new(), TestDb::create().await);
+    let (url, key) = (db.url(), dir.join("key.pem"));
+    Auth::make_key(&key).unwrap();
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
+        ("DAYBOOK_AUTH__SIGNING_KEY_FILE", key.to_str().unwrap()),
+        ("DAYBOOK_HTTP__BODY_TIMEOUT", "5m"),
+        ("DAYBOOK_HTTP__DRAIN_SOFT", "10m"),
+        ("DAYBOOK_HTTP__DRAIN_HARD", "30m"),
+    ];
+    let mut served = Served::start(dir.path(), &environment);
+    assert!(
+        !dir.join(".daybook").exists(),
+        "nothing is kept here, so nothing is made"
+    );
+    let token = texts(&run(dir.path(), &["token"], &environment)).1;
+
+    // A request in flight: its body never comes to an end.
+    let mut stream = TcpStream::connect(&served.address).unwrap();
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
+        token.trim()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    eventually("the request is in flight", async || {
+        served
+            .get("/metrics")
+            .1
+            .contains("daybook_auth_total{outcome=\"verified\"} 1")
+    })
+    .await;
+
+    served.signal(Signal::TERM);
+    eventually("no connection is taken any more", async || {
+        TcpStream::connect(&served.address).is_err()
+    })
+    .await;
+    assert_eq!(
+        served.child.try_wait().unwrap(),
+        None,
+        "it waits for the request"
+    );
+    served.signal(Signal::TERM);
+    eventually("it is gone", async || {
+        served.child.try_wait().unwrap().is_some()
+    })
+    .await;
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
 }
 
 fn port(served: &Served) -> &str {

@@ -87,7 +87,7 @@ fn good_values_are_read_in_every_notation() {
             s.fixes.age_max.is_some()
         }),
         ("DAYBOOK_DATA_DIR", "/var/lib/d", |s| {
-            s.process.data_dir == PathBuf::from("/var/lib/d")
+            s.process.data_dir.as_os_str() == "/var/lib/d"
         }),
         ("DAYBOOK_LOG__LEVEL", "warn,daybook=debug", |s| {
             s.log.level.as_str().ends_with("debug")
@@ -114,100 +114,102 @@ fn good_values_are_read_in_every_notation() {
     }
 }
 
+/// Variable, value, and what its author is told.
+const BAD: &[(&str, &str, &[&str])] = &[
+    (
+        "PORT",
+        "99999",
+        &["http.port", "\"99999\"", "environment variable PORT"],
+    ),
+    (
+        "DAYBOOK_HTTP__PORT",
+        "-1",
+        &["http.port", "not a whole number"],
+    ),
+    ("DAYBOOK_HTTP__PORT", "", &["http.port"]),
+    (
+        "DAYBOOK_HTTP__ADDRESS",
+        "localhost",
+        &["http.address", "127.0.0.1"],
+    ),
+    (
+        "DAYBOOK_AUTH__ACCESS_TTL",
+        "15",
+        &["auth.access_ttl", "250ms, 15m"],
+    ),
+    (
+        "DAYBOOK_AUTH__ACCESS_TTL",
+        "15 minutes",
+        &["auth.access_ttl"],
+    ),
+    (
+        "DAYBOOK_AUTH__ACCESS_TTL",
+        "30s",
+        &["auth.access_ttl", "outside 1m to 365d"],
+    ),
+    (
+        "DAYBOOK_AUTH__ACCESS_TTL",
+        "99999999999999999999d",
+        &["auth.access_ttl"],
+    ),
+    (
+        "DAYBOOK_CACHE__BYTES_MAX",
+        "64MB",
+        &["cache.bytes_max", "KiB, MiB or GiB"],
+    ),
+    (
+        "DAYBOOK_CACHE__BYTES_MAX",
+        "99999999999GiB",
+        &["cache.bytes_max"],
+    ),
+    (
+        "DAYBOOK_FIXES__SPEED_MAX_MPS",
+        "NaN",
+        &["fixes.speed_max_mps", "not a number"],
+    ),
+    (
+        "DAYBOOK_LOG__FORMAT",
+        "yaml",
+        &["log.format", "auto, json or text"],
+    ),
+    (
+        "RUST_LOG",
+        "inof",
+        &["log.level", "environment variable RUST_LOG"],
+    ),
+    ("DAYBOOK_ENV", "prod", &["env", "development or production"]),
+    (
+        "DAYBOOK_DATABASE__POOL_MIN",
+        "50",
+        &["database.pool_min", "above database.pool_max"],
+    ),
+    (
+        "DAYBOOK_LIMITS__PAGE_DEFAULT",
+        "500",
+        &["limits.page_default", "limits.page_max"],
+    ),
+    ("DAYBOOK_AUTH__ISSUER", "", &["auth.issuer", "empty"]),
+    ("REDIS_URL", "localhost:6379", &["redis.url", "redis://"]),
+    (
+        "DAYBOOK_HTTP__PROT",
+        "1",
+        &["no such setting", "DAYBOOK_HTTP__PORT?"],
+    ),
+    (
+        "DAYBOOK_HTTP_PORT",
+        "1",
+        &["no such setting", "DAYBOOK_HTTP__PORT?"],
+    ),
+    (
+        "DAYBOOK_WHATEVER_ELSE",
+        "1",
+        &["no such setting", "daybook schema --settings"],
+    ),
+];
+
 #[test]
 fn a_bad_value_is_refused_with_its_name_its_fault_and_its_origin() {
-    let cases: &[(&str, &str, &[&str])] = &[
-        (
-            "PORT",
-            "99999",
-            &["http.port", "\"99999\"", "environment variable PORT"],
-        ),
-        (
-            "DAYBOOK_HTTP__PORT",
-            "-1",
-            &["http.port", "not a whole number"],
-        ),
-        ("DAYBOOK_HTTP__PORT", "", &["http.port"]),
-        (
-            "DAYBOOK_HTTP__ADDRESS",
-            "localhost",
-            &["http.address", "127.0.0.1"],
-        ),
-        (
-            "DAYBOOK_AUTH__ACCESS_TTL",
-            "15",
-            &["auth.access_ttl", "250ms, 15m"],
-        ),
-        (
-            "DAYBOOK_AUTH__ACCESS_TTL",
-            "15 minutes",
-            &["auth.access_ttl"],
-        ),
-        (
-            "DAYBOOK_AUTH__ACCESS_TTL",
-            "30s",
-            &["auth.access_ttl", "outside 1m to 365d"],
-        ),
-        (
-            "DAYBOOK_AUTH__ACCESS_TTL",
-            "99999999999999999999d",
-            &["auth.access_ttl"],
-        ),
-        (
-            "DAYBOOK_CACHE__BYTES_MAX",
-            "64MB",
-            &["cache.bytes_max", "KiB, MiB or GiB"],
-        ),
-        (
-            "DAYBOOK_CACHE__BYTES_MAX",
-            "99999999999GiB",
-            &["cache.bytes_max"],
-        ),
-        (
-            "DAYBOOK_FIXES__SPEED_MAX_MPS",
-            "NaN",
-            &["fixes.speed_max_mps", "not a number"],
-        ),
-        (
-            "DAYBOOK_LOG__FORMAT",
-            "yaml",
-            &["log.format", "auto, json or text"],
-        ),
-        (
-            "RUST_LOG",
-            "inof",
-            &["log.level", "environment variable RUST_LOG"],
-        ),
-        ("DAYBOOK_ENV", "prod", &["env", "development or production"]),
-        (
-            "DAYBOOK_DATABASE__POOL_MIN",
-            "50",
-            &["database.pool_min", "above database.pool_max"],
-        ),
-        (
-            "DAYBOOK_LIMITS__PAGE_DEFAULT",
-            "500",
-            &["limits.page_default", "limits.page_max"],
-        ),
-        ("DAYBOOK_AUTH__ISSUER", "", &["auth.issuer", "empty"]),
-        ("REDIS_URL", "localhost:6379", &["redis.url", "redis://"]),
-        (
-            "DAYBOOK_HTTP__PROT",
-            "1",
-            &["no such setting", "DAYBOOK_HTTP__PORT?"],
-        ),
-        (
-            "DAYBOOK_HTTP_PORT",
-            "1",
-            &["no such setting", "DAYBOOK_HTTP__PORT?"],
-        ),
-        (
-            "DAYBOOK_WHATEVER_ELSE",
-            "1",
-            &["no such setting", "daybook schema --settings"],
-        ),
-    ];
-    for (name, value, parts) in cases {
+    for (name, value, parts) in BAD {
         let said = refusal(&environment(&[(name, value)]));
         for part in *parts {
             assert!(said.contains(part), "{name}={value} says: {said}");
@@ -347,6 +349,16 @@ fn production_makes_up_no_key() {
 }
 
 #[test]
+fn the_page_of_settings_is_as_generated() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let page = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        page == config::reference(),
+        "docs/configuration.md is old: daybook schema --settings > docs/configuration.md"
+    );
+}
+
+#[test]
 fn every_bound_holds_its_default() {
     // The reference names each knob; a bound that cannot be read or excludes its default makes
     // `Settings::default()` panic, which `every_default_is_accepted` would show.
@@ -354,4 +366,53 @@ fn every_bound_holds_its_default() {
     assert!(page.contains("| `http.port` | `DAYBOOK_HTTP__PORT` | `8080` |"));
     assert!(page.contains("| `DATABASE_URL` | `database.url` |"));
     assert!(page.lines().filter(|line| line.starts_with("| `")).count() > 80);
+}
+
+/// A knob that nobody reads is a lie, and so is a metric that nobody describes.
+#[test]
+fn every_setting_is_read_and_every_metric_described() {
+    let mut sources = Vec::new();
+    collect(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/src").as_ref(),
+        &mut sources,
+    );
+    let read = sources
+        .iter()
+        .filter(|(path, _)| !path.contains("/config/"));
+    let code: String = read.map(|(_, text)| text.as_str()).collect();
+    let page = config::reference();
+    for row in page.lines().filter(|line| line.contains("` | `DAYBOOK_")) {
+        let key = row.split('`').nth(1).unwrap();
+        let field = format!(".{}", key.rsplit('.').next().unwrap());
+        assert!(code.contains(&field), "{key} is not read by anything");
+    }
+    let described = &sources
+        .iter()
+        .find(|(path, _)| path.ends_with("/ops/metrics.rs"))
+        .unwrap()
+        .1;
+    for (path, text) in &sources {
+        for kind in ["counter!(\"", "gauge!(\"", "histogram!(\""] {
+            for call in text.split(kind).skip(1) {
+                let name = call.split('"').next().unwrap();
+                assert!(
+                    described.contains(name),
+                    "{path}: {name} is not in ops/metrics.rs"
+                );
+            }
+        }
+    }
+}
+
+fn collect(dir: &std::path::Path, into: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => collect(&path, into),
+            false => into.push((
+                path.display().to_string(),
+                std::fs::read_to_string(&path).unwrap(),
+            )),
+        }
+    }
 }

@@ -4,15 +4,25 @@
     clippy::unwrap_used,
     reason = "in tests, and in what they stand on, a panic names the line"
 )]
+#![expect(
+    clippy::too_many_lines,
+    reason = "a story is told in one piece, and a table of cases is as long as it is"
+)]
 
 mod support;
 
+mod api;
 mod auth;
+mod bad_input;
 mod cache;
 mod cli;
 mod config;
 mod consumers;
+mod import;
 mod local;
 mod log;
+mod projections;
+mod rest;
+mod schema;
 mod tidy;
 mod truth;

@@ -1,11 +1,13 @@
 //! What tests stand on: private databases, servers of their own, directories, waiting.
 
+mod app;
 mod cluster;
 mod database;
 mod own_cluster;
 mod redis;
 mod scratch;
 
+pub use app::{Reply, TestApp};
 pub use database::TestDb;
 pub use own_cluster::{OwnCluster, StopMode};
 pub use redis::TestRedis;

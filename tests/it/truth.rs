@@ -18,7 +18,7 @@ use daybook::cli::import::vehicles::{Inflow, import_vehicles};
 use daybook::cli::progress::Progress;
 use daybook::commands::{Door, DoorSettings};
 use daybook::consumers::{ConsumerSettings, Consumers};
-use daybook::ops::Shutdown;
+use daybook::ops::{Clock, Shutdown};
 use daybook::store::{Store, StoreSettings};
 use domain::Position;
 use projections::heatmap::{self, HeatmapMetric, HeatmapQuery, HeatmapSpan};
@@ -90,6 +90,7 @@ impl World {
             sources: self.sources.clone(),
             mapping: Mapping::from_args(&flags.mapping),
             correlation_id: "truth".to_owned(),
+            clock: Clock::system(),
         };
         let (_trigger, shutdown) = Shutdown::new();
         let imported = import_vehicles(&self.door, inflow, Progress::silent(), &shutdown).await;

@@ -6,6 +6,7 @@ use domain::Position;
 use super::NAME;
 use super::totals::{cells, count};
 use crate::grain::whole_buckets;
+use crate::zone::check_zone;
 use crate::{BASE_RESOLUTION, BoundingBox, H3Cell, ReadError, Snapshot};
 
 /// What a heat map is asked.
@@ -110,6 +111,9 @@ pub async fn heatmap(snap: &mut Snapshot, query: &HeatmapQuery) -> Result<Heatma
     }
     let (from, to) = whole_buckets(query.from, query.to)?;
     let as_of = snap.position(&[NAME])?;
+    if let HeatmapSpan::Day { zone } = &query.span {
+        check_zone(snap, zone).await?;
+    }
     let mut cells = cells(snap, query, from, to).await?;
     if let Some(area) = query.area {
         cells.retain(|cell| {

@@ -7,7 +7,6 @@ use sqlx::postgres::PgRow;
 use super::{HeatmapCell, HeatmapMetric, HeatmapQuery, HeatmapSpan, NAME};
 use crate::geo::parent_sql;
 use crate::hash::FastMap;
-use crate::trends::unknown_zone;
 use crate::{H3Cell, ReadError, Snapshot};
 
 /// Every cell with fixes, wherever it is, in no order.
@@ -32,7 +31,7 @@ pub(super) async fn cells(
          order by bucket, cell limit {ROWS_MAX}"
     );
     let mut totals: FastMap<(i64, i64), Total> = FastMap::default();
-    let mut after = (from, -1);
+    let mut after = (from, -1_i64);
     loop {
         let rows = sqlx::query(&statement)
             .bind(tenant.as_ref())
@@ -42,8 +41,7 @@ pub(super) async fn cells(
             .bind(after.1)
             .bind(zone)
             .fetch_all(&mut *conn)
-            .await
-            .map_err(unknown_zone)?;
+            .await?;
         for row in &rows {
             let start: DateTime<Utc> = row.try_get(0)?;
             let key = (start.timestamp_micros(), row.try_get(1)?);

@@ -121,15 +121,17 @@ fn push_source(
     filter: &LatestFilter,
 ) -> Result<(), ReadError> {
     let latest = snap.name(NAME, "latest_positions")?;
-    // Without a centre every distance is null.
-    let distance = haversine_sql("f.lat", "f.lon", "c.lat", "c.lon");
+    let centre = filter.near.map(|near| (near.lat, near.lon));
+    let distance = match centre {
+        Some(_) => haversine_sql("f.lat", "f.lon", "c.lat", "c.lon"),
+        None => "null::float8".to_owned(),
+    };
     sql.push(format!(
-        "select {COLUMNS}, distance_m from (select f.*, {distance} as distance_m"
+        "select {COLUMNS}, distance_m from (select f.*, {distance} as distance_m from (select "
     ));
-    sql.push(" from (select ")
-        .push_bind(filter.near.map(|near| near.lat));
-    sql.push("::float8 as lat, ")
-        .push_bind(filter.near.map(|near| near.lon));
+    sql.push_bind(centre.map(|(lat, _)| lat))
+        .push("::float8 as lat, ");
+    sql.push_bind(centre.map(|(_, lon)| lon));
     sql.push(format!("::float8 as lon) c cross join {latest} v "));
     match filter.as_of {
         // The latest fix at a past moment is read from history, vehicle by vehicle.

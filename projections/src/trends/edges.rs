@@ -17,9 +17,6 @@ pub(super) struct Edges {
     pub(super) end: DateTime<Utc>,
 }
 
-/// SQLSTATE of `time zone "..." not recognized`.
-const INVALID_PARAMETER_VALUE: &str = "22023";
-
 /// The buckets that `[from, to)` touches.
 pub(super) async fn edges(
     snap: &mut Snapshot,
@@ -48,8 +45,7 @@ pub(super) async fn edges(
         .bind(&query.zone)
         .bind(shift)
         .fetch_all(snap.connection())
-        .await
-        .map_err(unknown_zone)?;
+        .await?;
     let mut edges = Edges {
         starts: Vec::new(),
         earlier: Vec::new(),
@@ -131,13 +127,5 @@ fn check_length(
         Err(ReadError::TooManyBuckets { asked, most })
     } else {
         Ok(())
-    }
-}
-
-/// Tells a zone the database does not know from other failures.
-pub(crate) fn unknown_zone(error: sqlx::Error) -> ReadError {
-    match error.as_database_error().and_then(|e| e.code()) {
-        Some(code) if code == INVALID_PARAMETER_VALUE => ReadError::UnknownZone,
-        _ => error.into(),
     }
 }

@@ -8,6 +8,7 @@ use sqlx::{QueryBuilder, Row};
 
 use super::edges::{Edges, edges};
 use super::scope::{Scope, push_buckets, push_steps, scope_as_of};
+use crate::zone::check_zone;
 use crate::{ReadError, Snapshot, TREND_WINDOW_MAX};
 
 /// What is measured in a bucket. A bucket without data has no value, which is not 0.
@@ -118,6 +119,7 @@ pub async fn trend(snap: &mut Snapshot, query: &TrendQuery) -> Result<Trend, Rea
         });
     }
     let as_of = scope_as_of(snap, &query.scope)?;
+    check_zone(snap, &query.zone).await?;
     let edges = edges(snap, query, query.from, query.to).await?;
     let values = values(snap, query, &edges).await?;
     let compared = match edges.earlier_span() {

@@ -62,6 +62,7 @@ pub(crate) fn push_steps(
     to: DateTime<Utc>,
 ) -> Result<(), ReadError> {
     let metres = haversine_sql("before_lat", "before_lon", "first_lat", "first_lon");
+    // A vehicle's first bucket has none before: `step_s` is null, so neither observed nor a gap.
     let observed = format!("step_s <= {STOP_GAP_S}");
     let moves = format!("step_m >= {MOVING_FROM_MPS} * step_s");
     sql.push(format!(

@@ -146,6 +146,7 @@ pub struct VehiclePayload(pub Outcome);
 /// What became of a command on a fleet.
 pub struct FleetPayload(pub Outcome);
 
+/// What became of a command on a vehicle.
 #[Object]
 impl VehiclePayload {
     /// The vehicle after the command; null if it was refused.
@@ -167,6 +168,7 @@ impl VehiclePayload {
     }
 }
 
+/// What became of a command on a fleet.
 #[Object]
 impl FleetPayload {
     /// The fleet after the command; null if it was refused.

@@ -113,6 +113,7 @@ impl PositionCommands {
     }
 }
 
+/// What became of a report of positions.
 #[Object]
 impl ReportPositionsPayload {
     /// What became of each fix, in the report's order; null if the whole report was refused.

@@ -42,7 +42,11 @@ pub struct VehicleQueries;
 #[Object]
 impl VehicleQueries {
     /// One vehicle; null if there is none with this id.
-    async fn vehicle(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Vehicle>> {
+    async fn vehicle(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The vehicle's id.")] id: ID,
+    ) -> Result<Option<Vehicle>> {
         vehicle(ctx, &id).await
     }
 
@@ -58,7 +62,11 @@ impl VehicleQueries {
     }
 
     /// One fleet; null if there is none with this id.
-    async fn fleet(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Fleet>> {
+    async fn fleet(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The fleet's id.")] id: ID,
+    ) -> Result<Option<Fleet>> {
         fleet(ctx, &id).await
     }
 
@@ -80,7 +88,11 @@ impl VehicleQueries {
 
     /// One object by its id; null if there is none. A vehicle is looked for before a fleet: where
     /// both have the id, write `vehicle:ID` or `fleet:ID`.
-    async fn node(&self, ctx: &Context<'_>, id: ID) -> Result<Option<Node>> {
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Its id, or `vehicle:ID`, or `fleet:ID`.")] id: ID,
+    ) -> Result<Option<Node>> {
         node(ctx, &id).await
     }
 

@@ -42,8 +42,13 @@ pub enum TrendBucket {
 }
 
 /// What a point is compared with.
+#[expect(clippy::enum_variant_names, reason = "they are the schema's words")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "projections::trends::TrendCompare")]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "each says which earlier bucket is meant"
+)]
 pub enum TrendCompare {
     /// The point before it in the series; the first has none.
     PreviousBucket,

@@ -76,7 +76,12 @@ impl Source {
 
     /// May it be opened more than once and give the same bytes?
     pub fn is_repeatable(&self) -> bool {
-        self.bytes().is_some()
+        match &self.content {
+            // Opening what cannot be looked at fails, which is repeatable too.
+            Content::Path(path) => path.metadata().map_or(true, |m| m.is_file()),
+            Content::Stdin => false,
+            Content::Memory(_) => true,
+        }
     }
 
     /// Opens it and reads its header.

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use chrono::Utc;
 use domain::{Actor, ActorKind, Refusal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -18,7 +17,7 @@ use super::source::Source;
 use super::summary::Summary;
 use crate::cli::progress::Progress;
 use crate::commands::{CommandContext, CommandError, Door, PositionsReceipt, ReportPositions};
-use crate::ops::Shutdown;
+use crate::ops::{Clock, Shutdown};
 
 /// How long an import waits for a database that has gone before it gives up, in milliseconds.
 const UNAVAILABLE_MS_MAX: u64 = 60_000;
@@ -38,6 +37,8 @@ pub struct Inflow {
     pub mapping: Mapping,
     /// In the metadata of every event.
     pub correlation_id: String,
+    /// Tells what is in the future.
+    pub clock: Clock,
 }
 
 /// Reads `sources` and sends their rows through the write door, several batches at once. Ends early,
@@ -54,11 +55,13 @@ pub async fn import_vehicles(
         sources,
         mapping,
         correlation_id,
+        clock,
     } = inflow;
     let import = Arc::new(Import {
         door: door.clone(),
         tenant,
         correlation_id,
+        clock,
         summary: Mutex::default(),
         progress,
         bytes_done: AtomicU64::new(0),
@@ -98,6 +101,7 @@ struct Import {
     door: Door,
     tenant: Arc<str>,
     correlation_id: String,
+    clock: Clock,
     summary: Mutex<Summary>,
     progress: Progress,
     bytes_done: AtomicU64,
@@ -204,7 +208,7 @@ impl Import {
             causation_id: None,
             traceparent: None,
             occurred_at: None,
-            now: Utc::now(),
+            now: self.clock.now(),
             backfill: true,
         }
     }

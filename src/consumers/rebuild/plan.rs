@@ -1,5 +1,5 @@
-//! What a rebuild sets out to do: the new generation and the ranges to fold, recorded before a row is
-//! written, so that whoever comes after a kill can go on.
+//! What a rebuild sets out to do: the new generation and the ranges to fold, recorded before a row
+//! is written, so that whoever comes after a kill can go on.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ pub(super) async fn open(job: &Job) -> Result<Plan, RebuildError> {
 async fn begin(job: &Job) -> Result<(), RebuildError> {
     let (tenant, name) = (&*job.tenant, job.projection.name());
     if let Err(error) = generations::drop_kept(&job.store, tenant, name).await {
-        tracing::warn!(%error, projection = name, "old tables of {name} are left for the next rebuild: {error}");
+        tracing::warn!(%error, projection = name, "old tables of {name} are left: {error}");
     }
     let head = job.store.head(tenant).await?;
     let mut tx = job.store.pool().begin().await?;
@@ -243,8 +243,32 @@ pub(super) async fn bookmark(job: &Job, plan: &Plan) -> Result<Bookmark, Rebuild
         generation: plan.generation,
         position: Position(position),
         fence: job.token,
+        state: "building",
         skipped: Arc::default(),
     })
+}
+
+/// Has the swap been made? Where the generation stands now, and its digest. An error if the rebuild
+/// has come to another end.
+pub(super) async fn swapped(
+    job: &Job,
+    plan: &Plan,
+) -> Result<Option<(Position, Option<String>)>, RebuildError> {
+    let (phase, position, digest): (String, i64, Option<String>) = sqlx::query_as(
+        "select r.phase, g.position, r.digest_new from rebuilds r join generations g
+                using (tenant, projection, generation)
+         where tenant = $1 and projection = $2 and generation = $3",
+    )
+    .bind(&*job.tenant)
+    .bind(job.projection.name())
+    .bind(plan.generation)
+    .fetch_one(job.store.pool())
+    .await?;
+    match phase.as_str() {
+        "swapped" => Ok(Some((Position(position), digest))),
+        "catching_up" => Ok(None),
+        _ => Err(RebuildError::Cancelled),
+    }
 }
 
 /// Ends the present rebuild of a job.
@@ -253,8 +277,8 @@ pub(super) async fn close(job: &Job, phase: &str) -> Result<(), RebuildError> {
     Ok(())
 }
 
-/// Ends unfinished rebuilds without a swap. Answers their generations: kept for a look, and dropped by
-/// the next rebuild at the latest.
+/// Ends unfinished rebuilds without a swap. Answers their generations: kept for a look, and dropped
+/// by the next rebuild at the latest.
 pub(super) async fn mark(
     pool: &PgPool,
     tenant: &str,

@@ -1,8 +1,7 @@
-//! Folding the log's ranges in parallel. A worker is a line of three: one reads a range's bytes, one
-//! decodes and folds them on a thread of its own, one writes what they add up to.
+//! Folding the log's ranges in parallel. A worker is a line of three: one reads a range's bytes,
+//! one decodes and folds them on a thread of its own, one writes what they add up to.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::Position;
@@ -12,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::plan::{self, Plan};
-use super::{Job, Phase, RebuildError};
+use super::{FAULTS_MAX, Job, Phase, RebuildError};
 use crate::consumers::connection;
 use crate::consumers::retry::{Backoff, Fault, guarded};
 use crate::store::{Rows, scan};
@@ -20,11 +19,9 @@ use crate::store::{Rows, scan};
 /// Chunks read ahead of the fold, per worker.
 const CHUNKS_AHEAD_MAX: usize = 4;
 
-/// Deltas that wait to be written, per worker, beside the one being written and the one being folded.
+/// Deltas that wait to be written, per worker, beside the one being written and the one being
+/// folded.
 const CUTS_AHEAD_MAX: usize = 1;
-
-/// A rebuild gives up after so many faults in a row.
-const FAULTS_MAX: u32 = 20;
 
 /// Folds every range that is not done yet. Faults of the database are waited out: what was written
 /// stays, the rest is done again.
@@ -34,7 +31,8 @@ pub(super) async fn fold_all(job: &Job, plan: &Plan) -> Result<(), RebuildError>
     }
     job.meter.enter(Phase::Folding);
     let mut backoff = Backoff::new(job.settings.retry_ms_min, job.settings.retry_ms_max);
-    let one_at_a_time = Arc::new(AtomicBool::new(false));
+    // set once two workers' rows have crossed
+    let mut one_at_a_time = false;
     let mut given_up = BTreeSet::new();
     let mut left = plan.ranges.clone();
     loop {
@@ -44,7 +42,7 @@ pub(super) async fn fold_all(job: &Job, plan: &Plan) -> Result<(), RebuildError>
             plan: plan.clone(),
             given_up: Arc::new(given_up.clone()),
             ranges: Arc::new(Mutex::new(left.into())),
-            writing: one_at_a_time.load(Ordering::Relaxed).then(Arc::default),
+            writing: one_at_a_time.then(Arc::default),
         };
         match work(line).await {
             Ok(()) => return plan::folded(job, plan).await,
@@ -53,10 +51,8 @@ pub(super) async fn fold_all(job: &Job, plan: &Plan) -> Result<(), RebuildError>
             {
                 plan::forgive(job, plan, position).await?;
             }
-            Err(RebuildError::Database(error))
-                if Fault::of(&error) == Fault::Passing && backoff.faults < FAULTS_MAX =>
-            {
-                one_at_a_time.fetch_or(is_deadlock(&error), Ordering::Relaxed);
+            Err(error) if error.may_pass() && backoff.faults < FAULTS_MAX => {
+                one_at_a_time |= error.is_deadlock();
                 backoff.wait().await;
             }
             Err(error) => return Err(error),
@@ -66,14 +62,6 @@ pub(super) async fn fold_all(job: &Job, plan: &Plan) -> Result<(), RebuildError>
         }
         left = plan::ranges_left(job, plan).await?;
     }
-}
-
-/// Two workers' rows crossed: from here on one writes at a time.
-fn is_deadlock(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|e| e.code())
-        .is_some_and(|code| code == "40P01")
 }
 
 /// What the workers have in common.

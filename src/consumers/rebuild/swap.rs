@@ -10,10 +10,10 @@ use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 use tokio::time::sleep;
 
 use super::plan::{self, Plan};
-use super::{Job, Phase, RebuildError};
+use super::{FAULTS_MAX, Job, Phase, RebuildError};
 use crate::consumers::batch::{self, BatchBounds, Bookmark};
 use crate::consumers::connection;
-use crate::consumers::retry::Fault;
+use crate::consumers::retry::{Backoff, Fault};
 use crate::consumers::tail::Tail;
 
 /// How long the live generation is given to come to a position at which both can be compared, in
@@ -36,8 +36,24 @@ struct Live {
     position: Position,
 }
 
-/// Brings the new generation to the head, compares it if asked, and makes it the live one.
+/// Brings the new generation to the head, compares it if asked, and makes it the live one. Faults
+/// of the database are waited out.
 pub(super) async fn catch_up_and_swap(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
+    let mut backoff = Backoff::new(job.settings.retry_ms_min, job.settings.retry_ms_max);
+    loop {
+        match attempt(job, plan).await {
+            Err(error) if error.may_pass() && backoff.faults < FAULTS_MAX => backoff.wait().await,
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn attempt(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
+    // a fault may have hidden that the swap was committed
+    if let Some((position, digest)) = plan::swapped(job, plan).await? {
+        job.meter.enter(Phase::Swapped);
+        return Ok(Swapped { position, digest });
+    }
     job.meter.enter(Phase::CatchingUp);
     let (events_max, bytes_max) = (job.settings.ring_events_max, job.settings.ring_bytes_max);
     let mut follower = Follower {
@@ -229,6 +245,18 @@ async fn lock_live(
 /// who has read its own write keeps seeing it. False if the live one has run ahead too far to be
 /// overtaken inside the transaction.
 async fn swap(follower: &mut Follower<'_>, both: Option<&Both>) -> Result<bool, RebuildError> {
+    let before = follower.bookmark.position;
+    let swapped = swap_in_one(follower, both).await;
+    if !matches!(swapped, Ok(true)) {
+        follower.bookmark.position = before;
+    }
+    swapped
+}
+
+async fn swap_in_one(
+    follower: &mut Follower<'_>,
+    both: Option<&Both>,
+) -> Result<bool, RebuildError> {
     let (job, plan) = (follower.job, follower.plan);
     let mut conn = connection::open(&job.store).await?;
     let mut tx = conn.begin().await?;
@@ -246,7 +274,8 @@ async fn swap(follower: &mut Follower<'_>, both: Option<&Both>) -> Result<bool, 
     }
     put_in_place(&mut tx, follower, &live).await?;
     let swapped = sqlx::query(
-        "update rebuilds set phase = 'swapped', finished_at = now(), digest_old = $4, digest_new = $5
+        "update rebuilds
+         set phase = 'swapped', finished_at = now(), digest_old = $4, digest_new = $5
          where tenant = $1 and projection = $2 and generation = $3 and phase = 'catching_up'",
     )
     .bind(&*job.tenant)

@@ -55,6 +55,9 @@ pub(super) async fn set_up(
             file.sync_all()
         })
         .map_err(LocalError::at(&conf))?;
+    if durability == Durability::Full {
+        sync_all(&unfinished).await?;
+    }
     std::fs::rename(&unfinished, layout.cluster())
         .and_then(|()| File::open(&layout.server_dir)?.sync_all())
         .map_err(LocalError::at(&layout.cluster()))
@@ -81,8 +84,8 @@ async fn run_initdb(
         .arg(&unfinished)
         .args(["-U", NAME, "-A", "trust", "-E", "UTF8", ctype]);
     command.args(["--lc-collate=C", "--data-checksums", "--no-instructions"]);
-    if durability == Durability::None {
-        command.arg("--no-sync");
+    if durability == Durability::None || cfg!(target_os = "linux") {
+        command.arg("--no-sync"); // on Linux we do it, faster
     }
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let kept = lock
@@ -108,6 +111,25 @@ async fn run_initdb(
         });
     }
     Err(LocalError::Initdb { output })
+}
+
+/// Makes a new cluster's thousand files durable at once; initdb does it one by one and takes
+/// several times as long.
+#[cfg(target_os = "linux")]
+async fn sync_all(cluster: &Path) -> Result<(), LocalError> {
+    let dir = File::open(cluster).map_err(LocalError::at(cluster))?;
+    let synced = tokio::task::spawn_blocking(move || rustix::fs::syncfs(dir));
+    synced
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|synced| Ok(synced?))
+        .map_err(LocalError::at(cluster))
+}
+
+/// initdb has done it.
+#[cfg(not(target_os = "linux"))]
+async fn sync_all(_cluster: &Path) -> Result<(), LocalError> {
+    Ok(())
 }
 
 /// Writes our settings, unless those that are there are for this very version.

@@ -78,8 +78,8 @@ async fn killed_anywhere_every_event_is_folded_once() {
     drop(last);
 }
 
-/// The same kill between the rows and the commit, with rows that go their own way: the check that all
-/// these tests stand on must see the difference.
+/// The same kill between the rows and the commit, with rows that go their own way: the check that
+/// all these tests stand on must see the difference.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_write_and_commit_and_a_mutant_that_writes_outside_is_caught() {
     for outside in [false, true] {

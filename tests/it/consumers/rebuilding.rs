@@ -32,7 +32,8 @@ fn slow_to_fold() -> Arc<dyn AnyProjection> {
     })
 }
 
-/// Reads for ever: every answer must be the log's truth at its position, and positions never go back.
+/// Reads for ever: every answer must be the log's truth at its position, and positions never go
+/// back.
 async fn read_on(pool: PgPool, done: Arc<AtomicBool>) -> (usize, i32) {
     let (mut last, mut generations, mut reads) = (Position::START, vec![], 0);
     while !done.load(Ordering::SeqCst) {
@@ -217,10 +218,13 @@ async fn a_second_rebuild_is_refused_and_a_cancelled_one_leaves_nothing() {
 }
 
 async fn tables(pool: &PgPool) -> Vec<String> {
-    sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'read' order by length(tablename), 1")
-        .fetch_all(pool)
-        .await
-        .unwrap()
+    sqlx::query_scalar(
+        "select tablename::text from pg_tables where schemaname = 'read'
+         order by length(tablename), 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -295,7 +299,8 @@ async fn a_rebuild_tries_poison_again_and_forgives_only_what_was_forgiven() {
     assert_eq!(carried, 1);
     consumers.stop().await;
 
-    // a release that can fold it gets it back by a rebuild: then the generations differ, for a reason
+    // a release that can fold it gets it back by a rebuild: then the generations differ, for a
+    // reason
     let fixed: Arc<dyn AnyProjection> = Arc::new(Tally {
         refuses: None,
         ..Tally::default()

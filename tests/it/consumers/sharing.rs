@@ -1,4 +1,4 @@
-//! Several processes: shared work, failover, and fencing of owners that do not know they are not any more.
+//! Several processes: shared work, failover, and fencing of owners that have been replaced.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -114,11 +114,12 @@ async fn an_older_token_never_moves_a_newer_ones_checkpoint() {
         (12, token, false),
     ];
     for (old, token, accepted) in cases {
-        let moved = sqlx::query("select advance_generation('default', 'tally', 1, $1, $1 + 1, $2)")
-            .bind(old)
-            .bind(token)
-            .execute(db.pool())
-            .await;
+        let moved =
+            sqlx::query("select advance_generation('default', 'tally', 1, 'live', $1, $1 + 1, $2)")
+                .bind(old)
+                .bind(token)
+                .execute(db.pool())
+                .await;
         let code = moved
             .err()
             .and_then(|e| Some(e.as_database_error()?.code()?.into_owned()));

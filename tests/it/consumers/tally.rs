@@ -1,5 +1,6 @@
-//! A read model for tests: how many events each fleet has, and the sum of their positions, so that an
-//! event folded twice or not at all shows.
+//! A read model for tests: events per fleet and the sum of their positions.
+//!
+//! An event folded twice or not at all shows in one of both.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -138,7 +139,8 @@ impl AnyProjection for Tally {
         let counts = std::mem::take(counts_in(delta.as_mut()));
         Box::pin(async move {
             let sql = format!(
-                "insert into {} as t select $1, * from unnest($2::text[], $3::bigint[], $4::bigint[])
+                "insert into {} as t
+                 select $1, * from unnest($2::text[], $3::bigint[], $4::bigint[])
                  on conflict (tenant, fleet) do update
                  set n = t.n + excluded.n, positions = t.positions + excluded.positions",
                 self.table(target)

@@ -32,9 +32,15 @@ impl TestDb {
         let copy = COPY.get_or_init(prepare_template).await;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", std::process::id());
-        // A process with our id may have been killed before it dropped its databases.
-        run(&format!("drop database if exists {name} with (force)")).await;
-        run(&format!("create database {name} {copy}")).await;
+        let create = format!("create database {name} {copy}");
+        let mut connection = administer().await;
+        if connection.execute(create.as_str()).await.is_err() {
+            // A process with our id was killed before it dropped its databases.
+            let drop = format!("drop database {name} with (force)");
+            connection.execute(drop.as_str()).await.unwrap();
+            connection.execute(create.as_str()).await.unwrap();
+        }
+        connection.close().await.unwrap();
         let options = cluster::options(&name).await;
         let pool = PgPoolOptions::new().max_connections(POOL_MAX);
         let pool = pool.connect_lazy_with(options.clone());
@@ -66,25 +72,35 @@ impl Drop for TestDb {
         if std::thread::panicking() {
             return; // whoever stops the test here can look; it goes away with the run's server
         }
-        let statement = format!("drop database {} with (force)", self.name);
+        let name = self.name.clone();
         // The test's own runtime may be busy with this very drop, or have ended.
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
-            runtime.unwrap().block_on(run(&statement));
+            runtime.unwrap().block_on(drop_database(&name));
         });
         dropping.join().expect("the test's database can be dropped");
     }
 }
 
-/// Runs one statement beside all databases.
-async fn run(statement: &str) {
+/// Ends all connections first: the server's own way of waiting for their end takes 100 ms.
+async fn drop_database(name: &str) {
+    let end_all = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
     let mut connection = administer().await;
-    connection.execute(statement).await.unwrap();
+    for _ in 0..50 {
+        let ended = sqlx::query(end_all).bind(name).fetch_all(&mut connection);
+        if ended.await.unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    let drop = format!("drop database {name} with (force)");
+    connection.execute(drop.as_str()).await.unwrap();
     connection.close().await.unwrap();
 }
 
+/// A connection beside all tests' databases.
 async fn administer() -> PgConnection {
     PgConnection::connect_with(&cluster::options("postgres").await)
         .await

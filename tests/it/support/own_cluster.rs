@@ -1,5 +1,7 @@
 //! A PostgreSQL of a test's own, durable, for tests that kill it.
 
+use std::time::Duration;
+
 use daybook::store::local::{self, LocalPostgres, LocalSettings};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::PgConnectOptions;
@@ -84,6 +86,28 @@ impl OwnCluster {
         kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal).unwrap();
         eventually("the server is gone", async || is_unlocked(&lock)).await;
         running.stop().await;
+    }
+}
+
+impl Drop for OwnCluster {
+    /// Kills the server and waits for it a while, so that its directory can be removed.
+    fn drop(&mut self) {
+        let Some(running) = &self.running else {
+            return;
+        };
+        let pid = running
+            .server_pid()
+            .and_then(|pid| Pid::from_raw(pid.cast_signed()));
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, Signal::KILL); // the test may have done it
+        }
+        let lock = running.server_dir().join("server.lock");
+        for _ in 0..500 {
+            if is_unlocked(&lock) {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
     }
 }
 

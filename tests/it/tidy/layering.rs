@@ -35,14 +35,10 @@ pub(super) const MODULES: &[Module] = &[
     module("auth", 4, &["jsonwebtoken", "sqlx"]),
     module("consumers", 4, &["sqlx"]),
     module("api", 5, &["async_graphql"]),
-    module(
-        "http",
-        6,
-        &["axum", "tower_http", "async_graphql", "async_graphql_axum"],
-    ),
+    module("http", 6, &["axum", "async_graphql", "async_graphql_axum"]),
     module("app", 7, &["anyhow"]),
     module("cli", 8, &["anyhow", "clap", "indicatif", "csv", "flate2"]),
-    module("main", 8, &["anyhow"]),
+    module("main", 9, &["anyhow"]),
 ];
 
 /// Foreign crates any module may name: words rather than outside systems.
@@ -296,6 +292,7 @@ fn an_import_of_a_higher_rank_is_found() {
         ),
         Source::planted("src/cache.rs", "fn f() { crate::store::g() }"),
         Source::planted("src/api.rs", "use crate::Everything;"),
+        Source::planted("src/app.rs", "use crate::cli;"),
         Source::planted(
             "src/main.rs",
             "use daybook::app; fn main() { daybook::cli::run() }",
@@ -310,7 +307,7 @@ fn an_import_of_a_higher_rank_is_found() {
             "src/store/append.rs:3",
             "src/cache.rs:1",
             "src/api.rs:1",
-            "src/main.rs:1",
+            "src/app.rs:1",
         ],
     );
 }

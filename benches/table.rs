@@ -1,0 +1,135 @@
+//! The table of ratios: each line is one target, measured against its reference in the same run.
+//!
+//! `cargo bench --bench table` measures every line, `cargo bench --bench table -- P2 P10` some of them,
+//! `--quick` all in a few seconds each, to see that they work. A line is one file with a function and
+//! an entry in [`LINES`].
+
+mod table {
+    pub mod report;
+    pub mod measure;
+    pub mod cpu;
+    pub mod stand;
+    pub mod served;
+    pub mod traffic;
+    pub mod fleets;
+    pub mod log;
+    pub mod copy;
+    pub mod ingest;
+    pub mod commands;
+    pub mod history;
+    pub mod rebuilds;
+    pub mod lag;
+    pub mod fold;
+    pub mod start;
+}
+
+use std::future::Future;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use table::report::{Report, Row};
+use table::stand::Stand;
+
+/// What a line returns.
+type Measured<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Vec<Row>>> + 'a>>;
+
+/// A line: its name, what it is about, and how it is measured.
+struct Line {
+    name: &'static str,
+    about: &'static str,
+    measure: for<'a> fn(&'a Stand) -> Measured<'a>,
+}
+
+/// Every line, in the order they are run.
+const LINES: &[Line] = &[
+    Line {
+        name: "P1",
+        about: "bulk ingest of vehicle fixes against raw COPY BINARY",
+        measure: |stand| Box::pin(table::ingest::measure(stand)),
+    },
+    Line {
+        name: "P2",
+        about: "durable commands through the write door against stock postgres-es",
+        measure: |stand| Box::pin(table::commands::measure(stand)),
+    },
+    Line {
+        name: "P4",
+        about: "command latency with a long history against a short one",
+        measure: |stand| Box::pin(table::history::measure(stand)),
+    },
+    Line {
+        name: "P6",
+        about: "rebuilds against COPY OUT, and what writers lose meanwhile",
+        measure: |stand| Box::pin(table::rebuilds::measure(stand)),
+    },
+    Line {
+        name: "P7",
+        about: "commit to projection at 4,000 commits a second",
+        measure: |stand| Box::pin(table::lag::measure(stand)),
+    },
+    Line {
+        name: "P10",
+        about: "the heat map's fold on one core",
+        measure: |stand| Box::pin(table::fold::measure(stand)),
+    },
+    Line {
+        name: "P11",
+        about: "start, size and idle memory of the binary",
+        measure: |stand| Box::pin(table::start::measure(stand)),
+    },
+];
+
+fn main() -> ExitCode {
+    // `cargo bench` adds --bench; `cargo test --benches` adds nothing and wants a smoke run at most.
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let quick = arguments.iter().any(|a| a == "--quick");
+    if arguments.iter().any(|a| a == "--list") {
+        LINES
+            .iter()
+            .for_each(|line| println!("{}: {}", line.name, line.about));
+        return ExitCode::SUCCESS;
+    }
+    let named: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
+    if let Some(unknown) = named.iter().find(|n| LINES.iter().all(|l| l.name != **n)) {
+        eprintln!("no line is called {unknown}; --list tells them");
+        return ExitCode::from(2);
+    }
+    let wanted = |line: &&Line| named.is_empty() || named.iter().any(|n| *n == line.name);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    match runtime.block_on(run(LINES.iter().filter(wanted), quick)) {
+        Ok(report) => {
+            println!("\n{}", report.markdown());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(lines: impl Iterator<Item = &Line>, quick: bool) -> anyhow::Result<Report> {
+    let stand = Stand::start(quick).await?;
+    let mut report = Report::new(quick);
+    for line in lines {
+        eprintln!("{}: {}", line.name, line.about);
+        let began = Instant::now();
+        let rows = (line.measure)(&stand).await;
+        match rows {
+            Ok(rows) => report.add(line.name, rows),
+            // The others are measured all the same; the table shows the gap.
+            Err(error) => {
+                eprintln!("{} failed: {error:?}", line.name);
+                report.add(line.name, vec![Row::failed(line.about)]);
+            }
+        }
+        eprintln!("{}: {:.0} s", line.name, began.elapsed().as_secs_f64());
+        report.save()?;
+    }
+    stand.stop().await;
+    Ok(report)
+}

@@ -1,0 +1,88 @@
+//! P11: how fast the binary starts, how large it is, and what it holds when idle.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+use super::measure::{Round, figure};
+use super::report::{Figure, Goal, Row};
+use super::served::{BINARY, Connection, Served, request, token};
+use super::stand::Stand;
+
+const QUESTION: &[u8] = br#"{"query":"{ vehicles(first: 1) { nodes { id } asOfPosition } }"}"#;
+
+/// How long it is left alone before its memory is read.
+const IDLE: Duration = Duration::from_secs(3);
+
+/// The line's rows.
+pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
+    let data_dir = stand.dir().join("start");
+    // The first start sets the database up: what is measured is every later one.
+    let first = Served::start(&data_dir, None, &[]).await?;
+    let token = token(&data_dir).await?;
+    first.stop().await?;
+    let (mut starts, mut resident) = (Vec::new(), Vec::new());
+    for n in 0..stand.rounds() {
+        let began = Instant::now();
+        let served = Served::start(&data_dir, None, &[]).await?;
+        let mut connection = Connection::open(&served.address).await?;
+        let asked = request(&served.address, &token, QUESTION);
+        let answer = String::from_utf8(connection.ask(&asked).await?)?;
+        let seconds = began.elapsed().as_secs_f64();
+        ensure!(answer.contains("\"nodes\""), "not an answer: {answer}");
+        starts.push(Round {
+            units: 1.0,
+            seconds,
+            ..Round::default()
+        });
+        if n == 0 {
+            tokio::time::sleep(IDLE).await;
+            resident.push(resident_mib(served.pid)?);
+        }
+        served.stop().await?;
+    }
+    let binary = std::fs::metadata(BINARY)?.len() as f64 / 1e6;
+    let row = |what: &str, unit, ours, goal| Row {
+        what: what.to_owned(),
+        unit,
+        ours,
+        reference: None,
+        ratio: None,
+        goal,
+    };
+    let single = |value: f64| Figure {
+        value,
+        rounds: vec![value],
+        cpu_us: None,
+    };
+    Ok(vec![
+        row(
+            "start to first served query, warm data directory",
+            "s",
+            figure(&starts, |r| r.seconds),
+            Goal::OursAtMost(1.0),
+        ),
+        row("binary", "MB", single(binary), Goal::OursAtMost(40.0)),
+        row(
+            "idle memory of its process",
+            "MiB",
+            single(resident[0]),
+            Goal::OursAtMost(60.0),
+        ),
+    ])
+}
+
+/// The resident set of a process.
+fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find(|l| l.starts_with("VmRSS:"))
+        .context("VmRSS")?;
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .context("a number")?
+        .parse()?;
+    Ok(kib / 1_024.0)
+}

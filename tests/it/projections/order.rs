@@ -1,0 +1,176 @@
+//! However the log is cut and in whatever order its ranges are written, the tables are the same.
+
+use std::sync::Arc;
+
+use domain::vehicle::{
+    VehicleEvent, VehicleJoinedFleet, VehicleLeftFleet, VehicleProfile, VehicleRegistered,
+    VehicleRetired,
+};
+use domain::{Event, Recorded};
+use projections::{AnyProjection, ReadError, Reader, Target, digest, positions, vehicles};
+
+use super::scene::{
+    TENANT, after, create_tables, fix, go_live, log, moving, read_model, reported, snapshot, write,
+};
+use crate::support::TestDb;
+
+/// A few vehicles crowded into few places, late fixes among them, joining and leaving a fleet.
+fn story() -> Vec<Recorded<Event>> {
+    let mut events = Vec::new();
+    for n in 0..60_u32 {
+        let vehicle = format!("bus-{}", n % 4);
+        let profile = VehicleProfile {
+            name: Some(format!("{n}")),
+            ..VehicleProfile::default()
+        };
+        let said = match n % 5 {
+            0 => VehicleEvent::VehicleRegistered(VehicleRegistered {
+                profile,
+                on_first_report: true,
+            }),
+            1 => VehicleEvent::VehicleJoinedFleet(VehicleJoinedFleet {
+                fleet_id: "all".to_owned(),
+            }),
+            2 => VehicleEvent::VehicleLeftFleet(VehicleLeftFleet {
+                fleet_id: "all".to_owned(),
+            }),
+            _ => VehicleEvent::VehicleRetired(VehicleRetired { reason: None }),
+        };
+        events.push((vehicle.clone(), said.into()));
+        let fixes = (0..5).map(|m| {
+            let minute = (n * 7 + m * 11) % 60;
+            let time = format!("2016-05-01T10:{minute:02}:{:02}.{n:03}Z", (n + m) % 60);
+            let (lat, lon) = (
+                30.0 + f64::from(n % 3) * 0.001,
+                -97.0 + f64::from(m) * 0.001,
+            );
+            if m == 0 {
+                fix(&time, lat, lon)
+            } else {
+                moving(&time, lat, lon, f64::from(n) / 7.0)
+            }
+        });
+        events.push(reported(&vehicle, fixes.collect()));
+    }
+    log(events)
+}
+
+async fn digest_of(db: &TestDb, projection: &dyn AnyProjection, generation: i32) -> String {
+    let mut connection = db.pool().acquire().await.unwrap();
+    let target = Target {
+        tenant: TENANT,
+        generation,
+    };
+    digest(&mut connection, projection, &target).await.unwrap()
+}
+
+#[tokio::test]
+async fn batches_and_their_order_leave_the_same_rows() {
+    let db = TestDb::create().await;
+    let log = story();
+    for projection in projections::all() {
+        let mut digests = Vec::new();
+        let cuts: [(usize, bool); 4] = [(log.len(), false), (1, false), (7, true), (1, true)];
+        for (generation, (batch, backwards)) in (1..).zip(cuts) {
+            create_tables(&db, &*projection, generation).await;
+            let mut batches: Vec<_> = log.chunks(batch).collect();
+            if backwards {
+                batches.reverse();
+            }
+            for batch in batches {
+                write(&db, &*projection, generation, batch).await;
+            }
+            digests.push(digest_of(&db, &*projection, generation).await);
+        }
+        assert!(digests.iter().all(|d| *d == digests[0]), "{digests:#?}");
+        // And another log has another digest.
+        create_tables(&db, &*projection, 9).await;
+        write(&db, &*projection, 9, &log[..log.len() - 2]).await;
+        assert_ne!(digest_of(&db, &*projection, 9).await, digests[0]);
+    }
+}
+
+#[tokio::test]
+async fn ranges_written_at_once_lose_nothing() {
+    let db = Arc::new(TestDb::create().await);
+    let log = Arc::new(story());
+    for projection in projections::all() {
+        create_tables(&db, &*projection, 1).await;
+        create_tables(&db, &*projection, 2).await;
+        write(&db, &*projection, 1, &log).await;
+        // Four writers, each with every fourth event in turn: all touch the same rows.
+        let writers: Vec<_> = (0..4)
+            .map(|hand| {
+                let (db, log, projection) = (db.clone(), log.clone(), projection.clone());
+                tokio::spawn(async move {
+                    let mine: Vec<_> = log.iter().skip(hand).step_by(4).cloned().collect();
+                    for batch in mine.chunks(3) {
+                        write(&db, &*projection, 2, batch).await;
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        assert_eq!(
+            digest_of(&db, &*projection, 2).await,
+            digest_of(&db, &*projection, 1).await,
+            "{}",
+            projection.name()
+        );
+    }
+}
+
+#[tokio::test]
+async fn tenants_share_tables_and_see_only_their_own() {
+    let db = after(
+        vec![reported(
+            "ours",
+            vec![fix("2016-05-01T10:00:00Z", 1.0, 1.0)],
+        )],
+        1,
+    )
+    .await;
+    let before = digest_of(&db, &*read_model("positions"), 1).await;
+    for projection in projections::all() {
+        let mut theirs = log(vec![reported(
+            "theirs",
+            vec![fix("2016-05-01T10:00:00Z", 1.0, 1.0)],
+        )]);
+        theirs[0].tenant = "other".into();
+        write(&db, &*projection, 1, &theirs).await;
+    }
+    assert_eq!(digest_of(&db, &*read_model("positions"), 1).await, before);
+    let mut snap = snapshot(&db).await;
+    let all = positions::LatestFilter::default();
+    let page = positions::latest(&mut snap, &all, None, 10).await.unwrap();
+    let ids: Vec<_> = page
+        .items
+        .iter()
+        .map(|row| row.fix.vehicle_id.as_str())
+        .collect();
+    assert_eq!(ids, ["ours"]);
+}
+
+#[tokio::test]
+async fn a_read_model_without_a_live_generation_says_so() {
+    let db = TestDb::create().await;
+    let projection = read_model("positions");
+    create_tables(&db, &*projection, 1).await;
+    go_live(&db, &*projection, 0).await;
+    let mut snap = Reader::new(db.pool().clone())
+        .snapshot(TENANT)
+        .await
+        .unwrap();
+    let all = positions::LatestFilter::default();
+    assert_eq!(
+        positions::latest(&mut snap, &all, None, 10)
+            .await
+            .unwrap()
+            .items,
+        []
+    );
+    let error = vehicles::vehicle(&mut snap, "1").await.unwrap_err();
+    assert!(matches!(error, ReadError::NotBuilt("vehicles")) && !error.is_callers());
+}
