@@ -280,6 +280,11 @@ impl Store {
         self.inner.lanes.submit(tenant, append)
     }
 
+    /// The append statement, and the settings of the connections it runs on: for a look at its plan.
+    pub fn append_statement(&self) -> (&'static str, String) {
+        (statement::APPEND, self.inner.lanes.connection_setup())
+    }
+
     /// What the log knows of a command: nothing, its first receipt, or that its id was used for another.
     pub async fn seen(
         &self,

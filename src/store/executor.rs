@@ -70,7 +70,8 @@ impl Source {
         let mut setup = format!(
             "set plan_cache_mode = force_generic_plan; set enable_sort = off;
              set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
-             set enable_bitmapscan = off; set jit = off;
+             set enable_bitmapscan = off; set enable_material = off; set enable_memoize = off;
+             set jit = off;
              set default_transaction_isolation = 'read committed';
              set statement_timeout = {timeout_ms}; set lock_timeout = {timeout_ms};"
         );

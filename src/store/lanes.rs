@@ -40,6 +40,11 @@ impl Lanes {
         }
     }
 
+    /// What every connection of an executor begins with.
+    pub fn connection_setup(&self) -> String {
+        self.executors.setup()
+    }
+
     /// Puts an append in its tenant's lane without waiting.
     pub fn submit(&self, tenant: &Arc<str>, append: Append) -> Result<Pending, AppendError> {
         let (reply, outcome) = oneshot::channel();

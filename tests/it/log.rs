@@ -3,4 +3,8 @@
 mod appending;
 mod chains;
 mod doors;
+mod partitions;
+mod plan;
 mod scene;
+mod stock;
+mod walls;

@@ -1,0 +1,141 @@
+//! The log grows over partitions without a seam, and an old one can be taken away.
+
+use daybook::commands::{CommandError, Door, DoorSettings};
+use daybook::store::{PageLimits, Store, StoreSettings};
+use domain::Position;
+use domain::vehicle::Vehicle;
+use uuid::Uuid;
+
+use super::scene::{
+    append, count, flaws, named, one, settings, store_with, tenant, told, vehicle, write,
+};
+use crate::support::TestDb;
+
+/// Tiny partitions.
+async fn tiny(db: &TestDb) -> Store {
+    let settings = StoreSettings {
+        partition_positions: 64,
+        ..settings()
+    };
+    store_with(db.options(), settings).await
+}
+
+#[tokio::test]
+async fn appends_and_loads_cross_partitions() {
+    let db = TestDb::create().await;
+    let stores = [tiny(&db).await, tiny(&db).await];
+    // More events at once than a partition holds.
+    let large = append(vec![write("large", 0, 200)]);
+    assert_eq!(
+        told(stores[0].append(&tenant(), large).await),
+        "kept p200 v200"
+    );
+    let writers: Vec<_> = (0..8)
+        .map(|i| {
+            let store = stores[i % 2].clone();
+            tokio::spawn(async move {
+                for version in 0..60 {
+                    let outcome = store
+                        .append(&tenant(), one(&format!("v{i}"), version))
+                        .await;
+                    assert!(told(outcome).starts_with("kept"));
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
+    assert!(count(db.pool(), "select count(*) from event_partitions").await > 10);
+    let seams = "select count(*) from (select from_position, lag(to_position) over (order by
+                 from_position) as before from event_partitions) p where from_position <> before";
+    assert_eq!(count(db.pool(), seams).await, 0);
+
+    for store in &stores {
+        let stream = store
+            .read_stream(&tenant(), &vehicle("large"), 0, 1_000)
+            .await
+            .unwrap();
+        let sequences: Vec<_> = stream.iter().map(|e| e.sequence).collect();
+        assert_eq!(sequences, (1..=200).collect::<Vec<_>>());
+        let limits = PageLimits {
+            events_max: 50,
+            ..PageLimits::default()
+        };
+        let mut read = 0;
+        loop {
+            let page = store
+                .read_log(&tenant(), Position(read), limits)
+                .await
+                .unwrap();
+            let Some(last) = page.last() else { break };
+            let positions: Vec<_> = page.iter().map(|e| e.position.0).collect();
+            assert_eq!(positions, (read + 1..=last.position.0).collect::<Vec<_>>());
+            read = last.position.0;
+        }
+        assert_eq!(read, 680);
+    }
+}
+
+#[tokio::test]
+async fn a_partition_can_be_taken_away() {
+    let db = TestDb::create().await;
+    let store = tiny(&db).await;
+    let id = Uuid::now_v7();
+    let old = named(id, 1, vec![write("old", 0, 40)]);
+    assert_eq!(told(store.append(&tenant(), old).await), "kept p40 v40");
+    let both = append(vec![write("old", 40, 5), write("both", 0, 30)]);
+    assert_eq!(told(store.append(&tenant(), both).await), "kept p75 v0");
+    assert_eq!(
+        told(store.append(&tenant(), one("new", 0)).await),
+        "kept p76 v1"
+    );
+
+    let detach = "alter table events detach partition events_p0";
+    sqlx::raw_sql(detach).execute(db.pool()).await.unwrap();
+    for (i, (stream, version)) in [("old", 45), ("both", 30), ("new", 1)]
+        .into_iter()
+        .enumerate()
+    {
+        let outcome = told(store.append(&tenant(), one(stream, version)).await);
+        assert_eq!(outcome, format!("kept p{} v{}", 77 + i, version + 1));
+        let outcome = told(store.append(&tenant(), one(stream, version)).await);
+        assert_eq!(
+            outcome,
+            format!("conflict vehicle-{stream} v{}", version + 1)
+        );
+    }
+    // The receipt outlives the events it speaks of; where they stood is not known any more.
+    let again = named(id, 1, vec![write("old", 0, 40)]);
+    assert_eq!(
+        told(store.append(&tenant(), again).await),
+        "replayed p79 v40"
+    );
+
+    let page = store
+        .read_log(&tenant(), Position(63), PageLimits::default())
+        .await
+        .unwrap();
+    let positions: Vec<_> = page.iter().map(|e| e.position.0).collect();
+    assert_eq!(positions, (64..=79).collect::<Vec<_>>());
+
+    // Half a stream is no stream.
+    let door = Door::new(store.clone(), DoorSettings::default());
+    for (id, whole) in [("new", true), ("both", false), ("old", false)] {
+        let loaded = door.load::<Vehicle>(&tenant(), id).await;
+        let expected = if whole {
+            matches!(loaded, Ok((_, 2)))
+        } else {
+            matches!(loaded, Err(CommandError::Unreadable { .. }))
+        };
+        assert!(expected, "{id}");
+    }
+    let attach = "alter table events attach partition events_p0 for values from (0) to (64)";
+    sqlx::raw_sql(attach).execute(db.pool()).await.unwrap();
+    for (id, version) in [("new", 2), ("both", 31), ("old", 46)] {
+        let loaded = door.load::<Vehicle>(&tenant(), id).await.unwrap();
+        assert_eq!(loaded.1, version, "{id}");
+    }
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
+}

@@ -1,0 +1,94 @@
+//! The append statement reaches every table by an index, on fresh tables and on full ones.
+
+use daybook::store::Store;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use super::scene::{append, claim, store, tenant, write};
+use crate::support::TestDb;
+
+/// What the statement looks up, and the last column of the key that must lead there: a look-up by the
+/// tenant alone, repeated or kept in memory, reads the whole log's bookkeeping.
+const BY_KEY: &[(&str, &str)] = &[
+    ("commands", "command_id"),
+    ("streams", "aggregate_id"),
+    ("claims", "value_hash"),
+    ("logs", "tenant"),
+];
+
+#[tokio::test]
+async fn the_append_statement_never_scans_a_table() {
+    let db = TestDb::create().await;
+    let store = store(db.options()).await;
+    check("fresh", &plan(&store, &db).await);
+
+    for i in 0..100 {
+        let stream = format!("v{i}");
+        let mut full = append(vec![write(&stream, 0, 100)]);
+        full.claims = (0..10)
+            .map(|c| claim(&format!("{i}-{c}"), &stream, false))
+            .collect();
+        store.append(&tenant(), full).await.unwrap();
+    }
+    check("10,000 events, not analysed", &plan(&store, &db).await);
+    sqlx::raw_sql("vacuum analyze")
+        .execute(db.pool())
+        .await
+        .unwrap();
+    check("10,000 events", &plan(&store, &db).await);
+}
+
+/// As an executor's connection would plan it, whatever the parameters.
+async fn plan(store: &Store, db: &TestDb) -> Vec<String> {
+    let (statement, setup) = store.append_statement();
+    let mut conn = PgConnection::connect_with(&db.options()).await.unwrap();
+    conn.execute(&*setup).await.unwrap();
+    conn.execute(&*format!("prepare append as {statement}"))
+        .await
+        .unwrap();
+    let parameters = (1..).take_while(|n| statement.contains(&format!("${n}")));
+    let nulls = vec!["null"; parameters.count()].join(", ");
+    let explain = format!("explain execute append({nulls})");
+    sqlx::query_scalar(&explain)
+        .fetch_all(&mut conn)
+        .await
+        .unwrap()
+}
+
+fn check(when: &str, plan: &[String]) {
+    let text = plan.join("\n");
+    let tables = [
+        "commands",
+        "streams",
+        "claims",
+        "logs",
+        "events",
+        "rejected_records",
+    ];
+    for line in plan {
+        let scans = |table: &&str| {
+            ["Seq Scan on ", "Bitmap Heap Scan on "].iter().any(|scan| {
+                let rest = line.split_once(scan).map(|(_, rest)| rest);
+                rest.is_some_and(|rest| rest.starts_with(*table))
+            })
+        };
+        assert!(
+            !tables.iter().any(|table| scans(&table)),
+            "{when}: {line}\n{text}"
+        );
+    }
+    for (table, last) in BY_KEY {
+        let scan = format!("using {table}_pkey on {table}");
+        let conditions: Vec<_> = (plan.iter().zip(&plan[1..]))
+            .filter(|(line, _)| line.contains(&scan))
+            .map(|(_, condition)| condition)
+            .collect();
+        assert!(
+            !conditions.is_empty(),
+            "{when}: {table} is not looked up\n{text}"
+        );
+        for condition in conditions {
+            let by_key = condition.contains("Index Cond") && condition.contains(last);
+            assert!(by_key, "{when}: {table} by {condition}\n{text}");
+        }
+    }
+}
