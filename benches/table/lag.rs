@@ -132,8 +132,9 @@ impl Sender {
         let (mut sent, mut follows) = (0, JoinSet::new());
         while Instant::now() < until {
             ticks.tick().await;
+            let fix = bus.fix();
             let report = ReportPositions {
-                fixes: vec![report_of(&bus.id, &bus.fix())],
+                fixes: vec![report_of(&bus.id, &fix)],
                 may_register: true,
             };
             let kept = self
