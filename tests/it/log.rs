@@ -11,6 +11,8 @@ mod load;
 mod mutants;
 mod partitions;
 mod plan;
+mod proxy;
+mod replies;
 mod scene;
 mod stock;
 mod torture;
