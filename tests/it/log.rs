@@ -1,10 +1,19 @@
 //! The log itself: what an append promises, under races, faults and kills, and that breaking it is seen.
 
 mod appending;
+mod broken;
 mod chains;
+mod child;
 mod doors;
+mod journal;
+mod kills;
+mod load;
+mod mutants;
 mod partitions;
 mod plan;
+mod proxy;
+mod replies;
 mod scene;
 mod stock;
+mod torture;
 mod walls;

@@ -1,0 +1,134 @@
+//! A process of its own that writes until it is killed: this binary once more, running one test.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use daybook::consumers::{ConsumerSettings, Consumers};
+use daybook::store::Store;
+use daybook::store::local::{self, LocalSettings};
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::journal::Journal;
+use super::load::{Client, Dice, Process};
+use super::scene::{settings, store};
+
+/// Where a child writes to.
+#[derive(Clone, Debug)]
+pub enum Log {
+    /// A server that others use too.
+    Shared(String),
+    /// A private server of its own, which ends with it.
+    Private(PathBuf),
+}
+
+/// A running child; killed with the value.
+pub struct Writing(Child);
+
+const LOG: &str = "DAYBOOK_TEST_CHILD_LOG";
+const DATA_DIR: &str = "DAYBOOK_TEST_CHILD_DATA_DIR";
+const JOURNAL: &str = "DAYBOOK_TEST_CHILD_JOURNAL";
+const SEED: &str = "DAYBOOK_TEST_CHILD_SEED";
+
+const CLIENTS: usize = 6;
+
+impl Writing {
+    pub fn start(log: &Log, journal: &Path, dice: &mut Dice) -> Writing {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([
+            "--exact",
+            "log::child::writes_until_it_is_killed",
+            "--nocapture",
+        ]);
+        match log {
+            Log::Shared(url) => command.env(LOG, url),
+            Log::Private(dir) => command.env(DATA_DIR, dir),
+        };
+        command
+            .env(JOURNAL, journal)
+            .env(SEED, dice.next().to_string());
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        Writing(command.spawn().unwrap())
+    }
+
+    /// As a crash would.
+    pub fn kill9(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// No test by itself: what a child runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_until_it_is_killed() {
+    let var = |name| std::env::var(name).ok();
+    let Some(journal) = var(JOURNAL) else { return };
+    let journal = Arc::new(Journal::open(Path::new(&journal)));
+    let mut dice = Dice::from_seed(var(SEED).unwrap().parse().unwrap());
+    let mut private = None;
+    let store = match var(LOG) {
+        Some(url) => store(url.parse::<PgConnectOptions>().unwrap()).await,
+        None => {
+            let here = private_server(Path::new(&var(DATA_DIR).unwrap()));
+            let server = local::start(&here).await.unwrap();
+            let options = server.options();
+            private = Some(server);
+            Store::connect(options, settings()).await.unwrap()
+        }
+    };
+    let _consumers = consumers(&store).await;
+    let process = Process::new(store);
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let mut client = Client::new(&process, &journal, &mut dice);
+        clients.spawn(async move { client.run(usize::MAX).await });
+    }
+    // Whoever started us may be killed as well.
+    tokio::select! {
+        () = input_closed() => {}
+        ended = clients.join_next() => ended.unwrap().unwrap(),
+    }
+    if let Some(server) = private {
+        server.stop().await;
+    }
+}
+
+/// Durable, as by default.
+pub fn private_server(data_dir: &Path) -> LocalSettings {
+    LocalSettings {
+        pg_bin: std::env::var_os("DAYBOOK_PG_BIN").map(Into::into),
+        ..LocalSettings::new(data_dir)
+    }
+}
+
+/// All read models, quick to take over from a process that was killed.
+pub async fn consumers(store: &Store) -> Consumers {
+    let settings = ConsumerSettings {
+        lease_ms: 600,
+        poll_ms: 50,
+        retry_ms_min: 5,
+        ..ConsumerSettings::default()
+    };
+    Consumers::start(store.clone(), projections::all(), settings)
+        .await
+        .unwrap()
+}
+
+async fn input_closed() {
+    let (tell, closed) = oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        let _ = tell.send(());
+    });
+    let _ = closed.await;
+}
