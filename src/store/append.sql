@@ -50,11 +50,12 @@ n as materialized (
                           as kept
           from unnest($19::int4[]) with ordinality u(component, ord)) counted),
 
+-- A scalar subquery, not $1: a tenant without a log fails on a null tenant, nothing is kept.
 k as (
     insert into commands (tenant, command_id, fingerprint, aggregate_type, aggregate_id, sequence,
                           events, version, receipt)
-    select $1, command_id, fingerprint, aggregate_type, aggregate_id, sequence, events, version,
-           receipt::json
+    select (select tenant from logs where tenant = $1), command_id, fingerprint, aggregate_type,
+           aggregate_id, sequence, events, version, receipt::json
     from c where component <> all((select components from bad)::int4[]) order by command_id
     returning 1),
 claimed as (
@@ -88,10 +89,13 @@ head as (
 
 -- Streams of kept commands: relied on as they are, advanced, or opened. Each re-reads the version under
 -- lock; what another process moved since this statement's snapshot is missing here and found below.
+-- Where nothing is appended, there is no head lock to keep these in order, and no need: all versions
+-- held in one snapshot, and that is when the commands took place.
 relied as (
     select 1 from s join streams t on t.ctid = s.place
     where s.events = 0 and s.expected > 0 and t.version = s.expected
-      and s.component <> all((select components from bad)::int4[]) and (select count(*) from head) >= 0
+      and s.component <> all((select components from bad)::int4[])
+      and (select total from n) > 0 and (select count(*) from head) >= 0
     for share of t),
 advanced as (
     update streams t set version = s.expected + s.events,
@@ -108,7 +112,6 @@ opened as (
     from s where events > 0 and expected = 0 and component <> all((select components from bad)::int4[])
     returning 1),
 
--- A scalar subquery, not a join: a tenant without a head row fails on a null position, nothing is kept.
 stored as (
     insert into events (tenant, position, aggregate_type, aggregate_id, sequence, event_type,
                         event_version, event_id, recorded_at, payload, metadata)
@@ -123,7 +126,8 @@ stored as (
     returning 1),
 
 race as materialized (
-    select case when (select count(*) from relied) + (select count(*) from advanced)
+    select case when (select total from n) = 0 then false
+                when (select count(*) from relied) + (select count(*) from advanced)
                      = (select count(*) from s
                         where expected > 0 and component <> all((select components from bad)::int4[]))
                 then false else lost_race() end as lost)
