@@ -121,7 +121,6 @@ impl Sender {
         Ok((sent, lags))
     }
 
-    #[expect(clippy::type_complexity, reason = "what one caller has to hand back")]
     async fn call(
         self,
         mut bus: Bus,
