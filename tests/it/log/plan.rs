@@ -72,7 +72,7 @@ fn check(when: &str, plan: &[String]) {
             })
         };
         assert!(
-            !tables.iter().any(|table| scans(table)),
+            !tables.iter().any(scans),
             "{when}: {line}\n{text}"
         );
     }
