@@ -216,7 +216,7 @@ async fn keepers_ask_without_a_token() {
         .iter()
         .map(|c| &c["name"])
         .collect();
-    assert_eq!(names, ["postgres", "cache", "projections"]);
+    assert_eq!(names, ["postgres", "cache", "read_models"]);
     assert!(detailed["components"][0]["responseMs"].is_number());
     let metrics = app
         .send("GET /metrics", &[("authorization", "")], b"")
