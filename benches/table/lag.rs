@@ -121,7 +121,6 @@ impl Sender {
         Ok((sent, lags))
     }
 
-    #[expect(clippy::type_complexity, reason = "what one caller has to hand back")]
     async fn call(
         self,
         mut bus: Bus,
@@ -132,8 +131,9 @@ impl Sender {
         let (mut sent, mut follows) = (0, JoinSet::new());
         while Instant::now() < until {
             ticks.tick().await;
+            let fix = bus.fix();
             let report = ReportPositions {
-                fixes: vec![report_of(&bus.id, &bus.fix())],
+                fixes: vec![report_of(&bus.id, &fix)],
                 may_register: true,
             };
             let kept = self

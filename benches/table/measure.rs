@@ -1,6 +1,6 @@
 //! Rounds: ours and the reference in turn, and what comes of them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::cpu::{Cpu, Spent};
 use super::report::{Figure, Goal, Row};
@@ -120,11 +120,6 @@ impl Watch {
             postmaster,
             began: Instant::now(),
         }
-    }
-
-    /// How long it has run.
-    pub fn elapsed(&self) -> Duration {
-        self.began.elapsed()
     }
 
     /// Stops: so many units were done meanwhile.

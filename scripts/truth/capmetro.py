@@ -1,19 +1,21 @@
 #!/usr/bin/env python3
-"""What the bus positions add up to, computed without a line of Daybook: csv, datetime and python h3.
+"""What the bus positions add up to, computed without a line of Daybook: csv, datetime and h3.
 
     python3 -m venv v && v/bin/pip install h3==4.5.0
-    v/bin/python scripts/truth/capmetro.py DIR                   print the answers for DIR/*.csv.gz
-    v/bin/python scripts/truth/capmetro.py DIR --check FILE      compare with answers somebody else gave
-    v/bin/python scripts/truth/capmetro.py DIR --write FILE      write them, every accepted cell and hour
+    v/bin/python scripts/truth/capmetro.py DIR                 print the answers for DIR/*.csv.gz
+    v/bin/python scripts/truth/capmetro.py DIR --check FILE    compare with answers of others
+    v/bin/python scripts/truth/capmetro.py DIR --write FILE    write them, every accepted cell and
+                                                               hour
 
-One CSV row is one point. A point is valid if it is finite, |lat| <= 90, |lon| <= 180 and not exactly
-(0,0). `all_valid` counts each valid row; `deduplicated` keeps the first valid row in input order (files
-in name order) per (vehicle, instant): what Daybook accepts. `duplicates_that_differ` are valid rows left
-out of it that say something else than the row that was kept. Hours are UTC. `latest_position`: greatest
-instant per vehicle; of equal instants the later row, in `deduplicated` the first. `nearby`: the latest
-point per vehicle with as_of - window < t <= as_of, at most radius_m away by haversine, R = 6371008.8 m.
-`h3_res8_by_parents` is the parent of the resolution 9 cell, `h3_res8` encodes the point directly: the
-two differ, because a child cell is not wholly inside its parent.
+One CSV row is one point. A point is valid if it is finite, |lat| <= 90, |lon| <= 180 and not
+exactly (0,0). `all_valid` counts each valid row; `deduplicated` keeps the first valid row in input
+order (files in name order) per (vehicle, instant): what Daybook accepts. `duplicates_that_differ`
+are valid rows left out of it that say something else than the row that was kept. Hours are UTC.
+`latest_position`: greatest instant per vehicle; of equal instants the later row, in `deduplicated`
+the first. `nearby`: the latest point per vehicle with as_of - window < t <= as_of, at most radius_m
+away by haversine, R = 6371008.8 m. `h3_res8_by_parents` is the parent of the resolution 9 cell,
+`h3_res8` encodes the point directly: the two differ, because a child cell is not wholly inside its
+parent.
 """
 
 import argparse

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Cuts the test slice out of the whole bus set: few vehicles, every trap, rows and their order unchanged.
+"""Cuts the test slice out of the whole bus set: few vehicles, every trap, rows in their order.
 
     python3 scripts/truth/capmetro_slice.py WHOLE_DIR tests/data/capmetro
 """

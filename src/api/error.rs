@@ -62,10 +62,6 @@ fn meta(code: Code) -> MetaEnumValue {
 }
 
 /// Why a command, or a record of one, was not carried out.
-#[expect(
-    clippy::enum_variant_names,
-    reason = "they are the schema's type names"
-)]
 #[derive(Interface)]
 #[graphql(
     field(name = "code", ty = "&ErrorCode", desc = "The stable code."),

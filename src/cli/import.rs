@@ -1,7 +1,8 @@
 //! `daybook import`: facts from files through the same write door as everything else.
 //!
-//! Running it twice changes nothing, and a run that was killed is taken up by running it again: batches
-//! carry command ids made of their content, and a fix that is in the log already is a duplicate.
+//! Running it twice changes nothing, and a run that was killed is taken up by running it again:
+//! batches carry command ids made of their content, and a fix that is in the log already is a
+//! duplicate.
 
 pub mod batch;
 pub mod catch_up;
@@ -50,13 +51,15 @@ Examples:
   daybook import vehicles --vehicle bus --time at --lat y --lon x --speed v --speed-unit kmh f.csv
   zcat day.csv.gz | daybook import vehicles --attribute route_id=route -
 
-Each file needs a header. Without --preset the flags' own names are the columns: vehicle, time, lat and \
-lon must be there; speed, course, altitude, accuracy, fix_id and device_time are used if they are. Times \
-are RFC 3339 with a zone. A vehicle that is not known is registered.
+Each file needs a header. Without --preset the flags' own names are the columns: vehicle, time, \
+lat and lon must be there; speed, course, altitude, accuracy, fix_id and device_time are used if \
+they are. Times are RFC 3339 with a zone. A vehicle that is not known is registered.
 
-Running it again changes nothing; after an interruption it goes on. Rows that are refused are counted and \
-named, and do not stop the others. Exit codes: 0 every file was read to its end, whatever came of its \
-rows; 1 one was not; 130 interrupted.")]
+Running it again changes nothing; after an interruption it goes on. Rows that are refused are \
+counted and named, and do not stop the others.
+
+Exit codes: 0 every file was read to its end, whatever came of its rows; 1 one was not; \
+130 interrupted.")]
 struct VehiclesArgs {
     /// Files to read, in this order; - is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -139,8 +142,8 @@ pub fn total_bytes(sources: &[Source]) -> Option<u64> {
     sources.iter().map(Source::bytes).sum()
 }
 
-/// Checks the headers of all sources that can be read twice, so that a misspelt column is found before
-/// anything is imported. Returns what is wrong, one line a source.
+/// Checks the headers of all sources that can be read twice, so that a misspelt column is found
+/// before anything is imported. Returns what is wrong, one line a source.
 fn check_headers(sources: &[Source], mapping: &Mapping) -> Vec<String> {
     let repeatable = sources.iter().filter(|s| s.is_repeatable());
     repeatable

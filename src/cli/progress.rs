@@ -35,8 +35,9 @@ struct Lines {
 }
 
 impl Progress {
-    /// Begins to show `what` (`importing`), which counts `unit` (`rows`). `total` is in the steps that
-    /// [`Progress::at`] is told, which need not be that unit; without it there is no bar, only a count.
+    /// Begins to show `what` (`importing`), which counts `unit` (`rows`). `total` is in the steps
+    /// that [`Progress::at`] is told, which need not be that unit; without it there is no bar, only
+    /// a count.
     pub fn new(what: &'static str, unit: &'static str, total: Option<u64>) -> Progress {
         let began = Instant::now();
         let shown = if std::io::stderr().is_terminal() {

@@ -1,5 +1,5 @@
-//! `daybook rebuild`: folds the log into a new generation of a read model beside the one that answers,
-//! and swaps them when it has caught up.
+//! `daybook rebuild`: folds the log into a new generation of a read model beside the one that
+//! answers, and swaps them when it has caught up.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,8 +21,8 @@ Examples:
   daybook rebuild heatmap
   daybook rebuild --all --workers 4 --compare
 
-May run beside a serving process. Interrupted, it goes on where it was when it is run again; until the
-swap the old generation answers.")]
+May run beside a serving process. Interrupted, it goes on where it was when it is run again; \
+until the swap the old generation answers.")]
 pub struct RebuildArgs {
     /// Which read model
     #[arg(required_unless_present = "all", conflicts_with = "all")]

@@ -234,7 +234,9 @@ async fn build(job: &Job) -> Result<Rebuilt, RebuildError> {
     let began = Instant::now();
     let outcome = async {
         let plan = plan::open(job).await?;
-        ranges::fold_all(job, &plan).await?;
+        // dropping waits for the disk; the fold need not
+        let (folded, ()) = tokio::join!(ranges::fold_all(job, &plan), plan::drop_leftovers(job));
+        folded?;
         swap::catch_up_and_swap(job, &plan)
             .await
             .map(|swapped| (plan, swapped))

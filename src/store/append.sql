@@ -1,34 +1,40 @@
 -- One group of commands, all checks and all writes. $1 is the tenant; the other parameters are columns.
 -- Every row carries its component: commands that share a stream are kept together or not at all, since a
 -- later one was decided on an earlier one. Rows are matched by number, never joined to each other: groups
--- are large, and a planner that expects ten rows would compare all with all.
+-- are large, and a planner that expects ten rows would compare all with all. For the same reason stored
+-- rows are looked up one by one (a scalar or lateral subquery by the whole key) and found again by their
+-- place: a join by key is planned on the statistics of the moment, and on a young table that means
+-- reading all of a tenant's rows for every group.
 -- Lock order, always: command ids, claims, the head row; what follows the head is serialised by it.
 
 -- Commands, in the order they were decided, with what the log remembers of their ids.
 with c as materialized (
-    select u.*, k.fingerprint as seen
+    select u.*, (select k.fingerprint from commands k
+                 where k.tenant = $1 and k.command_id = u.command_id) as seen
     from unnest($2::uuid[], $3::bytea[], $4::int4[], $5::text[], $6::text[], $7::int8[], $8::int4[],
                 $9::int8[], $10::text[], $11::int4[])
          with ordinality u(command_id, fingerprint, component, aggregate_type, aggregate_id, sequence,
-                           events, version, receipt, last_event, ord)
-    left join commands k on k.tenant = $1 and k.command_id = u.command_id),
+                           events, version, receipt, last_event, ord)),
 
--- Streams, with the version they are at. The tenant is a column here and with the claims, so that what
--- follows can reach tables by their whole key only: by $1 alone, young statistics promise a handful of rows.
+-- Streams, with the version they are at and their row's place in this snapshot.
 s as materialized (
-    select $1::text as tenant, u.*, coalesce(v.version, 0) as version
+    select u.*, coalesce(v.version, 0) as version, v.place
     from unnest($12::int4[], $13::text[], $14::text[], $15::int8[], $16::int4[], $17::int4[], $18::int4[])
          with ordinality u(component, aggregate_type, aggregate_id, expected, events, first_event,
                            last_event, ord)
-    left join streams v on v.tenant = $1 and v.aggregate_type = u.aggregate_type
-                       and v.aggregate_id = u.aggregate_id),
+    left join lateral (
+        select v.version, v.ctid as place from streams v
+        where v.tenant = $1 and v.aggregate_type = u.aggregate_type and v.aggregate_id = u.aggregate_id
+        limit 1) v on true),
 
 -- Claims, with who holds the value now.
 q as materialized (
-    select $1::text as tenant, u.*, t.aggregate_id as holder
+    select u.*, t.holder, t.place
     from unnest($28::int4[], $29::int4[], $30::int4[], $31::text[], $32::bytea[], $33::text[], $34::bool[])
          with ordinality u(component, command, nth, scope, value_hash, aggregate_id, release, ord)
-    left join claims t on t.tenant = $1 and t.scope = u.scope and t.value_hash = u.value_hash),
+    left join lateral (
+        select t.aggregate_id as holder, t.ctid as place from claims t
+        where t.tenant = $1 and t.scope = u.scope and t.value_hash = u.value_hash limit 1) t on true),
 
 -- Components that cannot be kept: an id was seen before, a stream has moved, a value is another's.
 bad as materialized (
@@ -62,8 +68,7 @@ claimed as (
 released as (
     delete from claims t using q
     where q.release and q.component <> all((select components from bad)::int4[])
-      and t.tenant = q.tenant and t.scope = q.scope and t.value_hash = q.value_hash
-      and t.aggregate_id = q.aggregate_id and (select count(*) from claimed) >= 0
+      and t.ctid = q.place and t.aggregate_id = q.aggregate_id and (select count(*) from claimed) >= 0
     returning 1),
 refused as (
     insert into rejected_records (tenant, id, source, command_id, code, record, details)
@@ -87,9 +92,7 @@ head as (
 -- Where nothing is appended, there is no head lock to keep these in order, and no need: all versions
 -- held in one snapshot, and that is when the commands took place.
 relied as (
-    select 1 from s join streams t
-        on t.tenant = s.tenant and t.aggregate_type = s.aggregate_type
-       and t.aggregate_id = s.aggregate_id
+    select 1 from s join streams t on t.ctid = s.place
     where s.events = 0 and s.expected > 0 and t.version = s.expected
       and s.component <> all((select components from bad)::int4[])
       and (select total from n) > 0 and (select count(*) from head) >= 0
@@ -98,8 +101,7 @@ advanced as (
     update streams t set version = s.expected + s.events,
                          last_position = (select base from head) + (select numbers from n)[s.last_event]
     from s
-    where t.tenant = s.tenant and t.aggregate_type = s.aggregate_type and t.aggregate_id = s.aggregate_id
-      and t.version = s.expected and s.events > 0 and s.expected > 0
+    where t.ctid = s.place and t.version = s.expected and s.events > 0 and s.expected > 0
       and s.component <> all((select components from bad)::int4[])
     returning 1),
 opened as (

@@ -1,4 +1,5 @@
-//! `daybook import` and `daybook demo` as a person meets them: the program, its output, its exit code.
+//! `daybook import` and `daybook demo` as a person meets them: the program, its output, its exit
+//! code.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -330,7 +331,8 @@ fn start() -> DateTime<Utc> {
     "2024-05-01T00:00:00Z".parse().unwrap()
 }
 
-/// Each tenth row says the instant of the same vehicle's row before again, elsewhere: at latitude 53.
+/// Each tenth row says the instant of the same vehicle's row before again, elsewhere: at latitude
+/// 53.
 fn rows(count: usize) -> String {
     let mut out = String::from(HEADER);
     let mut seconds = vec![0; VEHICLES];

@@ -1,8 +1,8 @@
-//! Real bus positions through the real door and the real read models, compared with answers that were
-//! computed without Daybook (`scripts/truth/capmetro.py`).
+//! Real bus positions through the real door and the real read models, compared with answers that
+//! were computed without Daybook (`scripts/truth/capmetro.py`).
 //!
-//! `DAYBOOK_TRUTH_DATA` names another directory of `*.csv.gz` and `truth.json` to compare, such as the
-//! whole set.
+//! `DAYBOOK_TRUTH_DATA` names another directory of `*.csv.gz` and `truth.json` to compare, such as
+//! the whole set.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -148,8 +148,8 @@ async fn real_buses_add_up_to_what_was_computed_elsewhere() {
     world.consumers.stop().await;
 }
 
-/// The first brings everything in; the second is answered from its receipts; the third says something
-/// else of the same instants. Only the first changes anything.
+/// The first brings everything in; the second is answered from its receipts; the third says
+/// something else of the same instants. Only the first changes anything.
 async fn counts_of_three_imports(world: &World) {
     let (accepted, valid) = (
         world.count("valid_points_first_per_vehicle_and_time"),

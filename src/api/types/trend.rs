@@ -42,7 +42,6 @@ pub enum TrendBucket {
 }
 
 /// What a point is compared with.
-#[expect(clippy::enum_variant_names, reason = "they are the schema's words")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "projections::trends::TrendCompare")]
 #[expect(

@@ -1,8 +1,10 @@
-//! Rows become batches for the write door: many fixes of few vehicles each, the same ones in every run.
+//! Rows become batches for the write door: many fixes of few vehicles each, the same ones in every
+//! run.
 //!
-//! Rows go to lanes by vehicle, so that two rows of one vehicle never overtake each other: which of two
-//! fixes at one instant comes first decides which is kept. Inside a bounded window a lane's rows are put
-//! together by vehicle, in input order within each, because a track takes in many fixes as one event.
+//! Rows go to lanes by vehicle, so that two rows of one vehicle never overtake each other: which of
+//! two fixes at one instant comes first decides which is kept. Inside a bounded window a lane's
+//! rows are put together by vehicle, in input order within each, because a track takes in many
+//! fixes as one event.
 
 use std::collections::HashMap;
 use std::io;
@@ -76,9 +78,9 @@ impl Batch {
     }
 }
 
-/// Gives batches their command ids. The id is the digest of what the batch says, so the same file gives
-/// the same ids in every run, from a file or a pipe, under any name; a batch that says the same as an
-/// earlier one of this run is told apart by its turn. Holds some 24 bytes a batch.
+/// Gives batches their command ids. The id is the digest of what the batch says, so the same file
+/// gives the same ids in every run, from a file or a pipe, under any name; a batch that says the
+/// same as an earlier one of this run is told apart by its turn. Holds some 24 bytes a batch.
 #[derive(Default)]
 pub struct CommandIds {
     turns: HashMap<[u8; 16], u32>,

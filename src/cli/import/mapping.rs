@@ -54,8 +54,8 @@ pub struct MappingArgs {
 /// Sources whose columns are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// Capital Metro buses as kept by CapMetrics: vehicle_id, timestamp, latitude, longitude, speed (as
-    /// published, taken as metres per second), attributes route_id, trip_id, trip_headsign
+    /// Capital Metro buses as kept by CapMetrics: vehicle_id, timestamp, latitude, longitude, speed
+    /// (as published, taken as metres per second), attributes route_id, trip_id, trip_headsign
     Capmetro,
 }
 
@@ -224,8 +224,8 @@ impl Columns {
         row.get(self.vehicle).unwrap_or_default()
     }
 
-    /// The fix a row reports, or what is wrong with the row itself. Whether the fix is acceptable is
-    /// not decided here.
+    /// The fix a row reports, or what is wrong with the row itself. Whether the fix is acceptable
+    /// is not decided here.
     pub fn report(&self, row: &ByteRecord) -> Result<FixReport, Refusal> {
         if row.len() != self.count {
             let message = format!(

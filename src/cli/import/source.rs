@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use flate2::bufread::MultiGzDecoder;
 
-/// The longest record that is taken, in bytes after inflating. A quote that is never closed makes the
-/// rest of a file one record; this is where that ends.
+/// The longest record that is taken, in bytes after inflating. A quote that is never closed makes
+/// the rest of a file one record; this is where that ends.
 pub const RECORD_BYTES_MAX: u64 = 64 * 1024;
 
 /// How much compressed input is read at once, in bytes.
@@ -122,8 +122,8 @@ impl Rows {
                 "it is empty, without a header",
             ));
         }
-        // The reader counts a line at its \n, and takes \r alone as the end of a record: where lines end
-        // in \r\n it is one line behind, and so still on the first one after the header.
+        // The reader counts a line at its \n, and takes \r alone as the end of a record: where
+        // lines end in \r\n it is one line behind, and so still on the first one after the header.
         let lines_behind = u64::from(reader.position().line() == 1);
         Ok(Rows {
             header,

@@ -41,8 +41,8 @@ pub struct Inflow {
     pub clock: Clock,
 }
 
-/// Reads `sources` and sends their rows through the write door, several batches at once. Ends early,
-/// with what is done so far, when `stop` turns true. Fails only if the door does.
+/// Reads `sources` and sends their rows through the write door, several batches at once. Ends
+/// early, with what is done so far, when `stop` turns true. Fails only if the door does.
 pub async fn import_vehicles(
     door: &Door,
     inflow: Inflow,
@@ -167,8 +167,8 @@ impl Import {
         Ok(())
     }
 
-    /// The door's answer to a batch. Sending the same command id again is safe, so an overloaded door
-    /// and a database that went away are waited for.
+    /// The door's answer to a batch. Sending the same command id again is safe, so an overloaded
+    /// door and a database that went away are waited for.
     async fn until_decided(
         &self,
         context: &CommandContext,

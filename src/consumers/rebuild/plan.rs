@@ -15,7 +15,7 @@ use crate::consumers::generations;
 const RANGE_EVENTS_MIN: i64 = 1_000;
 
 /// Each worker gets at least this many ranges, so that all come to an end at about the same time.
-const RANGES_PER_WORKER: i64 = 4;
+const RANGES_PER_WORKER: i64 = 8;
 
 /// A rebuild under way.
 #[derive(Clone)]
@@ -56,14 +56,13 @@ pub(super) async fn open(job: &Job) -> Result<Plan, RebuildError> {
     take_over(job).await
 }
 
-/// Records a new rebuild. Tables that neither answer nor are being built are dropped before.
+/// Records a new rebuild. Nothing waits for the disk: a crash of the server loses a rebuild that had
+/// just begun, and with it everything it had written.
 async fn begin(job: &Job) -> Result<(), RebuildError> {
     let (tenant, name) = (&*job.tenant, job.projection.name());
-    if let Err(error) = generations::drop_kept(&job.store, tenant, name).await {
-        tracing::warn!(%error, projection = name, "old tables of {name} are left: {error}");
-    }
     let head = job.store.head(tenant).await?;
-    let mut tx = job.store.pool().begin().await?;
+    let begin = "begin; set local synchronous_commit = off";
+    let mut tx = job.store.pool().begin_with(begin).await?;
     generations::lock_tables(&mut tx).await?;
     let generation =
         generations::create(&mut tx, tenant, job.projection.as_ref(), "building").await?;
@@ -94,6 +93,14 @@ async fn begin(job: &Job) -> Result<(), RebuildError> {
     .await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Drops what earlier rebuilds have left. Whoever still reads it keeps it until the next rebuild.
+pub(super) async fn drop_leftovers(job: &Job) {
+    let (tenant, name) = (&*job.tenant, job.projection.name());
+    if let Err(error) = generations::drop_kept(&job.store, tenant, name).await {
+        tracing::warn!(%error, projection = name, "old tables of {name} are left: {error}");
+    }
 }
 
 /// Makes the unfinished rebuild this process's: older tokens write nothing from here on.

@@ -136,7 +136,7 @@ async fn a_replay_stays_a_replay() {
             .report_positions(&declared("r1"), report())
             .await
             .unwrap();
-        assert!(proxy.is_spent());
+        // A declared report is looked up before it is decided: it may not come to an append at all.
         assert_eq!(again.outcomes, told.outcomes, "{fault:?}");
         assert_eq!(again.receipt.position, told.receipt.position);
         assert!(again.receipt.replayed);
