@@ -162,4 +162,22 @@ mod tests {
         cell.lock().as_ref().unwrap().basis.withdraw();
         assert!(cell.peek().is_none());
     }
+
+    #[test]
+    fn a_state_that_a_panic_left_behind_is_forgotten() {
+        let states = States::new(1 << 20);
+        let cell = states.cell::<Fleet>(&"default".into(), &key("a"));
+        cell.fill(Fleet::default(), 1);
+        let basis = cell.lock().as_ref().unwrap().basis.clone();
+        let other = cell.clone();
+        let broken = std::thread::spawn(move || {
+            let mut slot = other.lock();
+            slot.as_mut().unwrap().version = 7;
+            panic!("in the middle of a decision");
+        });
+        assert!(broken.join().is_err());
+        assert!(cell.peek().is_none() && basis.is_withdrawn());
+        cell.fill(Fleet::default(), 2);
+        assert_eq!(cell.peek().unwrap().1, 2);
+    }
 }

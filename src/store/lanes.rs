@@ -85,3 +85,55 @@ impl Lanes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::append::{Basis, StreamWrite};
+    use super::*;
+
+    fn submission(basis: &Basis) -> (Submission, Pending) {
+        let write = StreamWrite {
+            stream: domain::StreamKey {
+                aggregate_type: "vehicle",
+                aggregate_id: "a".into(),
+            },
+            expected: 0,
+            events: vec![],
+            basis: basis.clone(),
+        };
+        let append = Append {
+            command_id: Uuid::nil(),
+            fingerprint: [0; 16],
+            writes: vec![write],
+            claims: vec![],
+            rejected: vec![],
+            receipt: None,
+            metadata: "{}".into(),
+        };
+        let (reply, outcome) = oneshot::channel();
+        (Submission::new(append, reply), Pending(outcome))
+    }
+
+    #[tokio::test]
+    async fn what_a_lane_that_breaks_down_held_is_unknown_and_nothing_rests_on_it() {
+        let basis = Basis::default();
+        let (submission, pending) = submission(&basis);
+        drop(submission);
+        assert!(basis.is_withdrawn());
+        let Err(AppendError::Store(e)) = pending.outcome().await else {
+            panic!("nothing is known");
+        };
+        assert!(e.is_unavailable());
+    }
+
+    #[test]
+    fn what_was_never_on_its_way_withdraws_nothing() {
+        let basis = Basis::default();
+        let (mut submission, _) = submission(&basis);
+        submission.disarm();
+        drop(submission);
+        assert!(!basis.is_withdrawn());
+    }
+}

@@ -16,4 +16,5 @@ mod replies;
 mod scene;
 mod stock;
 mod torture;
+mod wakes;
 mod walls;

@@ -104,7 +104,10 @@ impl AnyProjection for Tally {
     fn delta(&self) -> AnyDelta {
         Box::new(Counts::new())
     }
-    #[expect(clippy::disallowed_methods, reason = "a slow fold blocks the thread it is given")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a slow fold blocks the thread it is given"
+    )]
     fn fold(&self, delta: &mut AnyDelta, event: &Recorded<Event>) -> Result<(), Poison> {
         if !self.fold_pause.is_zero() {
             std::thread::sleep(self.fold_pause);

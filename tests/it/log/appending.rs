@@ -1,6 +1,9 @@
 //! One append and what comes of it: versions, positions, receipts, replays, conflicts, claims.
 
-use daybook::store::{Append, PageLimits, Store, StoreError, StoreSettings};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use daybook::store::{Append, AppendError, PageLimits, Store, StoreError, StoreSettings};
 use domain::Position;
 use uuid::Uuid;
 
@@ -8,7 +11,7 @@ use super::scene::{
     Hold, append, claim, count, event, flaws, named, one, rejected, settings, store, store_with,
     tenant, told, vehicle, write,
 };
-use crate::support::TestDb;
+use crate::support::{TestDb, eventually};
 
 /// Appends in turn and compares what each caller is told.
 async fn check(store: &Store, steps: Vec<(Append, &str)>) {
@@ -448,6 +451,44 @@ async fn a_full_queue_refuses_and_keeps_what_it_has_taken() {
 }
 
 #[tokio::test]
+async fn a_queue_is_bounded_in_bytes_too() {
+    let db = TestDb::create().await;
+    let settings = StoreSettings {
+        queue_bytes_max: 10_000,
+        ..settings()
+    };
+    let store = store_with(db.options(), settings).await;
+    let heavy = |id: &str, bytes: usize| {
+        let mut append = one(id, 0);
+        append.writes[0].events[0] = event(&"x".repeat(bytes));
+        append
+    };
+    let mut hold = Hold::head(db.options()).await;
+    let mut pending = Vec::new();
+    for i in 0..2 {
+        pending.push(
+            store
+                .submit(&tenant(), heavy(&format!("v{i}"), 4_000))
+                .unwrap(),
+        );
+    }
+    hold.until_waiting(1).await;
+    let refused = store.submit(&tenant(), heavy("v2", 4_000)).err().unwrap();
+    assert_eq!(told(Err(refused)), "overloaded");
+    pending.push(store.submit(&tenant(), heavy("v3", 1_000)).unwrap());
+    hold.release().await;
+    for pending in pending {
+        pending.outcome().await.unwrap();
+    }
+    // The bytes are given back, and what is too large for any queue is taken alone.
+    let steps = (4..30).map(|i| (heavy(&format!("v{i}"), 4_000), format!("kept p{i} v1")));
+    for (append, expected) in steps {
+        assert_eq!(told(store.append(&tenant(), append).await), expected);
+    }
+    check(&store, vec![(heavy("huge", 1 << 20), "kept p30 v1")]).await;
+}
+
+#[tokio::test]
 async fn bulk_and_small_appends_keep_the_order_of_their_streams() {
     let db = TestDb::create().await;
     let settings = StoreSettings {
@@ -473,5 +514,53 @@ async fn bulk_and_small_appends_keep_the_order_of_their_streams() {
         let outcome = told(pending.outcome().await);
         assert!(outcome.starts_with("kept"), "{nth}: {outcome}");
     }
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
+}
+
+/// What only relies on streams takes no lock that what writes them could wait for in a ring.
+#[tokio::test]
+async fn relying_and_writing_never_deadlock() {
+    let db = TestDb::create().await;
+    let (ours, theirs) = (store(db.options()).await, store(db.options()).await);
+    let ids: Vec<_> = (0..30).map(|i| format!("v{i:02}")).collect();
+    let at = Arc::new(AtomicI64::new(0));
+    let writer = tokio::spawn({
+        let (ids, at) = (ids.clone(), at.clone());
+        async move {
+            for version in 0..150 {
+                let all = ids.iter().map(|id| write(id, version, 1)).collect();
+                assert!(told(theirs.append(&tenant(), append(all)).await).starts_with("kept"));
+                at.store(version + 1, Ordering::Relaxed);
+            }
+        }
+    });
+    let (mut kept, mut moved) = (0, 0);
+    while !writer.is_finished() {
+        let version = at.load(Ordering::Relaxed);
+        let all = ids.iter().rev().map(|id| write(id, version, 0)).collect();
+        match ours.append(&tenant(), append(all)).await {
+            Ok(_) => kept += 1,
+            Err(AppendError::Conflict { .. }) => moved += 1,
+            Err(e) => panic!("{e}"),
+        }
+    }
+    writer.await.unwrap();
+    assert!(
+        kept > 0 && moved > 0,
+        "{kept} kept, {moved} moved: hardly a race"
+    );
+    sqlx::raw_sql("select pg_stat_force_next_flush()")
+        .execute(ours.pool())
+        .await
+        .unwrap();
+    drop(ours);
+    eventually("the server has counted", async || {
+        let busy = "select count(*) from pg_stat_activity
+                    where datname = current_database() and application_name = 'daybook-unsafe'";
+        count(db.pool(), busy).await == 0
+    })
+    .await;
+    let deadlocks = "select deadlocks from pg_stat_database where datname = current_database()";
+    assert_eq!(count(db.pool(), deadlocks).await, 0);
     assert_eq!(flaws(db.pool()).await, [""; 0]);
 }

@@ -1,17 +1,18 @@
 //! Commands through the write doors of two processes: told the truth, kept once, never on a stale state.
 
-use daybook::commands::{CommandContext, CommandError, Door, Receipt};
-use daybook::store::Store;
+use daybook::commands::{CommandContext, CommandError, Door, DoorSettings, Receipt};
+use daybook::store::{Store, StoreSettings};
 use domain::fleet::{Fleet, FleetCommand};
 use domain::vehicle::{Vehicle, VehicleCommand};
 use domain::{Code, Refusal};
 use sqlx::PgPool;
 
+use super::load::size;
 use super::scene::{
-    Hold, claim, count, ctx, declared, door, flaws, one, register, rename, retire, store, tenant,
-    told,
+    Hold, claim, count, ctx, declared, door, flaws, one, register, rename, retire, settings, store,
+    store_with, tenant, told,
 };
-use crate::support::TestDb;
+use crate::support::{TestDb, eventually};
 
 /// What the caller was told, in a word or two.
 fn said(outcome: Result<Receipt, CommandError>) -> String {
@@ -151,6 +152,54 @@ async fn fifty_copies_through_two_doors_are_one_event() {
     assert_eq!(told[0], "kept v1");
     assert_eq!(told[1..], vec!["replayed v1"; 49]);
     assert_eq!(events(db.pool()).await, 1);
+}
+
+/// Every command is sent four times at once, through both doors, while connections are cut.
+#[tokio::test]
+async fn many_commands_four_times_each() {
+    let db = TestDb::create().await;
+    let (ours, theirs) = two_doors(&db).await;
+    let mut copies = Vec::new();
+    for key in 0..100 * size() {
+        for copy in 0..4 {
+            let door = if copy % 2 == 0 { &ours } else { &theirs }.clone();
+            let (id, ctx) = (format!("bus{key}"), declared(&format!("c{key}")));
+            copies.push((key, async move {
+                loop {
+                    let told = door.execute::<Vehicle>(&ctx, &id, register(None)).await;
+                    if !matches!(told, Err(CommandError::Unavailable(_))) {
+                        return said(told);
+                    }
+                }
+            }));
+        }
+    }
+    let copies: Vec<_> = copies
+        .into_iter()
+        .map(|(key, copy)| (key, tokio::spawn(copy)))
+        .collect();
+    for _ in 0..5 {
+        let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+                   where datname = current_database() and application_name = 'daybook-unsafe'
+                   order by random() limit 3";
+        sqlx::raw_sql(cut).execute(db.pool()).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let mut told = std::collections::BTreeMap::<_, Vec<String>>::new();
+    for (key, copy) in copies {
+        told.entry(key).or_default().push(copy.await.unwrap());
+    }
+    for (key, mut told) in told {
+        told.sort();
+        // Where the first answer was lost for good, all are told that it was kept before.
+        assert!(
+            ["kept v1", "replayed v1"].contains(&&*told[0]),
+            "c{key}: {told:?}"
+        );
+        assert_eq!(told[1..], vec!["replayed v1"; 3], "c{key}");
+    }
+    assert_eq!(events(db.pool()).await, 100 * size() as i64);
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
 }
 
 /// A door decides on states it remembers; where another process has moved on, a refusal is as wrong as
@@ -297,6 +346,46 @@ async fn already_so_does_not_outlive_what_made_it_so() {
     assert_eq!(second.await.unwrap(), "EXTERNAL_ID_TAKEN");
     let (state, version) = ours.load::<Vehicle>(&tenant(), "bus").await.unwrap();
     assert_eq!((state.profile.name.as_deref(), version), (Some("b"), 2));
+}
+
+/// What is refused for want of room was the last decision on its state: those before it stand.
+#[tokio::test]
+async fn an_overload_takes_nobody_along() {
+    let db = TestDb::create().await;
+    let settings = StoreSettings {
+        queue_max: 4,
+        ..settings()
+    };
+    let store = store_with(db.options(), settings).await;
+    let ours = Door::new(store, DoorSettings::default());
+    assert_eq!(bus(&ours, &ctx(), register(None)).await, "kept v1");
+    let mut hold = Hold::head(db.options()).await;
+    let wish = |i: i32| {
+        let door = ours.clone();
+        tokio::spawn(async move { bus(&door, &ctx(), rename(&format!("n{i}"), None)).await })
+    };
+    let mut wishes = vec![wish(0)];
+    hold.until_waiting(1).await;
+    for i in 1..20 {
+        wishes.push(wish(i));
+        tokio::task::yield_now().await;
+    }
+    eventually("some have been refused", async || {
+        wishes.iter().filter(|wish| wish.is_finished()).count() >= 5
+    })
+    .await;
+    hold.release().await;
+    let (mut kept, mut refused) = (0, 0);
+    for wish in wishes {
+        match &*wish.await.unwrap() {
+            "fault: overloaded; try again in 1000 ms" => refused += 1,
+            outcome if outcome.starts_with("kept") => kept += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert!(kept >= 5 && refused >= 5, "{kept} kept, {refused} refused");
+    assert_eq!(events(db.pool()).await, 1 + kept);
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::child::{Log, Writing, consumers, private_server};
 use super::journal::{Journal, Line, check, committed};
-use super::load::{Client, Dice, Process, prepare, resolve, soak};
+use super::load::{Client, Dice, Process, prepare, resolve, size};
 use super::scene::{flaws, settings, store, tenant};
 use super::torture::follow;
 use crate::support::{OwnCluster, PATIENCE, Scratch, TestDb, eventually};
@@ -97,7 +97,7 @@ async fn the_server_is_killed() {
         let mut client = Client::new(&stores[n % 2].1, &journal, &mut dice);
         clients.spawn(async move { client.run(usize::MAX).await });
     }
-    for _ in 0..if soak() { 1_000 } else { 5 } {
+    for _ in 0..5 * size() {
         until_kept_more(&path).await;
         tokio::time::sleep(dice.pause(200)).await;
         cluster.kill9().await;
@@ -125,7 +125,7 @@ async fn our_processes_are_killed() {
     prepare(&Process::new(store.clone())).await;
     let log = Log::Shared(db.url());
     let mut children = [(); 2].map(|()| Writing::start(&log, &path, &mut dice));
-    for round in 0..if soak() { 1_000 } else { 6 } {
+    for round in 0..6 * size() {
         until_kept_more(&path).await;
         tokio::time::sleep(dice.pause(150)).await;
         let next = Writing::start(&log, &path, &mut dice);
@@ -151,7 +151,7 @@ async fn the_program_is_killed_together_with_its_private_server() {
         server.stop().await;
     }
     let log = Log::Private(data_dir.clone());
-    for _ in 0..if soak() { 100 } else { 2 } {
+    for _ in 0..2 * size() {
         let child = Writing::start(&log, &path, &mut dice);
         until_kept_more(&path).await;
         tokio::time::sleep(Duration::from_millis(20) + dice.pause(100)).await;

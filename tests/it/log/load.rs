@@ -53,9 +53,13 @@ impl Dice {
     }
 }
 
-/// Is this run meant to take long?
-pub fn soak() -> bool {
-    std::env::var("DAYBOOK_TORTURE").is_ok_and(|size| size == "soak")
+/// How many times as long as usual: `DAYBOOK_TORTURE=soak` for a night, or a number.
+pub fn size() -> usize {
+    match std::env::var("DAYBOOK_TORTURE").as_deref() {
+        Ok("soak") => 200,
+        Ok(number) => number.parse().unwrap(),
+        Err(_) => 1,
+    }
 }
 
 /// A process over the log, as far as its clients see.

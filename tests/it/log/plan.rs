@@ -71,10 +71,7 @@ fn check(when: &str, plan: &[String]) {
                 rest.is_some_and(|rest| rest.starts_with(*table))
             })
         };
-        assert!(
-            !tables.iter().any(scans),
-            "{when}: {line}\n{text}"
-        );
+        assert!(!tables.iter().any(scans), "{when}: {line}\n{text}");
     }
     for (table, last) in BY_KEY {
         let scan = format!("using {table}_pkey on {table}");

@@ -2,7 +2,7 @@
 //! once, in order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use daybook::store::PageLimits;
@@ -12,7 +12,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinSet;
 
 use super::journal::{Journal, Line, Read, check, committed};
-use super::load::{Client, Dice, Process, prepare, soak};
+use super::load::{Client, Dice, Process, prepare, size};
 use super::mutants;
 use super::scene::{flaws, settings, store, store_with, tenant};
 use crate::support::{Scratch, TestDb};
@@ -34,7 +34,8 @@ async fn every_reader_sees_what_was_committed_and_nothing_else() {
     let path = dir.join("journal");
     let journal = Arc::new(Journal::open(&path));
     let done = Arc::new(AtomicBool::new(false));
-    let mut faults = start_faults(&db, &elsewhere, &mut dice);
+    let kills = Arc::new(AtomicU64::new(0));
+    let mut faults = start_faults(&db, &elsewhere, &mut dice, &kills);
 
     let mut readers = Vec::new();
     for (nth, events_max) in [(0, 1), (1, 7), (0, 100), (1, 1_000)] {
@@ -42,7 +43,7 @@ async fn every_reader_sees_what_was_committed_and_nothing_else() {
         readers.push(tokio::spawn(reader));
     }
     let mut writers = JoinSet::new();
-    let wishes = if soak() { 20_000 } else { 150 };
+    let wishes = 200 * size();
     for n in 0..16 {
         let mut client = Client::new(&processes[n % 2], &journal, &mut dice);
         writers.spawn(async move { client.run(wishes).await });
@@ -67,9 +68,10 @@ async fn every_reader_sees_what_was_committed_and_nothing_else() {
     let unknown = count(|line| matches!(line, Line::Info(_)));
     eprintln!(
         "torture: {kept} operations kept, {refused} refused, {unknown} unknown at first; {} events, \
-         {} readers: 0 violations",
+         {} readers, {} connections killed: 0 violations",
         log.len(),
-        reads.len()
+        reads.len(),
+        kills.load(Ordering::Relaxed)
     );
     assert!(kept > 16 * wishes / 4 && refused > 0, "hardly a torture");
     mutants::catch_in_histories(&lines, &log, &reads);
@@ -101,9 +103,14 @@ pub async fn follow(process: Process, events_max: i64, done: Arc<AtomicBool>) ->
 }
 
 /// What goes wrong meanwhile, again and again.
-fn start_faults(db: &TestDb, elsewhere: &TestDb, dice: &mut Dice) -> JoinSet<()> {
+fn start_faults(
+    db: &TestDb,
+    elsewhere: &TestDb,
+    dice: &mut Dice,
+    kills: &Arc<AtomicU64>,
+) -> JoinSet<()> {
     let mut faults = JoinSet::new();
-    faults.spawn(kill_backends(db.options(), dice.clone()));
+    faults.spawn(kill_backends(db.options(), dice.clone(), kills.clone()));
     dice.next();
     for _ in 0..2 {
         faults.spawn(roll_back(db.options(), dice.clone()));
@@ -116,11 +123,11 @@ fn start_faults(db: &TestDb, elsewhere: &TestDb, dice: &mut Dice) -> JoinSet<()>
 }
 
 /// Connections of the program end in the middle of whatever they do.
-async fn kill_backends(options: PgConnectOptions, mut dice: Dice) {
+async fn kill_backends(options: PgConnectOptions, mut dice: Dice, kills: Arc<AtomicU64>) {
     let mut conn = PgConnection::connect_with(&options).await.unwrap();
     loop {
         tokio::time::sleep(Duration::from_millis(60) + dice.pause(120)).await;
-        sqlx::query(
+        let killed = sqlx::query(
             "select pg_terminate_backend(pid) from pg_stat_activity
              where datname = current_database() and application_name = 'daybook-unsafe'
              order by (query ~ '^-- One group' and state = 'active') desc, random() limit 1",
@@ -128,6 +135,7 @@ async fn kill_backends(options: PgConnectOptions, mut dice: Dice) {
         .execute(&mut conn)
         .await
         .unwrap();
+        kills.fetch_add(killed.rows_affected(), Ordering::Relaxed);
     }
 }
 
