@@ -1,5 +1,6 @@
 //! Accepting connections until told to stop.
 
+use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 
 use super::{Parts, router};
@@ -9,6 +10,10 @@ use crate::ops::Shutdown;
 /// answered, at once after a hard one.
 pub async fn serve(parts: Parts, listener: TcpListener, shutdown: Shutdown) -> std::io::Result<()> {
     let soft = shutdown.clone();
+    // Answers are written whole: waiting for more to send only delays them.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
     let server = axum::serve(listener, router(parts))
         .with_graceful_shutdown(async move { soft.soft().await })
         .into_future();

@@ -1,8 +1,10 @@
 //! REST aliases, probes, and what every answer has in common.
 
+use daybook::auth::Auth;
+use daybook::config::Environment;
 use serde_json::{Value, json};
 
-use crate::support::TestApp;
+use crate::support::{Scratch, TestApp};
 
 async fn report(app: &TestApp, vehicles: i64) {
     let fix = |n: i64| {
@@ -289,4 +291,28 @@ async fn what_a_request_carries_is_found_in_its_events() {
             .unwrap()
             .starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-")
     );
+}
+
+#[tokio::test]
+async fn in_production_nothing_is_suggested_or_shown() {
+    let keys = Scratch::new();
+    let key = keys.join("signing.pem");
+    Auth::make_key(&key).unwrap();
+    let misspelt = "{ vehicle(id: \"v\") { idd } }";
+    let told = async |env: Environment| {
+        let app = TestApp::with(|settings| {
+            settings.process.env = env;
+            settings.auth.signing_key_file = Some(key.clone());
+        })
+        .await;
+        let reply = app.ask(misspelt, json!({})).await;
+        let message = reply["errors"][0]["message"].as_str().unwrap().to_owned();
+        (message, app.get("/schema.graphql").await.status)
+    };
+    let (message, schema) = told(Environment::Development).await;
+    assert!(message.contains("Did you mean"), "{message}");
+    assert_eq!(schema, 200);
+    let (message, schema) = told(Environment::Production).await;
+    assert!(!message.contains("Did you mean"), "{message}");
+    assert_eq!(schema, 404);
 }
