@@ -12,7 +12,7 @@ mod query;
 mod scalars;
 mod types;
 
-pub use operation::{Operation, Origin, Pages, Parts};
+pub use operation::{Operation, Origin, Pages, Parts, refusal_or_fault};
 pub use scalars::position;
 
 use std::sync::Arc;

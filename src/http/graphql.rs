@@ -9,6 +9,7 @@ mod guard;
 mod run;
 mod tokens;
 
+pub use body::{json_fault, read as read_body};
 pub use run::ask;
 
 use std::sync::Arc;

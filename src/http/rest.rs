@@ -1,7 +1,10 @@
-//! REST aliases: the questions of GraphQL asked by GET. Thin: each route is one document of ours and
-//! the parameters that become its variables.
+//! REST aliases: the questions of GraphQL asked by GET, and fixes in bulk by POST. Thin: each question
+//! is one document of ours and the parameters that become its variables.
 
 mod params;
+mod report;
+
+pub use report::report;
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;

@@ -19,6 +19,7 @@ pub fn router(parts: Parts) -> Router {
     // Programs and people, with a token.
     let callers = Router::new()
         .route("/graphql", only(post(graphql::post), "POST"))
+        .route("/api/vehicles/positions", only(post(rest::report), "POST"))
         .route("/api/vehicles/latest", read(rest::latest))
         .route("/api/vehicles/history", read(rest::history))
         .route("/api/analytics/heatmap", read(rest::heatmap))

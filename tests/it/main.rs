@@ -14,6 +14,7 @@ mod support;
 mod api;
 mod auth;
 mod bad_input;
+mod bulk;
 mod cache;
 mod cli;
 mod config;

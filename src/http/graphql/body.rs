@@ -130,7 +130,8 @@ fn bad(message: &str) -> Fault {
     Fault::new(FaultCode::BadRequest, message)
 }
 
-fn json_fault(flaw: JsonFlaw) -> Fault {
+/// What is wrong with a body, as the caller is told.
+pub fn json_fault(flaw: JsonFlaw) -> Fault {
     match flaw {
         JsonFlaw::Syntax(said) => Fault::new(FaultCode::BadJson, said),
         JsonFlaw::DuplicateKey(key) => Fault::of(FaultCode::DuplicateKey).with("key", key),

@@ -1,0 +1,160 @@
+//! `POST /api/vehicles/positions`: position fixes in bulk, for devices and feeds.
+//!
+//! The same command as the mutation `reportPositions`. The body is decoded into fixes without the tree
+//! that GraphQL's variables need, and the answer names only what was not accepted: for a thousand fixes
+//! that is most of the work of a request.
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::Refusal;
+use domain::track::FixReport;
+use serde::Deserialize;
+use serde_json::{Number, Value, json};
+
+use crate::api::fault::{Fault, FaultCode};
+use crate::api::{Operation, Pages, refusal_or_fault};
+use crate::auth::Role;
+use crate::commands::{FixOutcome, PositionsReceipt, ReportPositions};
+use crate::http::context::Id;
+use crate::http::json::{self, Tree};
+use crate::http::{Edge, caller, graphql, problem};
+
+/// What the body holds.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Body {
+    fixes: Vec<FixReport>,
+    #[serde(default)]
+    command_id: Option<String>,
+}
+
+/// Takes the fixes in: 200 if none was rejected, 207 if some were; the answer tells of each fix that was
+/// not accepted.
+pub async fn report(State(edge): State<Edge>, request: Request) -> Response {
+    let id = Id::of(&request);
+    match take_in(&edge, request, &id).await {
+        Ok(kept) => answer(&kept),
+        Err(fault) => problem::problem(&fault, &id),
+    }
+}
+
+async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsReceipt, Fault> {
+    let (head, body) = request.into_parts();
+    let caller = caller::caller(edge, &head.headers)?;
+    let bytes = graphql::read_body(&edge.settings.http, &head.headers, body).await?;
+    json::parse::<Sound>(&bytes).map_err(graphql::json_fault)?;
+    let body: Body = serde_json::from_slice(&bytes)
+        .map_err(|error| Fault::new(FaultCode::BadRequest, error.to_string()))?;
+    let pages = Pages {
+        default: edge.settings.limits.page_default as u32,
+        max: edge.settings.http.page_max as u32,
+    };
+    let parts = edge.api.parts().clone();
+    let operation = Operation::new(parts, caller, id.origin(), None, pages);
+    operation.require(Role::Editor)?;
+    let context = operation.command(body.command_id, None)?;
+    let report = ReportPositions {
+        fixes: body.fixes,
+        may_register: true,
+    };
+    let kept = edge
+        .api
+        .parts()
+        .door
+        .report_positions(&context, report)
+        .await;
+    kept.map_err(|error| refusal_or_fault(error).map_or_else(|fault| fault, Fault::from))
+}
+
+fn answer(kept: &PositionsReceipt) -> Response {
+    let (mut duplicates, mut rejected, mut results) = (0, 0, Vec::new());
+    for (index, outcome) in kept.outcomes.iter().enumerate() {
+        match outcome {
+            FixOutcome::Accepted => {}
+            FixOutcome::Duplicate { differs } => {
+                duplicates += 1;
+                results.push(json!({"index": index, "status": "DUPLICATE", "differs": differs}));
+            }
+            FixOutcome::Rejected(refusal) => {
+                rejected += 1;
+                results.push(rejection(index, refusal));
+            }
+        }
+    }
+    let receipt = &kept.receipt;
+    let body = json!({
+        "receipt": {
+            "position": receipt.position.to_string(),
+            "version": receipt.version,
+            "replayed": receipt.replayed,
+        },
+        "accepted": kept.outcomes.len() - duplicates - rejected,
+        "duplicates": duplicates,
+        "rejected": rejected,
+        "results": results,
+    });
+    let status = if rejected == 0 {
+        StatusCode::OK
+    } else {
+        StatusCode::MULTI_STATUS
+    };
+    problem::answer(status, "application/json", body.to_string())
+}
+
+fn rejection(index: usize, refusal: &Refusal) -> Value {
+    json!({
+        "index": index,
+        "status": "REJECTED",
+        "error": {
+            "code": refusal.code.as_str(),
+            "message": refusal.message,
+            "path": refusal.path,
+            "details": refusal.details,
+        },
+    })
+}
+
+/// Checks that a body is strict JSON and keeps nothing of it but the keys of objects in the making.
+struct Sound;
+
+/// Objects have few keys: a list is searched faster than a set is made.
+#[derive(Default)]
+struct Keys(Vec<String>, std::collections::HashSet<String>);
+
+/// From this many keys on a set is worth its making: an object of a thousand keys is allowed.
+const FEW_KEYS: usize = 16;
+
+impl Tree for Sound {
+    type Members = Keys;
+
+    fn null() -> Sound {
+        Sound
+    }
+    fn boolean(_: bool) -> Sound {
+        Sound
+    }
+    fn number(_: Number) -> Sound {
+        Sound
+    }
+    fn text(_: String) -> Sound {
+        Sound
+    }
+    fn list(_: Vec<Sound>) -> Sound {
+        Sound
+    }
+    fn insert(keys: &mut Keys, key: &str, _: Sound) -> bool {
+        let Keys(few, many) = keys;
+        if few.iter().any(|k| k == key) {
+            return false;
+        }
+        if few.len() < FEW_KEYS {
+            few.push(key.to_owned());
+            return true;
+        }
+        many.insert(key.to_owned())
+    }
+    fn object(_: Keys) -> Sound {
+        Sound
+    }
+}
