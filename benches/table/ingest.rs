@@ -42,14 +42,24 @@ type Batch = Vec<(String, Vec<Fix>)>;
 
 /// The line's rows.
 pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
-    let mut rows = vec![over_http(stand, false).await?];
-    rows.push(over_http(stand, true).await?);
+    let mut rows = vec![over_http(stand, Way::Bulk, false).await?];
+    rows.push(over_http(stand, Way::Bulk, true).await?);
+    rows.push(over_http(stand, Way::Mutation, false).await?);
     rows.push(in_process(stand).await?);
     Ok(rows)
 }
 
+/// The two ways in over HTTP.
+#[derive(Clone, Copy)]
+enum Way {
+    /// `POST /api/vehicles/positions`, made for it.
+    Bulk,
+    /// The mutation `reportPositions`.
+    Mutation,
+}
+
 /// Over HTTP; with read models kept up to date by the same process, or not.
-async fn over_http(stand: &Stand, projecting: bool) -> anyhow::Result<Row> {
+async fn over_http(stand: &Stand, way: Way, projecting: bool) -> anyhow::Result<Row> {
     let mut traffic = Traffic::new();
     let mut reference = Reference::open(stand).await?;
     let database = stand.database().await?;
@@ -62,7 +72,7 @@ async fn over_http(stand: &Stand, projecting: bool) -> anyhow::Result<Row> {
     for n in 0..=stand.rounds() {
         let batches = traffic.batches(stand.size(BATCHES).max(GROUPS));
         let rows = rows(&batches);
-        let requests = requests(&served, &token, &batches);
+        let requests = requests(way, &served, &token, &batches);
         let fixes = count(&batches);
         let watch = Watch::start(served.pid, stand.postmaster());
         send_all(&served.address, requests).await?;
@@ -77,9 +87,10 @@ async fn over_http(stand: &Stand, projecting: bool) -> anyhow::Result<Row> {
     served.stop().await?;
     stand.drop_database(&database).await?;
     reference.close(stand).await?;
-    let (what, goal) = match projecting {
-        false => ("fixes over HTTP in batches of 1,000", Goal::AtLeast(2.0)),
-        true => ("the same with four read models following", Goal::Shown),
+    let (what, goal) = match (way, projecting) {
+        (Way::Bulk, false) => ("fixes over HTTP in batches of 1,000", Goal::AtLeast(2.0)),
+        (Way::Bulk, true) => ("the same with four read models following", Goal::Shown),
+        (Way::Mutation, _) => ("the same fixes as a GraphQL mutation", Goal::Shown),
     };
     Ok(rounds.row(what, "fixes/s", goal, Round::rate))
 }
@@ -193,12 +204,19 @@ fn reports_of(batch: &Batch) -> Vec<FixReport> {
 }
 
 /// The requests of each caller.
-fn requests(served: &Served, token: &str, batches: &[Batch]) -> Vec<Vec<Vec<u8>>> {
+fn requests(way: Way, served: &Served, token: &str, batches: &[Batch]) -> Vec<Vec<Vec<u8>>> {
     let mut requests = vec![Vec::new(); CALLERS];
     for (n, batch) in batches.iter().enumerate() {
-        let body = json!({ "query": MUTATION, "variables": { "fixes": reports_of(batch) } });
+        let fixes = reports_of(batch);
+        let (path, body) = match way {
+            Way::Bulk => ("/api/vehicles/positions", json!({ "fixes": fixes })),
+            Way::Mutation => (
+                "/graphql",
+                json!({ "query": MUTATION, "variables": { "fixes": fixes } }),
+            ),
+        };
         let body = serde_json::to_vec(&body).expect("plain data");
-        requests[n % CALLERS].push(request(&served.address, token, &body));
+        requests[n % CALLERS].push(request(path, &served.address, token, &body));
     }
     requests
 }

@@ -144,10 +144,10 @@ impl Connection {
     }
 }
 
-/// The bytes of a GraphQL request.
-pub fn request(address: &str, token: &str, body: &[u8]) -> Vec<u8> {
+/// The bytes of a POST.
+pub fn request(path: &str, address: &str, token: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "POST /graphql HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nAccept: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );

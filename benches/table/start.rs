@@ -26,7 +26,7 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         let began = Instant::now();
         let served = Served::start(&data_dir, None, &[]).await?;
         let mut connection = Connection::open(&served.address).await?;
-        let asked = request(&served.address, &token, QUESTION);
+        let asked = request("/graphql", &served.address, &token, QUESTION);
         let answer = String::from_utf8(connection.ask(&asked).await?)?;
         let seconds = began.elapsed().as_secs_f64();
         ensure!(answer.contains("\"nodes\""), "not an answer: {answer}");
