@@ -177,6 +177,44 @@ pub async fn rebuild(
     options: RebuildOptions,
     progress: impl Fn(Progress) + Send + Sync,
 ) -> Result<Rebuilt, RebuildError> {
+    run(store, projection, tenant, options, Cause::Asked, progress).await
+}
+
+/// Rebuilds a read model whose live generation is of an older version, or goes on with a rebuild
+/// that was interrupted. If neither is so any more, it was [`RebuildError::Cancelled`].
+pub(super) async fn rebuild_if_due(
+    store: &Store,
+    projection: &Arc<dyn AnyProjection>,
+    tenant: &Arc<str>,
+) -> Result<Rebuilt, RebuildError> {
+    run(
+        store,
+        projection,
+        tenant,
+        RebuildOptions::default(),
+        Cause::Due,
+        |_| {},
+    )
+    .await
+}
+
+/// Why a rebuild is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// Someone asked for it.
+    Asked,
+    /// Nobody did: only if there is a reason.
+    Due,
+}
+
+async fn run(
+    store: &Store,
+    projection: &Arc<dyn AnyProjection>,
+    tenant: &Arc<str>,
+    options: RebuildOptions,
+    cause: Cause,
+    progress: impl Fn(Progress) + Send + Sync,
+) -> Result<Rebuilt, RebuildError> {
     let life = Duration::from_millis(LEASE_MS);
     let leases = Leases::new(store.pool().clone(), life);
     let resource = format!("rebuild/{}", projection.name());
@@ -190,6 +228,7 @@ pub async fn rebuild(
         projection: projection.clone(),
         tenant: tenant.clone(),
         options,
+        cause,
         token: lease.token,
         settings: Arc::new(ConsumerSettings::default()),
         meter: Arc::new(Meter::new()),
@@ -311,9 +350,24 @@ struct Job {
     projection: Arc<dyn AnyProjection>,
     tenant: Arc<str>,
     options: RebuildOptions,
+    cause: Cause,
     token: i64,
     settings: Arc<ConsumerSettings>,
     meter: Arc<Meter>,
+}
+
+impl Job {
+    /// Is there a reason to begin anew, other than going on?
+    async fn is_due(&self) -> Result<bool, sqlx::Error> {
+        if self.cause == Cause::Asked {
+            return Ok(true);
+        }
+        let (name, version) = (self.projection.name(), self.projection.version());
+        let live = generations::live(self.store.pool(), &self.tenant).await?;
+        Ok(live
+            .iter()
+            .any(|l| l.projection == name && l.version < version))
+    }
 }
 
 impl From<WriteError> for RebuildError {

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::generations::{self, LiveRow};
 use super::lease::{Lease, Leases, Seen};
 use super::projector::{self, Ended, Workplace};
-use super::rebuild::{self, RebuildError, RebuildOptions};
+use super::rebuild::{self, RebuildError};
 use super::runner::Shared;
 use super::status;
 use super::wait::Board;
@@ -321,8 +321,7 @@ async fn build(
     tenant: Arc<str>,
     projection: Arc<dyn AnyProjection>,
 ) -> Result<(), RebuildError> {
-    let options = RebuildOptions::default();
-    rebuild::rebuild(&shared.store, &projection, &tenant, options, |_| {}).await?;
+    rebuild::rebuild_if_due(&shared.store, &projection, &tenant).await?;
     shared.boards.of(&tenant).poke();
     Ok(())
 }

@@ -48,11 +48,13 @@ pub(super) async fn open(job: &Job) -> Result<Plan, RebuildError> {
         Some((_, version)) if version == job.projection.version() => {}
         // an earlier try of this very rebuild was under way: someone has ended it meanwhile
         None if job.meter.has_started() => return Err(RebuildError::Cancelled),
+        None if !job.is_due().await? => return Err(RebuildError::Cancelled),
         _ => {
             mark(job.store.pool(), tenant, name, "cancelled").await?;
             begin(job).await?;
         }
     }
+    job.meter.set_started();
     take_over(job).await
 }
 

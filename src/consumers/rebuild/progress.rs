@@ -72,6 +72,10 @@ impl Meter {
         self.total.store(total, Ordering::Relaxed);
         self.before.store(before, Ordering::Relaxed);
         self.folded.store(0, Ordering::Relaxed);
+    }
+
+    /// The rebuild is recorded: if it is gone at the next look, someone has ended it.
+    pub(super) fn set_started(&self) {
         self.started.store(true, Ordering::Relaxed);
     }
 

@@ -6,47 +6,39 @@ use daybook::consumers::{ConsumerError, Status};
 use domain::Position;
 
 use super::scene::{
-    CREATED, Fact, append, append_many, caught_up, live, start, status_of, stopped, store, tenant,
-    truth,
+    CREATED, append, append_many, caught_up, live, start, status_of, stopped, store, tenant, truth,
 };
 use super::tally::Tally;
 use crate::support::TestDb;
 
-/// What cannot be folded, the fleet it is of, and what is said about it.
-const POISON: &[(&str, Fact<'static>, &str)] = &[
-    ("f1", ("fleet", "fleet.created", "1", "{}"), "missing field"),
+/// What cannot be folded: event type, version, payload, and what is said about it.
+const UNREADABLE: &[(&str, &str, &str, &str)] = &[
+    ("fleet.created", "1", "{}", "missing field"),
+    ("fleet.created", "1", "[1]", "cannot be read"),
+    ("fleet.created", "1", "null", "cannot be read"),
+    ("fleet.created", "1", r#"{"name":7}"#, "cannot be read"),
     (
-        "f1",
-        ("fleet", "fleet.created", "1", "[1]"),
-        "cannot be read",
+        "fleet.created",
+        "1",
+        r#"{"name":"x","colour":"red"}"#,
+        "unknown field",
     ),
     (
-        "f1",
-        ("fleet", "fleet.created", "1", r#"{"name":7}"#),
-        "cannot be read",
+        "fleet.created",
+        "1",
+        r#"{"name":"x","name":"y"}"#,
+        "duplicate field",
     ),
+    ("fleet.created", "2", r#"{"name":"x"}"#, "no version"),
+    ("fleet.exploded", "1", "{}", "unknown event type"),
+    ("", "1", "{}", "unknown event type"),
     (
-        "f1",
-        ("fleet", "fleet.created", "2", r#"{"name":"x"}"#),
-        "no version",
-    ),
-    (
-        "f1",
-        ("fleet", "fleet.exploded", "1", "{}"),
-        "unknown event type",
-    ),
-    ("f1", ("fleet", "", "1", "{}"), "unknown event type"),
-    (
-        "f1",
-        ("fleet", "fleet.created", "1", r#"{"name":"refused"}"#),
+        "fleet.created",
+        "1",
+        r#"{"name":"refused"}"#,
         "refused by the test",
     ),
-    (
-        "f1",
-        ("fleet", "fleet.created", "1", r#"{"name":"panics"}"#),
-        "cannot go on",
-    ),
-    ("unwritable", CREATED, "check constraint"),
+    ("fleet.created", "1", r#"{"name":"panics"}"#, "cannot go on"),
 ];
 
 #[tokio::test]
@@ -56,9 +48,15 @@ async fn poison_stops_its_read_model_and_no_other_until_someone_decides() {
     let others = [Tally::named("tally"), vehicles_only()];
     let consumers = start(&store, &others).await;
     let mut excluded = Vec::new();
-    for (fleet, poison, said) in POISON {
+    let unreadable = UNREADABLE
+        .iter()
+        .map(|(event_type, version, payload, said)| {
+            ("f1", ("fleet", *event_type, *version, *payload), *said)
+        });
+    let unwritable = ("unwritable", CREATED, "check constraint");
+    for (fleet, poison, said) in unreadable.chain([unwritable]) {
         append_many(db.pool(), 40, 3).await;
-        let at = append(db.pool(), fleet, &[*poison]).await;
+        let at = append(db.pool(), fleet, &[poison]).await;
         let head = append_many(db.pool(), 40, 3).await;
         excluded.push(at.0);
 
