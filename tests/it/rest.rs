@@ -298,7 +298,7 @@ async fn in_production_nothing_is_suggested_or_shown() {
     let keys = Scratch::new();
     let key = keys.join("signing.pem");
     Auth::make_key(&key).unwrap();
-    let misspelt = "{ vehicle(id: \"v\") { idd } }";
+    let misspelt = "{ vehicle(id: \"v\") { latestPositio { lat } } }";
     let told = async |env: Environment| {
         let app = TestApp::with(|settings| {
             settings.process.env = env;
