@@ -8,6 +8,7 @@ mod lane;
 mod lanes;
 pub mod local;
 mod partitions;
+mod plain;
 mod read;
 mod scan;
 mod statement;
@@ -280,9 +281,11 @@ impl Store {
         self.inner.lanes.submit(tenant, append)
     }
 
-    /// The append statement, and the settings of the connections it runs on: for a look at its plan.
-    pub fn append_statement(&self) -> (&'static str, String) {
-        (statement::APPEND, self.inner.lanes.connection_setup())
+    /// The append statements, the short one last, and the settings of the connections they run on: for a
+    /// look at their plans.
+    pub fn append_statements(&self) -> ([&'static str; 2], String) {
+        let statements = [statement::APPEND, plain::APPEND_PLAIN];
+        (statements, self.inner.lanes.connection_setup())
     }
 
     /// What the log knows of a command: nothing, its first receipt, or that its id was used for another.
