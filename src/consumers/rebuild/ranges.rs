@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::plan::{self, Plan};
+use super::turns::Turns;
 use super::{FAULTS_MAX, Job, Phase, RebuildError};
 use crate::consumers::connection;
 use crate::consumers::retry::{Backoff, Fault, guarded};
@@ -35,6 +36,7 @@ pub(super) async fn fold_all(job: &Job, plan: &Plan) -> Result<(), RebuildError>
     let mut one_at_a_time = false;
     let mut given_up = BTreeSet::new();
     let mut left = plan.ranges.clone();
+    let turns = Arc::new(Turns::new(job.options.slowdown_max));
     loop {
         let done_before = job.meter.folded();
         let line = Line {
@@ -43,8 +45,14 @@ pub(super) async fn fold_all(job: &Job, plan: &Plan) -> Result<(), RebuildError>
             given_up: Arc::new(given_up.clone()),
             ranges: Arc::new(Mutex::new(left.into())),
             writing: one_at_a_time.then(Arc::default),
+            turns: turns.clone(),
         };
-        match work(line).await {
+        let worked = tokio::select! {
+            biased;
+            worked = work(line) => worked,
+            never = turns.keep(job.store.pool()) => match never {},
+        };
+        match worked {
             Ok(()) => return plan::folded(job, plan).await,
             Err(RebuildError::Poison { position, .. })
                 if plan.forgiven.contains(&position.0) && given_up.insert(position.0) =>
@@ -74,6 +82,7 @@ struct Line {
     ranges: Arc<Mutex<VecDeque<Range>>>,
     /// Held while writing, if only one may.
     writing: Option<Arc<tokio::sync::Mutex<()>>>,
+    turns: Arc<Turns>,
 }
 
 /// First and last position.
@@ -165,10 +174,13 @@ fn fold(
         match (piece, &mut open) {
             (Piece::Range(range), _) => open = Some((range, range.0 - 1, projection.delta())),
             (Piece::Chunk(chunk), Some((range, reached, delta))) => {
+                let turn = line.turns.turn_blocking();
                 let last = fold_chunk(line, &mut rows, &chunk, delta)?.unwrap_or(*reached);
+                drop(turn);
                 meter.fold((last - *reached) as u64);
                 *reached = last;
-                if projection.rows(delta) >= line.job.options.rows_max && last < range.1 {
+                let rows_max = line.turns.rows_max(line.job.options.rows_max);
+                if projection.rows(delta) >= rows_max && last < range.1 {
                     let delta = std::mem::replace(delta, projection.delta());
                     let cut = Cut {
                         range: *range,
@@ -232,6 +244,7 @@ async fn write(line: &Line, mut cuts: mpsc::Receiver<Cut>) -> Result<(), Rebuild
             Some(writing) => Some(writing.lock().await),
             None => None,
         };
+        let _turn = line.turns.turn().await;
         write_cut(&mut conn, line, cut).await?;
     }
     Ok(())
