@@ -88,16 +88,10 @@ async fn rebuild_one(
     options: &RebuildOptions,
 ) -> Result<Rebuilt, RebuildError> {
     let bar = Progress::new("rebuilding", "events", Some(0));
-    let rebuilt = consumers::rebuild(
-        store,
-        projection,
-        &tenant.into(),
-        options.clone(),
-        |at| {
-            bar.set_total(at.total_events);
-            bar.at(at.done_events, at.done_events);
-        },
-    )
+    let rebuilt = consumers::rebuild(store, projection, &tenant.into(), options.clone(), |at| {
+        bar.set_total(at.total_events);
+        bar.at(at.done_events, at.done_events);
+    })
     .await;
     bar.finish();
     rebuilt

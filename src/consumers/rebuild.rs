@@ -294,6 +294,7 @@ async fn build(job: &Job) -> Result<Rebuilt, RebuildError> {
             let lasting = matches!(
                 error,
                 RebuildError::Poison { .. }
+                    | RebuildError::Store(StoreError::Archived { .. })
                     | RebuildError::DigestsDiffer { .. }
                     | RebuildError::NotComparable(_)
             );
