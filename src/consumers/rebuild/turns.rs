@@ -89,15 +89,21 @@ impl Turns {
             last = now;
             let there = ledger.writers_are_there();
             self.beside_writers.store(there, Ordering::Relaxed);
-            let owed = |worked_s: f64| worked_s * (1.0 / ledger.share(self.slowdown_max) - 1.0);
-            if !there || owed(worked_s) < REST_S_MIN {
+            let owed_s = ledger.owed_s(worked_s, self.slowdown_max);
+            if !there || owed_s == 0.0 {
+                worked_s = 0.0;
+            }
+            if !there || owed_s < REST_S_MIN {
                 continue;
             }
             let resting = self.gate.write().await;
             let quiet = Look::at(pool).await;
             worked_s += ledger.add(Kind::Working, &last, &quiet);
-            let owed = worked_s * (1.0 / ledger.share(self.slowdown_max) - 1.0);
-            sleep(Duration::from_secs_f64(owed.clamp(REST_S_MIN, REST_S_MAX))).await;
+            let owed_s = ledger.owed_s(worked_s, self.slowdown_max);
+            sleep(Duration::from_secs_f64(
+                owed_s.clamp(REST_S_MIN, REST_S_MAX),
+            ))
+            .await;
             last = Look::at(pool).await;
             ledger.add(Kind::Resting, &quiet, &last);
             drop(resting);
@@ -180,18 +186,14 @@ impl Ledger {
         self.working.events + self.resting.events >= EVENTS_MIN
     }
 
-    /// The share of the time the rebuild may work: as much as costs appends `slowdown_max` of their
-    /// rate over all. A half, as long as it is not known what they are without it.
-    fn share(&self, slowdown_max: f64) -> f64 {
+    /// How long to rest after so much work, in seconds: until work costs appends `slowdown_max` of
+    /// their rate over all. A short rest, as long as it is not known what they are without it.
+    fn owed_s(&self, worked_s: f64, slowdown_max: f64) -> f64 {
         if self.resting.seconds < KNOWN_S || self.resting.events <= 0.0 {
-            return 0.5;
+            return REST_S_MIN;
         }
         let slowed = 1.0 - self.working.rate() / self.resting.rate();
-        if slowed <= slowdown_max {
-            1.0
-        } else {
-            slowdown_max / slowed
-        }
+        worked_s * (slowed / slowdown_max - 1.0).max(0.0)
     }
 }
 
@@ -208,7 +210,10 @@ mod tests {
             ledger.count(Kind::Working, working_rate * 0.025, 0.025);
             worked += 0.025;
             since += 0.025;
-            let owed = since * (1.0 / ledger.share(slowdown_max) - 1.0);
+            let owed = ledger.owed_s(since, slowdown_max);
+            if owed == 0.0 {
+                since = 0.0;
+            }
             if ledger.writers_are_there() && owed >= REST_S_MIN {
                 ledger.count(Kind::Resting, resting_rate * owed, owed);
                 rested += owed;
@@ -222,7 +227,7 @@ mod tests {
 
     #[test]
     fn writers_lose_what_they_may_lose_and_no_more() {
-        for (working_rate, slowdown_max) in [(3_000.0, 0.2), (0.0, 0.2), (5_000.0, 0.05)] {
+        for (working_rate, slowdown_max) in [(3_000.0, 0.2), (500.0, 0.2), (5_000.0, 0.05)] {
             let (share, kept) = run(working_rate, 10_000.0, slowdown_max);
             let lost = 1.0 - kept;
             assert!(
