@@ -4,6 +4,7 @@ mod append;
 pub mod cqrs;
 mod executor;
 mod group;
+mod held;
 mod lane;
 mod lanes;
 pub mod local;
@@ -18,6 +19,7 @@ mod wake;
 pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
+pub use held::check_held;
 pub use lanes::Pending;
 pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
 pub use scan::{Rows, Scanned, quoted, scan};
@@ -154,6 +156,17 @@ pub enum StoreError {
     /// The tenant has no log.
     #[error("no log for tenant {0:?}")]
     UnknownTenant(String),
+    /// Events before a position were asked for, and their partition is not attached any more.
+    #[error(
+        "the log does not hold position {missing} any more (archived?): \
+         the first it holds from there on is {}", first.map_or("none".to_owned(), |p| p.to_string())
+    )]
+    Archived {
+        /// The first position that was asked for and is not there.
+        missing: Position,
+        /// The first position after it that is.
+        first: Option<Position>,
+    },
     /// The server would lose acknowledged events in a crash.
     #[error("refusing to start: the server has {0}; acknowledged events would not survive a crash")]
     Unsafe(String),
