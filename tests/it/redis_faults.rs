@@ -227,6 +227,8 @@ impl Scene {
             Fault::Kill | Fault::Locked => self.redis.restart().await,
             Fault::Stop => self.redis.signal(Signal::CONT),
             Fault::Line(_) => self.line.disturb(Trouble::None),
+            // What was planted is away, so that the next fault strikes honest entries.
+            Fault::Planted(_) => self.redis.tell(&cmd("FLUSHALL")).await,
             _ => {}
         }
         if !undo.is_empty() {
