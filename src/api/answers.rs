@@ -58,7 +58,7 @@ pub enum Given {
     /// As bytes.
     Kept(Body),
     /// As something that cannot be kept: it has errors, or shows several moments.
-    Made(Result<Answer, Fault>),
+    Made(Box<Result<Answer, Fault>>),
 }
 
 /// An answer as it is sent.
@@ -158,7 +158,7 @@ impl Answers {
                     self.keep(&asking, &shown, &body).await;
                     Given::Kept(body)
                 }
-                None => Given::Made(made),
+                None => Given::Made(Box::new(made)),
             };
         };
         let key = self.key(&asking, &states);
@@ -194,11 +194,11 @@ impl Answers {
                 counter!(names::ANSWERS_TOTAL, "source" => "miss").increment(1);
                 match (&*otherwise, unkept, execute) {
                     (Otherwise::Later(body), ..) => Given::Kept(body.clone()),
-                    (Otherwise::Unkept, Some(made), _) => Given::Made(made),
+                    (Otherwise::Unkept, Some(made), _) => Given::Made(Box::new(made)),
                     // What somebody else made is not for us: we make our own.
-                    (Otherwise::Unkept, None, Some(run)) => Given::Made(run().await),
+                    (Otherwise::Unkept, None, Some(run)) => Given::Made(Box::new(run().await)),
                     (Otherwise::Unkept, None, None) => {
-                        Given::Made(Err(Fault::of(FaultCode::Internal)))
+                        Given::Made(Box::new(Err(Fault::of(FaultCode::Internal))))
                     }
                 }
             }

@@ -93,8 +93,10 @@ struct Sent<'a> {
 pub fn given(given: Given, media: MediaType, limits: &Limits, id: &Id) -> Response {
     match given {
         Given::Kept(body) => send(StatusCode::OK, media, Bytes::from_owner(body)),
-        Given::Made(Ok(answer)) => executed(&answer, media, limits, id),
-        Given::Made(Err(fault)) => refused(&fault, media, limits, id),
+        Given::Made(made) => match *made {
+            Ok(answer) => executed(&answer, media, limits, id),
+            Err(fault) => refused(&fault, media, limits, id),
+        },
     }
 }
 

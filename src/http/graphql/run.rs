@@ -67,8 +67,8 @@ pub async fn answer(edge: &Edge, asker: Asker, raw: &[u8]) -> Result<Given, Faul
     } = checked;
     let Some(question) = question else {
         let made = within(edge, carry_out(edge, &asker, at_least, request)).await;
-        count(kind, outcome(made.as_ref()));
-        return Ok(Given::Made(made));
+        count(kind, outcome(&made));
+        return Ok(Given::Made(Box::new(made)));
     };
     let question = Arc::new(question);
     answers.remember(SHAPE, raw, question.clone());
@@ -132,7 +132,7 @@ pub async fn ask(
                 let position = body.position();
                 return Ok((Bytes::from_owner(body), Some(position)));
             }
-            Given::Made(made) => made,
+            Given::Made(made) => *made,
         },
         None => within(edge, execute()).await,
     };
@@ -167,8 +167,8 @@ where
         "query",
         match &given {
             Ok(Given::Kept(_)) => "ok",
-            Ok(Given::Made(made)) => outcome(made.as_ref()),
-            Err(fault) => outcome(Err(fault)),
+            Ok(Given::Made(made)) => outcome(made),
+            Err(fault) => failure(fault),
         },
     );
     given
@@ -234,15 +234,19 @@ async fn within<T>(edge: &Edge, work: impl Future<Output = Result<T, Fault>>) ->
 }
 
 /// What became of an operation, in one of a few words.
-fn outcome(made: Result<&Answer, &Fault>) -> &'static str {
+fn outcome(made: &Result<Answer, Fault>) -> &'static str {
     match made {
         Ok(answer) if answer.response.errors.is_empty() => "ok",
         Ok(_) => "errors",
-        Err(fault) => match fault.kind {
-            FaultKind::Fault(FaultCode::Timeout) => "timeout",
-            FaultKind::Fault(FaultCode::Internal) => "panic",
-            _ => "refused",
-        },
+        Err(fault) => failure(fault),
+    }
+}
+
+fn failure(fault: &Fault) -> &'static str {
+    match fault.kind {
+        FaultKind::Fault(FaultCode::Timeout) => "timeout",
+        FaultKind::Fault(FaultCode::Internal) => "panic",
+        _ => "refused",
     }
 }
 
