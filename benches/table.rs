@@ -10,15 +10,19 @@ mod table {
     pub mod cpu;
     pub mod stand;
     pub mod served;
+    pub mod wire;
+    pub mod references;
     pub mod traffic;
     pub mod fleets;
     pub mod log;
     pub mod copy;
     pub mod ingest;
     pub mod commands;
+    pub mod mutations;
     pub mod history;
     pub mod rebuilds;
     pub mod lag;
+    pub mod cached;
     pub mod fold;
     pub mod start;
 }
@@ -28,6 +32,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use table::references;
 use table::report::{Report, Row};
 use table::stand::Stand;
 
@@ -54,6 +59,11 @@ const LINES: &[Line] = &[
         measure: |stand| Box::pin(table::commands::measure(stand)),
     },
     Line {
+        name: "P3",
+        about: "durable commands as GraphQL mutations over HTTP against postgres-es in process",
+        measure: |stand| Box::pin(table::mutations::measure(stand)),
+    },
+    Line {
         name: "P4",
         about: "command latency with a long history against a short one",
         measure: |stand| Box::pin(table::history::measure(stand)),
@@ -67,6 +77,11 @@ const LINES: &[Line] = &[
         name: "P7",
         about: "commit to projection at 4,000 commits a second",
         measure: |stand| Box::pin(table::lag::measure(stand)),
+    },
+    Line {
+        name: "P8",
+        about: "a list over GraphQL, kept and made, against axum and stock async-graphql",
+        measure: |stand| Box::pin(table::cached::measure(stand)),
     },
     Line {
         name: "P10",
@@ -90,16 +105,26 @@ fn main() -> ExitCode {
             .for_each(|line| println!("{}: {}", line.name, line.about));
         return ExitCode::SUCCESS;
     }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    if let Some(at) = arguments.iter().position(|a| a == references::FLAG) {
+        let [kind, argument] = [1, 2].map(|n| arguments.get(at + n).map_or("", String::as_str));
+        return match runtime.block_on(references::serve(kind, argument)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:?}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let named: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
     if let Some(unknown) = named.iter().find(|n| LINES.iter().all(|l| l.name != **n)) {
         eprintln!("no line is called {unknown}; --list tells them");
         return ExitCode::from(2);
     }
     let wanted = |line: &&Line| named.is_empty() || named.iter().any(|n| *n == line.name);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime can be made");
     match runtime.block_on(run(LINES.iter().filter(wanted), quick)) {
         Ok(report) => {
             println!("\n{}", report.markdown());

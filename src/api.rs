@@ -1,6 +1,7 @@
 //! The schema: GraphQL words for the domain's commands and the read models' questions. No rules here:
 //! what may happen is decided behind the write door, what has happened is told by the read models.
 
+mod answers;
 mod batch;
 mod cursor;
 mod error;
@@ -12,6 +13,7 @@ mod query;
 mod scalars;
 mod types;
 
+pub use answers::{Answers, Asking, Given, Question};
 pub use operation::{Operation, Origin, Pages, Parts, refusal_or_fault};
 pub use scalars::position;
 
@@ -29,6 +31,7 @@ use query::Query;
 pub struct Api {
     schema: Schema<Query, Mutation, EmptySubscription>,
     parts: Arc<Parts>,
+    answers: Arc<Answers>,
 }
 
 impl Api {
@@ -40,6 +43,7 @@ impl Api {
         }
         Api {
             schema: builder.finish(),
+            answers: Arc::new(Answers::new(&parts)),
             parts: Arc::new(parts),
         }
     }
@@ -49,6 +53,11 @@ impl Api {
         &self.parts
     }
 
+    /// Whole answers, kept.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
     /// Carries out a request whose document has passed the guards, and tells the operation's reach.
     pub async fn execute(&self, operation: Operation, request: Request) -> Answer {
         let operation = Arc::new(operation);
@@ -56,6 +65,7 @@ impl Api {
         Answer {
             response,
             position: operation.position(),
+            moment: operation.moment().await,
         }
     }
 }
@@ -66,6 +76,8 @@ pub struct Answer {
     pub response: Response,
     /// The position to give out with it, if anything was read or written.
     pub position: Option<domain::Position>,
+    /// The one moment of the read models that it shows, if it is one.
+    moment: Option<operation::Moment>,
 }
 
 /// The schema in GraphQL's own language: what `schema.graphql` holds.

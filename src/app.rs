@@ -3,6 +3,7 @@
 mod bounds;
 mod checks;
 mod log;
+mod wakes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use anyhow::Context;
 use metrics::gauge;
 use projections::Reader;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::auth::Auth;
 use crate::cache::Cache;
@@ -44,6 +46,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How every part is doing.
     pub health: Health,
+    /// Passes wake-ups on.
+    _wakes: JoinSet<()>,
 }
 
 /// Takes the address; does not answer yet.
@@ -85,12 +89,14 @@ impl App {
         let metrics = Metrics::install();
         let log = Log::open(settings).await?;
         let auth = Auth::open(&settings.auth, log.data_dir(), clock.clone())?;
-        let cache = Cache::new(
-            &settings.cache,
-            &settings.redis,
-            auth.shared_secret("cache"),
-        )?;
         let store = log.store();
+        // Another log has other answers, be it an older state of this one.
+        let identity = store
+            .identity()
+            .await
+            .context("the log cannot be told apart")?;
+        let secret = auth.shared_secret(&format!("cache of {identity}"));
+        let cache = Cache::new(&settings.cache, &settings.redis, secret)?;
         let door = Door::new(store.clone(), bounds::door(settings));
         let consumers = Consumers::start(
             store.clone(),
@@ -101,6 +107,7 @@ impl App {
         .context("the read models cannot be kept up to date")?;
         let reader = Reader::new(store.pool().clone());
         let health = checks::health(store, &cache, &consumers);
+        let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
         Ok(App {
             settings,
@@ -113,6 +120,7 @@ impl App {
             auth,
             metrics,
             health,
+            _wakes: wakes,
         })
     }
 

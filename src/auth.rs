@@ -1,7 +1,6 @@
 //! Who is calling: tokens made and checked with one Ed25519 key (RFC 9068, RFC 8725).
 
 mod key;
-mod remembered;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -13,10 +12,10 @@ use domain::Actor;
 use metrics::counter;
 use sha2::{Digest, Sha256};
 
+use crate::cache::Memo;
 use crate::config;
 use crate::ops::{Clock, metrics as names};
 use key::SigningKey;
-use remembered::Remembered;
 use token::Rules;
 
 /// The name of the key that is made in the data directory when none is configured.
@@ -31,7 +30,8 @@ struct Inner {
     rules: Rules,
     clock: Clock,
     access_ttl: Duration,
-    remembered: Remembered,
+    /// Tokens checked before.
+    remembered: Memo<Arc<Caller>>,
 }
 
 /// Whom a checked token stands for.
@@ -122,7 +122,9 @@ impl Auth {
             key,
             clock,
             access_ttl: settings.access_ttl,
-            remembered: Remembered::new(settings.verified_tokens_max),
+            remembered: Memo::new(
+                usize::try_from(settings.verified_tokens_max).unwrap_or(usize::MAX),
+            ),
         })))
     }
 

@@ -1,9 +1,11 @@
 //! Answers kept for a while: in this process first, in Redis second. Nothing here is ever more than
 //! a copy, and a key names the position it is a copy of: losing it costs speed only.
 
+mod bell;
 mod breaker;
 mod frame;
 mod key;
+mod memo;
 mod redis;
 
 use std::future::Future;
@@ -16,7 +18,9 @@ use self::redis::Redis;
 use crate::config;
 use crate::ops::{Probed, metrics as names};
 
+pub use bell::Bell;
 pub use key::CacheKey;
+pub use memo::Memo;
 
 /// Both layers. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +30,26 @@ struct Inner {
     memory: Memory<CacheKey, Arc<[u8]>>,
     entry_bytes_max: usize,
     redis: Option<Redis>,
+}
+
+/// An answer, and where it was found.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The answer.
+    pub bytes: Arc<[u8]>,
+    /// Where it was found.
+    pub source: Source,
+}
+
+/// Where an answer was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In this process, or made for another caller meanwhile.
+    Memory,
+    /// In Redis.
+    Redis,
+    /// Nowhere: it was made.
+    Made,
 }
 
 /// The address of Redis cannot be used.
@@ -68,7 +92,7 @@ impl Cache {
         &self,
         key: &CacheKey,
         make: impl FnOnce() -> F,
-    ) -> Result<Arc<[u8]>, Arc<E>>
+    ) -> Result<Kept, Arc<E>>
     where
         F: Future<Output = Result<Arc<[u8]>, E>>,
         E: Send + Sync + 'static,
@@ -78,13 +102,27 @@ impl Cache {
             entry_bytes_max,
             redis,
         } = &*self.0;
-        let fill = async {
+        let hit = |bytes| {
+            counter!(names::CACHE_REQUESTS_TOTAL, "layer" => "memory", "outcome" => "hit")
+                .increment(1);
+            let source = Source::Memory;
+            Kept { bytes, source }
+        };
+        // Most look-ups are hits, for which nothing of what follows need be set up.
+        if let Some(bytes) = memory.get(key).await {
+            return Ok(hit(bytes));
+        }
+        let mut source = Source::Memory;
+        let from = &mut source;
+        let fill = async move {
             if let Some(redis) = redis
                 && let Some(bytes) = redis.get(key).await
             {
+                *from = Source::Redis;
                 return Ok(bytes);
             }
             let bytes = make().await?;
+            *from = Source::Made;
             if let Some(redis) = redis
                 && bytes.len() <= *entry_bytes_max
             {
@@ -93,15 +131,37 @@ impl Cache {
             Ok(bytes)
         };
         let entry = memory.entry_by_ref(key).or_try_insert_with(fill).await?;
-        let outcome = if entry.is_fresh() { "miss" } else { "hit" };
-        counter!(names::CACHE_REQUESTS_TOTAL, "layer" => "memory", "outcome" => outcome)
-            .increment(1);
-        let fresh = entry.is_fresh();
         let bytes = entry.into_value();
-        if fresh && bytes.len() > *entry_bytes_max {
+        if source == Source::Memory {
+            return Ok(hit(bytes));
+        }
+        counter!(names::CACHE_REQUESTS_TOTAL, "layer" => "memory", "outcome" => "miss")
+            .increment(1);
+        if bytes.len() > *entry_bytes_max {
             memory.invalidate(key).await;
         }
-        Ok(bytes)
+        Ok(Kept { bytes, source })
+    }
+
+    /// Keeps an answer that was made without asking here first.
+    pub async fn put(&self, key: &CacheKey, bytes: Arc<[u8]>) {
+        let Inner {
+            memory,
+            entry_bytes_max,
+            redis,
+        } = &*self.0;
+        if bytes.len() > *entry_bytes_max {
+            return;
+        }
+        if let Some(redis) = redis {
+            redis.put_later(key, bytes.clone());
+        }
+        memory.insert(*key, bytes).await;
+    }
+
+    /// Wake-ups of other processes through Redis, if there is one.
+    pub fn bell(&self) -> Option<Bell> {
+        self.0.redis.clone().map(Bell::new)
     }
 
     /// For the start lines: which cache, how much of it.

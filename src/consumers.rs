@@ -2,8 +2,9 @@
 //!
 //! Reading order: [`tail`] (one reader of the log per process and tenant), [`batch`] (fold, write
 //! and checkpoint in one transaction), [`projector`] (the loop around it, and what stops it),
-//! [`lease`] (who works), [`supervisor`] (who is started where), [`wait`] (read-your-writes),
-//! [`rebuild`] (a new generation beside the live one).
+//! [`lease`] (who works), [`supervisor`] (who is started where), [`known`] (how far they are, as far
+//! as this process knows), [`wait`] (read-your-writes), [`rebuild`] (a new generation beside the live
+//! one).
 //!
 //! Nothing here decides or appends, and nothing here is skipped in silence.
 
@@ -17,6 +18,7 @@ mod retry;
 mod connection;
 mod runner;
 mod supervisor;
+mod known;
 mod wait;
 mod control;
 mod status;

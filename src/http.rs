@@ -81,6 +81,7 @@ impl Edge {
             read_wait: parts.settings.consumers.wait_max,
             turns: Arc::new(Semaphore::new(turns)),
             turn_wait,
+            answers: parts.settings.cache.clone(),
         };
         Edge {
             api: Api::new(behind, production),

@@ -31,7 +31,7 @@ use domain::{Position, StreamKey};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor as _, PgConnection, PgPool};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -281,6 +281,32 @@ impl Store {
     /// others' by notification, polling as the floor. Never goes back. A hint: read to know.
     pub fn watch_head(&self, tenant: &Arc<str>) -> watch::Receiver<Position> {
         self.inner.wakes.watch(tenant)
+    }
+
+    /// Hears of own heads as other processes are told of them, at most as often: for telling them in
+    /// other ways as well.
+    pub fn watch_said(&self) -> broadcast::Receiver<(Arc<str>, Position)> {
+        self.inner.wakes.said()
+    }
+
+    /// Somebody says that a tenant's head is here. Nothing is believed: at most the heads are read.
+    pub fn hint_head(&self, tenant: &str, claimed: Position) {
+        self.inner.wakes.hint(tenant, claimed);
+    }
+
+    /// What tells this log apart from others: another server, another database, an earlier state of this
+    /// one that was restored. As far as the server tells.
+    pub async fn identity(&self) -> Result<String, StoreError> {
+        let identity = sqlx::query_scalar(
+            "select concat_ws('/', d.oid, l.created_at,
+                case when has_function_privilege('pg_control_system()', 'execute')
+                     then (select system_identifier from pg_control_system()) end,
+                case when has_function_privilege('pg_control_checkpoint()', 'execute')
+                     then (select timeline_id from pg_control_checkpoint()) end)
+             from pg_database d, (select min(created_at) as created_at from logs) l
+             where d.datname = current_database()",
+        );
+        Ok(identity.fetch_one(&self.inner.pool).await?)
     }
 
     /// Appends, all or nothing, and waits until it is durable.

@@ -15,7 +15,7 @@ use super::report::{Goal, Row};
 use super::stand::Stand;
 
 /// Connections of postgres-es: what its own `default_postgress_pool` takes. 32 were no faster.
-const STOCK_CONNECTIONS: u32 = 10;
+pub const STOCK_CONNECTIONS: u32 = 10;
 
 /// Events of each fleet before the first command.
 const HISTORY_EVENTS: usize = 10;

@@ -89,8 +89,10 @@ impl<T> Page<T> {
     }
 }
 
-/// The generation of a read model that answers, and how far it has come.
-#[derive(Clone, Copy, Debug)]
+/// The generation of a read model that answers, and how far it has come. What the read model says is a
+/// function of the two; the greater of two states is the later one, since a new generation takes its
+/// place at or beyond the old one's position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Live {
     /// Which generation's tables.
     pub generation: i32,
@@ -153,6 +155,11 @@ impl Snapshot {
             .get(projection)
             .copied()
             .ok_or(ReadError::NotBuilt(projection))
+    }
+
+    /// Every read model that answers, and its state.
+    pub fn states(&self) -> impl Iterator<Item = (&str, Live)> {
+        self.live.iter().map(|(name, live)| (name.as_str(), *live))
     }
 
     /// The lowest position among these read models: what an answer made of them is as of.

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use async_graphql::Context;
 use domain::{Code, Position, Refusal};
-use projections::{ReadError, Reader, Snapshot};
+use metrics::counter;
+use projections::{Live, ReadError, Reader, Snapshot};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::fault::{Fault, FaultCode};
 use crate::auth::{Caller, Role};
 use crate::cache::Cache;
 use crate::commands::{CommandContext, CommandError, Door, Receipt};
+use crate::config;
 use crate::consumers::Consumers;
-use crate::ops::Clock;
+use crate::ops::{Clock, metrics as names};
 use crate::store::{Store, StoreError};
 
 /// How often one operation may ask for the fixes behind figures: each is a query of its own.
@@ -42,6 +44,8 @@ pub struct Parts {
     pub turns: Arc<Semaphore>,
     /// How long an operation waits for its turn.
     pub turn_wait: Duration,
+    /// How whole answers are kept.
+    pub answers: config::Cache,
 }
 
 /// Where a request came from, for the metadata of what it causes.
@@ -79,6 +83,32 @@ struct Reads {
     at_least: Option<Position>,
     /// Held with the snapshot.
     turn: Option<OwnedSemaphorePermit>,
+    /// The moment that all reads so far saw; `None` if they saw none yet, or several.
+    moment: Option<Moment>,
+    /// How many snapshots were opened.
+    opened: u32,
+}
+
+/// One moment of the read models: the state of each, and which of them were asked.
+#[derive(Clone, Debug, Default)]
+pub struct Moment {
+    states: Vec<(String, Live)>,
+    asked: Vec<&'static str>,
+}
+
+impl Moment {
+    /// The states of these read models; `None` if one of them was not there, or another was asked.
+    pub fn states_of(&self, models: &[&'static str]) -> Option<Vec<(&'static str, Live)>> {
+        if self.asked.iter().any(|name| !models.contains(name)) {
+            tracing::error!(asked = ?self.asked, ?models, "more read models were asked than foreseen");
+            return None;
+        }
+        let of = |name: &&'static str| {
+            let found = self.states.iter().find(|(n, _)| n == name);
+            found.map(|(_, live)| (*name, *live))
+        };
+        models.iter().map(of).collect()
+    }
 }
 
 /// How far the operation's answer is.
@@ -106,6 +136,8 @@ impl Operation {
                 snapshot: None,
                 at_least,
                 turn: None,
+                moment: None,
+                opened: 0,
             }),
             progress: std::sync::Mutex::default(),
             evidence: AtomicU32::new(0),
@@ -162,12 +194,29 @@ impl Operation {
                 .snapshot(self.tenant())
                 .await
                 .map_err(read_fault)?;
+            // Nobody in this process is shown an earlier state from here on.
+            let consumers = &self.parts.consumers;
+            consumers.saw(self.tenant(), snapshot.states());
+            reads.opened += 1;
+            reads.moment = (reads.opened == 1).then(|| Moment {
+                states: snapshot.states().map(|(n, l)| (n.to_owned(), l)).collect(),
+                asked: Vec::new(),
+            });
             reads.snapshot = Some(snapshot);
+        }
+        if let Some(moment) = &mut reads.moment {
+            moment.asked.extend_from_slice(models);
         }
         let reading = Reading(reads);
         let position = reading.snapshot().position(models).map_err(read_fault)?;
         self.touch(position);
         Ok(reading)
+    }
+
+    /// Hands over the moment that all reads saw; `None` if there was no read, or one had to see another
+    /// moment.
+    pub async fn moment(&self) -> Option<Moment> {
+        self.reads.lock().await.moment.take()
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {
@@ -193,6 +242,7 @@ impl Operation {
             .wait_for(self.tenant(), models, at_least, self.parts.read_wait)
             .await;
         waited.map_err(|stale| {
+            counter!(names::STALE_READS_TOTAL).increment(1);
             let lowest = stale.reached.iter().map(|r| r.1).min().unwrap_or_default();
             let models: serde_json::Map<_, _> = stale
                 .reached
@@ -233,7 +283,9 @@ impl Operation {
 
     /// A command was kept: whatever the operation reads from now on shows it.
     pub async fn kept(&self, receipt: &Receipt) {
-        self.reads.lock().await.at_least = Some(receipt.position);
+        let mut reads = self.reads.lock().await;
+        reads.at_least = reads.at_least.max(Some(receipt.position));
+        drop(reads);
         self.progress
             .lock()
             .expect("no panic while it is held")

@@ -11,6 +11,18 @@ const MAGIC: &[u8; 4] = b"DBC1";
 /// What a frame takes beside the answer.
 pub const OVERHEAD_BYTES: usize = MAGIC.len() + 32;
 
+/// What is put before every name in Redis: processes with another secret, and those that serve
+/// another database, share neither entries nor messages.
+pub fn tag(secret: &[u8; 32]) -> String {
+    let digest = Sha256::new_with_prefix(b"daybook cache tag")
+        .chain_update(secret)
+        .finalize();
+    digest[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 /// The answer with its code.
 pub fn seal(secret: &[u8; 32], key: &CacheKey, answer: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(OVERHEAD_BYTES + answer.len());

@@ -1,7 +1,7 @@
 //! The second layer: Redis, asked within a time budget and never believed without proof.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -18,15 +18,19 @@ use crate::ops::{Probed, State, metrics as names};
 pub struct Redis(Arc<Inner>);
 
 struct Inner {
+    client: Client,
     connection: ConnectionManager,
     place: String,
+    /// First part of every name: the configured prefix, and what tells apart those who do not
+    /// believe each other.
     prefix: String,
-    budget: std::time::Duration,
+    budget: Duration,
     ttl_ms: u64,
     frame_bytes_max: usize,
     secret: [u8; 32],
     breaker: Breaker,
     writes: Arc<Semaphore>,
+    connect_timeout: Duration,
 }
 
 /// Stores under way at one time; further answers are not stored.
@@ -50,11 +54,12 @@ impl Redis {
             .set_response_timeout(Some(settings.budget))
             .set_number_of_retries(1);
         let connection =
-            ConnectionManager::new_lazy_with_config(client, config).map_err(refused)?;
+            ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(refused)?;
         Ok(Some(Redis(Arc::new(Inner {
+            client,
             connection,
             place: url.to_string(),
-            prefix: settings.prefix.clone(),
+            prefix: format!("{}{}:", settings.prefix, frame::tag(&secret)),
             budget: settings.budget,
             ttl_ms: u64::try_from(cache.ttl.as_millis()).unwrap_or(u64::MAX),
             frame_bytes_max: cache
@@ -64,6 +69,7 @@ impl Redis {
             secret,
             breaker: Breaker::new(settings.breaker_failures, settings.breaker_open),
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
+            connect_timeout: settings.connect_timeout,
         }))))
     }
 
@@ -109,6 +115,35 @@ impl Redis {
             let _ = redis.ask::<()>("put", &command).await;
             drop(permit);
         });
+    }
+
+    /// Tells whoever listens to a channel; lost if Redis is.
+    pub async fn publish(&self, channel: &str, message: &[u8]) {
+        let command = Cmd::publish(self.channel(channel), message);
+        // A lost wake-up is a later poll; `ask` has counted it.
+        let _ = self.ask::<()>("publish", &command).await;
+    }
+
+    /// A connection that hears a channel. Unbounded in time once it is made: whoever reads it knows
+    /// how long silence may last.
+    pub async fn subscribe(&self, channel: &str) -> redis::RedisResult<redis::aio::PubSub> {
+        let connecting = async {
+            let mut heard = self.0.client.get_async_pubsub().await?;
+            heard.subscribe(self.channel(channel)).await?;
+            Ok(heard)
+        };
+        tokio::time::timeout(self.0.connect_timeout, connecting)
+            .await
+            .unwrap_or_else(|late| Err(std::io::Error::from(late).into()))
+    }
+
+    /// What proves that a message is one of our processes'.
+    pub fn secret(&self) -> &[u8; 32] {
+        &self.0.secret
+    }
+
+    fn channel(&self, channel: &str) -> String {
+        format!("{}{channel}", self.0.prefix)
     }
 
     /// How it is doing, for health.

@@ -200,6 +200,13 @@ section! {
         entry_bytes_max: Bytes = "1MiB", "0" ..= "512MiB";
         /// How long an answer is kept; it can only be old, never wrong: its key names the position.
         ttl: Duration = "5m", "0s" ..= "1d";
+        /// Keeps whole answers to queries; `false` keeps figures only.
+        answers: bool = "true";
+        /// How old this process's knowledge of the read models may be when a kept answer is given: the
+        /// most by which read models that another process keeps can be ahead of it.
+        recheck: Duration = "100ms", "0s" ..= "10s";
+        /// Requests remembered as checked, so that those sent again need not be read again.
+        requests_max: usize = "10000", "0" ..= "1000000";
     }
 }
 

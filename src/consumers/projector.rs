@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::Position;
 use metrics::{Counter, Histogram, counter, histogram};
-use projections::AnyProjection;
+use projections::{AnyProjection, Live};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -136,7 +136,11 @@ impl Projector {
         if version != self.place.projection.version() {
             return Ok(Opened::OtherVersion);
         }
-        self.place.board.reached(name, Position(position));
+        let live = Live {
+            generation,
+            position: Position(position),
+        };
+        self.place.board.reached(name, live);
         if status != "running" {
             return Ok(Opened::Resting);
         }
@@ -211,9 +215,12 @@ impl Projector {
         let writing = batch::write(conn, bookmark, batch);
         match timeout(Duration::from_millis(settings.step_ms_max), writing).await {
             Ok(Ok(())) => {
-                self.place
-                    .board
-                    .reached(self.place.projection.name(), bookmark.position);
+                let live = Live {
+                    generation: bookmark.generation,
+                    position: bookmark.position,
+                };
+                let name = self.place.projection.name();
+                self.place.board.reached(name, live);
                 self.meters.wrote(folded, started.elapsed());
                 self.pace.wrote(bookmark.position);
                 self.backoff.reset();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::Position;
-use projections::AnyProjection;
+use projections::{AnyProjection, Live};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -108,6 +108,24 @@ impl Consumers {
             .of(tenant)
             .wait_for(projections, at_least, timeout)
             .await
+    }
+
+    /// The states of these read models as this process knows them, without asking the database unless
+    /// that knowledge is older than `age_max`. `None` if one has no state yet or it cannot be had soon.
+    pub async fn known(
+        &self,
+        tenant: &Arc<str>,
+        projections: &[&'static str],
+        age_max: Duration,
+    ) -> Option<Vec<(&'static str, Live)>> {
+        let board = self.shared.boards.of(tenant);
+        board.known(projections, age_max).await
+    }
+
+    /// Tells what a reader saw, so that nobody here is shown an earlier state later.
+    pub fn saw<'n>(&self, tenant: &Arc<str>, states: impl Iterator<Item = (&'n str, Live)>) {
+        let board = self.shared.boards.of(tenant);
+        states.for_each(|(name, live)| board.reached(name, live));
     }
 
     /// Where every read model stands.

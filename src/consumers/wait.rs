@@ -6,18 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::Position;
+use projections::Live;
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::generations::{self, LiveRow};
+use super::known::Known;
 
 /// The bookkeeping is read at most once in so many milliseconds, whoever waits.
 const POLL_MS_MIN: u64 = 2;
 
 /// While somebody waits for another process, it is read at least once in so many milliseconds.
 const POLL_MS_WAITING_MAX: u64 = 25;
+
+/// A look at the bookkeeping that takes longer is not waited for, in milliseconds.
+const LOOK_MS_MAX: u64 = 500;
 
 /// The read models did not get there in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +36,7 @@ pub struct Stale {
 /// and by one poller for those of others.
 pub(super) struct Board {
     entries: BTreeMap<&'static str, Entry>,
+    known: Known,
     live: watch::Sender<Arc<Vec<LiveRow>>>,
     /// How many wait for a projector of another process.
     waiting: AtomicUsize,
@@ -56,6 +62,7 @@ impl Board {
         };
         Board {
             entries: names.iter().map(entry).collect(),
+            known: Known::default(),
             live: watch::Sender::default(),
             waiting: AtomicUsize::new(0),
             poke: Notify::new(),
@@ -102,15 +109,40 @@ impl Board {
         }
     }
 
-    /// Tells that a read model has folded everything up to `position`. Never goes back.
-    pub(super) fn reached(&self, projection: &str, position: Position) {
-        if let Some(entry) = self.entries.get(projection) {
+    /// Tells that a read model was seen in this state. Never goes back.
+    pub(super) fn reached(&self, projection: &str, live: Live) {
+        if let Some((name, entry)) = self.entries.get_key_value(projection) {
+            self.known.saw(name, live);
             entry.reached.send_if_modified(|at| {
-                let further = position > *at;
-                *at = position.max(*at);
+                let further = live.position > *at;
+                *at = live.position.max(*at);
                 further
             });
         }
+    }
+
+    /// The states of these read models as this process knows them; if that knowledge is older than
+    /// `age_max`, after another look. Half as old, the look is taken without waiting for it. `None` if
+    /// one of them was never seen, or the database does not tell soon.
+    pub(super) async fn known(
+        &self,
+        projections: &[&'static str],
+        age_max: Duration,
+    ) -> Option<Vec<(&'static str, Live)>> {
+        let now = Instant::now();
+        let age = self.known.last_look().map(|look| now - look);
+        if age.is_none_or(|age| age > age_max) {
+            let _polling = Waiting::new(self);
+            let look = self
+                .known
+                .look_since(now.checked_sub(age_max).unwrap_or(now));
+            timeout(Duration::from_millis(LOOK_MS_MAX), look)
+                .await
+                .ok()?;
+        } else if age.is_some_and(|age| age > age_max / 2) {
+            self.poke();
+        }
+        self.known.states_of(projections)
     }
 
     /// Tells whether a projector of this process feeds the board.
@@ -137,10 +169,16 @@ impl Board {
         self.poke.notify_one();
     }
 
-    fn saw(&self, rows: Vec<LiveRow>) {
+    /// Takes note of all of the bookkeeping, which was read from `begun` on.
+    fn saw(&self, rows: Vec<LiveRow>, begun: Instant) {
         for row in &rows {
-            self.reached(&row.projection, row.position);
+            let live = Live {
+                generation: row.generation,
+                position: row.position,
+            };
+            self.reached(&row.projection, live);
         }
+        self.known.looked(begun);
         self.live.send_if_modified(|seen| {
             let key = |r: &LiveRow| (r.projection.clone(), r.generation, r.status.clone());
             let moved = !seen.iter().map(key).eq(rows.iter().map(key));
@@ -217,8 +255,9 @@ async fn poll(pool: PgPool, tenant: Arc<str>, board: Arc<Board>, idle: Duration)
     let soon = Duration::from_millis(POLL_MS_MIN);
     let mut pause = soon;
     loop {
+        let begun = Instant::now();
         match generations::live(&pool, &tenant).await {
-            Ok(rows) => board.saw(rows),
+            Ok(rows) => board.saw(rows, begun),
             // whoever needs the database says so louder
             Err(error) => tracing::debug!(%error, "the read models' progress was not read"),
         }

@@ -27,13 +27,14 @@ pub fn caller(edge: &Edge, headers: &HeaderMap) -> Result<Arc<Caller>, Fault> {
 
 /// The position the `Daybook-At-Least` header asks for.
 pub fn at_least(headers: &HeaderMap) -> Result<Option<Position>, Fault> {
+    let refused = || Fault::of(FaultCode::BadPosition).with("field", "Daybook-At-Least");
     let mut values = headers.get_all(AT_LEAST).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match value.to_str().ok().and_then(api::position) {
             Some(position) => Ok(Some(position)),
-            None => Err(Fault::of(FaultCode::BadPosition)),
+            None => Err(refused()),
         },
-        (Some(_), Some(_)) => Err(Fault::of(FaultCode::BadPosition)),
+        (Some(_), Some(_)) => Err(refused()),
     }
 }

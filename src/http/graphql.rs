@@ -10,9 +10,7 @@ mod run;
 mod tokens;
 
 pub use body::{json_fault, read as read_body};
-pub use run::ask;
-
-use std::sync::Arc;
+pub use run::{Alias, Asker, ask};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -23,7 +21,7 @@ use axum::response::Response;
 use super::context::Id;
 use super::{Edge, caller, problem};
 use crate::api::fault::Fault;
-use crate::api::{Operation, Pages, sdl};
+use crate::api::{Given, Pages, sdl};
 use answer::MediaType;
 
 /// `POST /graphql`.
@@ -36,7 +34,7 @@ pub async fn post(State(edge): State<Edge>, request: Request) -> Response {
     };
     let limits = &edge.settings.limits;
     match carry_out(&edge, &head, body, &id).await {
-        Ok(executed) => answer::executed(executed, media, limits, &id),
+        Ok(given) => answer::given(given, media, limits, &id),
         Err(fault) => answer::refused(&fault, media, limits, &id),
     }
 }
@@ -46,29 +44,20 @@ pub async fn schema() -> Response {
     problem::answer(StatusCode::OK, "text/plain; charset=utf-8", sdl())
 }
 
-async fn carry_out(
-    edge: &Edge,
-    head: &Parts,
-    body: Body,
-    id: &Id,
-) -> Result<crate::api::Answer, Fault> {
+async fn carry_out(edge: &Edge, head: &Parts, body: Body, id: &Id) -> Result<Given, Fault> {
     let caller = caller::caller(edge, &head.headers)?;
-    let header = caller::at_least(&head.headers)?;
-    let read = body::read(&edge.settings.http, &head.headers, body).await?;
-    let asked = body::parse(&read)?;
+    let at_least = caller::at_least(&head.headers)?;
+    let raw = body::read(&edge.settings.http, &head.headers, body).await?;
     let limits = &edge.settings.limits;
     let pages = Pages {
         default: limits.page_default as u32,
         max: limits.page_max as u32,
     };
-    let at_least = header.max(asked.at_least);
-    let request = run::checked(asked, limits)?;
-    let operation = Operation::new(
-        Arc::clone(edge.api.parts()),
+    let asker = Asker {
         caller,
-        id.origin(),
         at_least,
         pages,
-    );
-    run::run(edge, operation, request).await
+        origin: id.origin(),
+    };
+    run::answer(edge, asker, &raw).await
 }

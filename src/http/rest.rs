@@ -7,17 +7,19 @@ mod report;
 
 pub use report::report;
 
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use domain::{Code, Refusal};
+use domain::{Code, Position, Refusal};
 use serde_json::{Value, json};
 
 use super::context::Id;
+use super::graphql::Asker;
 use super::{Edge, caller, graphql, problem};
+use crate::api::Pages;
 use crate::api::fault::{Fault, FaultCode, FaultKind};
-use crate::api::{Operation, Pages};
 use params::Kind::{Bbox, Ids, Near, Text, Whole};
 use params::Param;
 
@@ -148,11 +150,9 @@ async fn answer(edge: &Edge, alias: &'static Alias, request: Request) -> Respons
     let (head, _) = request.into_parts();
     match ask(edge, alias, &head, &id).await {
         Ok((body, position)) => {
-            let body = page(body).to_string();
             let mut answer = problem::answer(StatusCode::OK, "application/json", body);
             if let Some(position) = position {
-                let value = HeaderValue::try_from(position.to_string()).expect("digits");
-                answer.headers_mut().insert(POSITION, value);
+                tell(&mut answer, position);
             }
             answer
         }
@@ -160,27 +160,34 @@ async fn answer(edge: &Edge, alias: &'static Alias, request: Request) -> Respons
     }
 }
 
+/// Tells how far an answer is, as `extensions.position` does in GraphQL.
+fn tell(answer: &mut Response, position: Position) {
+    let value = HeaderValue::try_from(position.to_string()).expect("digits");
+    answer.headers_mut().insert(POSITION, value);
+}
+
 async fn ask(
     edge: &Edge,
     alias: &'static Alias,
     head: &Parts,
     id: &Id,
-) -> Result<(Value, Option<domain::Position>), Fault> {
-    let caller = caller::caller(edge, &head.headers)?;
-    let at_least = caller::at_least(&head.headers)?;
-    let variables = params::read(&head.uri, alias.params)?;
-    let pages = Pages {
-        default: edge.settings.limits.page_default as u32,
-        max: edge.settings.http.page_max as u32,
+) -> Result<(Bytes, Option<Position>), Fault> {
+    let asker = Asker {
+        caller: caller::caller(edge, &head.headers)?,
+        at_least: caller::at_least(&head.headers)?,
+        pages: Pages {
+            default: edge.settings.limits.page_default as u32,
+            max: edge.settings.http.page_max as u32,
+        },
+        origin: id.origin(),
     };
-    let operation = Operation::new(
-        edge.api.parts().clone(),
-        caller,
-        id.origin(),
-        at_least,
-        pages,
-    );
-    let answer = graphql::ask(edge, operation, alias.document, variables.into()).await;
+    let question = graphql::Alias {
+        url: head.uri.path_and_query().map_or("", |url| url.as_str()),
+        document: alias.document,
+        variables: &|| params::read(&head.uri, alias.params),
+        shape: page,
+    };
+    let answer = graphql::ask(edge, asker, question).await;
     answer.map_err(|fault| match fault.kind {
         // The document is ours: what does not fit is a parameter.
         FaultKind::Fault(FaultCode::ValidationFailed) => {

@@ -58,6 +58,12 @@ metrics! {
         "Processor time this process has used, user and system, in whole seconds.";
     counter AUTH_TOTAL "daybook_auth_total" Count
         "Tokens looked at, by `outcome` (verified, remembered, refused).";
+    counter OPERATIONS_TOTAL "daybook_operations_total" Count
+        "Operations, by `kind` (query, mutation, subscription, unknown) and `outcome` (ok, errors, refused, timeout, panic).";
+    counter ANSWERS_TOTAL "daybook_answers_total" Count
+        "Answers to queries that may be kept, by `source` (memory, redis, miss, bypass).";
+    counter STALE_READS_TOTAL "daybook_stale_reads_total" Count
+        "Reads that were refused because the read models did not come to the position asked for in time.";
     counter CACHE_REQUESTS_TOTAL "daybook_cache_requests_total" Count
         "Look-ups, by `layer` (memory, redis) and `outcome` (hit, miss, late, failed, skipped, disbelieved).";
     histogram REDIS_SECONDS "daybook_redis_request_duration_seconds" Seconds

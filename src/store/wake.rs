@@ -1,7 +1,8 @@
 //! Wake-ups: who follows a log learns that its head has moved.
 //!
 //! In process at once; across processes by a throttled NOTIFY outside the append (inside it, writers fall
-//! to a ninth); and by polling as the floor, because notifications are a hint, never the truth.
+//! to a ninth), and by whoever passes on what was said there; and by polling as the floor, because
+//! notifications are a hint, never the truth.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,19 +11,36 @@ use std::time::Duration;
 use domain::Position;
 use sqlx::postgres::PgListener;
 use sqlx::{Connection, Executor, PgConnection, PgPool};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::StoreSettings;
 
 const CHANNEL: &str = "daybook_head";
 
+/// What was said, kept for who passes it on by other ways: what is missed was a hint.
+const SAID_MAX: usize = 64;
+
 /// The heads this process has seen, per tenant.
-#[derive(Default)]
 pub(super) struct Wakes {
     heads: Mutex<HashMap<Arc<str>, watch::Sender<Position>>>,
     unsaid: Mutex<HashMap<Arc<str>, Position>>,
     to_say: Notify,
+    said: broadcast::Sender<(Arc<str>, Position)>,
+    /// Somebody claims that a head has moved.
+    to_look: Notify,
+}
+
+impl Default for Wakes {
+    fn default() -> Wakes {
+        Wakes {
+            heads: Mutex::default(),
+            unsaid: Mutex::default(),
+            to_say: Notify::new(),
+            said: broadcast::Sender::new(SAID_MAX),
+            to_look: Notify::new(),
+        }
+    }
 }
 
 impl Wakes {
@@ -32,6 +50,21 @@ impl Wakes {
             .entry(tenant.clone())
             .or_insert_with(|| watch::Sender::new(Position::START))
             .subscribe()
+    }
+
+    /// Hears what is said to other processes.
+    pub fn said(&self) -> broadcast::Receiver<(Arc<str>, Position)> {
+        self.said.subscribe()
+    }
+
+    /// Somebody says that a tenant's head is here: worth a look if it is further than we know, no more.
+    pub fn hint(&self, tenant: &str, claimed: Position) {
+        let heads = lock(&self.heads);
+        let known = heads.get(tenant).map_or(Position::START, |h| *h.borrow());
+        drop(heads);
+        if claimed > known {
+            self.to_look.notify_one();
+        }
     }
 
     /// The head is at least here. `own` heads are told to other processes.
@@ -69,6 +102,7 @@ pub(super) fn start(wakes: &Arc<Wakes>, pool: &PgPool, settings: &StoreSettings)
         wakes.clone(),
         pool.clone(),
         Duration::from_millis(settings.poll_every_ms),
+        Duration::from_millis(settings.notify_every_ms),
     ));
     tasks
 }
@@ -80,6 +114,8 @@ async fn say(wakes: Arc<Wakes>, pool: PgPool, every: Duration) {
         wakes.to_say.notified().await;
         let unsaid = std::mem::take(&mut *lock(&wakes.unsaid));
         for (tenant, head) in unsaid {
+            // Nobody may be listening.
+            let _ = wakes.said.send((tenant.clone(), head));
             if let Err(e) = say_one(&mut conn, &pool, &tenant, head).await {
                 conn = None;
                 tracing::debug!(error = %e, "a wake-up was not sent; others will poll");
@@ -137,8 +173,9 @@ async fn hear(wakes: &Wakes, pool: &PgPool) -> Result<(), sqlx::Error> {
     }
 }
 
-/// The floor: looks at every head now and then.
-async fn poll(wakes: Arc<Wakes>, pool: PgPool, every: Duration) {
+/// The floor: looks at every head now and then, and sooner where somebody says that one has moved, but
+/// no more often than that is said.
+async fn poll(wakes: Arc<Wakes>, pool: PgPool, every: Duration, soonest: Duration) {
     loop {
         let heads: Result<Vec<(String, i64)>, _> =
             sqlx::query_as("select tenant, position from logs")
@@ -147,7 +184,11 @@ async fn poll(wakes: Arc<Wakes>, pool: PgPool, every: Duration) {
         for (tenant, head) in heads.into_iter().flatten() {
             wakes.advance(&tenant.into(), Position(head), false);
         }
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(soonest).await;
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = wakes.to_look.notified() => {}
+        }
     }
 }
 

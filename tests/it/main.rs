@@ -11,9 +11,11 @@
 
 mod support;
 
+mod answers;
 mod api;
 mod auth;
 mod bad_input;
+mod bell;
 mod bulk;
 mod cache;
 mod cli;
@@ -23,6 +25,8 @@ mod import;
 mod local;
 mod log;
 mod projections;
+mod reads;
+mod redis_faults;
 mod rest;
 mod schema;
 mod tidy;

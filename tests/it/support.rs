@@ -3,14 +3,16 @@
 mod app;
 mod cluster;
 mod database;
+mod line;
 mod own_cluster;
 mod redis;
 mod scratch;
 
 pub use app::{Reply, TestApp};
 pub use database::TestDb;
+pub use line::{Line, Trouble};
 pub use own_cluster::{OwnCluster, StopMode};
-pub use redis::TestRedis;
+pub use redis::{TestRedis, redis_settings, url_of as redis_url};
 pub use scratch::Scratch;
 
 use std::path::Path;

@@ -209,7 +209,7 @@ async fn cached<Q: Question>(operation: &Operation, question: &Q) -> Result<Q::K
         Ok::<_, Fault>(serde_json::to_vec(&kept).map_err(unreadable)?.into())
     });
     match bytes.await {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(unreadable),
+        Ok(kept) => serde_json::from_slice(&kept.bytes).map_err(unreadable),
         Err(fault) => {
             snapshot.discard();
             Err(Fault::clone(&fault))

@@ -1,14 +1,16 @@
 //! Answers: media types, status codes, and how much of an error is told.
 
 use async_graphql::{ServerError, Value};
+use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use domain::Position;
 use serde::Serialize;
 use serde_json::{Map, json};
 
-use crate::api::Answer;
 use crate::api::fault::{Fault, FaultCode, FaultKind, cut};
+use crate::api::{Answer, Given};
 use crate::config::Limits;
 use crate::http::context::Id;
 use crate::http::problem;
@@ -87,9 +89,38 @@ struct Sent<'a> {
     extensions: Map<String, serde_json::Value>,
 }
 
+/// The answer to a request, kept or carried out.
+pub fn given(given: Given, media: MediaType, limits: &Limits, id: &Id) -> Response {
+    match given {
+        Given::Kept(body) => send(StatusCode::OK, media, Bytes::from_owner(body)),
+        Given::Made(made) => match *made {
+            Ok(answer) => executed(&answer, media, limits, id),
+            Err(fault) => refused(&fault, media, limits, id),
+        },
+    }
+}
+
+/// What is sent of an answer without errors. Nothing in it is of one request alone: it may be kept.
+pub fn body(answer: &Answer) -> Vec<u8> {
+    written(&Sent {
+        data: Some(&answer.response.data),
+        errors: Vec::new(),
+        extensions: extensions(answer.position),
+    })
+}
+
+fn extensions(position: Option<Position>) -> Map<String, serde_json::Value> {
+    let position = position.map(|at| ("position".to_owned(), at.to_string().into()));
+    position.into_iter().collect()
+}
+
+fn written(sent: &Sent<'_>) -> Vec<u8> {
+    serde_json::to_vec(sent).expect("GraphQL values are JSON")
+}
+
 /// The answer to a request that was carried out, or that the schema refused.
-pub fn executed(answer: Answer, media: MediaType, limits: &Limits, id: &Id) -> Response {
-    let Answer { response, position } = answer;
+fn executed(answer: &Answer, media: MediaType, limits: &Limits, id: &Id) -> Response {
+    let response = &answer.response;
     let refused = response.data == Value::Null
         && response
             .errors
@@ -100,14 +131,10 @@ pub fn executed(answer: Answer, media: MediaType, limits: &Limits, id: &Id) -> R
     let errors = shown
         .map(|(error, fault)| told(fault, Some(error), limits, id))
         .collect();
-    let mut extensions = Map::new();
-    if let Some(position) = position {
-        extensions.insert("position".to_owned(), position.to_string().into());
-    }
     let sent = Sent {
         data: (!refused).then_some(&response.data),
         errors,
-        extensions,
+        extensions: extensions(answer.position),
     };
     let overwhelmed = faults.first().filter(|fault| {
         response.data == Value::Null
@@ -121,7 +148,7 @@ pub fn executed(answer: Answer, media: MediaType, limits: &Limits, id: &Id) -> R
         (false, Some(_)) => StatusCode::SERVICE_UNAVAILABLE,
         (false, None) => StatusCode::OK,
     };
-    let mut answer = send(status, media, &sent);
+    let mut answer = send(status, media, written(&sent));
     if let Some(fault) = overwhelmed {
         problem::mark(&mut answer, fault);
     }
@@ -140,15 +167,12 @@ pub fn refused(fault: &Fault, media: MediaType, limits: &Limits, id: &Id) -> Res
     };
     let errors = vec![told(fault, None, limits, id)];
     let data = (status == StatusCode::OK && fault.status() != 422).then_some(&Value::Null);
-    let mut answer = send(
-        status,
-        media,
-        &Sent {
-            data,
-            errors,
-            extensions: Map::new(),
-        },
-    );
+    let sent = Sent {
+        data,
+        errors,
+        extensions: Map::new(),
+    };
+    let mut answer = send(status, media, written(&sent));
     problem::mark(&mut answer, fault);
     answer
 }
@@ -161,8 +185,7 @@ fn unfit(media: MediaType) -> StatusCode {
     }
 }
 
-fn send(status: StatusCode, media: MediaType, sent: &Sent<'_>) -> Response {
-    let body = serde_json::to_vec(sent).expect("GraphQL values are JSON");
+fn send(status: StatusCode, media: MediaType, body: impl Into<Body>) -> Response {
     let mut answer = problem::answer(status, media.as_str(), body);
     answer
         .headers_mut()

@@ -123,7 +123,7 @@ fn at_least(value: &Value) -> Result<Option<Position>, Fault> {
     };
     position
         .map(Some)
-        .ok_or_else(|| Fault::of(FaultCode::BadPosition))
+        .ok_or_else(|| Fault::of(FaultCode::BadPosition).with("field", "extensions.atLeast"))
 }
 
 fn bad(message: &str) -> Fault {

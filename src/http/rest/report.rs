@@ -31,6 +31,8 @@ pub async fn report(State(edge): State<Edge>, request: Request) -> Response {
 async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsReceipt, Fault> {
     let (head, body) = request.into_parts();
     let caller = caller::caller(edge, &head.headers)?;
+    // Nothing is read here, but what cannot be meant is refused wherever it is said.
+    let at_least = caller::at_least(&head.headers)?;
     let bytes = graphql::read_body(&edge.settings.http, &head.headers, body).await?;
     let body = fixes::decode(&bytes)?;
     let pages = Pages {
@@ -38,7 +40,7 @@ async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsRece
         max: edge.settings.http.page_max as u32,
     };
     let parts = edge.api.parts().clone();
-    let operation = Operation::new(parts, caller, id.origin(), None, pages);
+    let operation = Operation::new(parts, caller, id.origin(), at_least, pages);
     operation.require(Role::Editor)?;
     let context = operation.command(body.command_id, None)?;
     let report = ReportPositions {
@@ -86,7 +88,9 @@ fn answer(kept: &PositionsReceipt) -> Response {
     } else {
         StatusCode::MULTI_STATUS
     };
-    problem::answer(status, "application/json", body.to_string())
+    let mut answer = problem::answer(status, "application/json", body.to_string());
+    super::tell(&mut answer, receipt.position);
+    answer
 }
 
 fn rejection(index: usize, refusal: &Refusal) -> Value {

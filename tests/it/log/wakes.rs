@@ -103,3 +103,30 @@ async fn listening_survives_a_restart_of_the_server() {
         cluster.restart().await;
     }
 }
+
+#[tokio::test]
+async fn a_claim_is_looked_into_and_not_believed() {
+    let db = TestDb::create().await;
+    let store = store_with(db.options(), never_polls()).await;
+    let mut head = store.watch_head(&tenant());
+    let silent = "update logs set position = 7 where tenant = 'default'";
+    db.pool().execute(silent).await.unwrap();
+    // Whatever is claimed, what is there is seen.
+    store.hint_head("default", Position(1_000_000));
+    sees(&store, 7).await;
+    head.mark_unchanged();
+    for claim in [7, 6, 0, -1] {
+        store.hint_head("default", Position(claim));
+    }
+    for claim in [8, i64::MAX] {
+        store.hint_head("default", Position(claim));
+        store.hint_head("nobody", Position(claim));
+    }
+    // One more true step, to know that the claims were looked into before.
+    let silent = "update logs set position = 8 where tenant = 'default'";
+    db.pool().execute(silent).await.unwrap();
+    store.hint_head("default", Position(9));
+    sees(&store, 8).await;
+    assert_eq!(*store.watch_head(&tenant()).borrow(), Position(8));
+    assert_eq!(*store.watch_head(&"nobody".into()).borrow(), Position(0));
+}

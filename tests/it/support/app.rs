@@ -1,6 +1,7 @@
 //! The whole process on a free port over a private database, and a plain HTTP client for it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use daybook::app::App;
@@ -18,10 +19,10 @@ use super::{Scratch, TestDb};
 pub struct TestApp {
     address: SocketAddr,
     token: String,
-    app: std::sync::Arc<App>,
-    db: TestDb,
+    app: Arc<App>,
+    db: Arc<TestDb>,
     _stop: ShutdownTrigger,
-    _data: Scratch,
+    data: Arc<Scratch>,
 }
 
 /// What came back.
@@ -57,6 +58,25 @@ impl TestApp {
     /// Starts one whose settings were changed.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> TestApp {
         let (db, data) = (TestDb::create().await, Scratch::new());
+        TestApp::over(Arc::new(db), Arc::new(data), change).await
+    }
+
+    /// Another process over the same database, with the same key.
+    pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> TestApp {
+        TestApp::over(self.db.clone(), self.data.clone(), change).await
+    }
+
+    /// A process over another database, with the same key.
+    pub async fn elsewhere(&self, change: impl FnOnce(&mut Settings)) -> TestApp {
+        let db = TestDb::create().await;
+        TestApp::over(Arc::new(db), self.data.clone(), change).await
+    }
+
+    async fn over(
+        db: Arc<TestDb>,
+        data: Arc<Scratch>,
+        change: impl FnOnce(&mut Settings),
+    ) -> TestApp {
         let environment = [("DATABASE_URL".to_owned(), db.url())].into();
         let sources = Sources {
             environment,
@@ -68,7 +88,7 @@ impl TestApp {
         settings.database.pool_max = 8;
         settings.database.pool_min = 0;
         change(&mut settings);
-        let app = std::sync::Arc::new(App::start(&settings).await.unwrap());
+        let app = Arc::new(App::start(&settings).await.unwrap());
         let token = mint(&app, &[Role::Admin], "default");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -81,7 +101,7 @@ impl TestApp {
             app,
             db,
             _stop: trigger,
-            _data: data,
+            data,
         }
     }
 
@@ -166,7 +186,7 @@ impl TestApp {
         reply["data"].take()
     }
 
-    /// Asks once the read models show all that has been written.
+    /// Asks once the read models show all that has been written; gives the data.
     pub async fn settled(&self, query: &str, variables: Value) -> Value {
         let at_least = self.head().await.to_string();
         let body = json!({ "query": query, "variables": variables,
