@@ -5,30 +5,37 @@ mod batch;
 mod cursor;
 mod error;
 pub mod fault;
+mod feed;
 mod mutation;
 mod operation;
 mod page;
 mod query;
 mod scalars;
+mod subscription;
 mod types;
 
+pub use feed::{FeedCounts, FeedItem, FeedStream};
 pub use operation::{Operation, Origin, Pages, Parts, refusal_or_fault};
 pub use scalars::position;
 
 use std::sync::Arc;
 
-use async_graphql::{
-    EmptySubscription, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
-};
+use async_graphql::{Request, Response, SDLExportOptions, Schema, SchemaBuilder};
 
+use feed::Groups;
 use mutation::Mutation;
 use query::Query;
+use subscription::Subscription;
+
+/// The schema's three roots.
+type SchemaOf = Schema<Query, Mutation, Subscription>;
 
 /// The API: the schema over what it stands on. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
-    schema: Schema<Query, Mutation, EmptySubscription>,
+    schema: SchemaOf,
     parts: Arc<Parts>,
+    groups: Arc<Groups>,
 }
 
 impl Api {
@@ -38,8 +45,10 @@ impl Api {
         if production {
             builder = builder.disable_suggestions();
         }
+        let schema = builder.finish();
         Api {
-            schema: builder.finish(),
+            groups: Arc::new(Groups::new(schema.clone(), &parts)),
+            schema,
             parts: Arc::new(parts),
         }
     }
@@ -77,7 +86,7 @@ pub fn sdl() -> String {
     schema().finish().sdl_with_options(options)
 }
 
-fn schema() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+fn schema() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription)
         .register_output_type::<scalars::Date>()
 }

@@ -3,7 +3,8 @@
 //! Reading order: [`tail`] (one reader of the log per process and tenant), [`batch`] (fold, write
 //! and checkpoint in one transaction), [`projector`] (the loop around it, and what stops it),
 //! [`lease`] (who works), [`supervisor`] (who is started where), [`wait`] (read-your-writes),
-//! [`rebuild`] (a new generation beside the live one).
+//! [`rebuild`] (a new generation beside the live one), [`feed`] (without a bookmark: whom an event
+//! concerns, now).
 //!
 //! Nothing here decides or appends, and nothing here is skipped in silence.
 
@@ -21,6 +22,7 @@ mod wait;
 mod control;
 mod status;
 mod rebuild;
+pub mod feed;
 
 pub use control::{pause, resume, skip};
 pub use rebuild::{
@@ -35,6 +37,7 @@ pub use wait::Stale;
 use domain::Position;
 
 use crate::store::StoreError;
+use feed::FeedSettings;
 
 /// The knobs of the consumers. [`Default`] is what production runs with.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ pub struct ConsumerSettings {
     pub poison_attempts_max: u32,
     /// A batch whose transaction takes longer is given up and tried again, in milliseconds.
     pub step_ms_max: u64,
+    /// The knobs of the feed.
+    pub feed: FeedSettings,
 }
 
 impl Default for ConsumerSettings {
@@ -85,6 +90,7 @@ impl Default for ConsumerSettings {
             retry_ms_max: 5_000,
             poison_attempts_max: 3,
             step_ms_max: 60_000,
+            feed: FeedSettings::default(),
         }
     }
 }

@@ -63,6 +63,33 @@ pub struct FixRow {
 }
 
 impl FixRow {
+    /// The newest fix an event reports; `None` if it reports none, or none on earth.
+    pub fn newest_of(event: &Recorded<Event>) -> Option<FixRow> {
+        let Event::Track(TrackEvent::PositionsReported(reported)) = &event.event else {
+            return None;
+        };
+        let fixes = (0..).zip(&reported.fixes);
+        let (index, fix): (i32, &Fix) = fixes.max_by_key(|(index, fix)| (fix.fix_time, *index))?;
+        Some(FixRow {
+            vehicle_id: reported.vehicle_id.clone(),
+            fix_time: fix.fix_time,
+            position: event.position,
+            index,
+            lat: fix.lat,
+            lon: fix.lon,
+            cell: H3Cell::of(fix.lat, fix.lon)?,
+            fix_id: fix.fix_id.clone(),
+            device_time: fix.device_time,
+            altitude_m: fix.altitude_m,
+            speed_mps: fix.speed_mps,
+            course_deg: fix.course_deg,
+            accuracy_m: fix.accuracy_m,
+            satellites: fix.satellites,
+            hdop: fix.hdop,
+            attributes: (*fix.attributes).clone(),
+        })
+    }
+
     /// Its place in time order.
     pub fn key(&self) -> FixKey {
         FixKey {

@@ -1,0 +1,197 @@
+//! What waits for one subscriber of the feed: bounded, and honest about what it could not hold.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::consumers::LogEvent;
+
+/// How much waits for one subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Every event, up to these bounds; beyond them all are dropped and the subscriber is told.
+    Every {
+        /// Events.
+        events_max: usize,
+        /// Memory of those, in bytes (estimated).
+        bytes_max: usize,
+    },
+    /// The latest alone: it is enough to know that something happened.
+    Latest,
+}
+
+/// What a subscriber of the feed is handed.
+#[derive(Clone, Debug)]
+pub enum Handed {
+    /// The next event that concerns it.
+    Event(Arc<LogEvent>),
+    /// It was too slow: events are missing here. [`super::Subscription::restart`] tells from where
+    /// on there are none missing again.
+    Lost,
+    /// The process stops.
+    Closed,
+}
+
+/// Filled by the feed, emptied by one subscriber.
+pub(super) struct Inbox {
+    keep: Keep,
+    inner: Mutex<Inner>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    events: VecDeque<Arc<LogEvent>>,
+    bytes: usize,
+    lost: bool,
+    closed: bool,
+}
+
+impl Inbox {
+    pub fn new(keep: Keep) -> Inbox {
+        Inbox {
+            keep,
+            inner: Mutex::default(),
+            news: Notify::new(),
+        }
+    }
+
+    /// Puts an event in. False if it, and all that waited, had to be dropped.
+    pub fn put(&self, event: &Arc<LogEvent>) -> bool {
+        let mut inner = self.lock();
+        if inner.lost {
+            return false;
+        }
+        match self.keep {
+            Keep::Latest => inner.empty(),
+            Keep::Every {
+                events_max,
+                bytes_max,
+            } => {
+                let bytes = inner.bytes + event.weight_bytes;
+                let alone = inner.events.is_empty();
+                if inner.events.len() >= events_max || (bytes > bytes_max && !alone) {
+                    inner.empty();
+                    inner.lost = true;
+                }
+            }
+        }
+        let kept = !inner.lost;
+        if kept {
+            inner.bytes += event.weight_bytes;
+            inner.events.push_back(event.clone());
+        }
+        drop(inner);
+        self.news.notify_one();
+        kept
+    }
+
+    /// Drops what waits: the subscriber must begin anew.
+    pub fn lose(&self) {
+        let mut inner = self.lock();
+        inner.empty();
+        inner.lost = true;
+        drop(inner);
+        self.news.notify_one();
+    }
+
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.news.notify_one();
+    }
+
+    /// Begins anew: nothing waits, nothing is lost.
+    pub fn clear(&self) {
+        let mut inner = self.lock();
+        inner.empty();
+        inner.lost = false;
+    }
+
+    /// What waits, if anything does.
+    pub fn take(&self) -> Option<Handed> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Some(Handed::Closed);
+        }
+        if inner.lost {
+            return Some(Handed::Lost);
+        }
+        let event = inner.events.pop_front()?;
+        inner.bytes -= event.weight_bytes;
+        Some(Handed::Event(event))
+    }
+
+    /// Waits for something to take. Nothing is lost when the wait is given up.
+    pub async fn next(&self) -> Handed {
+        loop {
+            let news = self.news.notified();
+            if let Some(handed) = self.take() {
+                return handed;
+            }
+            news.await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn empty(&mut self) {
+        self.events.clear();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::joined;
+    use super::*;
+
+    fn positions(inbox: &Inbox) -> Vec<i64> {
+        let taken = std::iter::from_fn(|| match inbox.take() {
+            Some(Handed::Event(event)) => Some(event.position.0),
+            _ => None,
+        });
+        taken.collect()
+    }
+
+    #[test]
+    fn beyond_its_bounds_all_is_dropped_and_told() {
+        let keep = Keep::Every {
+            events_max: 3,
+            bytes_max: usize::MAX,
+        };
+        let inbox = Inbox::new(keep);
+        assert!((1..=3).all(|at| inbox.put(&joined(at, "v", "f"))));
+        assert!(!inbox.put(&joined(4, "v", "f")));
+        assert!(matches!(inbox.take(), Some(Handed::Lost)));
+        assert!(!inbox.put(&joined(5, "v", "f")));
+        assert!(
+            matches!(inbox.take(), Some(Handed::Lost)),
+            "until begun anew"
+        );
+        inbox.clear();
+        assert!(inbox.put(&joined(6, "v", "f")));
+        assert_eq!(positions(&inbox), [6]);
+    }
+
+    #[test]
+    fn one_event_is_taken_whatever_it_weighs() {
+        let inbox = Inbox::new(Keep::Every {
+            events_max: 9,
+            bytes_max: 1,
+        });
+        assert!(inbox.put(&joined(1, "v", "f")));
+        assert!(!inbox.put(&joined(2, "v", "f")));
+    }
+
+    #[test]
+    fn the_latest_alone_is_never_too_much() {
+        let inbox = Inbox::new(Keep::Latest);
+        assert!((1..=100).all(|at| inbox.put(&joined(at, "v", "f"))));
+        assert_eq!(positions(&inbox), [100]);
+    }
+}
