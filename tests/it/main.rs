@@ -19,6 +19,7 @@ mod cache;
 mod cli;
 mod config;
 mod consumers;
+mod feeds;
 mod import;
 mod local;
 mod log;

@@ -60,7 +60,7 @@ impl Inbox {
     /// Puts an event in. False if it, and all that waited, had to be dropped.
     pub fn put(&self, event: &Arc<LogEvent>) -> bool {
         let mut inner = self.lock();
-        if inner.lost {
+        if inner.lost || inner.closed {
             return false;
         }
         match self.keep {
@@ -97,7 +97,9 @@ impl Inbox {
     }
 
     pub fn close(&self) {
-        self.lock().closed = true;
+        let mut inner = self.lock();
+        (inner.closed, inner.lost) = (true, false);
+        drop(inner);
         self.news.notify_one();
     }
 
@@ -111,15 +113,16 @@ impl Inbox {
     /// What waits, if anything does.
     pub fn take(&self) -> Option<Handed> {
         let mut inner = self.lock();
-        if inner.closed {
-            return Some(Handed::Closed);
-        }
         if inner.lost {
             return Some(Handed::Lost);
         }
-        let event = inner.events.pop_front()?;
-        inner.bytes -= event.weight_bytes;
-        Some(Handed::Event(event))
+        match inner.events.pop_front() {
+            Some(event) => {
+                inner.bytes -= event.weight_bytes;
+                Some(Handed::Event(event))
+            }
+            None => inner.closed.then_some(Handed::Closed),
+        }
     }
 
     /// Waits for something to take. Nothing is lost when the wait is given up.
