@@ -19,10 +19,11 @@ use super::types::span::{BoundingBox, invalid};
 use crate::auth::Role;
 use crate::store::EventFilter;
 
-/// What can be subscribed to. A subscription has one field. Every result tells in
-/// `extensions.position` where it stands in the log.
+/// The root of all subscriptions.
 pub struct Subscription;
 
+/// What can be subscribed to. A subscription has one field. Every result tells in
+/// `extensions.position` where it stands in the log.
 #[Root]
 impl Subscription {
     /// A journal: every event behind `after`, in position order, none left out and none twice.
@@ -62,10 +63,6 @@ impl Subscription {
     /// Where vehicles are: first the latest fix of each, then every newer one as it is reported, at
     /// most `maxHz` times a second and vehicle; of fixes that come faster the latest counts. A fix
     /// that is older than the vehicle's latest is never sent. Conditions add up.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is an argument of the schema"
-    )]
     async fn vehicle_moved(
         &self,
         ctx: &Context<'_>,

@@ -13,7 +13,7 @@ pub mod testing;
 
 pub use inbox::{Handed, Keep};
 pub use interest::Interest;
-pub use scan::Scan;
+pub use scan::{Scan, ScanError};
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -114,6 +114,8 @@ struct Routing {
     topics: Topics,
     inboxes: HashMap<Id, Arc<Inbox>>,
     task: Option<AbortHandle>,
+    /// Nothing is handed over any more.
+    ended: bool,
 }
 
 /// One subscriber's end of the feed. Leaves when dropped.
@@ -155,11 +157,11 @@ impl Feed {
         routing.next_id += 1;
         routing.topics.add(id, interest, self.settings().keys_max);
         routing.inboxes.insert(id, inbox.clone());
-        drop(routing);
-        drop(feeds);
-        if *self.ending.borrow() {
+        if routing.ended {
             inbox.close();
         }
+        drop(routing);
+        drop(feeds);
         Ok(Subscription {
             feed: self.clone(),
             tenant: tenant.clone(),
@@ -194,6 +196,7 @@ impl Feed {
                 topics: Topics::default(),
                 inboxes: HashMap::new(),
                 task: None,
+                ended: false,
             }),
         });
         let task = tokio::spawn(follow(self.clone(), tenant.clone(), of.clone()));
@@ -259,26 +262,32 @@ impl TenantFeed {
         } = &mut *routing;
         for event in events {
             for concerned in topics.concerned(event) {
-                match concerned {
-                    Ok(id) => {
-                        inboxes.get(&id).map(|inbox| inbox.put(event));
-                    }
-                    Err(id) => {
-                        inboxes.get(&id).map(|inbox| inbox.lose());
-                    }
+                let (Ok(id) | Err(id)) = concerned;
+                match inboxes.get(&id) {
+                    Some(inbox) if concerned.is_ok() => inbox.put(event),
+                    Some(inbox) => inbox.lose(),
+                    None => {}
                 }
             }
             *at = event.position;
         }
     }
+}
 
-    fn close(&self) {
-        self.lock().inboxes.values().for_each(|inbox| inbox.close());
+/// Tells all subscribers when their tenant's task ends, however it does.
+struct Ending(Arc<TenantFeed>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut routing = self.0.lock();
+        routing.ended = true;
+        routing.inboxes.values().for_each(|inbox| inbox.close());
     }
 }
 
 /// Follows a tenant's log for all subscribers, until the last has left or the process stops.
 async fn follow(mut feed: Feed, tenant: Arc<str>, of: Arc<TenantFeed>) {
+    let _ending = Ending(of.clone());
     let shared = feed.shared.clone();
     let (tail, mut head) = (shared.tail(&tenant), shared.store.watch_head(&tenant));
     let settings = &shared.settings;
@@ -307,7 +316,6 @@ async fn follow(mut feed: Feed, tenant: Arc<str>, of: Arc<TenantFeed>) {
             ended = feed.ending.changed() => if ended.is_err() { break },
         }
     }
-    of.close();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

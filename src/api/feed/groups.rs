@@ -1,11 +1,13 @@
 //! Who belongs together: one group for all who subscribe to the same with the same rights.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::Position;
+use futures::FutureExt as _;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::AbortHandle;
@@ -282,18 +284,31 @@ async fn work(
     asked: Arc<Asked>,
     operation: Arc<Operation>,
 ) {
-    let fault = match groups.rendering(&asked, operation).await {
-        Err(fault) => fault,
-        Ok((rendering, Plan::Events(filter))) => {
-            journal::fill(&groups, &group, rendering, filter).await
-        }
-        Ok((rendering, Plan::Vehicles(plan))) => {
-            vehicles::fill(&groups, &group, rendering, plan).await
-        }
-        Ok((rendering, Plan::Heatmap(plan))) => {
-            heatmaps::fill(&groups, &group, rendering, plan).await
-        }
-    };
+    let filling = AssertUnwindSafe(fill(&groups, &group, &asked, operation)).catch_unwind();
+    let fault = filling.await.unwrap_or_else(|_| {
+        tracing::error!("a subscription's group panicked");
+        Fault::of(FaultCode::Internal)
+    });
     groups.retire(&group);
     group.stage.send_modify(|stage| stage.ended = Some(fault));
+}
+
+async fn fill(
+    groups: &Groups,
+    group: &Arc<Group>,
+    asked: &Asked,
+    operation: Arc<Operation>,
+) -> Fault {
+    match groups.rendering(asked, operation).await {
+        Err(fault) => fault,
+        Ok((rendering, Plan::Events(filter))) => {
+            journal::fill(groups, group, rendering, filter).await
+        }
+        Ok((rendering, Plan::Vehicles(plan))) => {
+            vehicles::fill(groups, group, rendering, plan).await
+        }
+        Ok((rendering, Plan::Heatmap(plan))) => {
+            heatmaps::fill(groups, group, rendering, plan).await
+        }
+    }
 }

@@ -57,11 +57,11 @@ impl Inbox {
         }
     }
 
-    /// Puts an event in. False if it, and all that waited, had to be dropped.
-    pub fn put(&self, event: &Arc<LogEvent>) -> bool {
+    /// Puts an event in, unless it, and all that waits, has to be dropped.
+    pub fn put(&self, event: &Arc<LogEvent>) {
         let mut inner = self.lock();
         if inner.lost || inner.closed {
-            return false;
+            return;
         }
         match self.keep {
             Keep::Latest => inner.empty(),
@@ -77,14 +77,12 @@ impl Inbox {
                 }
             }
         }
-        let kept = !inner.lost;
-        if kept {
+        if !inner.lost {
             inner.bytes += event.weight_bytes;
             inner.events.push_back(event.clone());
         }
         drop(inner);
         self.news.notify_one();
-        kept
     }
 
     /// Drops what waits: the subscriber must begin anew.
@@ -153,7 +151,13 @@ mod tests {
     use super::super::testing::joined;
     use super::*;
 
-    fn positions(inbox: &Inbox) -> Vec<i64> {
+    fn put(inbox: &Inbox, positions: impl IntoIterator<Item = i64>) {
+        positions
+            .into_iter()
+            .for_each(|at| inbox.put(&joined(at, "v", "f")));
+    }
+
+    fn taken(inbox: &Inbox) -> Vec<i64> {
         let taken = std::iter::from_fn(|| match inbox.take() {
             Some(Handed::Event(event)) => Some(event.position.0),
             _ => None,
@@ -161,24 +165,26 @@ mod tests {
         taken.collect()
     }
 
+    const THREE: Keep = Keep::Every {
+        events_max: 3,
+        bytes_max: usize::MAX,
+    };
+
     #[test]
     fn beyond_its_bounds_all_is_dropped_and_told() {
-        let keep = Keep::Every {
-            events_max: 3,
-            bytes_max: usize::MAX,
-        };
-        let inbox = Inbox::new(keep);
-        assert!((1..=3).all(|at| inbox.put(&joined(at, "v", "f"))));
-        assert!(!inbox.put(&joined(4, "v", "f")));
+        let inbox = Inbox::new(THREE);
+        put(&inbox, 1..=3);
+        assert_eq!(taken(&inbox), [1, 2, 3]);
+        put(&inbox, 4..=8);
         assert!(matches!(inbox.take(), Some(Handed::Lost)));
-        assert!(!inbox.put(&joined(5, "v", "f")));
+        put(&inbox, [9]);
         assert!(
             matches!(inbox.take(), Some(Handed::Lost)),
             "until begun anew"
         );
         inbox.clear();
-        assert!(inbox.put(&joined(6, "v", "f")));
-        assert_eq!(positions(&inbox), [6]);
+        put(&inbox, [10]);
+        assert_eq!(taken(&inbox), [10]);
     }
 
     #[test]
@@ -187,14 +193,26 @@ mod tests {
             events_max: 9,
             bytes_max: 1,
         });
-        assert!(inbox.put(&joined(1, "v", "f")));
-        assert!(!inbox.put(&joined(2, "v", "f")));
+        put(&inbox, [1]);
+        assert_eq!(taken(&inbox), [1]);
+        put(&inbox, [2, 3]);
+        assert!(matches!(inbox.take(), Some(Handed::Lost)));
     }
 
     #[test]
     fn the_latest_alone_is_never_too_much() {
         let inbox = Inbox::new(Keep::Latest);
-        assert!((1..=100).all(|at| inbox.put(&joined(at, "v", "f"))));
-        assert_eq!(positions(&inbox), [100]);
+        put(&inbox, 1..=100);
+        assert_eq!(taken(&inbox), [100]);
+    }
+
+    #[test]
+    fn what_waits_is_taken_before_the_end() {
+        let inbox = Inbox::new(THREE);
+        put(&inbox, [1]);
+        inbox.close();
+        put(&inbox, [2]);
+        assert_eq!(taken(&inbox), [1]);
+        assert!(matches!(inbox.take(), Some(Handed::Closed)));
     }
 }

@@ -75,17 +75,14 @@ fn tiles(area: &BoundingBox) -> Option<Vec<Tile>> {
     let (north, east) = tile(area.north, area.east);
     let (first, last) = (tile(0.0, -180.0).1, tile(0.0, 180.0).1);
     // Across the antimeridian it is two ranges of columns.
-    let columns = match area.west <= area.east {
-        true => [west..=east, 1..=0],
-        false => [west..=last, first..=east],
+    let columns: Vec<i16> = match area.west <= area.east {
+        true => (west..=east).collect(),
+        false => (west..=last).chain(first..=east).collect(),
     };
-    let wide: usize = columns.iter().map(|c| c.clone().count()).sum();
-    let high = (south..=north).count();
-    (wide * high <= TILES_MAX).then(|| {
-        let columns = columns.into_iter().flatten();
-        columns
-            .flat_map(|column| (south..=north).map(move |row| (row, column)))
-            .collect()
+    let rows = south..=north;
+    (columns.len() * rows.clone().count() <= TILES_MAX).then(|| {
+        let column = |column| rows.clone().map(move |row| (row, column));
+        columns.into_iter().flat_map(column).collect()
     })
 }
 

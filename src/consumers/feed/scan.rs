@@ -11,6 +11,17 @@ use crate::store::{EventFilter, PageLimits, Store, StoreError, StoredEvent};
 /// Stored bytes of one page.
 const PAGE_BYTES_MAX: i64 = 512 << 10;
 
+/// Why the past could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// The database failed, again and again if it was only away.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log does not hold what comes next.
+    #[error("the event behind position {0} is not in the log")]
+    Gone(Position),
+}
+
 /// A scan of a tenant's log for the events that pass a filter.
 pub struct Scan {
     store: Store,
@@ -53,11 +64,13 @@ impl Scan {
 
     /// Reads on, at most to `to`, by one query: what it found, which may be nothing although `to` is
     /// not reached. A database that is away for a moment is asked again.
-    pub async fn page(&mut self, to: Position) -> Result<Vec<StoredEvent>, StoreError> {
+    pub async fn page(&mut self, to: Position) -> Result<Vec<StoredEvent>, ScanError> {
         let mut backoff = Backoff::new(RETRY_MS.0, RETRY_MS.1);
         loop {
             match self.query(to).await {
-                Err(error) if error.is_unavailable() && backoff.faults + 1 < self.attempts_max => {
+                Err(ScanError::Store(error))
+                    if error.is_unavailable() && backoff.faults + 1 < self.attempts_max =>
+                {
                     backoff.wait().await;
                 }
                 read => return read,
@@ -65,7 +78,7 @@ impl Scan {
         }
     }
 
-    async fn query(&mut self, to: Position) -> Result<Vec<StoredEvent>, StoreError> {
+    async fn query(&mut self, to: Position) -> Result<Vec<StoredEvent>, ScanError> {
         let up_to = Position(to.0.min(self.at.0.saturating_add(self.positions_max)));
         if up_to <= self.at {
             return Ok(Vec::new());
@@ -77,6 +90,10 @@ impl Scan {
         };
         if self.filter.passes_all() {
             let events = self.store.read_log(&self.tenant, self.at, limits).await?;
+            let next = events.first().map(|event| event.position.0);
+            if next != Some(self.at.0 + 1) {
+                return Err(ScanError::Gone(self.at));
+            }
             self.at = events.last().map_or(self.at, |event| event.position);
             return Ok(events);
         }

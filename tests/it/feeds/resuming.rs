@@ -90,3 +90,30 @@ async fn when_a_node_stops_its_readers_are_told_where_to_go_on() {
     let left: Vec<i64> = (last + 1..=5).collect();
     assert_eq!(feed.await.unwrap().positions(left.len()).await, left);
 }
+
+#[tokio::test]
+async fn what_the_log_does_not_hold_any_more_is_not_passed_over() {
+    let db = TestDb::create().await;
+    let node = Node::start(&db).await;
+    node.register_many("a", 9).await;
+    // Nothing of ours can do this.
+    let mut tx = db.pool().begin().await.unwrap();
+    for statement in [
+        "set local session_replication_role = replica",
+        "delete from events where position between 3 and 5",
+    ] {
+        sqlx::query(statement).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let resumed = node.subscribe_as(TENANT, &[Role::Viewer], EVENTS, json!({}), Some(4));
+    let fault = resumed.await.unwrap().fault().await;
+    assert_eq!(
+        (fault.code(), &fault.facts["position"]),
+        ("RESUME", &json!("4"))
+    );
+    let mut rest = node
+        .subscribe_as(TENANT, &[Role::Viewer], EVENTS, json!({}), Some(5))
+        .await
+        .unwrap();
+    assert_eq!(rest.positions(4).await, [6, 7, 8, 9]);
+}

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Request, Variables};
-use chrono::Utc;
 use daybook::api::fault::Fault;
 use daybook::api::{Api, FeedItem, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Caller, Role};
@@ -89,7 +88,7 @@ impl Node {
             roles: roles.to_vec(),
             scopes: Vec::new(),
             token_id: "t".into(),
-            expires_at: Utc::now() + Duration::from_secs(3_600),
+            expires_at: Clock::system().now() + Duration::from_secs(3_600),
         };
         let pages = Pages {
             default: 50,
@@ -147,7 +146,7 @@ impl Node {
     }
 
     pub async fn register_in(&self, tenant: &str, id: &str) -> Position {
-        let context = CommandContext::new(tenant.into(), actor(), Utc::now());
+        let context = CommandContext::new(tenant.into(), actor(), Clock::system().now());
         let command = VehicleCommand::Register {
             profile: VehicleProfile::default(),
             on_first_report: false,
