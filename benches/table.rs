@@ -19,6 +19,7 @@ mod table {
     pub mod history;
     pub mod rebuilds;
     pub mod lag;
+    pub mod feeds;
     pub mod fold;
     pub mod start;
 }
@@ -67,6 +68,11 @@ const LINES: &[Line] = &[
         name: "P7",
         about: "commit to projection at 4,000 commits a second",
         measure: |stand| Box::pin(table::lag::measure(stand)),
+    },
+    Line {
+        name: "P9",
+        about: "events handed to subscribers, without sockets, against stock executions",
+        measure: |stand| Box::pin(table::feeds::measure(stand)),
     },
     Line {
         name: "P10",
