@@ -59,6 +59,10 @@ pub type Key = [u8; 32];
 impl Asked {
     /// Reads a request; refuses what is not a subscription to exactly one feed.
     pub fn read(mut request: Request) -> Result<Asked, Fault> {
+        // The text is what groups are told apart by, even if the document comes along.
+        if request.query.is_empty() {
+            return Err(Fault::new(FaultCode::ParseFailed, "the document is empty"));
+        }
         let document = match request.parsed_query() {
             Ok(document) => document.clone(),
             Err(error) => return Err(Fault::new(FaultCode::ParseFailed, error.message)),

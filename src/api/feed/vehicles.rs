@@ -143,6 +143,10 @@ impl Filling<'_> {
                 },
                 () = rested => {}
             }
+            // Those that have left a place are remembered; a snapshot knows those in it alone.
+            if self.seen.remembered() > self.keys_max.saturating_mul(2) {
+                return Ok(());
+            }
             for (vehicle, (fix, committed)) in self.paced.due(Instant::now()) {
                 self.send(&vehicle, fix, committed).await?;
             }

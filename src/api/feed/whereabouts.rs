@@ -161,6 +161,11 @@ impl Whereabouts {
             .collect()
     }
 
+    /// How many vehicles it remembers.
+    pub fn remembered(&self) -> usize {
+        self.known.len()
+    }
+
     fn concerns(&self, vehicle: &str) -> bool {
         self.ids.as_ref().is_none_or(|ids| ids.contains(vehicle))
             && (self.wanted.fleet.is_none() || self.members.contains(vehicle))

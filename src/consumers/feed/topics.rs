@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::Event;
 use domain::vehicle::VehicleEvent;
-use projections::positions::FixRow;
+use projections::{H3Cell, positions};
 
 use super::interest::{Interest, Keys, Tile, tile};
 use crate::consumers::LogEvent;
@@ -183,33 +183,37 @@ impl Topics {
     fn report(&mut self, event: &LogEvent, found: &mut Vec<Id>, overfull: &mut Vec<Id>) {
         found.extend(&self.reports);
         self.counted(event, found);
-        let Some(newest) = event.body.as_ref().ok().and_then(FixRow::newest_of) else {
+        let newest = event.body.as_ref().ok().and_then(positions::newest);
+        let Some((reported, index)) = newest else {
             return;
         };
-        found.extend(
-            self.vehicles
-                .get(newest.vehicle_id.as_str())
-                .into_iter()
-                .flatten(),
-        );
+        let vehicle = reported.vehicle_id.as_str();
+        found.extend(self.vehicles.get(vehicle).into_iter().flatten());
+        let Some(fix) = reported.fixes.get(index.unsigned_abs() as usize) else {
+            return;
+        };
         let mut entered = Vec::new();
         if !self.tiles.is_empty() {
-            let ids = self.tiles.get(&tile(newest.lat, newest.lon));
+            let ids = self.tiles.get(&tile(fix.lat, fix.lon));
             let inside = |id: &&Id| match self.entries.get(id).map(|e| &e.interest) {
-                Some(Interest::Area(area)) => area.contains(newest.lat, newest.lon),
+                Some(Interest::Area(area)) => area.contains(fix.lat, fix.lon),
                 _ => false,
             };
             entered.extend(ids.into_iter().flatten().filter(inside));
         }
-        for (resolution, cells) in &self.cells {
-            let cell = newest.cell.parent(*resolution).map(|cell| cell.stored());
-            let ids = cell.and_then(|cell| cells.get(&cell));
-            entered.extend(ids.into_iter().flatten());
+        if !self.cells.is_empty()
+            && let Some(base) = H3Cell::of(fix.lat, fix.lon)
+        {
+            for (resolution, cells) in &self.cells {
+                let cell = base.parent(*resolution).map(H3Cell::stored);
+                let ids = cell.and_then(|cell| cells.get(&cell));
+                entered.extend(ids.into_iter().flatten());
+            }
         }
         if entered.is_empty() {
             return;
         }
-        let vehicle: Arc<str> = newest.vehicle_id.as_str().into();
+        let vehicle: Arc<str> = vehicle.into();
         for id in entered {
             found.push(id);
             // Whoever saw it come is told when it goes.
@@ -229,7 +233,7 @@ impl Topics {
         for (resolution, tiles) in &self.centres {
             let mut last = None;
             for fix in &reported.fixes {
-                let cell = projections::H3Cell::of(fix.lat, fix.lon);
+                let cell = H3Cell::of(fix.lat, fix.lon);
                 let cell = cell.and_then(|cell| cell.parent(*resolution));
                 if cell == last {
                     continue;
