@@ -23,6 +23,7 @@ mod table {
     pub mod rebuilds;
     pub mod lag;
     pub mod cached;
+    pub mod feeds;
     pub mod fold;
     pub mod start;
 }
@@ -82,6 +83,11 @@ const LINES: &[Line] = &[
         name: "P8",
         about: "a list over GraphQL, kept and made, against axum and stock async-graphql",
         measure: |stand| Box::pin(table::cached::measure(stand)),
+    },
+    Line {
+        name: "P9",
+        about: "events handed to subscribers, without sockets, against stock executions",
+        measure: |stand| Box::pin(table::feeds::measure(stand)),
     },
     Line {
         name: "P10",

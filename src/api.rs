@@ -6,32 +6,39 @@ mod batch;
 mod cursor;
 mod error;
 pub mod fault;
+mod feed;
 mod mutation;
 mod operation;
 mod page;
 mod query;
 mod scalars;
+mod subscription;
 mod types;
 
 pub use answers::{Answers, Asking, Given, Question};
+pub use feed::{FeedCounts, FeedItem, FeedStream};
 pub use operation::{Operation, Origin, Pages, Parts, refusal_or_fault};
 pub use scalars::position;
 
 use std::sync::Arc;
 
-use async_graphql::{
-    EmptySubscription, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
-};
+use async_graphql::{Request, Response, SDLExportOptions, Schema, SchemaBuilder};
 
+use feed::Groups;
 use mutation::Mutation;
 use query::Query;
+use subscription::Subscription;
+
+/// The schema's three roots.
+type SchemaOf = Schema<Query, Mutation, Subscription>;
 
 /// The API: the schema over what it stands on. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
-    schema: Schema<Query, Mutation, EmptySubscription>,
+    schema: SchemaOf,
     parts: Arc<Parts>,
     answers: Arc<Answers>,
+    groups: Arc<Groups>,
 }
 
 impl Api {
@@ -41,9 +48,11 @@ impl Api {
         if production {
             builder = builder.disable_suggestions();
         }
+        let schema = builder.finish();
         Api {
-            schema: builder.finish(),
             answers: Arc::new(Answers::new(&parts)),
+            groups: Arc::new(Groups::new(schema.clone(), &parts)),
+            schema,
             parts: Arc::new(parts),
         }
     }
@@ -89,7 +98,7 @@ pub fn sdl() -> String {
     schema().finish().sdl_with_options(options)
 }
 
-fn schema() -> SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+fn schema() -> SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription)
         .register_output_type::<scalars::Date>()
 }

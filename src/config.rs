@@ -36,6 +36,8 @@ pub struct Settings {
     pub fixes: Fixes,
     /// The runner of read models.
     pub consumers: Consumers,
+    /// Subscriptions.
+    pub feeds: Feeds,
     /// The cache of answers.
     pub cache: Cache,
     /// Tokens.
@@ -94,6 +96,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (append, commands) = (Append::read(raw, problems), Commands::read(raw, problems));
     let (fixes, consumers) = (Fixes::read(raw, problems), Consumers::read(raw, problems));
     let (cache, auth) = (Cache::read(raw, problems), Auth::read(raw, problems));
+    let feeds = Feeds::read(raw, problems);
     let (limits, log) = (Limits::read(raw, problems), Log::read(raw, problems));
     Some(Settings {
         process: process?,
@@ -104,6 +107,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         commands: commands?,
         fixes: fixes?,
         consumers: consumers?,
+        feeds: feeds?,
         cache: cache?,
         auth: auth?,
         limits: limits?,
@@ -159,6 +163,9 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
             format!("{default} is above limits.page_max, {max}"),
         );
     }
+    if settings.feeds.hz_default > settings.feeds.hz_max {
+        refuse("feeds.hz_default", "is above feeds.hz_max".to_owned());
+    }
     if settings.cache.entry_bytes_max.0 > settings.cache.bytes_max.0 {
         refuse(
             "cache.entry_bytes_max",
@@ -189,6 +196,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Commands>(),
         of::<Fixes>(),
         of::<Consumers>(),
+        of::<Feeds>(),
         of::<Cache>(),
         of::<Auth>(),
         of::<Limits>(),

@@ -4,7 +4,7 @@
 //! and checkpoint in one transaction), [`projector`] (the loop around it, and what stops it),
 //! [`lease`] (who works), [`supervisor`] (who is started where), [`known`] (how far they are, as far
 //! as this process knows), [`wait`] (read-your-writes), [`rebuild`] (a new generation beside the live
-//! one).
+//! one), [`feed`] (without a bookmark: whom an event concerns, now).
 //!
 //! Nothing here decides or appends, and nothing here is skipped in silence.
 
@@ -23,6 +23,7 @@ mod wait;
 mod control;
 mod status;
 mod rebuild;
+pub mod feed;
 
 pub use control::{pause, resume, skip};
 pub use rebuild::{
@@ -37,6 +38,7 @@ pub use wait::Stale;
 use domain::Position;
 
 use crate::store::StoreError;
+use feed::FeedSettings;
 
 /// The knobs of the consumers. [`Default`] is what production runs with.
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ pub struct ConsumerSettings {
     pub step_ms_max: u64,
     /// See [`RebuildOptions::slowdown_max`], for rebuilds nobody asked for.
     pub rebuild_slowdown_max: f64,
+    /// The knobs of the feed.
+    pub feed: FeedSettings,
 }
 
 impl Default for ConsumerSettings {
@@ -90,6 +94,7 @@ impl Default for ConsumerSettings {
             poison_attempts_max: 3,
             step_ms_max: 60_000,
             rebuild_slowdown_max: 0.2,
+            feed: FeedSettings::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ pub use latest::{AsOf, LatestCursor, LatestFilter, LatestRow, latest};
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use domain::track::{Fix, TrackEvent};
+use domain::track::{Fix, PositionsReported, TrackEvent};
 use domain::{Event, Position, Recorded};
 use serde_json::{Map, Value};
 use sqlx::postgres::PgRow;
@@ -63,6 +63,30 @@ pub struct FixRow {
 }
 
 impl FixRow {
+    /// The newest fix an event reports; `None` if it reports none, or none on earth.
+    pub fn newest_of(event: &Recorded<Event>) -> Option<FixRow> {
+        let (reported, index) = newest(event)?;
+        let fix = reported.fixes.get(usize::try_from(index).ok()?)?;
+        Some(FixRow {
+            vehicle_id: reported.vehicle_id.clone(),
+            fix_time: fix.fix_time,
+            position: event.position,
+            index,
+            lat: fix.lat,
+            lon: fix.lon,
+            cell: H3Cell::of(fix.lat, fix.lon)?,
+            fix_id: fix.fix_id.clone(),
+            device_time: fix.device_time,
+            altitude_m: fix.altitude_m,
+            speed_mps: fix.speed_mps,
+            course_deg: fix.course_deg,
+            accuracy_m: fix.accuracy_m,
+            satellites: fix.satellites,
+            hdop: fix.hdop,
+            attributes: (*fix.attributes).clone(),
+        })
+    }
+
     /// Its place in time order.
     pub fn key(&self) -> FixKey {
         FixKey {
@@ -99,6 +123,16 @@ impl FixRow {
             attributes: attributes.map(|json| json.0).unwrap_or_default(),
         })
     }
+}
+
+/// The report an event is, and the number of its newest fix: of two of one time the later one.
+pub fn newest(event: &Recorded<Event>) -> Option<(&PositionsReported, i32)> {
+    let Event::Track(TrackEvent::PositionsReported(reported)) = &event.event else {
+        return None;
+    };
+    let fixes = (0..).zip(&reported.fixes);
+    let (index, _) = fixes.max_by_key(|(index, fix): &(i32, &Fix)| (fix.fix_time, *index))?;
+    Some((reported, index))
 }
 
 /// A fix's columns, the same in both tables.

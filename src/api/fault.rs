@@ -1,5 +1,6 @@
 //! Faults: why a request was not answered, as stable codes beside the domain's refusals.
 
+use async_graphql::ServerError;
 use domain::{Code, Refusal};
 use serde_json::{Map, Value};
 
@@ -75,6 +76,8 @@ faults! {
     Timeout "TIMEOUT" 504 true "The operation took longer than 10 seconds. A command may have been kept: sending it again with the same commandId is safe.";
     RateLimited "RATE_LIMITED" 429 true "Too many requests; `retryAfterMs` tells when to try again.";
     Overloaded "OVERLOADED" 503 true "Too much is waiting; `retryAfterMs` tells when to try again.";
+    Resume "RESUME" 503 true "The subscription cannot go on; what comes after `position` has not been sent. Subscribe again from there.";
+    TooManySubscriptions "TOO_MANY_SUBSCRIPTIONS" 503 true "This process, or the caller, has as many subscriptions as it may.";
     ReadModelBuilding "READ_MODEL_BUILDING" 503 true "The read model is being built for the first time.";
     Unavailable "UNAVAILABLE" 503 true "The database cannot be reached. Sending a command again with the same commandId is safe.";
     Internal "INTERNAL" 500 false "A fault of ours; `requestId` finds it in the log.";
@@ -115,6 +118,15 @@ impl Fault {
         }
     }
 
+    /// A resolver's fault as it was raised; what the library says itself is a document that does
+    /// not fit.
+    pub fn of_error(error: &ServerError) -> Fault {
+        let source = error.source.as_ref();
+        let own = source.and_then(|source| source.downcast_ref::<Fault>());
+        own.cloned()
+            .unwrap_or_else(|| Fault::new(FaultCode::ValidationFailed, &*error.message))
+    }
+
     /// Adds a fact.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Fault {
         self.facts.insert(name.to_owned(), value.into());
@@ -127,6 +139,11 @@ impl Fault {
             FaultKind::Fault(code) => code.as_str(),
             FaultKind::Refused(code) => code.as_str(),
         }
+    }
+
+    /// May the very same request succeed later?
+    pub fn is_passing(&self) -> bool {
+        matches!(self.kind, FaultKind::Fault(code) if code.retryable())
     }
 
     /// The HTTP status of a REST answer.

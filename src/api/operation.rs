@@ -144,6 +144,12 @@ impl Operation {
         }
     }
 
+    /// Another operation of the same caller, which has read nothing yet.
+    pub fn anew(&self) -> Operation {
+        let (parts, caller) = (self.parts.clone(), self.caller.clone());
+        Operation::new(parts, caller, self.origin.clone(), None, self.pages)
+    }
+
     /// The operation a resolver works for.
     pub fn of<'c>(ctx: &Context<'c>) -> &'c Operation {
         ctx.data_unchecked::<Arc<Operation>>()
@@ -290,6 +296,23 @@ impl Operation {
             .lock()
             .expect("no panic while it is held")
             .last_kept = Some(receipt.position);
+    }
+
+    /// Whatever the operation reads from now on shows the log up to `position` at least.
+    pub async fn insist_on(&self, position: Position) {
+        self.reads.lock().await.at_least = Some(position);
+    }
+
+    /// Begins anew, as another operation of the same caller: of another moment, and with nothing
+    /// spent. A subscription does so for each of its items.
+    pub async fn renew(&self) {
+        *self.reads.lock().await = Reads {
+            snapshot: None,
+            at_least: None,
+            turn: None,
+        };
+        *self.progress.lock().expect("no panic while it is held") = Progress::default();
+        self.evidence.store(0, Ordering::Relaxed);
     }
 
     /// Takes one of the operation's look-ups of evidence.

@@ -7,6 +7,7 @@ use domain::track::FixRules;
 use crate::commands::DoorSettings;
 use crate::config::{Bytes, Settings};
 use crate::consumers::ConsumerSettings;
+use crate::consumers::feed::FeedSettings;
 use crate::store::StoreSettings;
 
 pub fn store(settings: &Settings) -> StoreSettings {
@@ -79,6 +80,29 @@ pub fn consumers(settings: &Settings) -> ConsumerSettings {
         poison_attempts_max: consumers.attempts_max,
         step_ms_max: ms(consumers.step_time_max),
         rebuild_slowdown_max: consumers.rebuild_slowdown_max,
+        feed: feed(settings),
+    }
+}
+
+fn feed(settings: &Settings) -> FeedSettings {
+    let feeds = &settings.feeds;
+    FeedSettings {
+        groups_max: feeds.groups_max,
+        members_max: feeds.members_max,
+        queue_events_max: feeds.queue_events_max,
+        queue_bytes_max: feeds.queue_bytes_max.len(),
+        ring_items_max: feeds.ring_items_max,
+        ring_bytes_max: feeds.ring_bytes_max.len(),
+        keys_max: feeds.keys_max,
+        latest_bytes_max: feeds.latest_bytes_max.len(),
+        scans_max: feeds.scans_max,
+        scan_wait_ms: ms(feeds.scan_wait),
+        scan_events_max: feeds.scan_events_max,
+        scan_positions_max: feeds.scan_positions_max,
+        attempts_max: feeds.attempts_max,
+        item_ms_max: ms(feeds.item_time_max),
+        hz_default: feeds.hz_default,
+        hz_max: feeds.hz_max,
     }
 }
 

@@ -192,6 +192,45 @@ section! {
 }
 
 section! {
+    /// Subscriptions. Those with the same document, variables and rights are one group, whose items
+    /// are made once.
+    Feeds in "feeds" {
+        /// Groups of one process.
+        groups_max: usize = "1000", "1" ..= "1000000";
+        /// Subscribers of one process.
+        members_max: usize = "5000", "1" ..= "1000000";
+        /// Events waiting for one group; one that is slower scans the log, or begins again.
+        queue_events_max: usize = "1024", "1" ..= "1000000";
+        /// Memory of those, estimated.
+        queue_bytes_max: Bytes = "4MiB", "64KiB" ..= "1GiB";
+        /// Recent items kept for a journal's subscribers; whoever is further behind scans the log.
+        ring_items_max: usize = "256", "1" ..= "1000000";
+        /// Bytes of those.
+        ring_bytes_max: Bytes = "1MiB", "1KiB" ..= "1GiB";
+        /// Vehicles that one subscription may concern.
+        keys_max: usize = "10000", "1" ..= "1000000";
+        /// Bytes of the latest items kept for a subscription's members.
+        latest_bytes_max: Bytes = "16MiB", "1KiB" ..= "1GiB";
+        /// Pages of the log read at once for those who scan it.
+        scans_max: usize = "4", "1" ..= "1000";
+        /// How long one waits for its turn to scan; then it is told where to resume.
+        scan_wait: Duration = "10s", "10ms" ..= "10m";
+        /// Events of one page of a scan.
+        scan_events_max: usize = "100", "1" ..= "10000";
+        /// Positions that one query of a scan looks through.
+        scan_positions_max: usize = "20000", "1" ..= "10000000";
+        /// How often a read that failed is tried before a subscription ends.
+        attempts_max: u32 = "5", "1" ..= "100";
+        /// How long making one item may take.
+        item_time_max: Duration = "10s", "10ms" ..= "10m";
+        /// Updates a second of one key when the subscriber does not say (`maxHz`).
+        hz_default: f64 = "2", "0.001" ..= "1000";
+        /// Most updates a second of one key.
+        hz_max: f64 = "20", "0.001" ..= "1000";
+    }
+}
+
+section! {
     /// The cache of answers. Nothing in it is ever more than a copy.
     Cache in "cache" {
         /// Memory for answers in this process.

@@ -9,6 +9,7 @@ use projections::{AnyProjection, Live};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::feed::{Feed, Feeds};
 use super::generations;
 use super::rebuild::{self, Progress, RebuildError, RebuildOptions, RebuildStatus, Rebuilt};
 use super::status::{self, ProjectionStatus};
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     pub(super) projections: Vec<Arc<dyn AnyProjection>>,
     pub(super) settings: Arc<ConsumerSettings>,
     pub(super) boards: Boards,
+    pub(super) feeds: Feeds,
     tails: Mutex<HashMap<Arc<str>, Arc<Tail>>>,
 }
 
@@ -52,6 +54,7 @@ impl Consumers {
             projections,
             settings,
             boards,
+            feeds: Feeds::default(),
             tails: Mutex::default(),
         });
         for tenant in shared.store.tenants().await? {
@@ -92,6 +95,11 @@ impl Consumers {
     /// The shared reader of a tenant's log.
     pub fn tail(&self, tenant: &Arc<str>) -> Arc<Tail> {
         self.shared.tail(tenant)
+    }
+
+    /// What happens, as it happens.
+    pub fn feed(&self) -> Feed {
+        Feed::new(self.shared.clone(), self.ending.subscribe())
     }
 
     /// Waits until the read models have folded `at_least`, whichever process folds them, or says

@@ -29,6 +29,8 @@ pub struct LogEvent {
     pub recorded_at: DateTime<Utc>,
     /// Roughly how much memory it holds, in bytes.
     pub weight_bytes: usize,
+    /// The event as it is stored.
+    pub stored: StoredEvent,
     /// The event, or why its stored bytes cannot be read.
     pub body: Result<Recorded<Event>, String>,
 }
@@ -198,9 +200,10 @@ async fn decode_all(stored: Vec<StoredEvent>) -> Vec<Arc<LogEvent>> {
 }
 
 /// Decoded events take more than their stored bytes: a column of packed numbers becomes one struct
-/// per fix. Six times was measured for position reports; the constant is the event's frame.
+/// per fix. Six times was measured for position reports, and the stored text is kept beside them;
+/// the constant is the event's frame.
 fn weight_bytes(event: &StoredEvent) -> usize {
-    512 + 6 * event.payload.len() + 2 * event.metadata.len()
+    512 + 7 * event.payload.len() + 3 * event.metadata.len()
 }
 
 fn decode(stored: StoredEvent) -> LogEvent {
@@ -210,5 +213,6 @@ fn decode(stored: StoredEvent) -> LogEvent {
         recorded_at: stored.recorded_at,
         weight_bytes: weight_bytes(&stored),
         body: retry::guarded(|| stored.decode().map_err(|e| e.to_string())),
+        stored,
     }
 }

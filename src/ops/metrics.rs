@@ -68,6 +68,20 @@ metrics! {
         "Look-ups, by `layer` (memory, redis) and `outcome` (hit, miss, late, failed, skipped, disbelieved).";
     histogram REDIS_SECONDS "daybook_redis_request_duration_seconds" Seconds
         "One look-up or store in Redis, by `operation`.";
+    gauge SUBSCRIPTIONS "daybook_subscriptions" Count
+        "Subscribers of this process, by `feed`.";
+    gauge FEED_GROUPS "daybook_feed_groups" Count
+        "Different subscriptions of this process, whose items are made once for all who ask the same, by `feed`.";
+    counter FEED_DELIVERIES_TOTAL "daybook_feed_deliveries_total" Count
+        "Items handed to subscribers, by `feed`.";
+    counter FEED_CONFLATIONS_TOTAL "daybook_feed_conflations_total" Count
+        "Updates passed over for a later one of the same key, by `feed`.";
+    counter FEED_SCANS_TOTAL "daybook_feed_scans_total" Count
+        "Times a subscriber or a group read the past, having resumed or been too slow, by `feed`.";
+    counter FEED_TERMINATIONS_TOTAL "daybook_feed_terminations_total" Count
+        "Subscriptions that could not go on, by `feed` and `reason` (the code of the fault).";
+    histogram FEED_DELIVERY_SECONDS "daybook_feed_delivery_seconds" Seconds
+        "From an event's commit to its item's handing over, by `feed`; scans not counted.";
     gauge REDIS_BREAKER_OPEN "daybook_redis_breaker_open" Count
         "1 while Redis is left alone after failures.";
 }

@@ -42,6 +42,22 @@ pub struct EventFilter {
     pub event_types: Option<Vec<String>>,
 }
 
+impl EventFilter {
+    /// Does the event pass?
+    pub fn matches(&self, event: &StoredEvent) -> bool {
+        let is = |asked: &Option<String>, found: &str| asked.as_deref().is_none_or(|a| a == found);
+        let types = self.event_types.as_ref();
+        is(&self.aggregate_type, &event.aggregate_type)
+            && is(&self.aggregate_id, &event.aggregate_id)
+            && types.is_none_or(|types| types.iter().any(|t| **t == *event.event_type))
+    }
+
+    /// Does every event pass?
+    pub fn passes_all(&self) -> bool {
+        self.aggregate_type.is_none() && self.aggregate_id.is_none() && self.event_types.is_none()
+    }
+}
+
 /// An event with its stored bytes.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {

@@ -7,7 +7,7 @@ mod child;
 mod doors;
 mod journal;
 mod kills;
-mod load;
+pub mod load;
 mod mutants;
 mod partitions;
 mod plan;

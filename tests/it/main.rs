@@ -21,6 +21,7 @@ mod cache;
 mod cli;
 mod config;
 mod consumers;
+mod feeds;
 mod import;
 mod local;
 mod log;

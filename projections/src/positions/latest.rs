@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::{COLUMNS, FixRow, NAME};
-use crate::geo::haversine_sql;
-use crate::{BoundingBox, Near, Page, ReadError, Snapshot, vehicles};
+use crate::geo::{BaseCells, haversine_sql};
+use crate::{BASE_RESOLUTION, BoundingBox, H3Cell, Near, Page, ReadError, Snapshot, vehicles};
 
 /// A vehicle's latest fix: greatest fix time, on ties greatest (position, index).
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,8 @@ pub struct LatestFilter {
     pub fleet_id: Option<String>,
     /// Those in this rectangle.
     pub area: Option<BoundingBox>,
+    /// Those in one of these cells, of base resolution or coarser.
+    pub cells: Option<Vec<H3Cell>>,
     /// Those in this circle. The list is then ordered by distance, then vehicle id.
     pub near: Option<Near>,
     /// Those heard of at or after this time.
@@ -77,6 +79,7 @@ pub async fn latest(
     let mut sql = QueryBuilder::new("");
     push_source(&mut sql, snap, filter)?;
     push_place(&mut sql, filter);
+    push_cells(&mut sql, filter)?;
     match (after, filter.near) {
         (
             Some(LatestCursor {
@@ -188,4 +191,31 @@ fn push_place(sql: &mut QueryBuilder<'_, Postgres>, filter: &LatestFilter) {
         });
         sql.push(" lon <= ").push_bind(area.east).push(")");
     }
+}
+
+fn push_cells(
+    sql: &mut QueryBuilder<'_, Postgres>,
+    filter: &LatestFilter,
+) -> Result<(), ReadError> {
+    let Some(cells) = &filter.cells else {
+        return Ok(());
+    };
+    let (mut few, mut ranges) = (Vec::new(), Vec::new());
+    for cell in cells {
+        let finer = ReadError::ResolutionTooFine {
+            asked: cell.resolution(),
+            finest: BASE_RESOLUTION,
+        };
+        match cell.base_cells().ok_or(finer)? {
+            BaseCells::Few(cells) => few.extend(cells),
+            BaseCells::Range(cells) => ranges.push(cells),
+        }
+    }
+    sql.push(" and (cell = any(").push_bind(few).push(")");
+    for range in ranges {
+        sql.push(" or cell between ").push_bind(*range.start());
+        sql.push(" and ").push_bind(*range.end());
+    }
+    sql.push(")");
+    Ok(())
 }

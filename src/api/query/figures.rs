@@ -5,23 +5,18 @@ use std::fmt::Debug;
 use async_graphql::{Context, ID, Object, Result};
 use projections::heatmap::{self, HeatmapQuery};
 use projections::trends::{self, TrendQuery};
-use projections::{BASE_RESOLUTION, ReadError, Snapshot, summary};
+use projections::{ReadError, Snapshot, summary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::{Operation, read_fault};
 use crate::api::scalars::DateTime;
-use crate::api::types::heatmap::{self as map, Heatmap, HeatmapMetric, HeatmapSpan};
+use crate::api::types::heatmap::{self as map, Heatmap, HeatmapAsked, HeatmapMetric, HeatmapSpan};
 use crate::api::types::span::{BoundingBox, invalid, scope, scope_models, span, zone};
 use crate::api::types::summary::FleetSummary;
 use crate::api::types::trend::{self as series, Trend, TrendBucket, TrendCompare, TrendMetric};
 use crate::cache::CacheKey;
-
-/// Most cells of a heat map.
-const CELLS_MAX: i32 = 10_000;
-/// Cells of a heat map when the caller does not say.
-const CELLS_DEFAULT: i32 = 1_000;
 
 /// Questions whose answers are figures.
 #[derive(Default)]
@@ -62,29 +57,19 @@ impl FigureQueries {
         >,
     ) -> Result<Heatmap> {
         let operation = Operation::of(ctx);
-        let (from, to) = self::span(from, to)?;
-        let resolution = u8::try_from(resolution)
-            .ok()
-            .filter(|r| *r <= BASE_RESOLUTION);
-        let limit = limit.unwrap_or(CELLS_DEFAULT);
-        if !(1..=CELLS_MAX).contains(&limit) {
-            return Err(Fault::of(FaultCode::PageLimit)
-                .with("limit", CELLS_MAX)
-                .into());
-        }
-        let question = HeatmapQuery {
+        let question = HeatmapAsked {
             from,
             to,
-            resolution: resolution
-                .ok_or_else(|| invalid("resolution", "a resolution is 0 to 9"))?,
-            area: bbox.map(BoundingBox::checked).transpose()?,
-            span: span.in_zone(self::zone(zone)?),
-            metric: metric.into(),
-            min_vehicles: u32::try_from(min_vehicles)
-                .map_err(|_| invalid("minVehicles", "a number of vehicles is 0 or more"))?,
-            limit: limit.unsigned_abs(),
+            resolution,
+            bbox,
+            span,
+            zone,
+            metric,
+            min_vehicles,
+            limit,
         };
-        let kept = cached(operation, &question).await?;
+        let question = question.checked()?;
+        let kept = heat(operation, &question).await?;
         Ok(Heatmap::new(&question, kept))
     }
 
@@ -151,6 +136,11 @@ impl FigureQueries {
         let totals = snapshot.answer(totals)?;
         Ok(FleetSummary::new(scope, totals))
     }
+}
+
+/// The figures of a heat map.
+pub async fn heat(operation: &Operation, question: &HeatmapQuery) -> Result<map::Kept, Fault> {
+    cached(operation, question).await
 }
 
 /// A question whose answer is the same for everybody of a tenant, and kept.

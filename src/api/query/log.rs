@@ -23,6 +23,13 @@ pub struct AggregateInput {
     id: Option<String>,
 }
 
+impl AggregateInput {
+    /// The kind, and the key if one is asked for.
+    pub fn parts(self) -> (Option<String>, Option<String>) {
+        (Some(self.kind), self.id)
+    }
+}
+
 /// Questions about the log.
 #[derive(Default)]
 pub struct LogQueries;
@@ -50,7 +57,7 @@ impl LogQueries {
     ) -> Result<Paged<Event>> {
         let operation = Operation::of(ctx);
         operation.require(Role::Viewer)?;
-        let (kind, id) = aggregate.map_or((None, None), |a| (Some(a.kind), a.id));
+        let (kind, id) = aggregate.map_or((None, None), AggregateInput::parts);
         let filter = EventFilter {
             aggregate_type: kind,
             aggregate_id: id,

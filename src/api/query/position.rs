@@ -76,6 +76,7 @@ impl PositionQueries {
             vehicle_ids: vehicle_ids.map(|ids| ids.into_iter().map(|id| id.0).collect()),
             fleet_id: fleet_id.map(|id| id.0),
             area: bbox.map(BoundingBox::checked).transpose()?,
+            cells: None,
             near: near.map(Near::checked).transpose()?,
             since: since.map(|since| since.0),
             as_of: at.map(moment).transpose()?,

@@ -2,13 +2,15 @@
 
 use async_graphql::{ComplexObject, Context, Enum, Result, SimpleObject, Value};
 use chrono::{DateTime as Instant, Duration, NaiveTime, TimeZone as _, Utc};
+use projections::BASE_RESOLUTION;
 use projections::heatmap::{HeatmapQuery, HeatmapSpan as Span};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::evidence::{Evidence, Figure};
 use super::int;
-use super::span::Place;
+use super::span::{self, BoundingBox, Place};
+use crate::api::fault::{Fault, FaultCode};
 use crate::api::scalars::{DateTime, H3Cell, Json, Position};
 
 /// How a heat map's time is cut.
@@ -80,8 +82,62 @@ pub struct HeatmapCell {
     figure: Figure,
 }
 
+/// What a caller asks of a heat map: the arguments of `heatmap` and of `heatmapChanged`.
+pub struct HeatmapAsked {
+    /// Fix time, included.
+    pub from: DateTime,
+    /// Fix time, excluded.
+    pub to: DateTime,
+    /// H3 resolution.
+    pub resolution: i32,
+    /// Where the cells' centres are.
+    pub bbox: Option<BoundingBox>,
+    /// How time is cut.
+    pub span: HeatmapSpan,
+    /// Whose days are meant.
+    pub zone: Option<String>,
+    /// What cells are ranked by.
+    pub metric: HeatmapMetric,
+    /// Cells with fewer are not shown.
+    pub min_vehicles: i32,
+    /// At most this many cells.
+    pub limit: Option<i32>,
+}
+
+/// Most cells of a heat map.
+const CELLS_MAX: i32 = 10_000;
+/// Cells of a heat map when the caller does not say.
+const CELLS_DEFAULT: i32 = 1_000;
+
+impl HeatmapAsked {
+    /// The question in the read model's words.
+    pub fn checked(self) -> Result<HeatmapQuery, Fault> {
+        let (from, to) = span::span(self.from, self.to)?;
+        let resolution = u8::try_from(self.resolution)
+            .ok()
+            .filter(|r| *r <= BASE_RESOLUTION);
+        let limit = self.limit.unwrap_or(CELLS_DEFAULT);
+        if !(1..=CELLS_MAX).contains(&limit) {
+            return Err(Fault::of(FaultCode::PageLimit).with("limit", CELLS_MAX));
+        }
+        let invalid = span::invalid;
+        Ok(HeatmapQuery {
+            from,
+            to,
+            resolution: resolution
+                .ok_or_else(|| invalid("resolution", "a resolution is 0 to 9"))?,
+            area: self.bbox.map(BoundingBox::checked).transpose()?,
+            span: self.span.in_zone(span::zone(self.zone)?),
+            metric: self.metric.into(),
+            min_vehicles: u32::try_from(self.min_vehicles)
+                .map_err(|_| invalid("minVehicles", "a number of vehicles is 0 or more"))?,
+            limit: limit.unsigned_abs(),
+        })
+    }
+}
+
 /// A heat map as it is kept in the cache.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
     from: Instant<Utc>,
     to: Instant<Utc>,
@@ -91,7 +147,7 @@ pub struct Kept {
     as_of: domain::Position,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct KeptCell {
     cell: i64,
     start: Option<Instant<Utc>>,
@@ -101,6 +157,19 @@ struct KeptCell {
     mean_speed_mps: Option<f64>,
     stopped: i64,
     value: Option<f64>,
+}
+
+impl Kept {
+    /// The position in the log it is as of.
+    pub fn as_of(&self) -> domain::Position {
+        self.as_of
+    }
+
+    /// Does it tell the same figures, whatever it is as of?
+    pub fn tells_what(&self, other: &Kept) -> bool {
+        let span = |map: &Kept| (map.from, map.to, map.suppressed, map.more);
+        span(self) == span(other) && self.cells == other.cells
+    }
 }
 
 impl From<projections::heatmap::Heatmap> for Kept {

@@ -44,6 +44,7 @@ pub(super) const MODULES: &[Module] = &[
 /// Foreign crates any module may name: words rather than outside systems.
 /// Of `tracing` and `metrics` that means the macros; what collects them belongs to `ops`.
 pub(super) const FREE: &[&str] = &[
+    "bytes",
     "chrono",
     "chrono_tz",
     "domain",

@@ -1,0 +1,192 @@
+//! One subscriber of a group, who takes what there is at its own pace.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::Position;
+use futures::stream;
+use metrics::counter;
+use tokio::sync::watch;
+
+use super::asked::{Asked, Kind};
+use super::groups::{Group, Seat, Stage};
+use super::journal::{Covered, page};
+use super::rendering::{Item, Plan, Rendering};
+use super::{FeedItem, FeedStream};
+use crate::api::fault::{Fault, FaultCode};
+use crate::api::operation::Operation;
+use crate::consumers::feed::Scan;
+use crate::ops::metrics as names;
+use crate::store::StoredEvent;
+
+/// A subscriber. Holds nothing but its place, unless it scans.
+pub(super) struct Member {
+    seat: Seat,
+    asked: Arc<Asked>,
+    operation: Arc<Operation>,
+    stage: watch::Receiver<Stage>,
+    /// Of a journal: everything up to here has been taken.
+    at: Position,
+    /// Of a latest-wins feed: every change up to this number has been taken, or conflated.
+    seen: u64,
+    scanning: Option<Box<Scanning>>,
+    ended: bool,
+}
+
+/// A member that reads the past by itself.
+struct Scanning {
+    scan: Scan,
+    page: VecDeque<StoredEvent>,
+    rendering: Rendering,
+}
+
+/// The member's items as a stream.
+pub(super) fn stream(member: Member) -> FeedStream {
+    Box::pin(stream::unfold(member, |mut member| async move {
+        if member.ended {
+            return None;
+        }
+        let item = match member.asked.kind {
+            Kind::Events => member.next_event().await,
+            Kind::VehicleMoved | Kind::HeatmapChanged => member.next_change().await,
+        };
+        if let Err(fault) = &item {
+            let (feed, reason) = (member.asked.kind.as_str(), fault.code());
+            counter!(names::FEED_TERMINATIONS_TOTAL, "feed" => feed, "reason" => reason)
+                .increment(1);
+            member.ended = true;
+        }
+        Some((item, member))
+    }))
+}
+
+impl Member {
+    pub fn new(
+        seat: Seat,
+        asked: Arc<Asked>,
+        operation: Arc<Operation>,
+        after: Position,
+    ) -> Member {
+        Member {
+            stage: seat.group.watch(),
+            seat,
+            asked,
+            operation,
+            at: after,
+            seen: 0,
+            scanning: None,
+            ended: false,
+        }
+    }
+
+    fn group(&self) -> &Group {
+        &self.seat.group
+    }
+
+    /// The next event of a journal: from the group's recent ones, else from the log itself.
+    async fn next_event(&mut self) -> Result<FeedItem, Fault> {
+        loop {
+            if let Some(scanning) = &mut self.scanning
+                && let Some(event) = scanning.page.pop_front()
+            {
+                let position = event.position;
+                let rendered = scanning
+                    .rendering
+                    .render(Item::Event(Arc::new(event)), position);
+                let item = rendered.await.map_err(|fault| self.with_place(fault))?;
+                self.at = position;
+                self.group().meters.deliveries.increment(1);
+                return Ok(item);
+            }
+            self.stage.mark_unchanged();
+            match self.group().journal.after(self.at) {
+                Covered::Here(entry) => {
+                    self.scanning = None;
+                    self.at = entry.position;
+                    self.delivered(Some(entry.recorded_at));
+                    return Ok(entry.item);
+                }
+                Covered::AtEnd => {
+                    self.scanning = None;
+                    self.wait().await?;
+                }
+                Covered::Behind(hand_off) => {
+                    let read = self.read_past(hand_off).await;
+                    read.map_err(|fault| self.with_place(fault))?;
+                }
+            }
+        }
+    }
+
+    /// Reads on towards the position from which on the group knows everything.
+    async fn read_past(&mut self, hand_off: Position) -> Result<(), Fault> {
+        let groups = self.seat.groups().clone();
+        let scanning = match &mut self.scanning {
+            Some(scanning) => scanning,
+            none => {
+                self.seat.group.meters.scans.increment(1);
+                let (rendering, plan) = groups
+                    .rendering(&self.asked, self.operation.clone())
+                    .await?;
+                let Plan::Events(filter) = plan else {
+                    return Err(Fault::of(FaultCode::Internal)); // its group is a journal
+                };
+                let scan = groups.feed.scan(self.operation.tenant(), filter, self.at);
+                none.insert(Box::new(Scanning {
+                    scan,
+                    page: VecDeque::new(),
+                    rendering,
+                }))
+            }
+        };
+        scanning.page = page(&groups, &mut scanning.scan, hand_off).await?.into();
+        if scanning.page.is_empty() {
+            self.at = scanning.scan.at();
+        }
+        Ok(())
+    }
+
+    /// The next change of a latest-wins feed: of each key its latest, in order of change.
+    async fn next_change(&mut self) -> Result<FeedItem, Fault> {
+        loop {
+            self.stage.mark_unchanged();
+            if let Some((number, change)) = self.group().latest.after(self.seen) {
+                if self.seen > 0 {
+                    let passed_over = number - self.seen - 1;
+                    self.group().meters.conflations.increment(passed_over);
+                }
+                self.seen = number;
+                self.at = change.item.position.unwrap_or(self.at);
+                self.delivered(change.recorded_at);
+                return Ok(change.item);
+            }
+            self.wait().await?;
+        }
+    }
+
+    /// Waits for something new; tells why nothing comes any more.
+    async fn wait(&mut self) -> Result<(), Fault> {
+        if let Some(fault) = self.stage.borrow().ended.clone() {
+            return Err(self.with_place(fault));
+        }
+        // the seat holds the sender
+        let _ = self.stage.changed().await;
+        Ok(())
+    }
+
+    /// Whatever ends a subscription tells where to go on.
+    fn with_place(&self, fault: Fault) -> Fault {
+        fault.with("position", self.at.to_string())
+    }
+
+    fn delivered(&self, committed: Option<DateTime<Utc>>) {
+        let meters = &self.group().meters;
+        meters.deliveries.increment(1);
+        if let Some(committed) = committed {
+            let lag = self.operation.parts.clock.now() - committed;
+            meters.lag.record(lag.to_std().unwrap_or(Duration::ZERO));
+        }
+    }
+}

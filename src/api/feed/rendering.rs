@@ -1,0 +1,173 @@
+//! Making items into bytes: one execution of a subscription, fed one item at a time.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_graphql::{Context, Response, ServerError, Value};
+use domain::Position;
+use futures::channel::mpsc;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
+use projections::positions::FixRow;
+use serde::Serialize;
+use serde_json::{Map, json};
+use tokio::sync::oneshot;
+
+use super::FeedItem;
+use super::asked::Asked;
+use super::heatmaps::HeatmapPlan;
+use super::vehicles::VehiclePlan;
+use crate::api::SchemaOf;
+use crate::api::fault::{Fault, FaultCode, MESSAGE_CHARS_MAX, cut};
+use crate::api::operation::Operation;
+use crate::api::types::heatmap::Heatmap;
+use crate::store::{EventFilter, StoredEvent};
+
+/// Errors told of one item.
+const ERRORS_MAX: usize = 10;
+
+/// What a subscription asks for, once its arguments are read.
+pub enum Plan {
+    /// Events that pass.
+    Events(EventFilter),
+    /// Vehicles that move.
+    Vehicles(VehiclePlan),
+    /// A heat map that changes.
+    Heatmap(HeatmapPlan),
+}
+
+/// What a subscription's field is resolved from.
+pub enum Item {
+    /// Of `events`.
+    Event(Arc<StoredEvent>),
+    /// Of `vehicleMoved`.
+    Fix(Box<FixRow>),
+    /// Of `heatmapChanged`.
+    Heatmap(Box<Heatmap>),
+}
+
+/// Where a resolver leaves its plan and takes its items from.
+pub struct Wiring(Mutex<Option<(oneshot::Sender<Plan>, mpsc::Receiver<Item>)>>);
+
+impl Wiring {
+    /// Leaves the plan of the request's only root field; gives what is to be resolved.
+    pub fn connect(ctx: &Context<'_>, plan: Plan) -> Result<mpsc::Receiver<Item>, Fault> {
+        let wiring = ctx.data_opt::<Wiring>();
+        let ends = wiring
+            .and_then(|Wiring(ends)| ends.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let no_feed = || Fault::new(FaultCode::ValidationFailed, "not on this transport");
+        let (plans, items) = ends.ok_or_else(no_feed)?;
+        // whoever waits for the plan is gone with the whole execution
+        let _ = plans.send(plan);
+        Ok(items)
+    }
+}
+
+/// An execution of a subscription.
+pub struct Rendering {
+    items: mpsc::Sender<Item>,
+    responses: BoxStream<'static, Response>,
+    operation: Arc<Operation>,
+    made: Arc<AtomicU64>,
+    item_max: Duration,
+}
+
+impl Rendering {
+    /// Checks the document and reads the arguments.
+    pub async fn open(
+        schema: &SchemaOf,
+        asked: &Asked,
+        operation: Arc<Operation>,
+        made: Arc<AtomicU64>,
+    ) -> Result<(Rendering, Plan), Fault> {
+        let (plans, plan) = oneshot::channel();
+        let (items, from) = mpsc::channel(0);
+        let wiring = Wiring(Mutex::new(Some((plans, from))));
+        let request = asked.request().data(operation.clone()).data(wiring);
+        let item_ms_max = operation.parts.consumers.feed().settings().item_ms_max;
+        let mut rendering = Rendering {
+            items,
+            responses: schema.execute_stream(request),
+            operation,
+            made,
+            item_max: Duration::from_millis(item_ms_max),
+        };
+        tokio::select! {
+            biased;
+            Ok(plan) = plan => Ok((rendering, plan)),
+            response = rendering.responses.next() => {
+                let errors = response.map(|response| response.errors).unwrap_or_default();
+                let nothing = || Fault::new(FaultCode::ValidationFailed, "nothing is asked for");
+                Err(errors.first().map_or_else(nothing, Fault::of_error))
+            }
+        }
+    }
+
+    /// The operation all items are resolved for.
+    pub fn operation(&self) -> &Arc<Operation> {
+        &self.operation
+    }
+
+    /// Resolves one item and writes it. A panic in a resolver is a fault; the process lives.
+    pub async fn render(&mut self, item: Item, position: Position) -> Result<FeedItem, Fault> {
+        // There is always room: an item is taken before its response comes.
+        if self.items.try_send(item).is_err() {
+            return Err(Fault::of(FaultCode::Internal));
+        }
+        let response = AssertUnwindSafe(self.responses.next()).catch_unwind();
+        let made = tokio::time::timeout(self.item_max, response).await;
+        self.made.fetch_add(1, Ordering::Relaxed);
+        let response = match made {
+            Ok(Ok(Some(response))) => response,
+            Ok(Ok(None)) => {
+                tracing::error!("a subscription's execution has ended");
+                return Err(Fault::of(FaultCode::Internal));
+            }
+            Ok(Err(_)) => {
+                tracing::error!("a subscription's item panicked");
+                return Err(Fault::of(FaultCode::Internal));
+            }
+            Err(_) => return Err(Fault::of(FaultCode::Timeout)),
+        };
+        // The next item is of another moment.
+        self.operation.renew().await;
+        Ok(FeedItem {
+            payload: written(&response, position),
+            position: Some(position),
+        })
+    }
+}
+
+/// What is sent for one item.
+#[derive(Serialize)]
+struct Sent<'a> {
+    data: &'a Value,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<serde_json::Value>,
+    extensions: Map<String, serde_json::Value>,
+}
+
+fn written(response: &Response, position: Position) -> bytes::Bytes {
+    let sent = Sent {
+        data: &response.data,
+        errors: response.errors.iter().take(ERRORS_MAX).map(told).collect(),
+        extensions: Map::from_iter([("position".to_owned(), position.to_string().into())]),
+    };
+    serde_json::to_vec(&sent)
+        .expect("GraphQL values are JSON")
+        .into()
+}
+
+fn told(error: &ServerError) -> serde_json::Value {
+    let fault = Fault::of_error(error);
+    let mut extensions = Map::from_iter([("code".to_owned(), fault.code().into())]);
+    extensions.extend(fault.facts);
+    json!({
+        "message": cut(&fault.message, MESSAGE_CHARS_MAX),
+        "locations": error.locations,
+        "path": error.path,
+        "extensions": extensions,
+    })
+}

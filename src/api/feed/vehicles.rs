@@ -1,0 +1,323 @@
+//! `vehicleMoved`: a snapshot, then each vehicle's latest fix as it comes, so often a second.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use domain::Position;
+use projections::positions::{self, FixRow, LatestCursor, LatestFilter};
+use projections::vehicles::{self, VehicleFilter};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::RETRY;
+use super::conflator::Conflator;
+use super::groups::{Group, Groups};
+use super::latest::{Change as Latest, TooMuch};
+use super::rendering::{Item, Rendering};
+use super::whereabouts::{Change, Wanted, Whereabouts};
+use crate::api::fault::{Fault, FaultCode};
+use crate::api::operation::{Operation, read_fault, store_fault};
+use crate::consumers::LogEvent;
+use crate::consumers::feed::{Handed, Interest, Keep, Subscription};
+
+/// Rows of a snapshot read at once.
+const PAGE_ROWS: u32 = 1_000;
+
+/// Events taken in before what they changed is sent.
+const BATCH_EVENTS_MAX: usize = 256;
+
+/// What a caller asks of `vehicleMoved`.
+pub struct VehiclePlan {
+    /// Which vehicles.
+    pub wanted: Wanted,
+    /// Least time between two updates of one vehicle.
+    pub interval: Duration,
+}
+
+/// A vehicle's fix, and when it was committed unless it is of a snapshot.
+type Seen = (Box<FixRow>, Option<DateTime<Utc>>);
+
+/// What fills a group.
+struct Filling<'g> {
+    operation: Arc<Operation>,
+    group: &'g Arc<Group>,
+    rendering: Rendering,
+    feed: Subscription,
+    wanted: Wanted,
+    seen: Whereabouts,
+    paced: Conflator<Arc<str>, Seen>,
+    keys_max: usize,
+    attempts_max: u32,
+    /// How often the read models are asked: once until there is something to lose.
+    attempts: u32,
+}
+
+/// Fills a group; tells why it ended.
+pub(super) async fn fill(
+    groups: &Groups,
+    group: &Arc<Group>,
+    rendering: Rendering,
+    plan: VehiclePlan,
+) -> Fault {
+    let settings = groups.feed.settings();
+    let keep = Keep::Every {
+        events_max: settings.queue_events_max,
+        bytes_max: settings.queue_bytes_max,
+    };
+    let operation = rendering.operation().clone();
+    let interest = interest(&plan.wanted);
+    let feed = match groups
+        .feed
+        .subscribe(operation.tenant(), interest, keep)
+        .await
+    {
+        Ok(feed) => feed,
+        Err(error) => return store_fault(error),
+    };
+    let mut filling = Filling {
+        operation,
+        keys_max: settings.keys_max,
+        attempts_max: settings.attempts_max,
+        group,
+        rendering,
+        feed,
+        seen: Whereabouts::new(plan.wanted.clone()),
+        wanted: plan.wanted,
+        paced: Conflator::new(plan.interval),
+        attempts: 1,
+    };
+    loop {
+        match filling.round().await {
+            Ok(()) => group.meters.scans.increment(1),
+            Err(fault) => return fault,
+        }
+    }
+}
+
+/// The most telling of the conditions.
+fn interest(wanted: &Wanted) -> Interest {
+    match wanted {
+        Wanted {
+            fleet: Some(fleet), ..
+        } => Interest::Fleet(fleet.clone()),
+        Wanted { ids: Some(ids), .. } => Interest::Vehicles(ids.clone()),
+        Wanted {
+            cells: Some(cells), ..
+        } => Interest::Cells(cells.clone()),
+        Wanted {
+            area: Some(area), ..
+        } => Interest::Area(*area),
+        _ => Interest::Reports,
+    }
+}
+
+impl Filling<'_> {
+    /// A snapshot and what follows, until the group was too slow and has to begin again.
+    async fn round(&mut self) -> Result<(), Fault> {
+        // Live first: whatever comes after this position waits, or is told to be lost.
+        let at = self.feed.restart();
+        let (keys_max, attempts) = (self.keys_max, self.attempts);
+        let picture = picture(&self.operation, &self.wanted, at, keys_max, attempts).await?;
+        let changes = self
+            .seen
+            .begin(picture.rows, picture.members, picture.members_as_of);
+        self.feed.narrow(self.seen.followed());
+        self.take(changes.into_iter().map(|change| (change, None)).collect())
+            .await?;
+        self.group.open();
+        self.attempts = self.attempts_max;
+        loop {
+            let due = self.paced.next_due();
+            let rested = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                handed = self.feed.next() => match handed {
+                    Handed::Event(event) => self.fold(event).await?,
+                    Handed::Lost => return Ok(()),
+                    Handed::Closed => return Err(Fault::of(FaultCode::Resume)),
+                },
+                () = rested => {}
+            }
+            // Those that have left a place are remembered; a snapshot knows those in it alone.
+            if self.seen.remembered() > self.keys_max.saturating_mul(2) {
+                return Ok(());
+            }
+            for (vehicle, (fix, committed)) in self.paced.due(Instant::now()) {
+                self.send(&vehicle, fix, committed).await?;
+            }
+        }
+    }
+
+    /// Takes in this event and others that wait already.
+    async fn fold(&mut self, first: Arc<LogEvent>) -> Result<(), Fault> {
+        let (mut changes, mut asks) = (Vec::new(), Vec::new());
+        let (mut next, mut at, mut room) = (Some(first), Position::START, BATCH_EVENTS_MAX);
+        while let Some(event) = next.take() {
+            at = event.position;
+            match self.seen.fold(&event) {
+                Some(Change::Ask(vehicle)) => asks.push(vehicle),
+                Some(change) => changes.push((change, Some(event.recorded_at))),
+                None => {}
+            }
+            room -= 1;
+            // Whatever says that events are missing stays there, and is met after these.
+            if room > 0
+                && let Some(Handed::Event(event)) = self.feed.try_next()
+            {
+                next = Some(event);
+            }
+        }
+        if !asks.is_empty() {
+            let wanted = Wanted {
+                ids: Some(asks),
+                ..Wanted::default()
+            };
+            let (keys_max, attempts) = (self.keys_max, self.attempts);
+            let picture = picture(&self.operation, &wanted, at, keys_max, attempts).await?;
+            let rows = picture.rows;
+            let settled = rows.into_iter().filter_map(|row| self.seen.settle(row));
+            changes.extend(settled.map(|change| (change, None)));
+        }
+        self.take(changes).await
+    }
+
+    /// Sends what may go now, and keeps what comes too soon.
+    async fn take(&mut self, changes: Vec<(Change, Option<DateTime<Utc>>)>) -> Result<(), Fault> {
+        for (change, committed) in changes {
+            match change {
+                Change::Moved(fix) => {
+                    let vehicle: Arc<str> = fix.vehicle_id.as_str().into();
+                    let (now, passed_over) =
+                        self.paced.offer(&vehicle, (fix, committed), Instant::now());
+                    self.group
+                        .meters
+                        .conflations
+                        .increment(u64::from(passed_over));
+                    if let Some((fix, committed)) = now {
+                        self.send(&vehicle, fix, committed).await?;
+                    }
+                }
+                Change::Gone(vehicle) => {
+                    self.paced.drop_held(&vehicle);
+                    self.group.latest.remove(&vehicle);
+                }
+                Change::Ask(_) => {} // looked up before
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &mut self,
+        vehicle: &Arc<str>,
+        fix: Box<FixRow>,
+        recorded_at: Option<DateTime<Utc>>,
+    ) -> Result<(), Fault> {
+        let position = fix.position;
+        let item = self.rendering.render(Item::Fix(fix), position).await?;
+        let set = self.group.latest.set(vehicle, Latest { item, recorded_at });
+        set.map_err(|TooMuch| too_many(self.keys_max))?;
+        self.group.tell();
+        Ok(())
+    }
+}
+
+fn too_many(keys_max: usize) -> Fault {
+    let message = "the subscription concerns more than it may; ask for fewer";
+    Fault::new(FaultCode::CostLimit, message).with("limit", keys_max)
+}
+
+/// What the read models show.
+struct Picture {
+    rows: Vec<FixRow>,
+    members: HashSet<Arc<str>>,
+    members_as_of: Position,
+}
+
+/// The vehicles asked for, as of one moment at or after `at`.
+async fn picture(
+    operation: &Operation,
+    wanted: &Wanted,
+    at: Position,
+    keys_max: usize,
+    mut attempts: u32,
+) -> Result<Picture, Fault> {
+    loop {
+        operation.insist_on(at).await;
+        let picture = read(operation, wanted, keys_max).await;
+        // Neither the connection nor the moment is needed any longer.
+        operation.renew().await;
+        match picture {
+            Err(fault) if fault.is_passing() && attempts > 1 => {
+                attempts -= 1;
+                sleep(RETRY).await;
+            }
+            picture => return picture,
+        }
+    }
+}
+
+async fn read(operation: &Operation, wanted: &Wanted, keys_max: usize) -> Result<Picture, Fault> {
+    let models: &[_] = match wanted.fleet {
+        Some(_) => &[positions::NAME, vehicles::NAME],
+        None => &[positions::NAME],
+    };
+    let mut snapshot = operation.read(models).await?;
+    let mut picture = Picture {
+        rows: Vec::new(),
+        members: HashSet::new(),
+        members_as_of: Position::START,
+    };
+    if let Some(fleet) = &wanted.fleet {
+        picture.members_as_of = snapshot.live(vehicles::NAME).map_err(read_fault)?.position;
+        let filter = VehicleFilter {
+            fleet_id: Some(fleet.to_string()),
+            ..VehicleFilter::default()
+        };
+        let mut after: Option<String> = None;
+        loop {
+            let read = vehicles::vehicles(&mut snapshot, &filter, after.as_deref(), PAGE_ROWS);
+            let page = read.await.map_err(read_fault)?;
+            after = page.items.last().map(|row| row.id.clone());
+            picture
+                .members
+                .extend(page.items.into_iter().map(|row| Arc::from(row.id)));
+            if picture.members.len() > keys_max {
+                return Err(too_many(keys_max));
+            }
+            if !page.has_next {
+                break;
+            }
+        }
+    }
+    let filter = LatestFilter {
+        vehicle_ids: wanted
+            .ids
+            .as_ref()
+            .map(|ids| ids.iter().map(|id| id.to_string()).collect()),
+        fleet_id: wanted.fleet.as_ref().map(|fleet| fleet.to_string()),
+        area: wanted.area,
+        cells: wanted.cells.clone(),
+        ..LatestFilter::default()
+    };
+    let mut after: Option<LatestCursor> = None;
+    loop {
+        let page = positions::latest(&mut snapshot, &filter, after.as_ref(), PAGE_ROWS).await;
+        let page = page.map_err(read_fault)?;
+        after = page.items.last().map(positions::LatestRow::cursor);
+        picture
+            .rows
+            .extend(page.items.into_iter().map(|row| row.fix));
+        if picture.rows.len() > keys_max {
+            return Err(too_many(keys_max));
+        }
+        if !page.has_next {
+            return Ok(picture);
+        }
+    }
+}

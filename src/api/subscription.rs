@@ -1,0 +1,172 @@
+//! What can be subscribed to. A resolver reads the arguments and leaves a plan; whoever fills the
+//! group ([`super::feed`]) feeds it the items.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Result, Subscription as Root};
+use futures::{Stream, StreamExt as _, future};
+use projections::BASE_RESOLUTION;
+
+use super::fault::{Fault, FaultCode};
+use super::feed::{HeatmapPlan, Item, Plan, VehiclePlan, Wanted, Wiring, interval};
+use super::operation::Operation;
+use super::query::log::AggregateInput;
+use super::scalars::{DateTime, H3Cell, Position};
+use super::types::event::Event;
+use super::types::fix::PositionFix;
+use super::types::heatmap::{Heatmap, HeatmapAsked, HeatmapMetric, HeatmapSpan};
+use super::types::span::{BoundingBox, invalid};
+use crate::auth::Role;
+use crate::store::EventFilter;
+
+/// The root of all subscriptions.
+pub struct Subscription;
+
+/// What can be subscribed to. A subscription has one field. Every result tells in
+/// `extensions.position` where it stands in the log.
+#[Root]
+impl Subscription {
+    /// A journal: every event behind `after`, in position order, none left out and none twice.
+    /// Whoever was away subscribes again with the last position it has seen. Conditions add up.
+    async fn events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Events behind this position; from now on if not said.")] after: Option<
+            Position,
+        >,
+        #[graphql(desc = "Of this stream, or this kind of stream.")] aggregate: Option<
+            AggregateInput,
+        >,
+        #[graphql(desc = "Of these types, such as `vehicle.registered`; at most 200.")]
+        types: Option<Vec<String>>,
+    ) -> Result<impl Stream<Item = Event>> {
+        // Where its reader begins is not the group's affair: see `Asked::after`.
+        let _ = after;
+        let operation = Operation::of(ctx);
+        operation.require(Role::Viewer)?;
+        not_too_many(operation, types.as_deref())?;
+        let (kind, id) = aggregate.map_or((None, None), AggregateInput::parts);
+        let filter = EventFilter {
+            aggregate_type: kind,
+            aggregate_id: id,
+            event_types: types,
+        };
+        let items = Wiring::connect(ctx, Plan::Events(filter))?;
+        Ok(items.filter_map(|item| {
+            future::ready(match item {
+                Item::Event(event) => Some(Event::from(&*event)),
+                _ => None,
+            })
+        }))
+    }
+
+    /// Where vehicles are: first the latest fix of each, then every newer one as it is reported, at
+    /// most `maxHz` times a second and vehicle; of fixes that come faster the latest counts. A fix
+    /// that is older than the vehicle's latest is never sent. Conditions add up.
+    async fn vehicle_moved(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Present members of this fleet.")] fleet_id: Option<ID>,
+        #[graphql(desc = "Those in this rectangle.")] bbox: Option<BoundingBox>,
+        #[graphql(desc = "Those in one of these cells, of resolution 0 to 9; at most 200.")]
+        cells: Option<Vec<H3Cell>>,
+        #[graphql(desc = "These vehicles; at most 200.")] vehicle_ids: Option<Vec<ID>>,
+        #[graphql(desc = "Updates a second and vehicle: more than 0, at most 20; 2 if not said.")]
+        max_hz: Option<f64>,
+    ) -> Result<impl Stream<Item = PositionFix>> {
+        let operation = Operation::of(ctx);
+        operation.require(Role::Viewer)?;
+        not_too_many(operation, cells.as_deref())?;
+        not_too_many(operation, vehicle_ids.as_deref())?;
+        let cells: Option<Vec<_>> = cells.map(|cells| cells.iter().map(|cell| cell.0).collect());
+        let finest = cells.iter().flatten().map(|cell| cell.resolution()).max();
+        if finest.is_some_and(|finest| finest > BASE_RESOLUTION) {
+            return Err(invalid("cells", "a cell's resolution is 0 to 9").into());
+        }
+        let ids = vehicle_ids.map(|ids| ids.into_iter().map(|id| Arc::from(id.0)).collect());
+        let plan = VehiclePlan {
+            wanted: Wanted {
+                ids,
+                fleet: fleet_id.map(|id| id.0.into()),
+                area: bbox.map(BoundingBox::checked).transpose()?,
+                cells,
+            },
+            interval: interval(max_hz, operation.parts.consumers.feed().settings())?,
+        };
+        let items = Wiring::connect(ctx, Plan::Vehicles(plan))?;
+        Ok(items.filter_map(|item| {
+            future::ready(match item {
+                Item::Fix(fix) => Some(PositionFix::single(*fix)),
+                _ => None,
+            })
+        }))
+    }
+
+    /// A heat map as `heatmap` answers it: first as it is, then again whenever its figures have
+    /// changed, at most `maxHz` times a second.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is an argument of the schema"
+    )]
+    async fn heatmap_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Fix time, included.")] from: DateTime,
+        #[graphql(desc = "Fix time, excluded.")] to: DateTime,
+        #[graphql(desc = "H3 resolution, 0 to 9.", default = 9)] resolution: i32,
+        #[graphql(desc = "Cells whose centre is in this rectangle.")] bbox: Option<BoundingBox>,
+        #[graphql(desc = "How time is cut.", default_with = "HeatmapSpan::Whole")]
+        span: HeatmapSpan,
+        #[graphql(desc = "Zone of the IANA database whose days are meant; UTC if not said.")]
+        zone: Option<String>,
+        #[graphql(
+            desc = "What cells are ranked by.",
+            default_with = "HeatmapMetric::Fixes"
+        )]
+        metric: HeatmapMetric,
+        #[graphql(
+            desc = "Cells with fewer distinct vehicles are counted, not shown.",
+            default = 1
+        )]
+        min_vehicles: i32,
+        #[graphql(desc = "At most this many cells, 1 to 10,000; 1,000 if not said.")] limit: Option<
+            i32,
+        >,
+        #[graphql(desc = "Maps a second: more than 0, at most 20; 2 if not said.")] max_hz: Option<
+            f64,
+        >,
+    ) -> Result<impl Stream<Item = Heatmap>> {
+        let operation = Operation::of(ctx);
+        operation.require(Role::Viewer)?;
+        let asked = HeatmapAsked {
+            from,
+            to,
+            resolution,
+            bbox,
+            span,
+            zone,
+            metric,
+            min_vehicles,
+            limit,
+        };
+        let plan = HeatmapPlan {
+            question: asked.checked()?,
+            interval: interval(max_hz, operation.parts.consumers.feed().settings())?,
+        };
+        let items = Wiring::connect(ctx, Plan::Heatmap(plan))?;
+        Ok(items.filter_map(|item| {
+            future::ready(match item {
+                Item::Heatmap(map) => Some(*map),
+                _ => None,
+            })
+        }))
+    }
+}
+
+fn not_too_many<T>(operation: &Operation, list: Option<&[T]>) -> Result<(), Fault> {
+    let limit = operation.pages.max;
+    if list.is_some_and(|list| list.len() > limit as usize) {
+        return Err(Fault::of(FaultCode::PageLimit).with("limit", limit));
+    }
+    Ok(())
+}

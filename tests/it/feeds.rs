@@ -1,0 +1,9 @@
+//! Subscriptions, without a transport: what their members are handed, and when.
+
+mod scene;
+
+mod events;
+mod groups;
+mod maps;
+mod resuming;
+mod vehicles;
