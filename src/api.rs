@@ -5,11 +5,13 @@ mod batch;
 mod cursor;
 mod error;
 pub mod fault;
+pub mod feed;
 mod mutation;
 mod operation;
 mod page;
 mod query;
 mod scalars;
+pub mod telling;
 mod types;
 
 pub use operation::{Operation, Origin, Pages, Parts, refusal_or_fault};
@@ -20,6 +22,7 @@ use std::sync::Arc;
 use async_graphql::{
     EmptySubscription, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
 };
+use bytes::Bytes;
 
 use mutation::Mutation;
 use query::Query;
@@ -54,7 +57,7 @@ impl Api {
         let operation = Arc::new(operation);
         let response = self.schema.execute(request.data(operation.clone())).await;
         Answer {
-            response,
+            body: Body::Fresh(response),
             position: operation.position(),
         }
     }
@@ -63,9 +66,17 @@ impl Api {
 /// What came of an operation.
 pub struct Answer {
     /// Data and errors.
-    pub response: Response,
+    pub body: Body,
     /// The position to give out with it, if anything was read or written.
     pub position: Option<domain::Position>,
+}
+
+/// Data and errors, in one of two forms.
+pub enum Body {
+    /// As the library gave them.
+    Fresh(Response),
+    /// Written before, and without errors: the whole JSON object, as it is sent.
+    Written(Bytes),
 }
 
 /// The schema in GraphQL's own language: what `schema.graphql` holds.

@@ -10,6 +10,7 @@ use projections::{ReadError, Reader, Snapshot};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::fault::{Fault, FaultCode};
+use super::telling::Telling;
 use crate::auth::{Caller, Role};
 use crate::cache::Cache;
 use crate::commands::{CommandContext, CommandError, Door, Receipt};
@@ -42,6 +43,8 @@ pub struct Parts {
     pub turns: Arc<Semaphore>,
     /// How long an operation waits for its turn.
     pub turn_wait: Duration,
+    /// How much of an error is told to subscribers.
+    pub telling: Telling,
 }
 
 /// Where a request came from, for the metadata of what it causes.

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::context::Id;
 use super::{Edge, caller, graphql, problem};
+use crate::api::Pages;
 use crate::api::fault::{Fault, FaultCode, FaultKind};
-use crate::api::{Operation, Pages};
 use params::Kind::{Bbox, Ids, Near, Text, Whole};
 use params::Param;
 
@@ -165,21 +165,22 @@ async fn ask(
     head: &Parts,
     id: &Id,
 ) -> Result<(Value, Option<domain::Position>), Fault> {
-    let caller = caller::caller(edge, &head.headers)?;
+    let engine = edge.transport.engine();
+    let caller = caller::caller(engine, &head.headers)?;
     let at_least = caller::at_least(&head.headers)?;
     let variables = params::read(&head.uri, alias.params)?;
     let pages = Pages {
         default: edge.settings.limits.page_default as u32,
         max: edge.settings.http.page_max as u32,
     };
-    let operation = Operation::new(
-        edge.api.parts().clone(),
+    let asking = graphql::Asking {
         caller,
-        id.origin(),
+        origin: id.origin(),
         at_least,
         pages,
-    );
-    let answer = graphql::ask(edge, operation, alias.document, variables.into()).await;
+    };
+    let limits = &edge.settings.limits;
+    let answer = graphql::ask(engine, limits, asking, alias.document, variables.into()).await;
     answer.map_err(|fault| match fault.kind {
         // The document is ours: what does not fit is a parameter.
         FaultKind::Fault(FaultCode::ValidationFailed) => {

@@ -1,67 +1,70 @@
-//! Carrying out an operation: guards before, a clock and a net around.
+//! Carrying out an operation: the one seam through which queries and mutations of every path go, with a
+//! clock and a net around.
 
 use std::panic::AssertUnwindSafe;
 
-use async_graphql::parser::parse_query;
+use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Variables};
 use futures::FutureExt as _;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
-use super::answer::fault_of;
-use super::body::Asked;
-use super::{guard, tokens};
+use super::documents::{Checked, write_digest};
+use super::engine::{Asking, Engine};
 use crate::api::fault::{Fault, FaultCode};
-use crate::api::{Answer, Operation};
+use crate::api::telling::fault_of;
+use crate::api::{Answer, Body};
 use crate::config::Limits;
-use crate::http::Edge;
-
-/// A request whose document has passed the guards.
-pub fn checked(asked: Asked, limits: &Limits) -> Result<Request, Fault> {
-    tokens::check(&asked.query, limits)?;
-    let document = parse_query(&asked.query)
-        .map_err(|error| Fault::new(FaultCode::ParseFailed, error.to_string()))?;
-    guard::check(
-        &document,
-        asked.operation_name.as_deref(),
-        &asked.variables,
-        limits,
-    )?;
-    let mut request = Request::new(asked.query).variables(asked.variables);
-    // The library takes a name only for one of several operations.
-    request.operation_name = asked
-        .operation_name
-        .filter(|_| document.operations.iter().len() > 1);
-    request.set_parsed_query(document);
-    Ok(request)
-}
 
 /// Carries out a request within the operation's time. A panic is told as a fault; the process lives.
-pub async fn run(edge: &Edge, operation: Operation, request: Request) -> Result<Answer, Fault> {
-    let execution = AssertUnwindSafe(edge.api.execute(operation, request)).catch_unwind();
-    match tokio::time::timeout(edge.settings.limits.operation_timeout, execution).await {
+pub async fn run(
+    engine: &dyn Engine,
+    limits: &Limits,
+    asking: Asking,
+    checked: Checked,
+) -> Result<Answer, Fault> {
+    let document = checked.digest;
+    let execution = AssertUnwindSafe(engine.execute(asking, checked.request)).catch_unwind();
+    match tokio::time::timeout(limits.operation_timeout, execution).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => {
-            tracing::error!("an operation panicked");
+            let document = write_digest(&document);
+            tracing::error!(document, "an operation panicked");
             Err(Fault::of(FaultCode::Internal))
         }
-        Err(_) => Err(Fault::of(FaultCode::Timeout)),
+        Err(_) => {
+            let document = write_digest(&document);
+            tracing::warn!(document, "an operation took too long and was given up");
+            Err(Fault::of(FaultCode::Timeout))
+        }
     }
 }
 
 /// Answers one of our own documents: the data of its only root field, or the first thing that failed.
 pub async fn ask(
-    edge: &Edge,
-    operation: Operation,
+    engine: &dyn Engine,
+    limits: &Limits,
+    asking: Asking,
     document: &'static str,
     variables: Value,
 ) -> Result<(Value, Option<domain::Position>), Fault> {
-    let request = Request::new(document).variables(Variables::from_json(variables));
-    let Answer { response, position } = run(edge, operation, request).await?;
-    if let Some(error) = response.errors.first() {
-        return Err(fault_of(error));
-    }
-    match response.data.into_json() {
-        Ok(Value::Object(data)) => Ok((
+    let checked = Checked {
+        request: Request::new(document).variables(Variables::from_json(variables)),
+        kind: OperationType::Query,
+        digest: Sha256::digest(document).into(),
+    };
+    let Answer { body, position } = run(engine, limits, asking, checked).await?;
+    let data = match body {
+        Body::Fresh(response) => match response.errors.first() {
+            Some(error) => return Err(fault_of(error)),
+            None => response.data.into_json().ok(),
+        },
+        Body::Written(bytes) => serde_json::from_slice(&bytes)
+            .ok()
+            .map(|mut body: Value| body["data"].take()),
+    };
+    match data {
+        Some(Value::Object(data)) => Ok((
             data.into_iter()
                 .next()
                 .map_or(Value::Null, |(_, field)| field),

@@ -41,7 +41,7 @@ pub async fn report(State(edge): State<Edge>, request: Request) -> Response {
 
 async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsReceipt, Fault> {
     let (head, body) = request.into_parts();
-    let caller = caller::caller(edge, &head.headers)?;
+    let caller = caller::caller(edge.transport.engine(), &head.headers)?;
     let bytes = graphql::read_body(&edge.settings.http, &head.headers, body).await?;
     json::parse::<Sound>(&bytes).map_err(graphql::json_fault)?;
     let body: Body = serde_json::from_slice(&bytes)
