@@ -6,16 +6,17 @@ mod batch;
 mod cursor;
 mod error;
 pub mod fault;
-mod feed;
+pub mod feed;
 mod mutation;
 mod operation;
 mod page;
 mod query;
 mod scalars;
 mod subscription;
+pub mod telling;
 mod types;
 
-pub use answers::{Answers, Asking, Given, Question};
+pub use answers::{Answers, Given, Lookup, Question};
 pub use feed::{FeedCounts, FeedItem, FeedStream};
 pub use operation::{Operation, Origin, Pages, Parts, refusal_or_fault};
 pub use scalars::position;
@@ -87,6 +88,17 @@ pub struct Answer {
     pub position: Option<domain::Position>,
     /// The one moment of the read models that it shows, if it is one.
     moment: Option<operation::Moment>,
+}
+
+impl Answer {
+    /// An answer that is nobody's to keep.
+    pub fn new(response: Response, position: Option<domain::Position>) -> Answer {
+        Answer {
+            response,
+            position,
+            moment: None,
+        }
+    }
 }
 
 /// The schema in GraphQL's own language: what `schema.graphql` holds.

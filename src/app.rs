@@ -79,7 +79,7 @@ pub async fn serve(
         () = app.stop() => {}
         () = shutdown.hard() => {}
     }
-    Ok(served?)
+    served
 }
 
 impl App {
@@ -125,7 +125,7 @@ impl App {
     }
 
     /// Answers until `shutdown`, then finishes what was begun.
-    pub async fn serve(&self, listener: TcpListener, shutdown: Shutdown) -> std::io::Result<()> {
+    pub async fn serve(&self, listener: TcpListener, shutdown: Shutdown) -> anyhow::Result<()> {
         let pool = self.log.store().pool().clone();
         let sample = move || {
             gauge!(names::DATABASE_CONNECTIONS, "state" => "open").set(f64::from(pool.size()));
@@ -149,7 +149,7 @@ impl App {
             tokio::time::sleep(self.settings.http.drain_soft).await;
         };
         tokio::select! {
-            served = http::serve(parts, listener, shutdown.clone()) => served,
+            served = http::serve(parts, listener, shutdown.clone()) => Ok(served?),
             () = drained => {
                 let after_ms = self.settings.http.drain_soft.as_millis() as u64;
                 tracing::warn!(after_ms, "requests still in flight after {after_ms} ms: dropped");

@@ -12,7 +12,7 @@ pub mod value;
 pub use layers::{Override, Sources};
 pub use reference::reference;
 pub use sections::*;
-pub use value::{Bytes, Environment, LogFilter, LogFormat, PostgresUrl, RedisUrl};
+pub use value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
 
 use knob::{Knob, Section};
 use layers::Raw;
@@ -44,6 +44,10 @@ pub struct Settings {
     pub auth: Auth,
     /// Bounds on GraphQL requests.
     pub limits: Limits,
+    /// The GraphQL transport.
+    pub graphql: Graphql,
+    /// Sockets and event streams.
+    pub sockets: Sockets,
     /// Log lines of the process.
     pub log: Log,
 }
@@ -96,8 +100,9 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (append, commands) = (Append::read(raw, problems), Commands::read(raw, problems));
     let (fixes, consumers) = (Fixes::read(raw, problems), Consumers::read(raw, problems));
     let (cache, auth) = (Cache::read(raw, problems), Auth::read(raw, problems));
-    let feeds = Feeds::read(raw, problems);
-    let (limits, log) = (Limits::read(raw, problems), Log::read(raw, problems));
+    let (feeds, limits) = (Feeds::read(raw, problems), Limits::read(raw, problems));
+    let (graphql, sockets) = (Graphql::read(raw, problems), Sockets::read(raw, problems));
+    let log = Log::read(raw, problems);
     Some(Settings {
         process: process?,
         http: http?,
@@ -111,6 +116,8 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         cache: cache?,
         auth: auth?,
         limits: limits?,
+        graphql: graphql?,
+        sockets: sockets?,
         log: log?,
     })
 }
@@ -153,6 +160,13 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
         refuse(
             "http.drain_soft",
             "is longer than http.drain_hard".to_owned(),
+        );
+    }
+    if settings.sockets.ping_interval >= settings.sockets.silence_max {
+        refuse(
+            "sockets.ping_interval",
+            "is not shorter than sockets.silence_max: nobody would be asked before it is given up"
+                .to_owned(),
         );
     }
     let limits = &settings.limits;
@@ -200,6 +214,8 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Cache>(),
         of::<Auth>(),
         of::<Limits>(),
+        of::<Graphql>(),
+        of::<Sockets>(),
         of::<Log>(),
     ]
 }

@@ -1,30 +1,35 @@
 //! The edge: routes, limits, the GraphQL transport, REST aliases, probes.
 
+mod accept;
 mod caller;
 mod context;
 mod graphql;
 mod json;
+mod page;
 mod probes;
 mod problem;
 mod rest;
 mod router;
-mod serve;
+mod shield;
 
-pub use router::router;
-pub use serve::serve;
+pub use accept::serve as accept;
+pub use graphql::{Asking, DocumentsError, Engine, Transport};
+pub use router::transport;
 
 use std::sync::Arc;
 
 use projections::Reader;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use crate::api::telling::Telling;
 use crate::api::{self, Api};
 use crate::auth::Auth;
 use crate::cache::Cache;
 use crate::commands::Door;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
-use crate::ops::{Clock, Health, Metrics};
+use crate::ops::{Clock, Health, Metrics, Shutdown};
 use crate::store::Store;
 
 /// What answering takes.
@@ -56,7 +61,7 @@ pub struct Parts {
 #[derive(Clone)]
 struct Edge {
     api: Api,
-    auth: Auth,
+    transport: Transport,
     health: Health,
     metrics: Metrics,
     settings: Arc<Settings>,
@@ -64,8 +69,20 @@ struct Edge {
     cache_kind: Arc<str>,
 }
 
+/// Serves the product on `listener` until `shutdown`, as [`accept`] does.
+pub async fn serve(
+    parts: Parts,
+    listener: TcpListener,
+    shutdown: Shutdown,
+) -> Result<(), DocumentsError> {
+    let settings = parts.settings.clone();
+    let edge = Edge::new(parts, shutdown.clone())?;
+    accept(router::router(edge), &settings.http, listener, shutdown).await;
+    Ok(())
+}
+
 impl Edge {
-    fn new(parts: Parts) -> Edge {
+    fn new(parts: Parts, shutdown: Shutdown) -> Result<Edge, DocumentsError> {
         let database = &parts.settings.database;
         let turns = (database.pool_max / 2).max(1) as usize;
         let turn_wait = database.acquire_timeout;
@@ -77,19 +94,31 @@ impl Edge {
             reader: parts.reader,
             consumers: parts.consumers,
             cache: parts.cache,
-            clock: parts.clock,
+            clock: parts.clock.clone(),
             read_wait: parts.settings.consumers.wait_max,
             turns: Arc::new(Semaphore::new(turns)),
             turn_wait,
             answers: parts.settings.cache.clone(),
+            telling: Telling::new(&parts.settings.limits),
         };
-        Edge {
-            api: Api::new(behind, production),
+        let api = Api::new(behind, production);
+        let product = graphql::Product {
+            api: api.clone(),
             auth: parts.auth,
+        };
+        let transport = Transport::new(
+            Arc::new(product),
+            parts.settings.clone(),
+            parts.clock,
+            shutdown,
+        )?;
+        Ok(Edge {
+            api,
+            transport,
             health: parts.health,
             metrics: parts.metrics,
             settings: parts.settings,
             cache_kind,
-        }
+        })
     }
 }

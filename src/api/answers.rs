@@ -41,8 +41,8 @@ pub struct Answers {
     program: [u8; 32],
 }
 
-/// Who asks a question, and how.
-pub struct Asking<'a> {
+/// Who asks which question, and how.
+pub struct Lookup<'a> {
     /// What.
     pub question: &'a Question,
     /// Who.
@@ -142,36 +142,36 @@ impl Answers {
     /// `write` makes the bytes of an answer without errors.
     pub async fn give<F>(
         &self,
-        asking: Asking<'_>,
+        lookup: Lookup<'_>,
         execute: impl FnOnce() -> F,
         write: impl Fn(&Answer) -> Vec<u8>,
     ) -> Given
     where
         F: Future<Output = Result<Answer, Fault>>,
     {
-        let models = asking.question.models.names();
-        let Some(states) = self.states(&asking, &models).await else {
+        let models = lookup.question.models.names();
+        let Some(states) = self.states(&lookup, &models).await else {
             counter!(names::ANSWERS_TOTAL, "source" => "bypass").increment(1);
             let made = execute().await;
             return match self.written(&models, &made, &write) {
                 Some((shown, body)) => {
-                    self.keep(&asking, &shown, &body).await;
+                    self.keep(&lookup, &shown, &body).await;
                     Given::Kept(body)
                 }
                 None => Given::Made(Box::new(made)),
             };
         };
-        let key = self.key(&asking, &states);
+        let key = self.key(&lookup, &states);
         let (mut execute, mut unkept) = (Some(execute), None);
         let (run, note) = (&mut execute, &mut unkept);
-        let (models, asking, states, write) = (&models, &asking, &states, &write);
+        let (models, lookup, states, write) = (&models, &lookup, &states, &write);
         let making = async move {
             let run = run.take().expect("it is made once");
             let made = run().await;
             match self.written(models, &made, write) {
                 Some((shown, body)) if shown == *states => Ok(body.kept),
                 Some((shown, body)) => {
-                    self.keep(asking, &shown, &body).await;
+                    self.keep(lookup, &shown, &body).await;
                     Err(Otherwise::Later(body))
                 }
                 None => {
@@ -206,14 +206,14 @@ impl Answers {
     }
 
     /// The states to look an answer up for; `None` if it cannot be looked up.
-    async fn states(&self, asking: &Asking<'_>, models: &[&'static str]) -> Option<States> {
+    async fn states(&self, lookup: &Lookup<'_>, models: &[&'static str]) -> Option<States> {
         if !self.keeps {
             return None;
         }
-        let tenant = &asking.caller.tenant;
+        let tenant = &lookup.caller.tenant;
         let states = self.consumers.known(tenant, models, self.recheck).await?;
         // Who insists on more waits for it as if nothing were kept.
-        let there = |(_, live): &(_, Live)| asking.at_least.is_none_or(|p| live.position >= p);
+        let there = |(_, live): &(_, Live)| lookup.at_least.is_none_or(|p| live.position >= p);
         states.iter().all(there).then_some(states)
     }
 
@@ -233,24 +233,24 @@ impl Answers {
         Some((states, Body::new(position, &write(answer))))
     }
 
-    async fn keep(&self, asking: &Asking<'_>, states: &States, body: &Body) {
-        let key = self.key(asking, states);
+    async fn keep(&self, lookup: &Lookup<'_>, states: &States, body: &Body) {
+        let key = self.key(lookup, states);
         self.cache.put(&key, body.kept.clone()).await;
     }
 
-    fn key(&self, asking: &Asking<'_>, states: &States) -> CacheKey {
+    fn key(&self, lookup: &Lookup<'_>, states: &States) -> CacheKey {
         let states: Vec<_> = states
             .iter()
             .map(|(name, live)| (*name, live.generation, live.position))
             .collect();
-        let Pages { default, max } = asking.pages;
+        let Pages { default, max } = lookup.pages;
         let mut question = [0; 72];
         question[..32].copy_from_slice(&self.program);
-        question[32..64].copy_from_slice(&asking.question.digest);
+        question[32..64].copy_from_slice(&lookup.question.digest);
         question[64..68].copy_from_slice(&default.to_be_bytes());
         question[68..].copy_from_slice(&max.to_be_bytes());
-        let scope = authority(asking.caller);
-        CacheKey::new(&asking.caller.tenant, &states, &scope, &question)
+        let scope = authority(lookup.caller);
+        CacheKey::new(&lookup.caller.tenant, &states, &scope, &question)
     }
 }
 

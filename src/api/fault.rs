@@ -56,6 +56,13 @@ faults! {
     RequestTimeout "REQUEST_TIMEOUT" 408 true "The body did not arrive in time.";
     PayloadTooLarge "PAYLOAD_TOO_LARGE" 413 false "The body is larger than 1 MiB.";
     UnsupportedMediaType "UNSUPPORTED_MEDIA_TYPE" 415 false "The body's media type or encoding is not read here; send application/json.";
+    UriTooLong "URI_TOO_LONG" 414 false "Path and parameters are longer than 8 KiB; send the document by POST.";
+    BadHost "BAD_HOST" 400 false "The request names no host, or several.";
+    Misdirected "MISDIRECTED" 421 false "This process does not answer for the host named by the request.";
+    UntrustedDocument "UNTRUSTED_DOCUMENT" 403 false "Only documents of the configured list are carried out here, and this is none of them.";
+    PersistedNotFound "PERSISTED_NOT_FOUND" 422 true "No document with this hash is known; send its text along with the hash once.";
+    PersistedMismatch "PERSISTED_MISMATCH" 422 false "The hash is not that of the document sent with it.";
+    TooManySubscriptions "TOO_MANY_SUBSCRIPTIONS" 429 true "More operations on one socket, or more event streams of one caller, than allowed; `limit` tells how many.";
     ParseFailed "GRAPHQL_PARSE_FAILED" 422 false "The document is not GraphQL.";
     ValidationFailed "GRAPHQL_VALIDATION_FAILED" 422 false "The document does not fit the schema.";
     BadOperationName "BAD_OPERATION_NAME" 422 false "The document has several operations and none, or no such one, was named.";

@@ -11,6 +11,7 @@ use projections::{Live, ReadError, Reader, Snapshot};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::fault::{Fault, FaultCode};
+use super::telling::Telling;
 use crate::auth::{Caller, Role};
 use crate::cache::Cache;
 use crate::commands::{CommandContext, CommandError, Door, Receipt};
@@ -46,6 +47,8 @@ pub struct Parts {
     pub turn_wait: Duration,
     /// How whole answers are kept.
     pub answers: config::Cache,
+    /// How much of an error is told to subscribers.
+    pub telling: Telling,
 }
 
 /// Where a request came from, for the metadata of what it causes.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::knob::section;
-use super::value::{Bytes, Environment, LogFilter, LogFormat, PostgresUrl, RedisUrl};
+use super::value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
 
 section! {
     /// What is not about one part.
@@ -26,6 +26,24 @@ section! {
         address: IpAddr = "127.0.0.1";
         /// Port to listen on; 0 takes any free one.
         port: u16 = "8080", "0" ..= "65535";
+        /// Connections open at once; further ones are told 503 and closed.
+        connections_max: usize = "10000", "1" ..= "1000000";
+        /// Connections of one address; 0: no cap of its own, since behind a proxy all have one address.
+        connections_per_address_max: usize = "0", "0" ..= "1000000";
+        /// How long a request's head may take to arrive.
+        header_timeout: Duration = "10s", "10ms" ..= "5m";
+        /// How long a connection may be kept open without a request.
+        idle_timeout: Duration = "60s", "10ms" ..= "1h";
+        /// How long a peer may take nothing of an answer before its connection is closed.
+        write_timeout: Duration = "30s", "10ms" ..= "10m";
+        /// Bytes of a request's head.
+        header_bytes_max: Bytes = "32KiB", "1KiB" ..= "64KiB";
+        /// Headers of a request.
+        headers_max: usize = "100", "8" ..= "1000";
+        /// Bytes of a request's path and parameters.
+        uri_bytes_max: Bytes = "8KiB", "100" ..= "32KiB";
+        /// Names this process answers to as `Host`, separated by commas; not set: any.
+        hosts: Option<HostNames> = "";
         /// How long a request's body may take to arrive.
         body_timeout: Duration = "15s", "100ms" ..= "5m";
         /// Bytes of a GraphQL request's body.
@@ -303,6 +321,50 @@ section! {
         error_chars_max: usize = "200", "50" ..= "10000";
         /// How long one operation may take.
         operation_timeout: Duration = "10s", "10ms" ..= "10m";
+    }
+}
+
+section! {
+    /// The GraphQL transport.
+    Graphql in "graphql" {
+        /// Memory for documents that were parsed and checked before, estimated.
+        documents_bytes_max: Bytes = "16MiB", "0" ..= "4GiB";
+        /// A JSON file of the only documents that are carried out, as `{"SHA-256": "text", ...}`;
+        /// not set: any document within the limits.
+        trusted_documents: Option<PathBuf> = "";
+        /// Status codes of the newer draft of GraphQL over HTTP: 422 for a request that does not fit
+        /// the schema, 294 for an answer with errors beside its data.
+        draft_status_codes: bool = "false";
+    }
+}
+
+section! {
+    /// Sockets (graphql-transport-ws) and event streams.
+    Sockets in "sockets" {
+        /// Sockets and event streams open at once.
+        total_max: usize = "5000", "0" ..= "1000000";
+        /// Sockets and event streams of one caller.
+        per_caller_max: usize = "20", "1" ..= "1000000";
+        /// Operations under way on one socket.
+        operations_max: usize = "20", "1" ..= "10000";
+        /// How long a new socket may take to say who it is.
+        init_timeout: Duration = "5s", "10ms" ..= "1m";
+        /// Bytes of one message from a client.
+        message_bytes_max: Bytes = "64KiB", "1KiB" ..= "16MiB";
+        /// Messages a client may send per second, on average.
+        messages_per_second: u32 = "20", "1" ..= "1000000";
+        /// Messages a client may send at once after a pause.
+        messages_burst: u32 = "50", "1" ..= "1000000";
+        /// How often the other side is asked whether it is there; event streams get a comment as often.
+        ping_interval: Duration = "15s", "10ms" ..= "10m";
+        /// A socket that has sent nothing for so long, not even a reply to a ping, is gone.
+        silence_max: Duration = "40s", "10ms" ..= "1h";
+        /// How long a client may take nothing before its socket is closed.
+        write_timeout: Duration = "10s", "10ms" ..= "10m";
+        /// Messages that may wait for one client.
+        queue_messages_max: usize = "256", "8" ..= "100000";
+        /// Bytes that may wait for one client; a single larger message waits alone.
+        queue_bytes_max: Bytes = "1MiB", "4KiB" ..= "1GiB";
     }
 }
 

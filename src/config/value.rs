@@ -66,6 +66,38 @@ pub enum LogFormat {
     Text,
 }
 
+/// Host names, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostNames(Vec<String>);
+
+impl HostNames {
+    /// Is this one of them, whatever its case?
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Setting for HostNames {
+    const KIND: &'static str = "host names separated by commas";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let names = text.split(',').map(|name| name.trim().to_ascii_lowercase());
+        let names: Vec<String> = names.collect();
+        let sane = |name: &String| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-._[:]".contains(&b))
+        };
+        if !names.iter().all(sane) {
+            return Err(
+                "is not a list of host names without ports, separated by commas".to_owned(),
+            );
+        }
+        Ok(HostNames(names))
+    }
+}
+
 macro_rules! whole_number {
     ($($type:ty)*) => {$(
         impl Setting for $type {

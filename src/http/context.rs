@@ -60,6 +60,15 @@ impl Id {
         }
     }
 
+    /// The ids of an operation that came on the same socket: a request of its own.
+    pub fn next(&self) -> Id {
+        Id {
+            request: Uuid::now_v7(),
+            correlation: self.correlation.clone(),
+            trace: self.trace.child(),
+        }
+    }
+
     /// What the events of a command sent with the request say of it.
     pub fn origin(&self) -> Origin {
         Origin {

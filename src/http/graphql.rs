@@ -1,42 +1,333 @@
-//! GraphQL over HTTP: one operation a request, POST and JSON.
+//! GraphQL over HTTP: POST, GET, event streams and sockets, all through the same guards.
 //!
 //! A request goes straight down: who asks, which media types, the body's bytes, strict JSON, the
 //! document's tokens, the parser, the guard, and only then the schema.
 
 mod answer;
 mod body;
+mod documents;
+mod engine;
 mod guard;
+mod quota;
 mod run;
+mod sse;
 mod tokens;
+mod ws;
 
 pub use body::{json_fault, read as read_body};
-pub use run::{Alias, Asker, ask};
+pub use documents::DocumentsError;
+pub use engine::{Asking, Engine, Product};
+pub use run::{Alias, ask};
 
-use axum::body::Body;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::parser::types::OperationType;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::{ALLOW, HeaderValue};
 use axum::http::request::Parts;
 use axum::response::Response;
+use domain::Position;
+use metrics::counter;
 
 use super::context::Id;
-use super::{Edge, caller, problem};
-use crate::api::fault::Fault;
-use crate::api::{Given, Pages, sdl};
-use answer::MediaType;
+use super::{caller, problem};
+use crate::api::fault::{Fault, FaultCode};
+use crate::api::feed::FeedStream;
+use crate::api::telling::{Ids, Telling};
+use crate::api::{Answer, Pages, Question, sdl};
+use crate::auth::Caller;
+use crate::config::Settings;
+use crate::ops::{Clock, Shutdown, metrics as names};
+use answer::{Accepted, Manner, MediaType, Written};
+use body::Asked;
+use documents::{Checked, Documents};
+use quota::Quota;
+
+/// The transport over an engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Transport(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<dyn Engine>,
+    documents: Documents,
+    settings: Arc<Settings>,
+    telling: Telling,
+    quota: Quota,
+    clock: Clock,
+    shutdown: Shutdown,
+}
+
+/// An operation whose document has passed the guards.
+struct Order {
+    kind: OperationType,
+    work: Work,
+    /// What it asks, if its answer can be kept.
+    question: Option<Arc<Question>>,
+    asking: Asking,
+    telling: Telling,
+}
+
+/// What is carried out.
+enum Work {
+    /// A request that was checked now.
+    Checked(Box<Checked>),
+    /// One whose very bytes were checked before: read again only if its answer is not kept.
+    Seen(Way, Bytes),
+}
+
+/// How a request is spelled.
+#[derive(Clone, Copy)]
+enum Way {
+    /// As a JSON body.
+    Body,
+    /// As the parameters of a URL.
+    Parameters,
+}
+
+impl Way {
+    fn as_str(self) -> &'static str {
+        match self {
+            Way::Body => "body",
+            Way::Parameters => "parameters",
+        }
+    }
+
+    fn parse(self, raw: &[u8]) -> Result<Asked, Fault> {
+        match self {
+            Way::Body => body::parse(raw),
+            Way::Parameters => body::parse_parameters(&String::from_utf8_lossy(raw)),
+        }
+    }
+}
+
+impl Order {
+    fn is_subscription(&self) -> bool {
+        self.kind == OperationType::Subscription
+    }
+}
+
+impl Transport {
+    /// A transport whose sockets and event streams end with `shutdown`.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        settings: Arc<Settings>,
+        clock: Clock,
+        shutdown: Shutdown,
+    ) -> Result<Transport, DocumentsError> {
+        Ok(Transport(Arc::new(Inner {
+            engine,
+            documents: Documents::open(&settings.graphql, &settings.limits)?,
+            telling: Telling::new(&settings.limits),
+            quota: Quota::new(&settings.sockets),
+            settings,
+            clock,
+            shutdown,
+        })))
+    }
+
+    /// What carries operations out.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn shutdown(&self) -> &Shutdown {
+        &self.0.shutdown
+    }
+
+    /// How long the caller's token is still good for.
+    fn expiry(&self, caller: &Caller) -> Duration {
+        let left = caller.expires_at - self.0.clock.now();
+        left.to_std().unwrap_or_default()
+    }
+
+    fn telling(&self, id: &Id) -> Telling {
+        self.0.telling.of(Ids {
+            request: id.request.to_string(),
+            trace: id.trace.trace_id().to_owned(),
+        })
+    }
+
+    fn asking(&self, caller: Arc<Caller>, at_least: Option<Position>, id: &Id) -> Asking {
+        let limits = &self.0.settings.limits;
+        let pages = Pages {
+            default: limits.page_default as u32,
+            max: limits.page_max as u32,
+        };
+        Asking {
+            caller,
+            origin: id.origin(),
+            at_least,
+            pages,
+        }
+    }
+
+    /// Passes what was asked through the guards.
+    fn order(
+        &self,
+        caller: Arc<Caller>,
+        mut asked: Asked,
+        at_least: Option<Position>,
+        id: &Id,
+    ) -> Result<Order, Fault> {
+        let inside = asked.at_least.take();
+        let checked = self.0.documents.check(asked)?;
+        let question = self
+            .engine()
+            .answers()
+            .and_then(|_| checked.question(inside));
+        Ok(Order {
+            kind: checked.kind,
+            work: Work::Checked(Box::new(checked)),
+            question: question.map(Arc::new),
+            asking: self.asking(caller, at_least.max(inside), id),
+            telling: self.telling(id),
+        })
+    }
+
+    /// The same of a request as it came, which may have been seen before.
+    fn order_raw(
+        &self,
+        caller: Arc<Caller>,
+        (way, raw): (Way, Bytes),
+        at_least: Option<Position>,
+        id: &Id,
+    ) -> Result<Order, Fault> {
+        let answers = self.engine().answers();
+        if let Some(question) = answers.and_then(|kept| kept.recall(way.as_str(), &raw)) {
+            let at_least = at_least.max(question.at_least);
+            return Ok(Order {
+                kind: OperationType::Query,
+                work: Work::Seen(way, raw),
+                question: Some(question),
+                asking: self.asking(caller, at_least, id),
+                telling: self.telling(id),
+            });
+        }
+        let order = self.order(caller, way.parse(&raw)?, at_least, id)?;
+        if let Some((answers, question)) = answers.zip(order.question.as_ref()) {
+            answers.remember(way.as_str(), &raw, question.clone());
+        }
+        Ok(order)
+    }
+
+    /// Carries out a query or a mutation.
+    async fn carry_out(&self, order: Order) -> Written {
+        let Order {
+            kind,
+            work,
+            question,
+            asking,
+            telling,
+        } = order;
+        let limits = &self.settings().limits;
+        let document = match &work {
+            Work::Checked(checked) => Some(checked.digest),
+            Work::Seen(..) => None,
+        };
+        let execute = |asking| async {
+            let checked = match work {
+                Work::Checked(checked) => *checked,
+                Work::Seen(way, raw) => self.0.documents.check(way.parse(&raw)?)?,
+            };
+            let answer = self.engine().execute(asking, checked.request);
+            Ok(answer.await)
+        };
+        let write = |answer: &Answer| telling.result(&answer.response, answer.position);
+        let question = question.as_deref();
+        let given = run::give(self.engine(), limits, question, asking, execute, write).await;
+        let written = match given {
+            Ok(given) => Written::given(given, &telling),
+            Err(fault) => {
+                run::blame(&fault, document.as_ref());
+                Written::failed(fault, &telling)
+            }
+        };
+        let outcome = match &written {
+            Written::Result { partial: false, .. } => "ok",
+            Written::Result { partial: true, .. } => "errors",
+            Written::Refused { .. } => "refused",
+        };
+        count(Some(kind), outcome);
+        written
+    }
+
+    /// Begins a subscription, within the time an operation may take.
+    async fn subscribe(&self, order: Order, resume: Option<Position>) -> Result<FeedStream, Fault> {
+        let Order { work, asking, .. } = order;
+        let checked = match work {
+            Work::Checked(checked) => *checked,
+            Work::Seen(way, raw) => self.0.documents.check(way.parse(&raw)?)?,
+        };
+        let begun = self.engine().subscribe(asking, checked.request, resume);
+        let begun = tokio::time::timeout(self.settings().limits.operation_timeout, begun).await;
+        let begun = begun.unwrap_or_else(|_| Err(Fault::of(FaultCode::Timeout)));
+        let outcome = if begun.is_ok() { "ok" } else { "refused" };
+        count(Some(OperationType::Subscription), outcome);
+        begun
+    }
+}
+
+/// What was refused before its kind was known has none.
+fn count(kind: Option<OperationType>, outcome: &'static str) {
+    let kind = match kind {
+        None => "unknown",
+        Some(OperationType::Query) => "query",
+        Some(OperationType::Mutation) => "mutation",
+        Some(OperationType::Subscription) => "subscription",
+    };
+    counter!(names::GRAPHQL_OPERATIONS_TOTAL, "kind" => kind, "outcome" => outcome).increment(1);
+}
 
 /// `POST /graphql`.
-pub async fn post(State(edge): State<Edge>, request: Request) -> Response {
+pub async fn post(State(transport): State<Transport>, request: Request) -> Response {
     let id = Id::of(&request);
     let (head, body) = request.into_parts();
-    let media = match MediaType::negotiate(&head.headers) {
-        Ok(media) => media,
-        Err(fault) => return problem::problem(&fault, &id),
+    let asked = async {
+        let caller = caller::caller(transport.engine(), &head.headers)?;
+        let at_least = caller::at_least(&head.headers)?;
+        let read = body::read(&transport.settings().http, &head.headers, body).await?;
+        transport.order_raw(caller, (Way::Body, read), at_least, &id)
     };
-    let limits = &edge.settings.limits;
-    match carry_out(&edge, &head, body, &id).await {
-        Ok(given) => answer::given(given, media, limits, &id),
-        Err(fault) => answer::refused(&fault, media, limits, &id),
+    let order = asked.await;
+    respond(&transport, &head, order, &id).await
+}
+
+/// `GET /graphql`: queries and subscriptions alone, or the way to a socket.
+pub async fn get(State(transport): State<Transport>, request: Request) -> Response {
+    if ws::is_wanted(request.headers()) {
+        return ws::upgrade(transport, request);
     }
+    let id = Id::of(&request);
+    let (head, _) = request.into_parts();
+    let asked = || {
+        let caller = caller::caller(transport.engine(), &head.headers)?;
+        let at_least = caller::at_least(&head.headers)?;
+        let parameters = head.uri.query().unwrap_or_default().to_owned();
+        transport.order_raw(caller, (Way::Parameters, parameters.into()), at_least, &id)
+    };
+    match asked() {
+        // Whoever can make a browser follow a link must not change anything by it.
+        Ok(order) if order.kind == OperationType::Mutation => {
+            let fault = Fault::new(FaultCode::MethodNotAllowed, "mutations are sent by POST");
+            let mut answer = respond(&transport, &head, Err(fault), &id).await;
+            let headers = answer.headers_mut();
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+            answer
+        }
+        order => respond(&transport, &head, order, &id).await,
+    }
+}
+
+/// `GET /graphql/ws`: nothing but the way to a socket.
+pub async fn socket(State(transport): State<Transport>, request: Request) -> Response {
+    ws::upgrade(transport, request)
 }
 
 /// `GET /schema.graphql`.
@@ -44,20 +335,67 @@ pub async fn schema() -> Response {
     problem::answer(StatusCode::OK, "text/plain; charset=utf-8", sdl())
 }
 
-async fn carry_out(edge: &Edge, head: &Parts, body: Body, id: &Id) -> Result<Given, Fault> {
-    let caller = caller::caller(edge, &head.headers)?;
-    let at_least = caller::at_least(&head.headers)?;
-    let raw = body::read(&edge.settings.http, &head.headers, body).await?;
-    let limits = &edge.settings.limits;
-    let pages = Pages {
-        default: limits.page_default as u32,
-        max: limits.page_max as u32,
+/// Answers an order, or why there is none, in what the caller takes.
+async fn respond(
+    transport: &Transport,
+    head: &Parts,
+    order: Result<Order, Fault>,
+    id: &Id,
+) -> Response {
+    let accepted = match Accepted::negotiate(&head.headers) {
+        Ok(accepted) => accepted,
+        Err(fault) => return problem::problem(&fault, id),
     };
-    let asker = Asker {
-        caller,
-        at_least,
-        pages,
-        origin: id.origin(),
+    let manner = Manner {
+        media: accepted.best,
+        draft: transport.settings().graphql.draft_status_codes,
     };
-    run::answer(edge, asker, &raw).await
+    let refuse = |fault: Fault| {
+        let in_band = manner.media == MediaType::EventStream && fault.status() == 422;
+        let written = Written::failed(fault, &transport.telling(id));
+        match in_band {
+            true => sse::once(written),
+            false => manner.answer(written),
+        }
+    };
+    match order {
+        Err(fault) => {
+            count(None, "refused");
+            refuse(fault)
+        }
+        Ok(order) if order.is_subscription() => {
+            match follow(transport, head, order, accepted.streams).await {
+                Ok(answer) => answer,
+                Err(fault) => refuse(fault),
+            }
+        }
+        Ok(order) => {
+            let written = transport.carry_out(order).await;
+            match manner.media {
+                MediaType::EventStream => sse::once(written),
+                _ => manner.answer(written),
+            }
+        }
+    }
+}
+
+async fn follow(
+    transport: &Transport,
+    head: &Parts,
+    order: Order,
+    streams: bool,
+) -> Result<Response, Fault> {
+    if !streams {
+        let message = "a subscription is answered as text/event-stream, or over a WebSocket";
+        return Err(Fault::new(FaultCode::NotAcceptable, message));
+    }
+    let resume = sse::resume(&head.headers)?;
+    let caller = order.asking.caller.clone();
+    let places = (
+        transport.0.quota.seat()?,
+        transport.0.quota.ticket(&caller)?,
+    );
+    let telling = order.telling.clone();
+    let feed = transport.subscribe(order, resume).await?;
+    Ok(sse::stream(transport, &caller, feed, telling, places))
 }

@@ -16,7 +16,6 @@ use domain::{Code, Position, Refusal};
 use serde_json::{Value, json};
 
 use super::context::Id;
-use super::graphql::Asker;
 use super::{Edge, caller, graphql, problem};
 use crate::api::Pages;
 use crate::api::fault::{Fault, FaultCode, FaultKind};
@@ -172,8 +171,9 @@ async fn ask(
     head: &Parts,
     id: &Id,
 ) -> Result<(Bytes, Option<Position>), Fault> {
-    let asker = Asker {
-        caller: caller::caller(edge, &head.headers)?,
+    let engine = edge.transport.engine();
+    let asking = graphql::Asking {
+        caller: caller::caller(engine, &head.headers)?,
         at_least: caller::at_least(&head.headers)?,
         pages: Pages {
             default: edge.settings.limits.page_default as u32,
@@ -187,7 +187,7 @@ async fn ask(
         variables: &|| params::read(&head.uri, alias.params),
         shape: page,
     };
-    let answer = graphql::ask(edge, asker, question).await;
+    let answer = graphql::ask(engine, &edge.settings.limits, asking, question).await;
     answer.map_err(|fault| match fault.kind {
         // The document is ours: what does not fit is a parameter.
         FaultKind::Fault(FaultCode::ValidationFailed) => {

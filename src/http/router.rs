@@ -1,24 +1,24 @@
 //! Every route on one page, grouped by who calls it.
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 
 use super::context::{self, Id};
+use super::graphql::{self, Transport};
 use super::problem::problem;
-use super::{Edge, Parts, graphql, probes, rest};
+use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
-use crate::config::Environment;
+use crate::auth::Role;
+use crate::config::{Environment, Http};
 
-/// The routes.
-pub fn router(parts: Parts) -> Router {
-    let edge = Edge::new(parts);
+/// The routes of the product.
+pub fn router(edge: Edge) -> Router {
     // Programs and people, with a token.
     let callers = Router::new()
-        .route("/graphql", only(post(graphql::post), "POST"))
         .route("/api/vehicles/positions", only(post(rest::report), "POST"))
         .route("/api/vehicles/latest", read(rest::latest))
         .route("/api/vehicles/history", read(rest::history))
@@ -26,7 +26,7 @@ pub fn router(parts: Parts) -> Router {
         .route("/api/analytics/trend", read(rest::trend))
         .route("/api/analytics/history", read(rest::summary));
 
-    // Whoever looks after the process: orchestrators, balancers, monitoring. No token.
+    // Whoever looks after the process: orchestrators, balancers. No token.
     let keepers = Router::new()
         .route("/livez", read(probes::live))
         .route("/liveness", read(probes::live))
@@ -35,25 +35,72 @@ pub fn router(parts: Parts) -> Router {
         .route("/readiness", read(probes::ready))
         .route("/health/ready", read(probes::ready))
         .route("/healthz", read(probes::health))
-        .route("/health", read(probes::health))
+        .route("/health", read(probes::health));
+
+    // Monitoring: figures are for whoever is inside, or has a token.
+    let watchers = Router::new()
         .route("/health/detailed", read(probes::detailed))
-        .route("/metrics", read(probes::metrics));
+        .route("/metrics", read(probes::metrics))
+        .route_layer(from_fn_with_state(edge.clone(), inside));
 
     // Whoever writes a client. Closed in production.
     let writers = match edge.settings.process.env {
-        Environment::Development => Router::new().route("/schema.graphql", read(graphql::schema)),
+        Environment::Development => Router::new()
+            .route("/", read(page::html))
+            .route("/page.js", read(page::script))
+            .route("/page.css", read(page::style))
+            .route("/schema.graphql", read(graphql::schema)),
         Environment::Production => Router::new(),
     };
 
-    Router::new()
+    let routes = Router::new()
         .merge(callers)
         .merge(keepers)
+        .merge(watchers)
         .merge(writers)
+        .with_state(edge.clone());
+    surrounded(
+        routes.merge(graphql_routes(&edge.transport)),
+        &edge.settings.http,
+    )
+}
+
+/// The transport's routes, surrounded as those of the product are.
+pub fn transport(transport: &Transport, settings: &Http) -> Router {
+    surrounded(graphql_routes(transport), settings)
+}
+
+fn graphql_routes(transport: &Transport) -> Router {
+    let both = get(graphql::get).post(graphql::post);
+    Router::new()
+        .route("/graphql", only(both, "GET, HEAD, POST"))
+        .route("/graphql/ws", only(get(graphql::socket), "GET"))
+        .with_state(transport.clone())
+}
+
+fn surrounded(routes: Router, settings: &Http) -> Router {
+    let settings = std::sync::Arc::new(settings.clone());
+    routes
         .fallback(nothing_here)
         .layer(from_fn(context::count))
+        .layer(from_fn_with_state(settings, shield::shield))
         .layer(from_fn(context::catch_panics))
         .layer(from_fn(context::identify))
-        .with_state(edge)
+}
+
+/// Lets in who is inside, or an operator's token; to anyone else there is nothing here.
+async fn inside(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let allowed = shield::is_from_inside(&request) || is_operator(&edge, &request);
+    if allowed {
+        next.run(request).await
+    } else {
+        nothing_here(request).await
+    }
+}
+
+fn is_operator(edge: &Edge, request: &Request) -> bool {
+    let caller = caller::caller(edge.transport.engine(), request.headers());
+    caller.is_ok_and(|caller| caller.may(Role::Operator))
 }
 
 /// A route that answers GET (and HEAD).
@@ -65,7 +112,10 @@ where
     only(get(handler), "GET, HEAD")
 }
 
-fn only(route: MethodRouter<Edge>, allow: &'static str) -> MethodRouter<Edge> {
+fn only<S>(route: MethodRouter<S>, allow: &'static str) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
     route.fallback(async move |request: Request| {
         let mut answer = problem(&Fault::of(FaultCode::MethodNotAllowed), &Id::of(&request));
         answer

@@ -36,6 +36,16 @@ metrics! {
         "Requests answered, by `route`, `method` and `status`.";
     histogram HTTP_REQUEST_SECONDS "daybook_http_request_duration_seconds" Seconds
         "From the request's last header to the answer's last byte handed over, by `route`.";
+    gauge HTTP_CONNECTIONS "daybook_http_connections" Count
+        "Connections open, sockets included.";
+    counter HTTP_CONNECTIONS_REFUSED_TOTAL "daybook_http_connections_refused_total" Count
+        "Connections closed at once because there were too many.";
+    counter GRAPHQL_OPERATIONS_TOTAL "daybook_graphql_operations_total" Count
+        "Operations, by `kind` (query, mutation, subscription, unknown) and `outcome` (ok, errors, refused).";
+    gauge SOCKETS_OPEN "daybook_sockets" Count
+        "Sockets and event streams open.";
+    counter SOCKET_CLOSES_TOTAL "daybook_socket_closes_total" Count
+        "Sockets closed, by `code`; `gone` where the other side did.";
     histogram APPEND_GROUP_COMMANDS "daybook_append_group_commands" Count
         "Commands of one group commit.";
     counter PROJECTION_EVENTS_TOTAL "daybook_projection_events_total" Count
@@ -58,8 +68,6 @@ metrics! {
         "Processor time this process has used, user and system, in whole seconds.";
     counter AUTH_TOTAL "daybook_auth_total" Count
         "Tokens looked at, by `outcome` (verified, remembered, refused).";
-    counter OPERATIONS_TOTAL "daybook_operations_total" Count
-        "Operations, by `kind` (query, mutation, subscription, unknown) and `outcome` (ok, errors, refused, timeout, panic).";
     counter ANSWERS_TOTAL "daybook_answers_total" Count
         "Answers to queries that may be kept, by `source` (memory, redis, miss, bypass).";
     counter STALE_READS_TOTAL "daybook_stale_reads_total" Count

@@ -5,14 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_graphql::{Context, Response, ServerError, Value};
+use async_graphql::{Context, Response};
 use domain::Position;
 use futures::channel::mpsc;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
 use projections::positions::FixRow;
-use serde::Serialize;
-use serde_json::{Map, json};
 use tokio::sync::oneshot;
 
 use super::FeedItem;
@@ -20,13 +18,10 @@ use super::asked::Asked;
 use super::heatmaps::HeatmapPlan;
 use super::vehicles::VehiclePlan;
 use crate::api::SchemaOf;
-use crate::api::fault::{Fault, FaultCode, MESSAGE_CHARS_MAX, cut};
+use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
 use crate::api::types::heatmap::Heatmap;
 use crate::store::{EventFilter, StoredEvent};
-
-/// Errors told of one item.
-const ERRORS_MAX: usize = 10;
 
 /// What a subscription asks for, once its arguments are read.
 pub enum Plan {
@@ -133,41 +128,10 @@ impl Rendering {
         };
         // The next item is of another moment.
         self.operation.renew().await;
+        let telling = &self.operation.parts.telling;
         Ok(FeedItem {
-            payload: written(&response, position),
+            payload: telling.result(&response, Some(position)).into(),
             position: Some(position),
         })
     }
-}
-
-/// What is sent for one item.
-#[derive(Serialize)]
-struct Sent<'a> {
-    data: &'a Value,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<serde_json::Value>,
-    extensions: Map<String, serde_json::Value>,
-}
-
-fn written(response: &Response, position: Position) -> bytes::Bytes {
-    let sent = Sent {
-        data: &response.data,
-        errors: response.errors.iter().take(ERRORS_MAX).map(told).collect(),
-        extensions: Map::from_iter([("position".to_owned(), position.to_string().into())]),
-    };
-    serde_json::to_vec(&sent)
-        .expect("GraphQL values are JSON")
-        .into()
-}
-
-fn told(error: &ServerError) -> serde_json::Value {
-    let fault = Fault::of_error(error);
-    let mut extensions = Map::from_iter([("code".to_owned(), fault.code().into())]);
-    extensions.extend(fault.facts);
-    json!({
-        "message": cut(&fault.message, MESSAGE_CHARS_MAX),
-        "locations": error.locations,
-        "path": error.path,
-        "extensions": extensions,
-    })
 }

@@ -1,18 +1,15 @@
-//! Answers: media types, status codes, and how much of an error is told.
+//! Answers over HTTP: media types and status codes.
 
-use async_graphql::{ServerError, Value};
-use axum::body::{Body, Bytes};
+use async_graphql::Response as Executed;
 use axum::http::header::{ACCEPT, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use domain::Position;
-use serde::Serialize;
-use serde_json::{Map, json};
+use bytes::Bytes;
+use serde_json::Value;
 
-use crate::api::fault::{Fault, FaultCode, FaultKind, cut};
+use crate::api::fault::{Fault, FaultCode, FaultKind};
+use crate::api::telling::{self, Telling, is_refusal};
 use crate::api::{Answer, Given};
-use crate::config::Limits;
-use crate::http::context::Id;
 use crate::http::problem;
 
 /// What an answer is written in.
@@ -22,35 +19,53 @@ pub enum MediaType {
     Json,
     /// `application/graphql-response+json`: a request that could not be carried out is answered 400.
     GraphqlResponse,
+    /// `text/event-stream`: every result is an event.
+    EventStream,
 }
 
-impl MediaType {
-    /// The better liked of the two; `application/json` when the caller does not say.
-    pub fn negotiate(headers: &HeaderMap) -> Result<MediaType, Fault> {
+/// What the caller takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// What it likes best.
+    pub best: MediaType,
+    /// Does it take event streams, however reluctantly?
+    pub streams: bool,
+}
+
+impl Accepted {
+    /// The best liked of ours; `application/json` when the caller does not say.
+    pub fn negotiate(headers: &HeaderMap) -> Result<Accepted, Fault> {
         let mut best: Option<(f32, MediaType)> = None;
-        let mut asked = false;
+        let (mut asked, mut streams) = (false, false);
         for value in headers.get_all(ACCEPT) {
             for range in value.to_str().unwrap_or_default().split(',') {
                 asked = true;
                 let Some((quality, media)) = read_range(range) else {
                     continue;
                 };
+                streams |= media == MediaType::EventStream;
                 if best.is_none_or(|(most, _)| quality > most) {
                     best = Some((quality, media));
                 }
             }
         }
         match best {
-            Some((_, media)) => Ok(media),
-            None if !asked => Ok(MediaType::Json),
+            Some((_, best)) => Ok(Accepted { best, streams }),
+            None if !asked => Ok(Accepted {
+                best: MediaType::Json,
+                streams,
+            }),
             None => Err(Fault::of(FaultCode::NotAcceptable)),
         }
     }
+}
 
+impl MediaType {
     fn as_str(self) -> &'static str {
         match self {
             MediaType::Json => "application/json; charset=utf-8",
             MediaType::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            MediaType::EventStream => "text/event-stream; charset=utf-8",
         }
     }
 }
@@ -63,6 +78,7 @@ fn read_range(range: &str) -> Option<(f32, MediaType)> {
     let media = match parts.next()?.as_str() {
         "application/graphql-response+json" => MediaType::GraphqlResponse,
         "application/json" | "application/*" | "*/*" => MediaType::Json,
+        "text/event-stream" => MediaType::EventStream,
         _ => return None,
     };
     let mut quality = 1.0;
@@ -78,189 +94,214 @@ fn read_range(range: &str) -> Option<(f32, MediaType)> {
     (quality > 0.0).then_some((quality, media))
 }
 
-/// What is sent.
-#[derive(Serialize)]
-struct Sent<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<serde_json::Value>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    extensions: Map<String, serde_json::Value>,
+/// What came of an operation, as every path sends it.
+pub enum Written {
+    /// It was carried out.
+    Result {
+        /// The whole JSON object.
+        body: Bytes,
+        /// Are there errors beside the data?
+        partial: bool,
+        /// Nothing could be answered for now, for this reason.
+        busy: Option<Fault>,
+    },
+    /// It was not: these are the errors.
+    Refused {
+        /// The first of them.
+        fault: Fault,
+        /// All, as they are told.
+        errors: Vec<Value>,
+    },
 }
 
-/// The answer to a request, kept or carried out.
-pub fn given(given: Given, media: MediaType, limits: &Limits, id: &Id) -> Response {
-    match given {
-        Given::Kept(body) => send(StatusCode::OK, media, Bytes::from_owner(body)),
-        Given::Made(made) => match *made {
-            Ok(answer) => executed(&answer, media, limits, id),
-            Err(fault) => refused(&fault, media, limits, id),
-        },
-    }
-}
-
-/// What is sent of an answer without errors. Nothing in it is of one request alone: it may be kept.
-pub fn body(answer: &Answer) -> Vec<u8> {
-    written(&Sent {
-        data: Some(&answer.response.data),
-        errors: Vec::new(),
-        extensions: extensions(answer.position),
-    })
-}
-
-fn extensions(position: Option<Position>) -> Map<String, serde_json::Value> {
-    let position = position.map(|at| ("position".to_owned(), at.to_string().into()));
-    position.into_iter().collect()
-}
-
-fn written(sent: &Sent<'_>) -> Vec<u8> {
-    serde_json::to_vec(sent).expect("GraphQL values are JSON")
-}
-
-/// The answer to a request that was carried out, or that the schema refused.
-fn executed(answer: &Answer, media: MediaType, limits: &Limits, id: &Id) -> Response {
-    let response = &answer.response;
-    let refused = response.data == Value::Null
-        && response
-            .errors
-            .first()
-            .is_some_and(|error| error.path.is_empty());
-    let faults: Vec<Fault> = response.errors.iter().map(fault_of).collect();
-    let shown = response.errors.iter().zip(&faults).take(limits.errors_max);
-    let errors = shown
-        .map(|(error, fault)| told(fault, Some(error), limits, id))
-        .collect();
-    let sent = Sent {
-        data: (!refused).then_some(&response.data),
-        errors,
-        extensions: extensions(answer.position),
-    };
-    let overwhelmed = faults.first().filter(|fault| {
-        response.data == Value::Null
-            && matches!(
-                fault.kind,
-                FaultKind::Fault(FaultCode::Unavailable | FaultCode::Overloaded)
-            )
-    });
-    let status = match (refused, overwhelmed) {
-        (true, _) => unfit(media),
-        (false, Some(_)) => StatusCode::SERVICE_UNAVAILABLE,
-        (false, None) => StatusCode::OK,
-    };
-    let mut answer = send(status, media, written(&sent));
-    if let Some(fault) = overwhelmed {
-        problem::mark(&mut answer, fault);
-    }
-    answer
-}
-
-/// The answer to a request that was not carried out.
-pub fn refused(fault: &Fault, media: MediaType, limits: &Limits, id: &Id) -> Response {
-    let status = match fault.kind {
-        // Late or broken, but an operation: told as the result of one.
-        FaultKind::Fault(FaultCode::Timeout | FaultCode::Internal) => StatusCode::OK,
-        _ => match fault.status() {
-            422 => unfit(media),
-            status => StatusCode::from_u16(status).expect("the catalogue has real codes"),
-        },
-    };
-    let errors = vec![told(fault, None, limits, id)];
-    let data = (status == StatusCode::OK && fault.status() != 422).then_some(&Value::Null);
-    let sent = Sent {
-        data,
-        errors,
-        extensions: Map::new(),
-    };
-    let mut answer = send(status, media, written(&sent));
-    problem::mark(&mut answer, fault);
-    answer
-}
-
-/// For a well-formed request that does not fit the schema or its limits.
-fn unfit(media: MediaType) -> StatusCode {
-    match media {
-        MediaType::Json => StatusCode::OK,
-        MediaType::GraphqlResponse => StatusCode::BAD_REQUEST,
-    }
-}
-
-fn send(status: StatusCode, media: MediaType, body: impl Into<Body>) -> Response {
-    let mut answer = problem::answer(status, media.as_str(), body);
-    answer
-        .headers_mut()
-        .insert(VARY, HeaderValue::from_static("accept"));
-    answer
-}
-
-/// One error as it is told: cut to its limits, with its code, and with the request's id if the fault
-/// is ours.
-fn told(fault: &Fault, error: Option<&ServerError>, limits: &Limits, id: &Id) -> serde_json::Value {
-    let mut extensions = Map::from_iter([("code".to_owned(), fault.code().into())]);
-    extensions.extend(fault.facts.clone());
-    if fault.kind == FaultKind::Fault(FaultCode::Internal) {
-        extensions.insert("requestId".to_owned(), json!(id.request));
-        extensions.insert("traceId".to_owned(), id.trace.trace_id().into());
-    }
-    let mut told = Map::new();
-    told.insert(
-        "message".to_owned(),
-        cut(&fault.message, limits.error_chars_max).into(),
-    );
-    if let Some(error) = error {
-        if !error.locations.is_empty() {
-            told.insert("locations".to_owned(), json!(error.locations));
-        }
-        if !error.path.is_empty() {
-            told.insert("path".to_owned(), json!(error.path));
+impl Written {
+    /// An answer, kept or made.
+    pub fn given(given: Given, telling: &Telling) -> Written {
+        match given {
+            Given::Kept(body) => Written::Result {
+                body: Bytes::from_owner(body),
+                partial: false,
+                busy: None,
+            },
+            Given::Made(made) => match *made {
+                Ok(answer) => Written::of(&answer, telling),
+                Err(fault) => Written::failed(fault, telling),
+            },
         }
     }
-    told.insert("extensions".to_owned(), extensions.into());
-    told.into()
+
+    /// Writes an answer.
+    fn of(answer: &Answer, telling: &Telling) -> Written {
+        let response = &answer.response;
+        if is_refusal(response) {
+            return Written::Refused {
+                fault: Fault::of_error(&response.errors[0]),
+                errors: telling.errors(response),
+            };
+        }
+        Written::Result {
+            body: telling.result(response, answer.position).into(),
+            partial: !response.errors.is_empty(),
+            busy: busy(response),
+        }
+    }
+
+    /// What came of an operation that did not come to an answer.
+    pub fn failed(fault: Fault, telling: &Telling) -> Written {
+        let errors = vec![telling.fault(&fault)];
+        match fault.kind {
+            // Late or broken, but an operation: told as the result of one.
+            FaultKind::Fault(FaultCode::Timeout | FaultCode::Internal) => Written::Result {
+                body: telling::null_for(&errors),
+                partial: true,
+                busy: None,
+            },
+            _ => Written::Refused { fault, errors },
+        }
+    }
 }
 
-/// A resolver's fault as it was raised; what the library says itself is a document that does not fit.
-pub fn fault_of(error: &ServerError) -> Fault {
-    let own = error
-        .source
-        .as_ref()
-        .and_then(|source| source.downcast_ref::<Fault>());
-    own.cloned()
-        .unwrap_or_else(|| Fault::new(FaultCode::ValidationFailed, &*error.message))
+fn busy(response: &Executed) -> Option<Fault> {
+    if response.data != async_graphql::Value::Null {
+        return None;
+    }
+    response
+        .errors
+        .first()
+        .map(Fault::of_error)
+        .filter(|fault| {
+            let kind = FaultKind::Fault;
+            [kind(FaultCode::Unavailable), kind(FaultCode::Overloaded)].contains(&fault.kind)
+        })
+}
+
+/// How answers are sent to one caller.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// What they are written in.
+    pub media: MediaType,
+    /// With the status codes of the newer draft?
+    pub draft: bool,
+}
+
+impl Manner {
+    /// What came of an operation.
+    pub fn answer(self, written: Written) -> Response {
+        match written {
+            Written::Result {
+                body,
+                partial,
+                busy: None,
+            } => self.send(self.done(partial), body),
+            Written::Result {
+                body,
+                busy: Some(fault),
+                ..
+            } => {
+                let mut answer = self.send(StatusCode::SERVICE_UNAVAILABLE, body);
+                problem::mark(&mut answer, &fault);
+                answer
+            }
+            Written::Refused { fault, errors } => {
+                let status = match fault.status() {
+                    // It could be read, and does not fit the schema or its limits.
+                    422 => self.unfit(),
+                    // A resolver's fault of the whole operation is one of the request as well.
+                    status => StatusCode::from_u16(status).expect("the catalogue has real codes"),
+                };
+                let mut answer = self.send(status, telling::errors_alone(&errors));
+                problem::mark(&mut answer, &fault);
+                answer
+            }
+        }
+    }
+
+    fn done(self, partial: bool) -> StatusCode {
+        if self.draft && partial && self.media == MediaType::GraphqlResponse {
+            return StatusCode::from_u16(294).expect("three digits");
+        }
+        StatusCode::OK
+    }
+
+    fn unfit(self) -> StatusCode {
+        match (self.media, self.draft) {
+            (MediaType::GraphqlResponse, true) => StatusCode::UNPROCESSABLE_ENTITY,
+            (MediaType::GraphqlResponse, false) => StatusCode::BAD_REQUEST,
+            (MediaType::Json | MediaType::EventStream, _) => StatusCode::OK,
+        }
+    }
+
+    fn send(self, status: StatusCode, body: Bytes) -> Response {
+        // Whoever takes event streams alone is told in JSON that none will come.
+        let media = match self.media {
+            MediaType::EventStream => MediaType::Json,
+            media => media,
+        };
+        let mut answer = problem::answer(status, media.as_str(), body);
+        vary(&mut answer);
+        answer
+    }
+}
+
+/// The head of an event stream.
+pub fn event_stream(body: axum::body::Body) -> Response {
+    let mut answer = problem::answer(StatusCode::OK, MediaType::EventStream.as_str(), body);
+    vary(&mut answer);
+    answer
+}
+
+fn vary(answer: &mut Response) {
+    let headers = answer.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("accept"));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn negotiate(accept: &[&'static str]) -> Option<MediaType> {
+    fn negotiate(accept: &[&'static str]) -> Option<(MediaType, bool)> {
         let headers = accept.iter().map(|a| (ACCEPT, HeaderValue::from_static(a)));
-        MediaType::negotiate(&headers.collect()).ok()
+        let accepted = Accepted::negotiate(&headers.collect()).ok();
+        accepted.map(|accepted| (accepted.best, accepted.streams))
     }
 
     #[test]
     fn the_better_liked_media_type_is_served() {
-        let (json, graphql) = (Some(MediaType::Json), Some(MediaType::GraphqlResponse));
+        let (json, graphql) = (MediaType::Json, MediaType::GraphqlResponse);
+        let streams = MediaType::EventStream;
         for (accept, expect) in [
-            (&[][..], json),
-            (&["*/*"], json),
-            (&["application/json"], json),
-            (&["application/graphql-response+json"], graphql),
+            (&[][..], Some((json, false))),
+            (&["*/*"], Some((json, false))),
+            (&["application/json"], Some((json, false))),
+            (
+                &["application/graphql-response+json"],
+                Some((graphql, false)),
+            ),
             (
                 &[
                     "application/graphql-response+json; charset=utf-8, application/json; charset=utf-8",
                 ],
-                graphql,
+                Some((graphql, false)),
             ),
             (
                 &["application/json;q=0.9, application/graphql-response+json"],
-                graphql,
+                Some((graphql, false)),
             ),
             (
                 &["application/json, application/graphql-response+json;q=0.9"],
-                json,
+                Some((json, false)),
             ),
-            (&["text/html", "application/json"], json),
+            (&["text/html", "application/json"], Some((json, false))),
+            (&["text/event-stream"], Some((streams, true))),
+            (
+                &["text/event-stream;q=0.1, application/json"],
+                Some((json, true)),
+            ),
+            (
+                &["text/event-stream, application/json;q=0.5"],
+                Some((streams, true)),
+            ),
+            (&["text/event-stream;q=0, */*"], Some((json, false))),
             (&["text/html, image/png"], None),
             (&["application/json;q=0"], None),
             (&["application/json; charset=latin1"], None),

@@ -6,15 +6,19 @@ use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use domain::Position;
 
+use super::documents::{Digest, read_digest};
 use crate::api;
 use crate::api::fault::{Fault, FaultCode};
 use crate::config::Http;
 use crate::http::json::{self, JsonFlaw, Tree};
 
-/// One operation as asked for.
+/// One operation as asked for: by its text, by the hash of it, or both.
+#[derive(Default)]
 pub struct Asked {
     /// The document's text.
-    pub query: String,
+    pub query: Option<String>,
+    /// `extensions.persistedQuery.sha256Hash`: the document's hash.
+    pub digest: Option<Digest>,
     /// Which of its operations.
     pub operation_name: Option<String>,
     /// Values of its variables.
@@ -77,20 +81,71 @@ fn is_length_limit(error: &axum::Error) -> bool {
 
 /// What the body asks.
 pub fn parse(body: &[u8]) -> Result<Asked, Fault> {
-    let mut members = match json::parse(body).map_err(json_fault)? {
-        Value::Object(members) => members,
-        Value::List(_) => return Err(Fault::of(FaultCode::BatchingDisabled)),
-        _ => return Err(bad("the body is no JSON object")),
-    };
+    match json::parse(body).map_err(json_fault)? {
+        Value::Object(members) => asked(members),
+        Value::List(_) => Err(Fault::of(FaultCode::BatchingDisabled)),
+        _ => Err(bad("the body is no JSON object")),
+    }
+}
+
+/// What the parameters of a URL ask: the members of a body, `variables` and `extensions` as JSON.
+pub fn parse_parameters(query: &str) -> Result<Asked, Fault> {
+    let mut members = Members::default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
+        let (Some(name), Some(text)) = (decoded(name), decoded(text)) else {
+            return Err(bad("the query string cannot be read"));
+        };
+        let value = match name.as_str() {
+            "query" | "operationName" if text.contains('\0') => {
+                return Err(Fault::of(FaultCode::BadText));
+            }
+            "query" | "operationName" => Value::String(text),
+            "variables" | "extensions" if text.is_empty() => Value::Null,
+            "variables" | "extensions" => json::parse(text.as_bytes()).map_err(json_fault)?,
+            _ => continue,
+        };
+        let value = if value == Value::String(String::new()) {
+            Value::Null
+        } else {
+            value
+        };
+        if !Value::insert(&mut members, &name, value) {
+            return Err(Fault::of(FaultCode::DuplicateKey).with("key", name));
+        }
+    }
+    asked(members)
+}
+
+/// A part of a query string (`application/x-www-form-urlencoded`); none if it is not UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut plain = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                let (high, low) = (digit()?, digit()?);
+                u8::try_from(high << 4 | low).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(plain).ok()
+}
+
+/// What the members of a request ask.
+pub fn asked(mut members: Members) -> Result<Asked, Fault> {
     let mut take = |name: &str| {
         members
             .swap_remove(name)
             .filter(|value| *value != Value::Null)
     };
     let query = match take("query") {
-        Some(Value::String(query)) => query,
+        None => None,
+        Some(Value::String(query)) => Some(query),
         Some(_) => return Err(bad("`query` is no text")),
-        None => return Err(bad("`query` is missing")),
     };
     let operation_name = match take("operationName") {
         None => None,
@@ -102,13 +157,21 @@ pub fn parse(body: &[u8]) -> Result<Asked, Fault> {
         Some(object @ Value::Object(_)) => Variables::from_value(object),
         Some(_) => return Err(bad("`variables` is no object")),
     };
-    let at_least = match take("extensions") {
-        None => None,
-        Some(Value::Object(extensions)) => extensions.get("atLeast").map(at_least).transpose()?,
+    let (at_least, digest) = match take("extensions") {
+        None => (None, None),
+        Some(Value::Object(extensions)) => (
+            extensions.get("atLeast").map(at_least).transpose()?,
+            extensions.get("persistedQuery").map(digest).transpose()?,
+        ),
         Some(_) => return Err(bad("`extensions` is no object")),
     };
+    let digest = digest.flatten();
+    if query.is_none() && digest.is_none() {
+        return Err(bad("`query` is missing"));
+    }
     Ok(Asked {
         query,
+        digest,
         operation_name,
         variables,
         at_least: at_least.flatten(),
@@ -126,6 +189,24 @@ fn at_least(value: &Value) -> Result<Option<Position>, Fault> {
         .ok_or_else(|| Fault::of(FaultCode::BadPosition).with("field", "extensions.atLeast"))
 }
 
+/// The hash of `{"version": 1, "sha256Hash": "..."}`.
+fn digest(value: &Value) -> Result<Option<Digest>, Fault> {
+    let unreadable = || bad("`extensions.persistedQuery` needs version 1 and a sha256Hash");
+    let persisted = match value {
+        Value::Null => return Ok(None),
+        Value::Object(persisted) => persisted,
+        _ => return Err(unreadable()),
+    };
+    match (persisted.get("version"), persisted.get("sha256Hash")) {
+        (Some(Value::Number(version)), Some(Value::String(hash)))
+            if version.as_u64() == Some(1) =>
+        {
+            read_digest(hash).map(Some).ok_or_else(unreadable)
+        }
+        _ => Err(unreadable()),
+    }
+}
+
 fn bad(message: &str) -> Fault {
     Fault::new(FaultCode::BadRequest, message)
 }
@@ -140,9 +221,12 @@ pub fn json_fault(flaw: JsonFlaw) -> Fault {
     }
 }
 
+/// The members of a JSON object as GraphQL's own values.
+pub type Members = async_graphql::indexmap::IndexMap<Name, Value>;
+
 /// GraphQL's own values: variables need no second conversion.
 impl Tree for Value {
-    type Members = async_graphql::indexmap::IndexMap<Name, Value>;
+    type Members = Members;
 
     fn null() -> Value {
         Value::Null
@@ -209,12 +293,57 @@ mod tests {
             let body = format!(r#"{{"query":"{{a}}","extensions":{{"atLeast":{wrong}}}}}"#);
             check(&body, "BAD_POSITION");
         }
+        let hash = "0".repeat(64);
+        for (persisted, expect) in [
+            (format!(r#"{{"version":1,"sha256Hash":"{hash}"}}"#), "ok"),
+            ("null".to_owned(), "BAD_REQUEST"),
+            (
+                format!(r#"{{"version":2,"sha256Hash":"{hash}"}}"#),
+                "BAD_REQUEST",
+            ),
+            (format!(r#"{{"sha256Hash":"{hash}"}}"#), "BAD_REQUEST"),
+            (
+                r#"{"version":1,"sha256Hash":"abc"}"#.to_owned(),
+                "BAD_REQUEST",
+            ),
+            ("7".to_owned(), "BAD_REQUEST"),
+        ] {
+            check(
+                &format!(r#"{{"extensions":{{"persistedQuery":{persisted}}}}}"#),
+                expect,
+            );
+        }
         check("[]", "BATCHING_DISABLED");
         check(r#"[{"query":"{a}"},{"query":"{a}"}]"#, "BATCHING_DISABLED");
         check(r#"{"query":"{a}","query":"{b}"}"#, "DUPLICATE_KEY");
         check(r#"{"query":"{a}","variables":{"a":"\u0000"}}"#, "BAD_TEXT");
         check(r#"{"query":"{a}","variables":{"a":1e400}}"#, "BAD_NUMBER");
         check(r#"{"query":"{a}""#, "BAD_JSON");
+    }
+
+    #[test]
+    fn urls() {
+        for (params, expect) in [
+            ("query=%7Ba%7D", "ok"),
+            (
+                "query=%7Ba%7D&variables=%7B%22a%22%3A1%7D&operationName=&extensions=",
+                "ok",
+            ),
+            ("query=%7Ba%7D&utm=1", "ok"),
+            ("query=%7Ba%7D&query=%7Bb%7D", "DUPLICATE_KEY"),
+            ("query=%7Ba%7D&variables=%7B%22a%22", "BAD_JSON"),
+            ("query=%7Ba%7D&variables=%5B%5D", "BAD_REQUEST"),
+            ("query=%00", "BAD_TEXT"),
+            ("query=%ff", "BAD_REQUEST"),
+            ("query=%7", "BAD_REQUEST"),
+            ("query=%zz", "BAD_REQUEST"),
+            ("query=%7Ba+b%7D&&", "ok"),
+            ("query=", "BAD_REQUEST"),
+            ("", "BAD_REQUEST"),
+        ] {
+            let got = parse_parameters(params).map_or_else(|fault| fault.code(), |_| "ok");
+            assert_eq!(got, expect, "{params}");
+        }
     }
 
     #[test]

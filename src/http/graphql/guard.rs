@@ -28,6 +28,24 @@ pub fn check<'d>(
     limits: &Limits,
 ) -> Result<&'d OperationDefinition, Fault> {
     let operation = select(document, operation_name)?;
+    check_document(document, operation, variables, limits)?;
+    check_variables(operation, variables)?;
+    Ok(operation)
+}
+
+/// Could a request for the document pass, with the variables' defaults for values?
+pub fn check_shape(document: &ExecutableDocument, limits: &Limits) -> Result<(), Fault> {
+    let first = document.operations.iter().next();
+    let (_, first) = first.ok_or_else(|| Fault::of(FaultCode::BadOperationName))?;
+    check_document(document, &first.node, &Variables::default(), limits)
+}
+
+fn check_document(
+    document: &ExecutableDocument,
+    operation: &OperationDefinition,
+    variables: &Variables,
+    limits: &Limits,
+) -> Result<(), Fault> {
     check_directives(document, limits)?;
     let mut guard = Guard::new(document, operation, variables, limits);
     for name in document.fragments.keys() {
@@ -39,8 +57,7 @@ pub fn check<'d>(
         let measure = guard.set(&candidate.node.selection_set.node)?;
         check_measure(&candidate.node, &measure, limits)?;
     }
-    check_variables(operation, variables)?;
-    Ok(operation)
+    Ok(())
 }
 
 fn select<'d>(

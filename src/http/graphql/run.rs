@@ -1,79 +1,87 @@
-//! Carrying out an operation: what is kept and guards before, a clock and a net around.
+//! Carrying out an operation: the one seam through which queries and mutations of every path go. What is
+//! kept comes first; a clock and a net are around the rest.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_graphql::parser::parse_query;
-use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Variables};
-use axum::body::Bytes;
+use bytes::Bytes;
 use domain::Position;
 use futures::FutureExt as _;
-use metrics::counter;
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
-use super::answer::{self, fault_of};
-use super::body::{self, Asked};
-use super::{guard, tokens};
+use super::documents::{Digest, write_digest};
+use super::engine::{Asking, Engine};
 use crate::api::fault::{Fault, FaultCode, FaultKind};
-use crate::api::{Answer, Asking, Given, Operation, Origin, Pages, Question};
-use crate::auth::Caller;
+use crate::api::{Answer, Answers, Given, Lookup, Question};
 use crate::config::Limits;
-use crate::http::Edge;
-use crate::ops::metrics as names;
 
-/// Who asks, and how.
-pub struct Asker {
-    /// Who.
-    pub caller: Arc<Caller>,
-    /// The position its header insists on.
-    pub at_least: Option<Position>,
-    /// How long pages are.
-    pub pages: Pages,
-    /// Where the request came from.
-    pub origin: Origin,
-}
+/// What the answers of queries are written as, whichever way they were asked.
+pub const GRAPHQL: &str = "graphql";
 
-/// A request whose document has passed the guards.
-struct Checked {
-    request: Request,
-    kind: &'static str,
-    at_least: Option<Position>,
-    /// If its answer can be kept.
-    question: Option<Question>,
-}
+/// What answers under a route of our own are written as.
+const ALIAS: &str = "alias";
 
-/// What GraphQL's answers are written as.
-const SHAPE: &str = "graphql";
-
-/// Answers a request's body. One that was checked before, and whose answer is kept, is not even
-/// parsed.
-pub async fn answer(edge: &Edge, asker: Asker, raw: &[u8]) -> Result<Given, Fault> {
-    let (answers, limits) = (edge.api.answers(), &edge.settings.limits);
-    if let Some(question) = answers.recall(SHAPE, raw) {
-        let execute = || async {
-            let checked = body::parse(raw).and_then(|asked| checked(asked, limits))?;
-            carry_out(edge, &asker, checked.at_least, checked.request).await
-        };
-        return give(edge, &asker, &question, execute, answer::body).await;
-    }
-    let checked = body::parse(raw).and_then(|asked| checked(asked, limits));
-    let checked = checked.inspect_err(|_| count("unknown", "refused"))?;
-    let Checked {
-        request,
-        kind,
-        at_least,
-        question,
-    } = checked;
-    let Some(question) = question else {
-        let made = within(edge, carry_out(edge, &asker, at_least, request)).await;
-        count(kind, outcome(&made));
-        return Ok(Given::Made(Box::new(made)));
+/// The kept answer to a question, or the one that `execute` makes; nothing is kept where there is no
+/// question. `write` makes the bytes of an answer without errors.
+pub async fn give<F>(
+    engine: &dyn Engine,
+    limits: &Limits,
+    question: Option<&Question>,
+    asking: Asking,
+    execute: impl FnOnce(Asking) -> F,
+    write: impl Fn(&Answer) -> Vec<u8>,
+) -> Result<Given, Fault>
+where
+    F: Future<Output = Result<Answer, Fault>>,
+{
+    let Some((answers, question)) = engine.answers().zip(question) else {
+        let made = within(limits, execute(asking)).await?;
+        return Ok(Given::Made(Box::new(Ok(made))));
     };
-    let question = Arc::new(question);
-    answers.remember(SHAPE, raw, question.clone());
-    let execute = || carry_out(edge, &asker, at_least, request);
-    give(edge, &asker, &question, execute, answer::body).await
+    let caller = asking.caller.clone();
+    let lookup = Lookup {
+        question,
+        caller: &caller,
+        at_least: asking.at_least.max(question.at_least),
+        pages: asking.pages,
+    };
+    // Who makes an answer for others has its own clock: when it runs out, another makes it.
+    let execute = || execute(asking);
+    within(limits, async {
+        Ok(answers.give(lookup, execute, write).await)
+    })
+    .await
+}
+
+/// Carries something out within the operation's time. A panic is told as a fault; the process lives.
+async fn within<T>(
+    limits: &Limits,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    match tokio::time::timeout(limits.operation_timeout, work).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => {
+            tracing::error!("an operation panicked");
+            Err(Fault::of(FaultCode::Internal))
+        }
+        Err(_) => Err(Fault::of(FaultCode::Timeout)),
+    }
+}
+
+/// Tells in the log which document could not be carried out for our fault.
+pub fn blame(fault: &Fault, document: Option<&Digest>) {
+    if let FaultKind::Fault(FaultCode::Internal | FaultCode::Timeout) = fault.kind {
+        let document = document.map(write_digest);
+        tracing::warn!(
+            document,
+            code = fault.code(),
+            "an operation came to no answer"
+        );
+    }
 }
 
 /// One of our own documents, asked by the parameters of a URL.
@@ -88,168 +96,65 @@ pub struct Alias<'a> {
     pub shape: fn(Value) -> Value,
 }
 
-/// What GraphQL's answers are not written as: their bytes depend on the route.
-const ALIAS_SHAPE: &str = "alias";
+impl Alias<'_> {
+    fn variables(&self) -> Result<Variables, Fault> {
+        (self.variables)().map(|told| Variables::from_json(told.into()))
+    }
 
-/// Answers one of our own documents: what is sent of its root field, or the first thing that failed.
-pub async fn ask(
-    edge: &Edge,
-    asker: Asker,
-    alias: Alias<'_>,
-) -> Result<(Bytes, Option<Position>), Fault> {
-    let write = |answer: &Answer| {
+    /// What it asks, if the answer can be kept: as remembered, or found out and remembered.
+    fn question(&self, answers: &Answers) -> Result<Option<Arc<Question>>, Fault> {
+        if let Some(question) = answers.recall(ALIAS, self.url.as_bytes()) {
+            return Ok(Some(question));
+        }
+        let document = parse_query(self.document).map_err(|_| Fault::of(FaultCode::Internal))?;
+        let question = Question::of(ALIAS, self.document, &document, None, &self.variables()?);
+        let question = question.map(Arc::new);
+        if let Some(question) = &question {
+            answers.remember(ALIAS, self.url.as_bytes(), question.clone());
+        }
+        Ok(question)
+    }
+
+    /// What is sent of an answer.
+    fn write(&self, answer: &Answer) -> Vec<u8> {
         let field = match serde_json::to_value(&answer.response.data) {
             Ok(Value::Object(data)) => data.into_iter().next().map(|(_, field)| field),
             _ => None,
         };
-        (alias.shape)(field.unwrap_or(Value::Null))
-            .to_string()
-            .into_bytes()
-    };
-    let answers = edge.api.answers();
-    let variables = || (alias.variables)().map(|told| Variables::from_json(told.into()));
-    let question = match answers.recall(ALIAS_SHAPE, alias.url.as_bytes()) {
-        Some(question) => Some(question),
-        None => {
-            let document =
-                parse_query(alias.document).map_err(|_| Fault::of(FaultCode::Internal))?;
-            let text = alias.document;
-            let question = Question::of(ALIAS_SHAPE, text, &document, None, &variables()?);
-            let question = question.map(Arc::new);
-            if let Some(question) = &question {
-                answers.remember(ALIAS_SHAPE, alias.url.as_bytes(), question.clone());
-            }
-            question
+        let sent = (self.shape)(field.unwrap_or(Value::Null));
+        sent.to_string().into_bytes()
+    }
+}
+
+/// Answers one of our own documents: what is sent of its root field, or the first thing that failed.
+pub async fn ask(
+    engine: &dyn Engine,
+    limits: &Limits,
+    asking: Asking,
+    alias: Alias<'_>,
+) -> Result<(Bytes, Option<Position>), Fault> {
+    let question = engine.answers().map(|answers| alias.question(answers));
+    let question = question.transpose()?.flatten();
+    let execute = |asking| {
+        let request = Request::new(alias.document);
+        async {
+            let request = request.variables(alias.variables()?);
+            Ok(engine.execute(asking, request).await)
         }
     };
-    let execute = || async {
-        let request = Request::new(alias.document).variables(variables()?);
-        carry_out(edge, &asker, None, request).await
+    let write = |answer: &Answer| alias.write(answer);
+    let given = give(engine, limits, question.as_deref(), asking, execute, write).await;
+    let given =
+        given.inspect_err(|fault| blame(fault, Some(&Sha256::digest(alias.document).into())))?;
+    let answer = match given {
+        Given::Kept(body) => {
+            let position = body.position();
+            return Ok((Bytes::from_owner(body), Some(position)));
+        }
+        Given::Made(made) => (*made)?,
     };
-    let made = match question {
-        Some(question) => match give(edge, &asker, &question, execute, write).await? {
-            Given::Kept(body) => {
-                let position = body.position();
-                return Ok((Bytes::from_owner(body), Some(position)));
-            }
-            Given::Made(made) => *made,
-        },
-        None => within(edge, execute()).await,
-    };
-    let answer = made?;
     match answer.response.errors.first() {
-        Some(error) => Err(fault_of(error)),
-        None => Ok((write(&answer).into(), answer.position)),
+        Some(error) => Err(Fault::of_error(error)),
+        None => Ok((alias.write(&answer).into(), answer.position)),
     }
-}
-
-/// The kept answer to a question, or a new one.
-async fn give<F>(
-    edge: &Edge,
-    asker: &Asker,
-    question: &Question,
-    execute: impl FnOnce() -> F,
-    write: impl Fn(&Answer) -> Vec<u8>,
-) -> Result<Given, Fault>
-where
-    F: Future<Output = Result<Answer, Fault>>,
-{
-    let asking = Asking {
-        question,
-        caller: &asker.caller,
-        at_least: asker.at_least.max(question.at_least),
-        pages: asker.pages,
-    };
-    // Who makes an answer for others has its own clock: when it runs out, another makes it.
-    let giving = async { Ok(edge.api.answers().give(asking, execute, write).await) };
-    let given = within(edge, giving).await;
-    count(
-        "query",
-        match &given {
-            Ok(Given::Kept(_)) => "ok",
-            Ok(Given::Made(made)) => outcome(made),
-            Err(fault) => failure(fault),
-        },
-    );
-    given
-}
-
-/// A request whose document has passed the guards.
-fn checked(asked: Asked, limits: &Limits) -> Result<Checked, Fault> {
-    tokens::check(&asked.query, limits)?;
-    let document = parse_query(&asked.query)
-        .map_err(|error| Fault::new(FaultCode::ParseFailed, error.to_string()))?;
-    let name = asked.operation_name.as_deref();
-    let operation = guard::check(&document, name, &asked.variables, limits)?;
-    let kind = match operation.ty {
-        OperationType::Query => "query",
-        OperationType::Mutation => "mutation",
-        OperationType::Subscription => "subscription",
-    };
-    let mut question = Question::of(SHAPE, &asked.query, &document, name, &asked.variables);
-    if let Some(question) = &mut question {
-        question.at_least = asked.at_least;
-    }
-    let mut request = Request::new(asked.query).variables(asked.variables);
-    // The library takes a name only for one of several operations.
-    request.operation_name = asked
-        .operation_name
-        .filter(|_| document.operations.iter().len() > 1);
-    request.set_parsed_query(document);
-    Ok(Checked {
-        request,
-        kind,
-        at_least: asked.at_least,
-        question,
-    })
-}
-
-async fn carry_out(
-    edge: &Edge,
-    asker: &Asker,
-    at_least: Option<Position>,
-    request: Request,
-) -> Result<Answer, Fault> {
-    let operation = Operation::new(
-        Arc::clone(edge.api.parts()),
-        asker.caller.clone(),
-        asker.origin.clone(),
-        asker.at_least.max(at_least),
-        asker.pages,
-    );
-    Ok(edge.api.execute(operation, request).await)
-}
-
-/// Carries something out within the operation's time. A panic is told as a fault; the process lives.
-async fn within<T>(edge: &Edge, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-    let work = AssertUnwindSafe(work).catch_unwind();
-    match tokio::time::timeout(edge.settings.limits.operation_timeout, work).await {
-        Ok(Ok(done)) => done,
-        Ok(Err(_)) => {
-            tracing::error!("an operation panicked");
-            Err(Fault::of(FaultCode::Internal))
-        }
-        Err(_) => Err(Fault::of(FaultCode::Timeout)),
-    }
-}
-
-/// What became of an operation, in one of a few words.
-fn outcome(made: &Result<Answer, Fault>) -> &'static str {
-    match made {
-        Ok(answer) if answer.response.errors.is_empty() => "ok",
-        Ok(_) => "errors",
-        Err(fault) => failure(fault),
-    }
-}
-
-fn failure(fault: &Fault) -> &'static str {
-    match fault.kind {
-        FaultKind::Fault(FaultCode::Timeout) => "timeout",
-        FaultKind::Fault(FaultCode::Internal) => "panic",
-        _ => "refused",
-    }
-}
-
-fn count(kind: &'static str, outcome: &'static str) {
-    counter!(names::OPERATIONS_TOTAL, "kind" => kind, "outcome" => outcome).increment(1);
 }

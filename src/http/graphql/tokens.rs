@@ -9,13 +9,20 @@ use crate::config::Limits;
 /// Deepest nesting of brackets of any kind.
 const BRACKETS_MAX: usize = 64;
 
+/// Refuses texts that are too long to be looked at.
+pub fn check_length(text: &str, limits: &Limits) -> Result<(), Fault> {
+    let limit = limits.query_bytes_max.len();
+    if text.len() <= limit {
+        return Ok(());
+    }
+    Err(Fault::of(FaultCode::TokenLimit)
+        .with("limit", limit)
+        .with("actual", text.len()))
+}
+
 /// Checks a document's text. Linear in its length, which is bounded.
 pub fn check(text: &str, limits: &Limits) -> Result<(), Fault> {
-    if text.len() > limits.query_bytes_max.len() {
-        return Err(Fault::of(FaultCode::TokenLimit)
-            .with("limit", limits.query_bytes_max.len())
-            .with("actual", text.len()));
-    }
+    check_length(text, limits)?;
     let bytes = text.as_bytes();
     let (mut at, mut tokens, mut open) = (0, 0usize, 0usize);
     while let Some(&byte) = bytes.get(at) {

@@ -30,7 +30,7 @@ pub async fn report(State(edge): State<Edge>, request: Request) -> Response {
 
 async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsReceipt, Fault> {
     let (head, body) = request.into_parts();
-    let caller = caller::caller(edge, &head.headers)?;
+    let caller = caller::caller(edge.transport.engine(), &head.headers)?;
     // Nothing is read here, but what cannot be meant is refused wherever it is said.
     let at_least = caller::at_least(&head.headers)?;
     let bytes = graphql::read_body(&edge.settings.http, &head.headers, body).await?;

@@ -35,7 +35,19 @@ pub(super) const MODULES: &[Module] = &[
     module("auth", 4, &["jsonwebtoken", "sqlx"]),
     module("consumers", 4, &["sqlx"]),
     module("api", 5, &["async_graphql"]),
-    module("http", 6, &["axum", "async_graphql", "async_graphql_axum"]),
+    module(
+        "http",
+        6,
+        &[
+            "axum",
+            "async_graphql",
+            "async_graphql_axum",
+            "http_body",
+            "hyper",
+            "hyper_util",
+            "tokio_tungstenite",
+        ],
+    ),
     module("app", 7, &["anyhow"]),
     module("cli", 8, &["anyhow", "clap", "indicatif", "csv", "flate2"]),
     module("main", 9, &["anyhow"]),
@@ -64,6 +76,7 @@ pub(super) const FREE: &[&str] = &[
 const WITHIN: &[(&str, &str, &str)] = &[
     ("http", "async_graphql", "src/http/graphql"),
     ("http", "async_graphql_axum", "src/http/graphql"),
+    ("http", "tokio_tungstenite", "src/http/graphql"),
 ];
 
 const fn module(name: &'static str, rank: u8, owns: &'static [&'static str]) -> Module {

@@ -143,8 +143,8 @@ fn impure_features(dependency: &Value) -> Vec<&'static str> {
     banned.iter().filter(taken).copied().collect()
 }
 
-/// Kept without a use: the house is built on it by agreement, and the sockets of the transport, which
-/// are not built yet, will speak its sub-protocol.
+/// Kept without a use: the house is built on it by agreement. Its handlers are not served, since the
+/// transport is our own; `ARCHITECTURE.md` says why.
 const AGREED: &str = "async_graphql_axum";
 
 fn dependency_offences(metadata: &Value, sources: &[Source]) -> Vec<Offence> {

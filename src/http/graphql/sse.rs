@@ -1,0 +1,140 @@
+//! Results as events (`text/event-stream`), one operation a request: graphql-sse's distinct connections.
+//! An event's id is the position of its item, so that `Last-Event-ID` resumes.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use domain::Position;
+use futures::{StreamExt as _, stream};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::Transport;
+use super::answer::{Written, event_stream};
+use super::quota::{Seat, Ticket};
+use crate::api;
+use crate::api::fault::{Fault, FaultCode};
+use crate::api::feed::FeedStream;
+use crate::api::telling::{self, Telling};
+use crate::auth::Caller;
+
+/// The header that says which item was the last one seen.
+const LAST_EVENT_ID: &str = "last-event-id";
+
+const COMPLETE: &[u8] = b"event: complete\ndata:\n\n";
+
+/// What a subscription resumes from.
+pub fn resume(headers: &HeaderMap) -> Result<Option<Position>, Fault> {
+    let mut values = headers.get_all(LAST_EVENT_ID).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) if value.is_empty() => Ok(None),
+        (Some(value), None) => value
+            .to_str()
+            .ok()
+            .and_then(api::position)
+            .map(Some)
+            .ok_or_else(|| Fault::of(FaultCode::BadPosition)),
+        (Some(_), Some(_)) => Err(Fault::of(FaultCode::BadPosition)),
+    }
+}
+
+/// One result and the end.
+pub fn once(written: Written) -> Response {
+    let payload = match written {
+        Written::Result { body, .. } => body,
+        Written::Refused { errors, .. } => telling::errors_alone(&errors),
+    };
+    let mut events = BytesMut::from(&*next(&payload, None));
+    events.put_slice(COMPLETE);
+    event_stream(Body::from(events.freeze()))
+}
+
+/// A subscription as it goes on.
+struct Events {
+    feed: FeedStream,
+    telling: Telling,
+    keep_alive: Interval,
+    /// Ends when the stream must: the caller's token has expired, or the process stops.
+    until: Pin<Box<dyn Future<Output = End> + Send>>,
+    _places: (Seat, Ticket),
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Expired,
+    Stopping,
+}
+
+/// The feed's items as they come. Whoever takes them pulls them.
+pub fn stream(
+    transport: &Transport,
+    caller: &Caller,
+    feed: FeedStream,
+    telling: Telling,
+    places: (Seat, Ticket),
+) -> Response {
+    let expiry = transport.expiry(caller);
+    let shutdown = transport.shutdown().clone();
+    let until = async move {
+        tokio::select! {
+            () = tokio::time::sleep(expiry) => End::Expired,
+            () = shutdown.soft() => End::Stopping,
+        }
+    };
+    let period = transport.settings().sockets.ping_interval;
+    let mut keep_alive = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let events = Events {
+        feed,
+        telling,
+        keep_alive,
+        until: Box::pin(until),
+        _places: places,
+    };
+    // A comment opens the stream, so that the other side knows at once that it is open.
+    let open = stream::once(async { Bytes::from_static(b":\n\n") });
+    let rest = stream::unfold(Some(events), async |events| events?.step().await);
+    event_stream(Body::from_stream(open.chain(rest).map(Ok::<_, Infallible>)))
+}
+
+impl Events {
+    async fn step(mut self) -> Option<(Bytes, Option<Events>)> {
+        tokio::select! {
+            item = self.feed.next() => match item {
+                Some(Ok(item)) => Some((next(&item.payload, item.position), Some(self))),
+                Some(Err(fault)) => Some((self.last(&fault), None)),
+                None => Some((Bytes::from_static(COMPLETE), None)),
+            },
+            _ = self.keep_alive.tick() => Some((Bytes::from_static(b":\n\n"), Some(self))),
+            end = &mut self.until => match end {
+                End::Expired => Some((self.last(&Fault::of(FaultCode::Unauthenticated)), None)),
+                // Broken off rather than completed: the client comes back with its last id.
+                End::Stopping => None,
+            },
+        }
+    }
+
+    fn last(&self, fault: &Fault) -> Bytes {
+        let errors = [self.telling.fault(fault)];
+        let mut events = BytesMut::from(&*next(&telling::errors_alone(&errors), None));
+        events.put_slice(COMPLETE);
+        events.freeze()
+    }
+}
+
+/// A result as an event. JSON as we write it has no line breaks, so that one line of data holds it.
+fn next(payload: &[u8], position: Option<Position>) -> Bytes {
+    let id = position.map_or_else(String::new, |position| format!("id: {position}\n"));
+    let mut event = BytesMut::with_capacity(payload.len() + id.len() + 22);
+    event.put_slice(b"event: next\n");
+    event.put_slice(id.as_bytes());
+    event.put_slice(b"data: ");
+    event.put_slice(payload);
+    event.put_slice(b"\n\n");
+    event.freeze()
+}
