@@ -26,4 +26,5 @@ mod projections;
 mod rest;
 mod schema;
 mod tidy;
+mod transport;
 mod truth;
