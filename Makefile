@@ -1,7 +1,7 @@
 # Thin: each target is one obvious command.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint fmt bench ci schema compose freeze-migrations clean
+.PHONY: help demo run test conformance lint fmt bench ci schema compose freeze-migrations clean
 
 help: ## Lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-18s %s\n", $$1, $$2 }'
@@ -20,6 +20,11 @@ test: ## Runs every test; installs PostgreSQL and Redis where missing
 	@scripts/ensure-rust
 	@scripts/ensure-servers test
 	cargo test --workspace --locked
+
+conformance: ## Runs other projects' GraphQL clients and audits against the transport; needs Node
+	@scripts/ensure-rust
+	@scripts/ensure-servers test
+	scripts/conformance
 
 lint: ## Checks format and lints, warnings being errors
 	cargo fmt --all --check

@@ -31,4 +31,5 @@ mod redis_faults;
 mod rest;
 mod schema;
 mod tidy;
+mod transport;
 mod truth;

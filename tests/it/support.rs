@@ -8,7 +8,7 @@ mod own_cluster;
 mod redis;
 mod scratch;
 
-pub use app::{Reply, TestApp};
+pub use app::{Reply, TestApp, exchange};
 pub use database::TestDb;
 pub use line::{Line, Trouble};
 pub use own_cluster::{OwnCluster, StopMode};

@@ -132,15 +132,17 @@ impl TestApp {
 
     /// Sends bytes as they are and reads whatever comes back.
     pub async fn raw(&self, request: &[u8]) -> Reply {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        // The server may answer and close before it has read everything.
-        let _ = stream.write_all(request).await;
-        let mut bytes = Vec::new();
-        let read = stream.read_to_end(&mut bytes);
-        let _ = tokio::time::timeout(super::PATIENCE, read)
-            .await
-            .expect("an answer");
-        parse(&bytes)
+        exchange(self.address, request).await
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The usual token.
+    pub fn own_token(&self) -> &str {
+        &self.token
     }
 
     /// A request with these headers beside the usual ones.
@@ -206,6 +208,19 @@ fn mint(app: &App, roles: &[Role], tenant: &str) -> String {
         ttl: Some(Duration::from_secs(3_600)),
     };
     app.auth.mint(&grant).unwrap()
+}
+
+/// Sends bytes as they are and reads whatever comes back until the other side closes.
+pub async fn exchange(address: SocketAddr, request: &[u8]) -> Reply {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The server may answer and close before it has read everything.
+    let _ = stream.write_all(request).await;
+    let mut bytes = Vec::new();
+    let read = stream.read_to_end(&mut bytes);
+    let _ = tokio::time::timeout(super::PATIENCE, read)
+        .await
+        .expect("an answer");
+    parse(&bytes)
 }
 
 fn parse(bytes: &[u8]) -> Reply {

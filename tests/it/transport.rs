@@ -1,0 +1,12 @@
+//! The GraphQL transport over a schema of the tests: the same code that serves the product.
+
+mod client;
+mod conformance;
+mod documents;
+mod http;
+mod limits;
+mod product;
+mod schema;
+mod server;
+mod sockets;
+mod streams;
