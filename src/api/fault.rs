@@ -62,7 +62,7 @@ faults! {
     UntrustedDocument "UNTRUSTED_DOCUMENT" 403 false "Only documents of the configured list are carried out here, and this is none of them.";
     PersistedNotFound "PERSISTED_NOT_FOUND" 422 true "No document with this hash is known; send its text along with the hash once.";
     PersistedMismatch "PERSISTED_MISMATCH" 422 false "The hash is not that of the document sent with it.";
-    TooManySubscriptions "TOO_MANY_SUBSCRIPTIONS" 429 true "More operations on one socket, or more event streams of one caller, than allowed; `limit` tells how many.";
+    TooManySubscriptions "TOO_MANY_SUBSCRIPTIONS" 429 true "A socket, a caller or this process has as many subscriptions as it may; `limit` tells how many where it is the caller's to change.";
     ParseFailed "GRAPHQL_PARSE_FAILED" 422 false "The document is not GraphQL.";
     ValidationFailed "GRAPHQL_VALIDATION_FAILED" 422 false "The document does not fit the schema.";
     BadOperationName "BAD_OPERATION_NAME" 422 false "The document has several operations and none, or no such one, was named.";
@@ -84,7 +84,6 @@ faults! {
     RateLimited "RATE_LIMITED" 429 true "Too many requests; `retryAfterMs` tells when to try again.";
     Overloaded "OVERLOADED" 503 true "Too much is waiting; `retryAfterMs` tells when to try again.";
     Resume "RESUME" 503 true "The subscription cannot go on; what comes after `position` has not been sent. Subscribe again from there.";
-    TooManySubscriptions "TOO_MANY_SUBSCRIPTIONS" 503 true "This process, or the caller, has as many subscriptions as it may.";
     ReadModelBuilding "READ_MODEL_BUILDING" 503 true "The read model is being built for the first time.";
     Unavailable "UNAVAILABLE" 503 true "The database cannot be reached. Sending a command again with the same commandId is safe.";
     Internal "INTERNAL" 500 false "A fault of ours; `requestId` finds it in the log.";

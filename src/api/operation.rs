@@ -92,6 +92,19 @@ struct Reads {
     opened: u32,
 }
 
+impl Reads {
+    /// Nothing was read yet.
+    fn waiting_for(at_least: Option<Position>) -> Reads {
+        Reads {
+            snapshot: None,
+            at_least,
+            turn: None,
+            moment: None,
+            opened: 0,
+        }
+    }
+}
+
 /// One moment of the read models: the state of each, and which of them were asked.
 #[derive(Clone, Debug, Default)]
 pub struct Moment {
@@ -135,13 +148,7 @@ impl Operation {
             caller,
             pages,
             origin,
-            reads: Mutex::new(Reads {
-                snapshot: None,
-                at_least,
-                turn: None,
-                moment: None,
-                opened: 0,
-            }),
+            reads: Mutex::new(Reads::waiting_for(at_least)),
             progress: std::sync::Mutex::default(),
             evidence: AtomicU32::new(0),
         }
@@ -309,11 +316,7 @@ impl Operation {
     /// Begins anew, as another operation of the same caller: of another moment, and with nothing
     /// spent. A subscription does so for each of its items.
     pub async fn renew(&self) {
-        *self.reads.lock().await = Reads {
-            snapshot: None,
-            at_least: None,
-            turn: None,
-        };
+        *self.reads.lock().await = Reads::waiting_for(None);
         *self.progress.lock().expect("no panic while it is held") = Progress::default();
         self.evidence.store(0, Ordering::Relaxed);
     }

@@ -111,7 +111,6 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
             say(&app, address, &sample)?;
             app.serve(listener, shutdown.clone())
                 .await
-                .map_err(anyhow::Error::from)
         }
         Err(e) => Err(e),
     };
