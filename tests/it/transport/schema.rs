@@ -53,14 +53,14 @@ impl TestEngine {
 }
 
 impl Engine for TestEngine {
-    /// Nobody is asked for a token; `bad` is refused, `brief` expires at once, others are names.
+    /// Nobody is asked for a token; `bad` is refused, `brief` expires soon, others are names.
     fn admit(&self, token: Option<&str>) -> Result<Arc<Caller>, Fault> {
         let token = token.unwrap_or("anyone");
         if token == "bad" {
             return Err(Fault::of(FaultCode::Unauthenticated));
         }
         let ttl = match token {
-            "brief" => TimeDelta::milliseconds(200),
+            "brief" => TimeDelta::seconds(1),
             _ => TimeDelta::hours(1),
         };
         Ok(Arc::new(Caller {
@@ -173,8 +173,7 @@ impl Query {
         Err(Error::new_with_source(Fault::of(FaultCode::Overloaded)))
     }
     async fn broken(&self) -> i32 {
-        let nothing: Option<i32> = None;
-        nothing.expect("planted, at /secret/place")
+        "no number".parse().expect("planted, at /secret/place")
     }
     async fn endless(&self) -> i32 {
         std::future::pending().await
