@@ -67,6 +67,8 @@ pub struct ConsumerSettings {
     pub poison_attempts_max: u32,
     /// A batch whose transaction takes longer is given up and tried again, in milliseconds.
     pub step_ms_max: u64,
+    /// See [`RebuildOptions::slowdown_max`], for rebuilds nobody asked for.
+    pub rebuild_slowdown_max: f64,
 }
 
 impl Default for ConsumerSettings {
@@ -85,6 +87,7 @@ impl Default for ConsumerSettings {
             retry_ms_max: 5_000,
             poison_attempts_max: 3,
             step_ms_max: 60_000,
+            rebuild_slowdown_max: 0.2,
         }
     }
 }

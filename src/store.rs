@@ -4,10 +4,12 @@ mod append;
 pub mod cqrs;
 mod executor;
 mod group;
+mod held;
 mod lane;
 mod lanes;
 pub mod local;
 mod partitions;
+mod plain;
 mod read;
 mod scan;
 mod statement;
@@ -17,6 +19,7 @@ mod wake;
 pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
+pub use held::check_held;
 pub use lanes::Pending;
 pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
 pub use scan::{Rows, Scanned, quoted, scan};
@@ -153,6 +156,17 @@ pub enum StoreError {
     /// The tenant has no log.
     #[error("no log for tenant {0:?}")]
     UnknownTenant(String),
+    /// Events before a position were asked for, and their partition is not attached any more.
+    #[error(
+        "the log does not hold position {missing} any more (archived?): \
+         the first it holds from there on is {}", first.map_or("none".to_owned(), |p| p.to_string())
+    )]
+    Archived {
+        /// The first position that was asked for and is not there.
+        missing: Position,
+        /// The first position after it that is.
+        first: Option<Position>,
+    },
     /// The server would lose acknowledged events in a crash.
     #[error("refusing to start: the server has {0}; acknowledged events would not survive a crash")]
     Unsafe(String),
@@ -280,9 +294,11 @@ impl Store {
         self.inner.lanes.submit(tenant, append)
     }
 
-    /// The append statement, and the settings of the connections it runs on: for a look at its plan.
-    pub fn append_statement(&self) -> (&'static str, String) {
-        (statement::APPEND, self.inner.lanes.connection_setup())
+    /// The append statements, the short one last, and the settings of the connections they run on: for a
+    /// look at their plans.
+    pub fn append_statements(&self) -> ([&'static str; 2], String) {
+        let statements = [statement::APPEND, plain::APPEND_PLAIN];
+        (statements, self.inner.lanes.connection_setup())
     }
 
     /// What the log knows of a command: nothing, its first receipt, or that its id was used for another.

@@ -7,16 +7,15 @@ use chrono::DateTime;
 use daybook::commands::{Door, ReportPositions};
 use domain::track::{Fix, FixReport};
 use serde_json::json;
-use sqlx::{ConnectOptions, PgConnection};
 use tokio::task::JoinSet;
 
-use super::copy::{self, Rows};
+use super::copy::{Shape, Table};
 use super::fleets::{context, door};
 use super::measure::{Round, Rounds, Watch};
 use super::report::{Goal, Row};
 use super::served::{Connection, Served, request, token};
 use super::stand::Stand;
-use super::traffic::{Bus, report_of};
+use super::traffic::{Batch, Bus, count, report_of};
 
 /// Batches of a round.
 const BATCHES: usize = 120;
@@ -37,15 +36,27 @@ const MUTATION: &str = "mutation($fixes: [PositionFixInput!]!) {
   reportPositions(input: { fixes: $fixes }) {
     accepted duplicates rejected receipt { position replayed } userErrors { code message } } }";
 
-/// Fixes of a batch, by vehicle.
-type Batch = Vec<(String, Vec<Fix>)>;
+/// What bulk ingest is held against: a store that keeps each fix as an event of its own.
+const EVENT: References = &[(Shape::Event, "", Goal::Shown)];
+
+/// The shapes of the table, what a row against each is called, and its goal.
+type References = &'static [(Shape, &'static str, Goal)];
 
 /// The line's rows.
 pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
-    let mut rows = vec![over_http(stand, Way::Bulk, false).await?];
-    rows.push(over_http(stand, Way::Bulk, true).await?);
-    rows.push(over_http(stand, Way::Mutation, false).await?);
-    rows.push(in_process(stand).await?);
+    let references: References = &[
+        (Shape::Event, "", Goal::AtLeast(2.0)),
+        (
+            Shape::EventOnce,
+            ", against events of one fix keyed by vehicle and time too",
+            Goal::Shown,
+        ),
+        (Shape::Narrow, ", against bare measurements", Goal::Shown),
+    ];
+    let mut rows = over_http(stand, Way::Bulk, false, references).await?;
+    rows.extend(over_http(stand, Way::Bulk, true, EVENT).await?);
+    rows.extend(over_http(stand, Way::Mutation, false, EVENT).await?);
+    rows.extend(in_process(stand).await?);
     Ok(rows)
 }
 
@@ -59,56 +70,52 @@ enum Way {
 }
 
 /// Over HTTP; with read models kept up to date by the same process, or not.
-async fn over_http(stand: &Stand, way: Way, projecting: bool) -> anyhow::Result<Row> {
+async fn over_http(
+    stand: &Stand,
+    way: Way,
+    projecting: bool,
+    references: References,
+) -> anyhow::Result<Vec<Row>> {
     let mut traffic = Traffic::new();
-    let mut reference = Reference::open(stand).await?;
+    let mut contest = Contest::open(stand, references).await?;
     let database = stand.database().await?;
     let data_dir = stand.dir().join("ingest");
     let project = if projecting { "true" } else { "false" };
     let settings = [("DAYBOOK_CONSUMERS__PROJECT", project)];
     let served = Served::start(&data_dir, Some(&database), &settings).await?;
     let token = token(&data_dir).await?;
-    let mut rounds = Rounds::default();
     for n in 0..=stand.rounds() {
         let batches = traffic.batches(stand.size(BATCHES).max(GROUPS));
-        let rows = rows(&batches);
         let requests = requests(way, &served, &token, &batches);
-        let fixes = count(&batches);
+        stand.settle().await?;
         let watch = Watch::start(served.pid, stand.postmaster());
         send_all(&served.address, requests).await?;
-        let ours = watch.stop(fixes, Vec::new());
-        let copied = reference.copy(stand, &rows, fixes).await?;
-        // The first round warms connections, plans and caches.
-        if n > 0 || stand.is_quick() {
-            rounds.ours.push(ours);
-            rounds.reference.push(copied);
-        }
+        let ours = watch.stop(count(&batches), Vec::new());
+        contest.round(stand, n, ours, &batches).await?;
     }
     served.stop().await?;
     stand.drop_database(&database).await?;
-    reference.close(stand).await?;
-    let (what, goal) = match (way, projecting) {
-        (Way::Bulk, false) => ("fixes over HTTP in batches of 1,000", Goal::AtLeast(2.0)),
-        (Way::Bulk, true) => ("the same with four read models following", Goal::Shown),
-        (Way::Mutation, _) => ("the same fixes as a GraphQL mutation", Goal::Shown),
+    let what = match (way, projecting) {
+        (Way::Bulk, false) => "fixes over HTTP in batches of 1,000",
+        (Way::Bulk, true) => "the same with four read models following",
+        (Way::Mutation, _) => "the same fixes as a GraphQL mutation",
     };
-    Ok(rounds.row(what, "fixes/s", goal, Round::rate))
+    contest.close(stand, what).await
 }
 
 /// Through the door, called in process.
-async fn in_process(stand: &Stand) -> anyhow::Result<Row> {
+async fn in_process(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let mut traffic = Traffic::new();
-    let mut reference = Reference::open(stand).await?;
+    let mut contest = Contest::open(stand, EVENT).await?;
     let (store, database) = stand.store().await?;
     let (door, tenant) = (door(&store), Arc::<str>::from("default"));
-    let mut rounds = Rounds::default();
     for n in 0..=stand.rounds() {
         let batches = traffic.batches(stand.size(BATCHES).max(GROUPS));
-        let (rows, fixes) = (rows(&batches), count(&batches));
         let mut reports: Vec<Vec<Vec<FixReport>>> = vec![Vec::new(); CALLERS];
         for (n, batch) in batches.iter().enumerate() {
             reports[n % CALLERS].push(reports_of(batch));
         }
+        stand.settle().await?;
         let watch = stand.watch();
         let mut callers = JoinSet::new();
         for reports in reports {
@@ -117,17 +124,55 @@ async fn in_process(stand: &Stand) -> anyhow::Result<Row> {
         while let Some(ended) = callers.join_next().await {
             ended??;
         }
-        let ours = watch.stop(fixes, Vec::new());
-        let copied = reference.copy(stand, &rows, fixes).await?;
-        if n > 0 || stand.is_quick() {
-            rounds.ours.push(ours);
-            rounds.reference.push(copied);
-        }
+        let ours = watch.stop(count(&batches), Vec::new());
+        contest.round(stand, n, ours, &batches).await?;
     }
     stand.drop_database(&database).await?;
-    reference.close(stand).await?;
     let what = "fixes through the write door in process";
-    Ok(rounds.row(what, "fixes/s", Goal::Shown, Round::rate))
+    contest.close(stand, what).await
+}
+
+/// Our rounds, and those of each reference that follow them.
+struct Contest {
+    references: References,
+    tables: Vec<(Table, Rounds)>,
+}
+
+impl Contest {
+    async fn open(stand: &Stand, references: References) -> anyhow::Result<Contest> {
+        let mut tables = Vec::with_capacity(references.len());
+        for (shape, ..) in references {
+            tables.push((Table::open(stand, *shape).await?, Rounds::default()));
+        }
+        Ok(Contest { references, tables })
+    }
+
+    /// The references' turn. The first round warms connections, plans and caches.
+    async fn round(
+        &mut self,
+        stand: &Stand,
+        n: usize,
+        ours: Round,
+        batches: &[Batch],
+    ) -> anyhow::Result<()> {
+        for (table, rounds) in &mut self.tables {
+            let copied = table.copy(stand, batches).await?;
+            if n > 0 || stand.is_quick() {
+                rounds.ours.push(ours.clone());
+                rounds.reference.push(copied);
+            }
+        }
+        Ok(())
+    }
+
+    async fn close(self, stand: &Stand, what: &str) -> anyhow::Result<Vec<Row>> {
+        let mut rows = Vec::with_capacity(self.tables.len());
+        for ((table, rounds), (_, against, goal)) in self.tables.into_iter().zip(self.references) {
+            table.close(stand).await?;
+            rows.push(rounds.row(format!("{what}{against}"), "fixes/s", *goal, Round::rate));
+        }
+        Ok(rows)
+    }
 }
 
 async fn report_all(
@@ -180,22 +225,6 @@ impl Traffic {
     }
 }
 
-fn count(batches: &[Batch]) -> f64 {
-    batches
-        .iter()
-        .flatten()
-        .map(|(_, fixes)| fixes.len())
-        .sum::<usize>() as f64
-}
-
-fn rows(batches: &[Batch]) -> Rows {
-    let mut rows = Rows::default();
-    for (vehicle_id, fixes) in batches.iter().flatten() {
-        fixes.iter().for_each(|fix| rows.push(vehicle_id, fix));
-    }
-    rows
-}
-
 fn reports_of(batch: &Batch) -> Vec<FixReport> {
     let of_one = |(id, fixes): &(String, Vec<Fix>)| -> Vec<FixReport> {
         fixes.iter().map(|fix| report_of(id, fix)).collect()
@@ -241,30 +270,4 @@ async fn send_all(address: &str, requests: Vec<Vec<Vec<u8>>>) -> anyhow::Result<
         ended??;
     }
     Ok(())
-}
-
-/// The other side: a table, and one connection that copies into it.
-struct Reference {
-    database: sqlx::postgres::PgConnectOptions,
-    conn: PgConnection,
-}
-
-impl Reference {
-    async fn open(stand: &Stand) -> anyhow::Result<Reference> {
-        let database = stand.database().await?;
-        let mut conn = database.connect().await?;
-        copy::table(&mut conn).await?;
-        stand.settle().await?;
-        Ok(Reference { database, conn })
-    }
-
-    async fn copy(&mut self, stand: &Stand, rows: &Rows, fixes: f64) -> anyhow::Result<Round> {
-        let watch = stand.watch();
-        rows.send(&mut self.conn).await?;
-        Ok(watch.stop(fixes, Vec::new()))
-    }
-
-    async fn close(self, stand: &Stand) -> anyhow::Result<()> {
-        stand.drop_database(&self.database).await
-    }
 }

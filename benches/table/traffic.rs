@@ -84,6 +84,15 @@ impl Bus {
     }
 }
 
+/// Fixes sent together, by vehicle.
+pub type Batch = Vec<(String, Vec<Fix>)>;
+
+/// How many fixes these are.
+pub fn count(batches: &[Batch]) -> f64 {
+    let fixes = batches.iter().flatten().map(|(_, fixes)| fixes.len());
+    fixes.sum::<usize>() as f64
+}
+
 /// A fix as it is reported.
 pub fn report_of(vehicle: &str, fix: &Fix) -> FixReport {
     FixReport {

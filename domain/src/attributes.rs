@@ -2,15 +2,25 @@
 
 use std::io;
 use std::ops::Deref;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::refusal::Refusal;
+
 /// A JSON object, shared: consecutive fixes of one trip mostly carry the very same one, so a copy
-/// is a count and none at all is nothing.
+/// is a count, none at all is nothing, and what was found out by walking it is not looked for again.
 #[derive(Clone, Debug, Default)]
-pub struct Attributes(Option<Arc<Map<String, Value>>>);
+pub struct Attributes(Option<Arc<Shared>>);
+
+#[derive(Debug)]
+struct Shared {
+    map: Map<String, Value>,
+    /// Set once it was found within all limits.
+    sound: OnceLock<()>,
+    digest: OnceLock<u64>,
+}
 
 static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
 
@@ -20,6 +30,27 @@ impl Attributes {
         let mut counted = ByteCount(0);
         serde_json::to_writer(&mut counted, &**self).expect("counting cannot fail");
         counted.0
+    }
+
+    /// Checks it, unless it passed before. There is one rule for attributes, so one mark is enough.
+    pub(crate) fn check_once(
+        &self,
+        check: impl FnOnce(&Attributes) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        match &self.0 {
+            None => Ok(()),
+            Some(shared) if shared.sound.get().is_some() => Ok(()),
+            Some(shared) => check(self).map(|()| *shared.sound.get_or_init(|| ())),
+        }
+    }
+
+    /// Its digest, made once; `None` if there are no attributes.
+    pub(crate) fn digest_once(
+        &self,
+        digest: impl FnOnce(&Map<String, Value>) -> u64,
+    ) -> Option<u64> {
+        let shared = self.0.as_deref()?;
+        Some(*shared.digest.get_or_init(|| digest(&shared.map)))
     }
 
     /// Is it surely the same without looking inside?
@@ -36,13 +67,18 @@ impl Deref for Attributes {
     type Target = Map<String, Value>;
 
     fn deref(&self) -> &Map<String, Value> {
-        self.0.as_deref().unwrap_or(&NONE)
+        self.0.as_deref().map_or(&NONE, |shared| &shared.map)
     }
 }
 
 impl From<Map<String, Value>> for Attributes {
     fn from(map: Map<String, Value>) -> Attributes {
-        Attributes((!map.is_empty()).then(|| Arc::new(map)))
+        let shared = |map| Shared {
+            map,
+            sound: OnceLock::new(),
+            digest: OnceLock::new(),
+        };
+        Attributes((!map.is_empty()).then(|| Arc::new(shared(map))))
     }
 }
 

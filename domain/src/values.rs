@@ -51,9 +51,11 @@ fn describe(value: f64) -> Value {
 /// Attributes within their limits and without NUL, in keys and texts alike.
 /// Keys are data: none is interpreted, whatever its name.
 pub fn attributes(attributes: &Attributes, field: &str) -> Result<Attributes, Refusal> {
-    if attributes.is_empty() {
-        return Ok(Attributes::default());
-    }
+    attributes.check_once(|attributes| check_attributes(attributes, field))?;
+    Ok(attributes.clone())
+}
+
+fn check_attributes(attributes: &Attributes, field: &str) -> Result<(), Refusal> {
     let mut keys = 0;
     for (key, value) in attributes.iter() {
         keys += 1;
@@ -66,8 +68,7 @@ pub fn attributes(attributes: &Attributes, field: &str) -> Result<Attributes, Re
         ATTRIBUTES_BYTES_MAX,
         "bytes",
         field,
-    )?;
-    Ok(attributes.clone())
+    )
 }
 
 fn walk(value: &Value, keys: &mut usize, field: &str) -> Result<(), Refusal> {

@@ -16,6 +16,8 @@ pub(crate) struct CopyRows {
 const PIECE_BYTES_MAX: usize = 1 << 20;
 /// The signature of the format, no flags, no extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// The type bigint in PostgreSQL's catalogue.
+const BIGINT_OID: i32 = 20;
 /// A row of -1 columns ends the data.
 const TRAILER: &[u8] = &[0xff, 0xff];
 /// 2000-01-01, where PostgreSQL's timestamps start, in microseconds since 1970.
@@ -56,6 +58,32 @@ impl CopyRows {
     /// An integer column that may be null.
     pub(crate) fn integer_or_null(&mut self, number: Option<i32>) {
         self.or_null(number, Self::integer);
+    }
+
+    /// A bigint[] column.
+    pub(crate) fn bigints(&mut self, numbers: &[i64]) {
+        let length = i32::try_from(numbers.len()).expect("far fewer than 2^31 numbers");
+        // dimensions, nulls, type, then length and first index of the only dimension
+        let head = [1, 0, BIGINT_OID, length, 1];
+        let head = if length == 0 {
+            &[0, 0, BIGINT_OID][..]
+        } else {
+            &head
+        };
+        let bytes = 4 * head.len() + 12 * numbers.len();
+        let bytes = i32::try_from(bytes).expect("a column's value is far below 2 GiB");
+        self.bytes.extend_from_slice(&bytes.to_be_bytes());
+        for word in head {
+            self.bytes.extend_from_slice(&word.to_be_bytes());
+        }
+        for number in numbers {
+            self.field(&number.to_be_bytes());
+        }
+    }
+
+    /// A bytea column.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.field(bytes);
     }
 
     /// A double precision column.

@@ -7,6 +7,7 @@
 mod read;
 mod totals;
 mod evidence;
+mod write;
 
 pub use evidence::evidence;
 pub use read::{Heatmap, HeatmapCell, HeatmapMetric, HeatmapQuery, HeatmapSpan, heatmap};
@@ -18,7 +19,7 @@ use sqlx::PgConnection;
 use crate::grain::{bucket_of, micro_speed};
 use crate::hash::{FastMap, vehicle_hash};
 use crate::positions::not_a_place;
-use crate::{GRAIN_S, H3Cell, Poison, Projection, STOPPED_BELOW_MPS, Target};
+use crate::{Filling, H3Cell, Poison, Projection, STOPPED_BELOW_MPS, Target};
 
 /// The read model's name.
 pub const NAME: &str = "heatmap";
@@ -57,19 +58,7 @@ impl Projection for HeatmapCells {
     type Delta = Delta;
 
     fn ddl(target: &Target<'_>) -> Vec<String> {
-        let table = target.table("heatmap");
-        vec![format!(
-            r#"create table if not exists {table} (
-                tenant    text collate "C" not null, -- whose
-                bucket    timestamptz not null, -- start of five minutes of fix time
-                cell      bigint not null,  -- H3 index at resolution 9
-                fixes     integer not null, -- number of fixes
-                stopped   integer not null, -- of these, how many reported a speed below 0.5 m/s
-                speed_n   integer not null, -- of these, how many reported a speed
-                speed_sum bigint not null,  -- sum of the reported speeds, micrometres a second
-                vehicles  bigint[] not null, -- hashes of the distinct vehicles, ascending
-                primary key (tenant, bucket, cell)) with (fillfactor = 90)"#
-        )]
+        write::ddl(target)
     }
 
     fn fold(delta: &mut Delta, event: &Recorded<Event>) -> Result<(), Poison> {
@@ -127,7 +116,16 @@ impl Projection for HeatmapCells {
         target: &'a Target<'a>,
         delta: Delta,
     ) -> Result<(), sqlx::Error> {
-        write(conn, target, delta).await
+        write::write(conn, target, delta).await
+    }
+
+    async fn fill<'a>(
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: Delta,
+        filling: &'a Filling,
+    ) -> Result<(), sqlx::Error> {
+        write::fill(conn, target, delta, filling).await
     }
 }
 
@@ -162,12 +160,6 @@ impl VehicleSet {
         }
     }
 
-    /// As an array literal.
-    fn to_sql(&self) -> String {
-        let hashes: Vec<String> = self.as_slice().iter().map(i64::to_string).collect();
-        format!("{{{}}}", hashes.join(","))
-    }
-
     fn unite(&mut self, other: VehicleSet) {
         match other {
             VehicleSet::None => {}
@@ -189,64 +181,6 @@ impl VehicleSet {
                 }
             }
         }
-    }
-}
-
-async fn write(
-    conn: &mut PgConnection,
-    target: &Target<'_>,
-    delta: Delta,
-) -> Result<(), sqlx::Error> {
-    if delta.0.is_empty() {
-        return Ok(());
-    }
-    let mut gains: Vec<((i64, i64), Gain)> = delta.0.into_iter().collect();
-    // In key order, so that two writers cannot wait for each other.
-    gains.sort_unstable_by_key(|(key, _)| *key);
-    let table = target.table("heatmap");
-    let statement = format!(
-        "insert into {table} as h
-             (tenant, bucket, cell, fixes, stopped, speed_n, speed_sum, vehicles)
-         select $1, to_timestamp(n.bucket * {GRAIN_S}), n.cell, n.fixes, n.stopped, n.speed_n,
-                n.speed_sum, n.vehicles::bigint[]
-         from unnest($2::bigint[], $3::bigint[], $4::int[], $5::int[], $6::int[], $7::bigint[],
-                     $8::text[])
-              as n (bucket, cell, fixes, stopped, speed_n, speed_sum, vehicles)
-         on conflict (tenant, bucket, cell) do update set
-             fixes = h.fixes + excluded.fixes,
-             stopped = h.stopped + excluded.stopped,
-             speed_n = h.speed_n + excluded.speed_n,
-             speed_sum = h.speed_sum + excluded.speed_sum,
-             vehicles = case when h.vehicles @> excluded.vehicles then h.vehicles else
-                 array(select distinct v from unnest(h.vehicles || excluded.vehicles) v order by v)
-             end"
-    );
-    let column = Column(&gains);
-    sqlx::query(&statement)
-        .bind(target.tenant)
-        .bind(
-            gains
-                .iter()
-                .map(|((bucket, _), _)| *bucket)
-                .collect::<Vec<_>>(),
-        )
-        .bind(gains.iter().map(|((_, cell), _)| *cell).collect::<Vec<_>>())
-        .bind(column.of(|g| g.fixes))
-        .bind(column.of(|g| g.stopped))
-        .bind(column.of(|g| g.speed_n))
-        .bind(column.of(|g| g.speed_sum_um))
-        .bind(column.of(|g| g.vehicles.to_sql()))
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Gains turned into one array for each column.
-struct Column<'a>(&'a [((i64, i64), Gain)]);
-
-impl Column<'_> {
-    fn of<T>(&self, value: impl Fn(&Gain) -> T) -> Vec<T> {
-        self.0.iter().map(|(_, gain)| value(gain)).collect()
     }
 }
 

@@ -17,11 +17,13 @@ mod grain;
 mod zone;
 mod hash;
 mod copy;
+mod filling;
 mod digest;
 #[cfg(test)]
 mod testing;
 
 pub use digest::digest;
+pub use filling::Filling;
 pub use geo::{
     BASE_RESOLUTION, BoundingBox, EARTH_RADIUS_M, H3Cell, InvalidCell, Near, haversine_m,
 };

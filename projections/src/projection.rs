@@ -7,6 +7,8 @@ use std::pin::Pin;
 use domain::{Event, Recorded};
 use sqlx::PgConnection;
 
+use crate::Filling;
+
 /// A read model: tables that are a fold of the log.
 ///
 /// `fold` then `write` must give the same tables however the log is cut into batches, and `merge` must
@@ -42,6 +44,17 @@ pub trait Projection: Send + Sync + 'static {
         target: &'a Target<'a>,
         delta: Self::Delta,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + 'a;
+
+    /// Writes the delta like [`Projection::write`] into tables that a rebuild fills from nothing: the
+    /// same rows, sooner where `filling` knows them to be new.
+    fn fill<'a>(
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: Self::Delta,
+        _filling: &'a Filling,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + 'a {
+        Self::write(conn, target, delta)
+    }
 }
 
 /// Where a delta goes: one tenant's rows in one generation's tables.
@@ -99,6 +112,16 @@ pub trait AnyProjection: Send + Sync + 'static {
         target: &'a Target<'a>,
         delta: AnyDelta,
     ) -> BoxFuture<'a, Result<(), sqlx::Error>>;
+    /// See [`Projection::fill`].
+    fn fill<'a>(
+        &'a self,
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: AnyDelta,
+        _filling: &'a Filling,
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        self.write(conn, target, delta)
+    }
 }
 
 /// Lifts a typed projection behind [`AnyProjection`].
@@ -154,5 +177,15 @@ impl<P: Projection> AnyProjection for Erased<P> {
             target,
             *delta.downcast().expect(FOREIGN_DELTA),
         ))
+    }
+    fn fill<'a>(
+        &'a self,
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: AnyDelta,
+        filling: &'a Filling,
+    ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
+        let delta = *delta.downcast().expect(FOREIGN_DELTA);
+        Box::pin(P::fill(conn, target, delta, filling))
     }
 }

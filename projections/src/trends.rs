@@ -25,7 +25,7 @@ use sqlx::PgConnection;
 use self::points::Points;
 use crate::grain::{bucket_of, bucket_start, micro_speed};
 use crate::hash::FastMap;
-use crate::{Poison, Projection, Target};
+use crate::{Filling, Poison, Projection, Target};
 
 /// The read model's name.
 pub const NAME: &str = "trends";
@@ -122,6 +122,15 @@ impl Projection for TrackBuckets {
         delta: Delta,
     ) -> Result<(), sqlx::Error> {
         write::write(conn, target, delta).await
+    }
+
+    async fn fill<'a>(
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        delta: Delta,
+        filling: &'a Filling,
+    ) -> Result<(), sqlx::Error> {
+        write::fill(conn, target, delta, filling).await
     }
 }
 

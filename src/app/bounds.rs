@@ -78,6 +78,7 @@ pub fn consumers(settings: &Settings) -> ConsumerSettings {
         retry_ms_max: ms(consumers.retry_max),
         poison_attempts_max: consumers.attempts_max,
         step_ms_max: ms(consumers.step_time_max),
+        rebuild_slowdown_max: consumers.rebuild_slowdown_max,
     }
 }
 

@@ -45,7 +45,13 @@ pub struct RebuildArgs {
 pub async fn run(args: RebuildArgs, settings: Settings) -> anyhow::Result<ExitCode> {
     let chosen = chosen(projections::all(), &args)?;
     let log = Log::open(&settings).await?;
-    let done = rebuild(log.store(), chosen, &args).await;
+    let options = RebuildOptions {
+        workers: args.workers.into(),
+        compare: args.compare,
+        slowdown_max: settings.consumers.rebuild_slowdown_max,
+        ..RebuildOptions::default()
+    };
+    let done = rebuild(log.store(), chosen, &args.tenant, &options).await;
     log.close().await;
     Ok(if done {
         ExitCode::SUCCESS
@@ -55,12 +61,17 @@ pub async fn run(args: RebuildArgs, settings: Settings) -> anyhow::Result<ExitCo
 }
 
 /// True if all of them came about.
-async fn rebuild(store: &Store, chosen: Vec<Arc<dyn AnyProjection>>, args: &RebuildArgs) -> bool {
+async fn rebuild(
+    store: &Store,
+    chosen: Vec<Arc<dyn AnyProjection>>,
+    tenant: &str,
+    options: &RebuildOptions,
+) -> bool {
     let mut done = true;
     for projection in chosen {
         let name = projection.name();
-        match rebuild_one(store, &projection, args).await {
-            Ok(rebuilt) => println!("{}", describe(name, &rebuilt, args.compare)),
+        match rebuild_one(store, &projection, tenant, options).await {
+            Ok(rebuilt) => println!("{}", describe(name, &rebuilt, options.compare)),
             Err(e) => {
                 done = false;
                 eprintln!("{name}: {e}; the old generation still answers");
@@ -73,24 +84,14 @@ async fn rebuild(store: &Store, chosen: Vec<Arc<dyn AnyProjection>>, args: &Rebu
 async fn rebuild_one(
     store: &Store,
     projection: &Arc<dyn AnyProjection>,
-    args: &RebuildArgs,
+    tenant: &str,
+    options: &RebuildOptions,
 ) -> Result<Rebuilt, RebuildError> {
     let bar = Progress::new("rebuilding", "events", Some(0));
-    let options = RebuildOptions {
-        workers: args.workers.into(),
-        compare: args.compare,
-        ..RebuildOptions::default()
-    };
-    let rebuilt = consumers::rebuild(
-        store,
-        projection,
-        &args.tenant.as_str().into(),
-        options,
-        |at| {
-            bar.set_total(at.total_events);
-            bar.at(at.done_events, at.done_events);
-        },
-    )
+    let rebuilt = consumers::rebuild(store, projection, &tenant.into(), options.clone(), |at| {
+        bar.set_total(at.total_events);
+        bar.at(at.done_events, at.done_events);
+    })
     .await;
     bar.finish();
     rebuilt

@@ -203,6 +203,9 @@ section! {
         step_time_max: Duration = "1m", "100ms" ..= "1h";
         /// How long a query waits for the position its caller insists on.
         wait_max: Duration = "2s", "0s" ..= "1m";
+        /// How much of their rate those who append may lose by a rebuild while it folds the log; it
+        /// rests as much as that takes. `1`: it never rests.
+        rebuild_slowdown_max: f64 = "0.2", "0.01" ..= "1";
     }
 }
 

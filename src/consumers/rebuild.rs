@@ -12,6 +12,7 @@ mod plan;
 mod progress;
 mod ranges;
 mod swap;
+mod turns;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +55,9 @@ pub struct RebuildOptions {
     pub range_events: i64,
     /// A worker writes once what it has folded comes to this many rows, and cuts its range there.
     pub rows_max: usize,
+    /// How much of their rate those who append may lose while the log is folded, 0 to 1. The rebuild
+    /// rests as much as it takes; at 1 it never does.
+    pub slowdown_max: f64,
     /// Compare both generations at one position before the swap, if one version built both; refuse
     /// to swap if they differ.
     pub compare: bool,
@@ -65,6 +69,7 @@ impl Default for RebuildOptions {
             workers: 2,
             range_events: 100_000,
             rows_max: 100_000,
+            slowdown_max: 0.2,
             compare: false,
         }
     }
@@ -186,16 +191,13 @@ pub(super) async fn rebuild_if_due(
     store: &Store,
     projection: &Arc<dyn AnyProjection>,
     tenant: &Arc<str>,
+    slowdown_max: f64,
 ) -> Result<Rebuilt, RebuildError> {
-    run(
-        store,
-        projection,
-        tenant,
-        RebuildOptions::default(),
-        Cause::Due,
-        |_| {},
-    )
-    .await
+    let options = RebuildOptions {
+        slowdown_max,
+        ..RebuildOptions::default()
+    };
+    run(store, projection, tenant, options, Cause::Due, |_| {}).await
 }
 
 /// Why a rebuild is run.
@@ -292,6 +294,7 @@ async fn build(job: &Job) -> Result<Rebuilt, RebuildError> {
             let lasting = matches!(
                 error,
                 RebuildError::Poison { .. }
+                    | RebuildError::Store(StoreError::Archived { .. })
                     | RebuildError::DigestsDiffer { .. }
                     | RebuildError::NotComparable(_)
             );

@@ -321,7 +321,8 @@ async fn build(
     tenant: Arc<str>,
     projection: Arc<dyn AnyProjection>,
 ) -> Result<(), RebuildError> {
-    rebuild::rebuild_if_due(&shared.store, &projection, &tenant).await?;
+    let slowdown_max = shared.settings.rebuild_slowdown_max;
+    rebuild::rebuild_if_due(&shared.store, &projection, &tenant, slowdown_max).await?;
     shared.boards.of(&tenant).poke();
     Ok(())
 }

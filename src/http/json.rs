@@ -4,10 +4,11 @@
 //! `\u0000` and unpaired surrogates are accepted by the log's `json` column and fail when it is read.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::Number;
+use serde_json::{Map, Number, Value};
 
 /// Why a body is not acceptable JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,18 +43,33 @@ pub trait Tree: Sized {
     fn object(object: Self::Members) -> Self;
 }
 
-/// Parses one whole document. Nesting is bounded by `serde_json` at 128.
+/// Levels of arrays and objects a document may have: as many as `serde_json` takes, which is what reads
+/// it back from the log.
+const LEVELS_MAX: usize = 127;
+
+/// Parses one whole document.
 pub fn parse<T: Tree>(body: &[u8]) -> Result<T, JsonFlaw> {
     let text = std::str::from_utf8(body)
         .map_err(|e| JsonFlaw::Syntax(format!("not UTF-8 at byte {}", e.valid_up_to())))?;
     if text.starts_with('\u{feff}') {
         return Err(JsonFlaw::Syntax("begins with a byte order mark".to_owned()));
     }
+    parse_below(text, 0)
+}
+
+/// Parses a value that stands below so many levels of a document.
+pub fn parse_below<T: Tree>(text: &str, levels: usize) -> Result<T, JsonFlaw> {
     let flaw = Cell::new(None);
     let mut source = serde_json::Deserializer::from_str(text);
-    let tree = Strict::<T>::new(&flaw).deserialize(&mut source);
+    let left = LEVELS_MAX.saturating_sub(levels);
+    let tree = Strict::<T>::new(&flaw, left).deserialize(&mut source);
     tree.and_then(|tree| source.end().map(|()| tree))
         .map_err(|error| flaw.take().unwrap_or_else(|| classify(&error)))
+}
+
+/// What is wrong with a document that was not taken, if it is the JSON itself.
+pub fn flaw(body: &[u8]) -> Option<JsonFlaw> {
+    parse::<Sound>(body).err()
 }
 
 /// `serde_json` tells its own flaws only by their sentences; a test holds them.
@@ -71,15 +87,24 @@ fn classify(error: &serde_json::Error) -> JsonFlaw {
 /// Builds a [`Tree`], leaving the reason in `flaw` when it refuses.
 struct Strict<'f, T> {
     flaw: &'f Cell<Option<JsonFlaw>>,
+    /// How many levels may follow.
+    left: usize,
     tree: std::marker::PhantomData<T>,
 }
 
 impl<'f, T> Strict<'f, T> {
-    fn new(flaw: &'f Cell<Option<JsonFlaw>>) -> Self {
+    fn new(flaw: &'f Cell<Option<JsonFlaw>>, left: usize) -> Self {
         Strict {
             flaw,
+            left,
             tree: std::marker::PhantomData,
         }
+    }
+
+    /// How many levels may follow inside this one.
+    fn left_inside<E: serde::de::Error>(&self) -> Result<usize, E> {
+        let too_deep = || self.refuse(JsonFlaw::Syntax("nested too deep".to_owned()));
+        self.left.checked_sub(1).ok_or_else(too_deep)
     }
 
     fn refuse<E: serde::de::Error>(&self, flaw: JsonFlaw) -> E {
@@ -148,18 +173,18 @@ impl<'de, T: Tree> Visitor<'de> for Strict<'_, T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut source: A) -> Result<T, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = source.next_element_seed(Strict::new(self.flaw))? {
+        let (left, mut items) = (self.left_inside()?, Vec::new());
+        while let Some(item) = source.next_element_seed(Strict::new(self.flaw, left))? {
             items.push(item);
         }
         Ok(T::list(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut source: A) -> Result<T, A::Error> {
-        let mut object = T::Members::default();
+        let (left, mut object) = (self.left_inside()?, T::Members::default());
         while let Some(key) = source.next_key::<String>()? {
             self.clean::<A::Error>(&key)?;
-            let value = source.next_value_seed(Strict::new(self.flaw))?;
+            let value = source.next_value_seed(Strict::new(self.flaw, left))?;
             if !T::insert(&mut object, &key, value) {
                 let shown = key.chars().take(40).collect();
                 return Err(A::Error::custom(
@@ -171,36 +196,62 @@ impl<'de, T: Tree> Visitor<'de> for Strict<'_, T> {
     }
 }
 
+impl Tree for Value {
+    type Members = Map<String, Value>;
+    fn null() -> Self {
+        Value::Null
+    }
+    fn boolean(value: bool) -> Self {
+        Value::Bool(value)
+    }
+    fn number(value: Number) -> Self {
+        Value::Number(value)
+    }
+    fn text(value: String) -> Self {
+        Value::String(value)
+    }
+    fn list(items: Vec<Self>) -> Self {
+        Value::Array(items)
+    }
+    fn insert(object: &mut Map<String, Value>, key: &str, value: Self) -> bool {
+        object.insert(key.to_owned(), value).is_none()
+    }
+    fn object(object: Map<String, Value>) -> Self {
+        Value::Object(object)
+    }
+}
+
+/// Checks and keeps nothing but the keys of objects in the making.
+struct Sound;
+
+impl Tree for Sound {
+    type Members = HashSet<String>;
+    fn null() -> Sound {
+        Sound
+    }
+    fn boolean(_: bool) -> Sound {
+        Sound
+    }
+    fn number(_: Number) -> Sound {
+        Sound
+    }
+    fn text(_: String) -> Sound {
+        Sound
+    }
+    fn list(_: Vec<Sound>) -> Sound {
+        Sound
+    }
+    fn insert(keys: &mut HashSet<String>, key: &str, _: Sound) -> bool {
+        keys.insert(key.to_owned())
+    }
+    fn object(_: HashSet<String>) -> Sound {
+        Sound
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, Value};
-
     use super::*;
-
-    impl Tree for Value {
-        type Members = Map<String, Value>;
-        fn null() -> Self {
-            Value::Null
-        }
-        fn boolean(value: bool) -> Self {
-            Value::Bool(value)
-        }
-        fn number(value: Number) -> Self {
-            Value::Number(value)
-        }
-        fn text(value: String) -> Self {
-            Value::String(value)
-        }
-        fn list(items: Vec<Self>) -> Self {
-            Value::Array(items)
-        }
-        fn insert(object: &mut Map<String, Value>, key: &str, value: Self) -> bool {
-            object.insert(key.to_owned(), value).is_none()
-        }
-        fn object(object: Map<String, Value>) -> Self {
-            Value::Object(object)
-        }
-    }
 
     fn check(body: &[u8], expect: &str) {
         let got = match parse::<Value>(body) {
@@ -249,8 +300,10 @@ mod tests {
         }
         check("[".repeat(60_000).as_bytes(), "syntax");
         let nested = |n: usize| "[".repeat(n) + &"]".repeat(n);
-        check(nested(129).as_bytes(), "syntax");
-        check(nested(100).as_bytes(), &nested(100));
+        check(nested(128).as_bytes(), "syntax");
+        check(nested(127).as_bytes(), &nested(127));
+        let below = |levels: usize, depth: usize| parse_below::<Value>(&nested(depth), levels);
+        assert!(below(3, 124).is_ok() && below(3, 125).is_err() && below(200, 1).is_err());
     }
 
     #[test]

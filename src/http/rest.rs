@@ -1,6 +1,7 @@
 //! REST aliases: the questions of GraphQL asked by GET, and fixes in bulk by POST. Thin: each question
 //! is one document of ours and the parameters that become its variables.
 
+mod fixes;
 mod params;
 mod report;
 

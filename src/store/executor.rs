@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions, Connection, Executor as _, PgConnection};
 use tokio::time::Instant;
 
 use super::append::{Append, AppendError};
+use super::plain;
 use super::statement::{Outcome, append_group};
 use super::{StoreError, StoreSettings};
 
@@ -139,12 +140,16 @@ impl Executor {
         let deadline = Instant::now() + Duration::from_millis(settings.write_timeout_ms);
         let mut races = 0;
         let mut pause = Duration::from_millis(settings.reconnect_min_ms);
+        let mut plain = plain::suits(group);
         loop {
-            let error = match self.once(group).await {
+            let error = match self.once(group, plain).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
             };
+            // From here on each command's fate may differ.
+            let was_plain = std::mem::take(&mut plain);
             match remedy(&error) {
+                Remedy::Again if was_plain => {}
                 Remedy::Again if races < settings.races_max => races += 1,
                 Remedy::AddPartition if races < settings.races_max => {
                     races += 1;
@@ -166,7 +171,7 @@ impl Executor {
         }
     }
 
-    async fn once(&mut self, group: &[&Append]) -> Result<Vec<Outcome>, sqlx::Error> {
+    async fn once(&mut self, group: &[&Append], plain: bool) -> Result<Vec<Outcome>, sqlx::Error> {
         let source = &self.source;
         let conn = &mut self.conn;
         source
@@ -175,7 +180,7 @@ impl Executor {
                     Some(conn) => conn,
                     none => none.insert(source.connect().await?),
                 };
-                append_group(conn, &self.tenant, group).await
+                append_group(conn, &self.tenant, group, plain).await
             })
             .await
     }

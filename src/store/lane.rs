@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::StreamKey;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::append::{Append, AppendError, StreamWrite};
@@ -112,7 +114,7 @@ impl Lane {
             waiting: VecDeque::new(),
             idle,
             busy: Busy::default(),
-            flights: JoinSet::new(),
+            flights: FuturesUnordered::new(),
         };
         let work = tokio::spawn(async move {
             if let Some(before) = before {
@@ -170,7 +172,8 @@ struct Work {
     waiting: VecDeque<Submission>,
     idle: Vec<Executor>,
     busy: Busy,
-    flights: JoinSet<Flight>,
+    /// In the lane's own task: a task of their own would cost every group two more switches.
+    flights: FuturesUnordered<BoxFuture<'static, Flight>>,
 }
 
 /// What the groups in flight touch.
@@ -196,8 +199,8 @@ impl Work {
         loop {
             tokio::select! {
                 biased;
-                Some(flight) = self.flights.join_next(), if !self.flights.is_empty() => {
-                    self.land(flight.expect("a group's task neither panics nor is aborted"));
+                Some(flight) = self.flights.next(), if !self.flights.is_empty() => {
+                    self.land(flight);
                 }
                 arrival = arrivals.recv(), if self.waiting.len() < self.settings.queue_max => {
                     let Some(submission) = arrival else { break };
@@ -210,8 +213,8 @@ impl Work {
             self.gather(&mut arrivals).await;
             self.depart();
         }
-        while let Some(flight) = self.flights.join_next().await {
-            self.land(flight.expect("a group's task neither panics nor is aborted"));
+        while let Some(flight) = self.flights.next().await {
+            self.land(flight);
             self.depart();
         }
     }
@@ -256,7 +259,7 @@ impl Work {
             }
             let mut executor = self.idle.pop().expect("checked above");
             self.busy.add(&group, bulk);
-            self.flights.spawn(async move {
+            self.flights.push(Box::pin(async move {
                 let appends: Vec<&Append> = group.iter().map(|s| &s.append).collect();
                 let outcomes = executor.execute(&appends).await;
                 Flight {
@@ -265,7 +268,7 @@ impl Work {
                     outcomes,
                     bulk,
                 }
-            });
+            }));
         }
     }
 

@@ -8,7 +8,7 @@ use domain::{DecodeError, Event, Metadata, Position, Recorded, StreamKey};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, held};
 
 /// The bounds of one page of the log.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +158,7 @@ impl Store {
 
     /// Events after `after`, in position order, at most one page. An empty page means that the head (or
     /// `up_to`) is reached: positions have no gaps and commit in order, so nothing is ever passed over.
+    /// What was taken out of the log is not passed over either: [`StoreError::Archived`].
     pub async fn read_log(
         &self,
         tenant: &Arc<str>,
@@ -298,8 +299,11 @@ pub async fn read_log(
         .bind(limits.up_to.0)
         .bind(limits.events_max)
         .bind(limits.bytes_max)
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
+    let found: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
+    let found = found.map(Position);
+    held::check_page(conn, tenant, after, limits.up_to, found).await?;
     decode_rows(tenant, rows)
 }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::append::{Append, AppendError, Appended};
 use super::group::{Columns, columns};
+use super::plain;
 
 /// The append statement. A test reads its plan: on fresh tables the planner must not scan.
 pub(super) const APPEND: &str = include_str!("append.sql");
@@ -18,13 +19,17 @@ pub(super) const APPEND: &str = include_str!("append.sql");
 /// What became of one command of a group.
 pub(super) type Outcome = Result<Appended, AppendError>;
 
-/// Runs the statement once. Outcomes are in the group's order.
+/// Runs the statement once, or the short one where the group is plain. Outcomes are in the group's order.
 pub(super) async fn append_group(
     conn: &mut PgConnection,
     tenant: &str,
     group: &[&Append],
+    plain: bool,
 ) -> Result<Vec<Outcome>, sqlx::Error> {
     let columns = columns(group);
+    if plain {
+        return plain::append_plain(conn, tenant, group, &columns).await;
+    }
     let rows = run(conn, tenant, &columns).await?;
     let mut outcomes = Vec::with_capacity(group.len());
     for (append, row) in group.iter().zip(&rows) {

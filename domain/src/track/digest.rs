@@ -55,18 +55,21 @@ impl Digest {
         }
     }
 
-    /// The order of keys carries no meaning, so entries are summed.
     fn map(&mut self, map: &Map<String, Value>) {
-        let entries = map.iter().map(|(key, value)| {
-            let mut entry = Digest(9);
-            entry.text(key);
-            entry.json(value);
-            entry.0
-        });
-        let sum = entries.fold(0, u64::wrapping_add);
         self.word(map.len() as u64);
-        self.word(sum);
+        self.word(entries(map));
     }
+}
+
+/// The order of keys carries no meaning, so entries are summed.
+fn entries(map: &Map<String, Value>) -> u64 {
+    let entries = map.iter().map(|(key, value)| {
+        let mut entry = Digest(9);
+        entry.text(key);
+        entry.json(value);
+        entry.0
+    });
+    entries.fold(0, u64::wrapping_add)
 }
 
 /// Of everything a fix says but its `fixId`.
@@ -92,8 +95,9 @@ pub(super) fn content(fix: &Fix) -> u64 {
         }
     }
     digest.word(present);
-    if !fix.attributes.is_empty() {
-        digest.map(&fix.attributes);
+    if let Some(entries) = fix.attributes.digest_once(entries) {
+        digest.word(fix.attributes.len() as u64);
+        digest.word(entries);
     }
     digest.0
 }

@@ -1,13 +1,18 @@
 //! The table of track buckets, and how a delta gets into it.
 
+use std::hash::BuildHasher;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::points::{Path, Point, Points};
 use super::{Delta, Gain};
-use crate::Target;
+use crate::copy::CopyRows;
+use crate::filling::copy_new;
 use crate::grain::{bucket_of, bucket_start};
+use crate::hash::{FastMap, vehicle_hash};
+use crate::{Filling, Target};
 
 /// Statements that make the table.
 pub(super) fn ddl(target: &Target<'_>) -> Vec<String> {
@@ -73,6 +78,41 @@ pub(super) async fn write(
     target: &Target<'_>,
     delta: Delta,
 ) -> Result<(), sqlx::Error> {
+    add(conn, target, &in_key_order(delta)).await
+}
+
+/// The same, sooner for buckets not written before.
+pub(super) async fn fill(
+    conn: &mut PgConnection,
+    target: &Target<'_>,
+    delta: Delta,
+    filling: &Filling,
+) -> Result<(), sqlx::Error> {
+    let mut known = in_key_order(delta);
+    let hashes = FastMap::<(i64, i64), ()>::default();
+    let new = filling.take_new(&mut known, |entry| {
+        let key = (vehicle_hash(&entry.vehicle), entry.bucket);
+        hashes.hasher().hash_one(key)
+    });
+    let rows = copied(target.tenant, &new);
+    if !copy_new(conn, rows, &target.table("track_buckets"), COLUMNS).await? {
+        add(conn, target, &new).await?;
+    }
+    add(conn, target, &known).await
+}
+
+async fn add(
+    conn: &mut PgConnection,
+    target: &Target<'_>,
+    entries: &[Entry],
+) -> Result<(), sqlx::Error> {
+    let loose = upsert(conn, target, entries, GAIN_SQL).await?;
+    upsert(conn, target, &loose, SETTLE_SQL).await?;
+    Ok(())
+}
+
+/// In key order, so that two writers cannot wait for each other.
+fn in_key_order(delta: Delta) -> Vec<Entry> {
     let mut entries = Vec::with_capacity(delta.buckets);
     for (vehicle, buckets) in delta.vehicles {
         for (bucket, mut gain) in buckets {
@@ -85,11 +125,37 @@ pub(super) async fn write(
             });
         }
     }
-    // In key order, so that two writers cannot wait for each other.
     entries.sort_unstable_by(|a, b| (&a.vehicle, a.bucket).cmp(&(&b.vehicle, b.bucket)));
-    let loose = upsert(conn, target, &entries, GAIN_SQL).await?;
-    upsert(conn, target, &loose, SETTLE_SQL).await?;
-    Ok(())
+    entries
+}
+
+/// The columns of a new row.
+const COLUMNS: &str = "tenant, vehicle_id, bucket, fixes, speed_n, speed_sum, speed_max, first_at, \
+     first_lat, first_lon, last_at, last_lat, last_lon, distance_m, moving_s, idle_s, points";
+
+fn copied(tenant: &str, entries: &[Entry]) -> CopyRows {
+    let mut rows = CopyRows::default();
+    for entry in entries {
+        let (gain, path) = (&entry.gain, &entry.path);
+        rows.row(17);
+        rows.text(tenant);
+        rows.text(&entry.vehicle);
+        rows.time(bucket_start(entry.bucket));
+        rows.integer(gain.fixes);
+        rows.integer(gain.speed_n);
+        rows.bigint(gain.speed_sum_um);
+        rows.double_or_null(gain.speed_max_mps);
+        for point in [path.first, path.last] {
+            rows.time(entry.at(point));
+            rows.double(point.lat);
+            rows.double(point.lon);
+        }
+        rows.double(path.distance_m);
+        rows.double(path.moving_s);
+        rows.double(path.idle_s);
+        rows.bytes(&gain.points.to_bytes());
+    }
+    rows
 }
 
 /// Writes the entries, `on_conflict` where there is a row already, and gives back those rows whose
@@ -107,9 +173,7 @@ async fn upsert(
     let statement = format!(
         "with written as (
              insert into {table} as t
-                 (tenant, vehicle_id, bucket, fixes, speed_n, speed_sum, speed_max, first_at,
-                  first_lat, first_lon, last_at, last_lat, last_lon, distance_m, moving_s, idle_s,
-                  points)
+                 ({COLUMNS})
              select $1, n.* from unnest(
                  $2::text[], $3::timestamptz[], $4::int[], $5::int[], $6::bigint[], $7::float8[],
                  $8::timestamptz[], $9::float8[], $10::float8[], $11::timestamptz[],

@@ -22,6 +22,30 @@ pub(super) struct Judged {
     pub bad: Vec<(usize, Refusal)>,
 }
 
+impl Judged {
+    /// Puts fixes of one vehicle where they belong. A vehicle of bad fixes alone is not touched.
+    fn sort(
+        &mut self,
+        vehicle: String,
+        verdicts: impl Iterator<Item = (usize, Result<Fix, Refusal>)>,
+    ) {
+        let mut days: BTreeMap<NaiveDate, Vec<(usize, Fix)>> = BTreeMap::new();
+        for (i, verdict) in verdicts {
+            match verdict {
+                Ok(fix) => days.entry(day_of(&fix)).or_default().push((i, fix)),
+                Err(refusal) => self.bad.push((i, refusal.under(at(i)))),
+            }
+        }
+        if days.is_empty() {
+            return;
+        }
+        let of_vehicle = self.good.entry(vehicle).or_default();
+        for (day, mut fixes) in days {
+            of_vehicle.entry(day).or_default().append(&mut fixes);
+        }
+    }
+}
+
 /// The aggregates a report touches, in the order their locks are taken.
 pub(super) struct Cells<'j> {
     /// By vehicle id.
@@ -77,15 +101,20 @@ impl Door {
             false => self.settings.fixes,
         };
         let mut judged = Judged::default();
-        for (i, fix) in report.fixes.iter().enumerate() {
-            let verdict = values::vehicle_id(&fix.vehicle, "vehicle")
-                .and_then(|vehicle| Ok((vehicle, judge(fix, &rules, ctx.now)?)));
-            match verdict {
-                Ok((vehicle, fix)) => {
-                    let days = judged.good.entry(vehicle).or_default();
-                    days.entry(day_of(&fix)).or_default().push((i, fix));
+        let mut next = 0;
+        // Reports mostly tell of one vehicle after the other: its name is looked at once for a run of it.
+        for run in report.fixes.chunk_by(|a, b| a.vehicle == b.vehicle) {
+            let fixes = (next..).zip(run);
+            next += run.len();
+            match values::vehicle_id(&run[0].vehicle, "vehicle") {
+                Ok(vehicle) => {
+                    let verdicts = fixes.map(|(i, fix)| (i, judge(fix, &rules, ctx.now)));
+                    judged.sort(vehicle, verdicts);
                 }
-                Err(refusal) => judged.bad.push((i, refusal.under(at(i)))),
+                Err(refusal) => {
+                    let refused = fixes.map(|(i, _)| (i, refusal.clone().under(at(i))));
+                    judged.bad.extend(refused);
+                }
             }
         }
         judged

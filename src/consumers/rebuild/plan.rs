@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::Position;
+use projections::Filling;
 use sqlx::{PgPool, Postgres, Transaction};
 
 use super::{Job, RebuildError};
 use crate::consumers::batch::Bookmark;
 use crate::consumers::generations;
+use crate::store::check_held;
 
 /// No range is made smaller than this many events.
 const RANGE_EVENTS_MIN: i64 = 1_000;
@@ -29,6 +31,8 @@ pub(super) struct Plan {
     pub(super) ranges: Vec<(i64, i64)>,
     /// Positions someone decided to go on without, in any generation of this read model.
     pub(super) forgiven: Arc<BTreeSet<i64>>,
+    /// What has been written, if all of it was by this very try.
+    pub(super) filling: Option<Arc<Filling>>,
 }
 
 /// Goes on with an unfinished rebuild of this version, or sets out on a new one.
@@ -44,18 +48,22 @@ pub(super) async fn open(job: &Job) -> Result<Plan, RebuildError> {
     .bind(name)
     .fetch_optional(job.store.pool())
     .await?;
+    let mut filling = None;
     match unfinished {
         Some((_, version)) if version == job.projection.version() => {}
         // an earlier try of this very rebuild was under way: someone has ended it meanwhile
         None if job.meter.has_started() => return Err(RebuildError::Cancelled),
         None if !job.is_due().await? => return Err(RebuildError::Cancelled),
         _ => {
+            let head = job.store.head(tenant).await?;
+            check_held_from(job, 1, head).await?;
             mark(job.store.pool(), tenant, name, "cancelled").await?;
             begin(job).await?;
+            filling = Some(Arc::default());
         }
     }
     job.meter.set_started();
-    take_over(job).await
+    take_over(job, filling).await
 }
 
 /// Records a new rebuild. Nothing waits for the disk: a crash of the server loses a rebuild that had
@@ -97,6 +105,17 @@ async fn begin(job: &Job) -> Result<(), RebuildError> {
     Ok(())
 }
 
+/// A rebuild of what is left of a log would be another read model.
+pub(super) async fn check_held_from(
+    job: &Job,
+    from: i64,
+    up_to: Position,
+) -> Result<(), RebuildError> {
+    let mut conn = job.store.pool().acquire().await?;
+    check_held(&mut conn, &job.tenant, from..=up_to.0).await?;
+    Ok(())
+}
+
 /// Drops what earlier rebuilds have left. Whoever still reads it keeps it until the next rebuild.
 pub(super) async fn drop_leftovers(job: &Job) {
     let (tenant, name) = (&*job.tenant, job.projection.name());
@@ -106,7 +125,7 @@ pub(super) async fn drop_leftovers(job: &Job) {
 }
 
 /// Makes the unfinished rebuild this process's: older tokens write nothing from here on.
-async fn take_over(job: &Job) -> Result<Plan, RebuildError> {
+async fn take_over(job: &Job, filling: Option<Arc<Filling>>) -> Result<Plan, RebuildError> {
     let (tenant, name) = (&*job.tenant, job.projection.name());
     let row: Option<(i32, i64, String)> = sqlx::query_as(
         "update generations g set fence = $3
@@ -137,6 +156,7 @@ async fn take_over(job: &Job) -> Result<Plan, RebuildError> {
         folding,
         ranges: Vec::new(),
         forgiven,
+        filling,
     };
     plan.ranges = ranges_left(job, &plan).await?;
     Ok(plan)

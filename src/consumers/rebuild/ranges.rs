@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::plan::{self, Plan};
+use super::turns::Turns;
 use super::{FAULTS_MAX, Job, Phase, RebuildError};
 use crate::consumers::connection;
 use crate::consumers::retry::{Backoff, Fault, guarded};
@@ -35,17 +36,29 @@ pub(super) async fn fold_all(job: &Job, plan: &Plan) -> Result<(), RebuildError>
     let mut one_at_a_time = false;
     let mut given_up = BTreeSet::new();
     let mut left = plan.ranges.clone();
+    let first = left.first().map_or(plan.to.0 + 1, |range| range.0);
+    let turns = Arc::new(Turns::new(job.options.slowdown_max));
     loop {
         let done_before = job.meter.folded();
         let line = Line {
             job: job.clone(),
             plan: plan.clone(),
             given_up: Arc::new(given_up.clone()),
-            ranges: Arc::new(Mutex::new(left.into())),
+            ranges: Arc::new(Mutex::new(Shares::of(left, job.options.workers.max(1)))),
             writing: one_at_a_time.then(Arc::default),
+            turns: turns.clone(),
         };
-        match work(line).await {
-            Ok(()) => return plan::folded(job, plan).await,
+        let worked = tokio::select! {
+            biased;
+            worked = work(line) => worked,
+            never = turns.keep(job.store.pool()) => match never {},
+        };
+        match worked {
+            // a partition may have been taken away in the middle
+            Ok(()) => {
+                plan::check_held_from(job, first, plan.to).await?;
+                return plan::folded(job, plan).await;
+            }
             Err(RebuildError::Poison { position, .. })
                 if plan.forgiven.contains(&position.0) && given_up.insert(position.0) =>
             {
@@ -71,13 +84,37 @@ struct Line {
     plan: Plan,
     /// Events that cannot be folded and that someone had decided to go on without.
     given_up: Arc<BTreeSet<i64>>,
-    ranges: Arc<Mutex<VecDeque<Range>>>,
+    ranges: Arc<Mutex<Shares>>,
     /// Held while writing, if only one may.
     writing: Option<Arc<tokio::sync::Mutex<()>>>,
+    turns: Arc<Turns>,
 }
 
 /// First and last position.
 type Range = (i64, i64);
+
+/// The ranges to fold. Each worker goes through neighbours, so that two hardly ever write the same
+/// rows, and helps out where most is left once it is through.
+struct Shares(Vec<VecDeque<Range>>);
+
+impl Shares {
+    fn of(ranges: Vec<Range>, workers: usize) -> Shares {
+        let each = ranges.len().div_ceil(workers).max(1);
+        let mut shares: Vec<_> = ranges
+            .chunks(each)
+            .map(|share| share.iter().copied().collect())
+            .collect();
+        shares.resize_with(workers, VecDeque::new);
+        Shares(shares)
+    }
+
+    fn next(&mut self, worker: usize) -> Option<Range> {
+        self.0[worker].pop_front().or_else(|| {
+            let longest = self.0.iter_mut().max_by_key(|share| share.len());
+            longest.and_then(VecDeque::pop_back)
+        })
+    }
+}
 
 /// From the reader to the folder.
 enum Piece {
@@ -99,8 +136,8 @@ struct Cut {
 /// Runs all workers to the end, or until the first of them fails.
 async fn work(line: Line) -> Result<(), RebuildError> {
     let mut workers = JoinSet::new();
-    for _ in 0..line.job.options.workers.max(1) {
-        workers.spawn(worker(line.clone()));
+    for number in 0..line.job.options.workers.max(1) {
+        workers.spawn(worker(line.clone(), number));
     }
     while let Some(ended) = workers.join_next().await {
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
@@ -108,14 +145,14 @@ async fn work(line: Line) -> Result<(), RebuildError> {
     Ok(())
 }
 
-async fn worker(line: Line) -> Result<(), RebuildError> {
+async fn worker(line: Line, number: usize) -> Result<(), RebuildError> {
     let (to_folder, pieces) = mpsc::channel(CHUNKS_AHEAD_MAX);
     let (to_writer, cuts) = mpsc::channel(CUTS_AHEAD_MAX);
     let folder = {
         let line = line.clone();
         tokio::task::spawn_blocking(move || fold(&line, pieces, &to_writer))
     };
-    let reading = read(&line, to_folder);
+    let reading = read(&line, number, to_folder);
     let folding = async { folder.await.unwrap_or(Ok(())) };
     let writing = write(&line, cuts);
     // the one who fails ends the channels of the others; the last of the line knows best why
@@ -124,7 +161,7 @@ async fn worker(line: Line) -> Result<(), RebuildError> {
 }
 
 /// Reads one range after the other.
-async fn read(line: &Line, to: mpsc::Sender<Piece>) -> Result<(), RebuildError> {
+async fn read(line: &Line, worker: usize, to: mpsc::Sender<Piece>) -> Result<(), RebuildError> {
     let mut conn = connection::open(&line.job.store).await?;
     let types = line.job.projection.aggregates();
     loop {
@@ -132,7 +169,7 @@ async fn read(line: &Line, to: mpsc::Sender<Piece>) -> Result<(), RebuildError> 
             .ranges
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .pop_front();
+            .next(worker);
         let Some(range) = next else { return Ok(()) };
         if to.send(Piece::Range(range)).await.is_err() {
             return Ok(());
@@ -165,10 +202,13 @@ fn fold(
         match (piece, &mut open) {
             (Piece::Range(range), _) => open = Some((range, range.0 - 1, projection.delta())),
             (Piece::Chunk(chunk), Some((range, reached, delta))) => {
+                let turn = line.turns.turn_blocking();
                 let last = fold_chunk(line, &mut rows, &chunk, delta)?.unwrap_or(*reached);
+                drop(turn);
                 meter.fold((last - *reached) as u64);
                 *reached = last;
-                if projection.rows(delta) >= line.job.options.rows_max && last < range.1 {
+                let rows_max = line.turns.rows_max(line.job.options.rows_max);
+                if projection.rows(delta) >= rows_max && last < range.1 {
                     let delta = std::mem::replace(delta, projection.delta());
                     let cut = Cut {
                         range: *range,
@@ -232,6 +272,7 @@ async fn write(line: &Line, mut cuts: mpsc::Receiver<Cut>) -> Result<(), Rebuild
             Some(writing) => Some(writing.lock().await),
             None => None,
         };
+        let _turn = line.turns.turn().await;
         write_cut(&mut conn, line, cut).await?;
     }
     Ok(())
@@ -270,7 +311,13 @@ async fn write_cut(conn: &mut PgConnection, line: &Line, cut: Cut) -> Result<(),
             .await?;
     }
     let target = Target { tenant, generation };
-    let written = job.projection.write(&mut tx, &target, cut.delta).await;
+    let written = match &line.plan.filling {
+        Some(filling) => {
+            let fill = job.projection.fill(&mut tx, &target, cut.delta, filling);
+            fill.await
+        }
+        None => job.projection.write(&mut tx, &target, cut.delta).await,
+    };
     written.map_err(|error| unwritable(error, &cut.range, cut.up_to))?;
     tx.commit().await?;
     Ok(())
@@ -287,5 +334,26 @@ fn unwritable(error: sqlx::Error, range: &Range, up_to: i64) -> RebuildError {
                 range.0
             ),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_range_is_folded_once_and_neighbours_by_one_worker() {
+        let ranges: Vec<Range> = (0..7).map(|n| (n * 10 + 1, n * 10 + 10)).collect();
+        let mut shares = Shares::of(ranges.clone(), 2);
+        let all: Vec<Range> = shares.0.iter().flatten().copied().collect();
+        assert_eq!(all, ranges);
+        assert_eq!(shares.next(0), Some((1, 10)));
+        assert_eq!(shares.next(1), Some((41, 50)));
+        let mut rest: Vec<Range> = std::iter::from_fn(|| shares.next(1)).collect();
+        assert_eq!(rest[..2], [(51, 60), (61, 70)]);
+        assert_eq!(rest[2], (31, 40), "where most is left, from its end");
+        rest.sort_unstable();
+        assert_eq!(rest.len(), 5);
+        assert_eq!(Shares::of(Vec::new(), 3).next(2), None);
     }
 }

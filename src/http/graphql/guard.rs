@@ -238,16 +238,27 @@ impl<'d> Guard<'d> {
     fn page(&self, field: &Field) -> Result<u64, Fault> {
         let most = self.limits.page_max;
         let mut page = self.limits.page_default as u64;
+        let lists = self.operation.ty != OperationType::Mutation;
         for (name, value) in &field.arguments {
-            let value = value
-                .node
-                .clone()
-                .into_const_with(|v| Ok::<_, ()>(self.variable(&v)));
+            let first = name.node == "first";
+            if !lists && !first {
+                continue;
+            }
+            // Variables are looked at where they are: they may be as large as a body.
+            let mut longest = 0;
+            let value = value.node.clone().into_const_with(|name| {
+                let value = self.variable(&name);
+                longest = longest.max(longest_list(value));
+                Ok::<_, ()>(match value {
+                    Value::Number(_) => value.clone(),
+                    _ => Value::Null,
+                })
+            });
             let Ok(value) = value else { continue };
-            if self.operation.ty != OperationType::Mutation && longest_list(&value) > most {
+            if lists && longest.max(longest_list(&value)) > most {
                 return Err(page_limit(most));
             }
-            if let (true, Value::Number(number)) = (name.node == "first", &value) {
+            if let (true, Value::Number(number)) = (first, &value) {
                 match number.as_i64() {
                     Some(n @ 1..) if n <= most as i64 => page = n.unsigned_abs(),
                     _ => return Err(page_limit(most)),
@@ -257,18 +268,20 @@ impl<'d> Guard<'d> {
         Ok(page)
     }
 
-    fn variable(&self, name: &Name) -> Value {
+    fn variable(&self, name: &Name) -> &Value {
         if let Some(value) = self.variables.get(name) {
-            return value.clone();
+            return value;
         }
         let definitions = &self.operation.variable_definitions;
         let definition = definitions.iter().find(|d| d.node.name.node == *name);
         definition
             .and_then(|d| d.node.default_value())
-            .cloned()
-            .unwrap_or_default()
+            .unwrap_or(&ABSENT)
     }
 }
+
+/// The value of a variable that has none.
+static ABSENT: Value = Value::Null;
 
 /// Lists of the introspection schema: nested in each other they multiply.
 const INTROSPECTION_LISTS: &[&str] = &[

@@ -8,26 +8,15 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::Refusal;
-use domain::track::FixReport;
-use serde::Deserialize;
-use serde_json::{Number, Value, json};
+use serde_json::{Value, json};
 
-use crate::api::fault::{Fault, FaultCode};
+use super::fixes;
+use crate::api::fault::Fault;
 use crate::api::{Operation, Pages, refusal_or_fault};
 use crate::auth::Role;
 use crate::commands::{FixOutcome, PositionsReceipt, ReportPositions};
 use crate::http::context::Id;
-use crate::http::json::{self, Tree};
 use crate::http::{Edge, caller, graphql, problem};
-
-/// What the body holds.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Body {
-    fixes: Vec<FixReport>,
-    #[serde(default)]
-    command_id: Option<String>,
-}
 
 /// Takes the fixes in: 200 if none was rejected, 207 if some were; the answer tells of each fix that was
 /// not accepted.
@@ -43,9 +32,7 @@ async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsRece
     let (head, body) = request.into_parts();
     let caller = caller::caller(edge.transport.engine(), &head.headers)?;
     let bytes = graphql::read_body(&edge.settings.http, &head.headers, body).await?;
-    json::parse::<Sound>(&bytes).map_err(graphql::json_fault)?;
-    let body: Body = serde_json::from_slice(&bytes)
-        .map_err(|error| Fault::new(FaultCode::BadRequest, error.to_string()))?;
+    let body = fixes::decode(&bytes)?;
     let pages = Pages {
         default: edge.settings.limits.page_default as u32,
         max: edge.settings.http.page_max as u32,
@@ -113,48 +100,4 @@ fn rejection(index: usize, refusal: &Refusal) -> Value {
             "details": refusal.details,
         },
     })
-}
-
-/// Checks that a body is strict JSON and keeps nothing of it but the keys of objects in the making.
-struct Sound;
-
-/// Objects have few keys: a list is searched faster than a set is made.
-#[derive(Default)]
-struct Keys(Vec<String>, std::collections::HashSet<String>);
-
-/// From this many keys on a set is worth its making: an object of a thousand keys is allowed.
-const FEW_KEYS: usize = 16;
-
-impl Tree for Sound {
-    type Members = Keys;
-
-    fn null() -> Sound {
-        Sound
-    }
-    fn boolean(_: bool) -> Sound {
-        Sound
-    }
-    fn number(_: Number) -> Sound {
-        Sound
-    }
-    fn text(_: String) -> Sound {
-        Sound
-    }
-    fn list(_: Vec<Sound>) -> Sound {
-        Sound
-    }
-    fn insert(keys: &mut Keys, key: &str, _: Sound) -> bool {
-        let Keys(few, many) = keys;
-        if few.iter().any(|k| k == key) {
-            return false;
-        }
-        if few.len() < FEW_KEYS {
-            few.push(key.to_owned());
-            return true;
-        }
-        many.insert(key.to_owned())
-    }
-    fn object(_: Keys) -> Sound {
-        Sound
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use daybook::consumers::{Consumers, Phase, RebuildError, RebuildOptions, rebuild, rebuilds};
-use daybook::store::Store;
+use daybook::store::{Store, StoreError, StoreSettings};
 use domain::Position;
 use projections::AnyProjection;
 use sqlx::PgPool;
@@ -364,4 +364,45 @@ async fn progress_comes_to_its_end() {
     let (old, new) = state.digests.unwrap();
     assert_eq!(old, new);
     consumers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_not_all_there_is_not_rebuilt_from() {
+    let db = TestDb::create().await;
+    let settings = StoreSettings {
+        partition_positions: 64,
+        ..StoreSettings::default()
+    };
+    let database = db.options().application_name("daybook-unsafe");
+    let store = Store::connect(database, settings).await.unwrap();
+    let tally = Tally::named("tally");
+    let more = "select ensure_event_partitions(200, 64)";
+    sqlx::raw_sql(more).execute(db.pool()).await.unwrap();
+    append_many(db.pool(), 100, 9).await;
+    let detach = "alter table events detach partition events_p0";
+    sqlx::raw_sql(detach).execute(db.pool()).await.unwrap();
+    let rebuilt = rebuild(&store, &tally, &tenant(), options(), |_| {}).await;
+    assert!(
+        matches!(
+            rebuilt,
+            Err(RebuildError::Store(StoreError::Archived {
+                missing: Position(1),
+                first: Some(Position(64)),
+            }))
+        ),
+        "{rebuilt:?}"
+    );
+    assert_eq!(rebuilds(&store, TENANT).await.unwrap().len(), 0);
+
+    let attach = "alter table events attach partition events_p0 for values from (0) to (64)";
+    sqlx::raw_sql(attach).execute(db.pool()).await.unwrap();
+    let without = RebuildOptions {
+        compare: false,
+        ..options()
+    };
+    rebuild(&store, &tally, &tenant(), without, |_| {})
+        .await
+        .unwrap();
+    let (counts, _, position) = live(db.pool(), "tally").await;
+    assert_eq!(counts, truth(db.pool(), position).await);
 }

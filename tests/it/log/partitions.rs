@@ -1,7 +1,7 @@
 //! The log grows over partitions without a seam, and an old one can be taken away.
 
 use daybook::commands::{CommandError, Door, DoorSettings};
-use daybook::store::{PageLimits, Store, StoreSettings};
+use daybook::store::{PageLimits, Store, StoreError, StoreSettings};
 use domain::Position;
 use domain::vehicle::Vehicle;
 use uuid::Uuid;
@@ -119,6 +119,24 @@ async fn a_partition_can_be_taken_away() {
         .unwrap();
     let positions: Vec<_> = page.iter().map(|e| e.position.0).collect();
     assert_eq!(positions, (64..=79).collect::<Vec<_>>());
+    // Whoever asks for what is not there any more is told what is.
+    for (after, up_to) in [(0, i64::MAX), (62, i64::MAX), (0, 10)] {
+        let limits = PageLimits {
+            up_to: Position(up_to),
+            ..PageLimits::default()
+        };
+        let page = store.read_log(&tenant(), Position(after), limits).await;
+        let told = page.unwrap_err();
+        assert!(
+            matches!(told, StoreError::Archived { missing, first: Some(Position(64)) }
+                     if missing.0 == after + 1),
+            "{told:?}"
+        );
+    }
+    let end = store
+        .read_log(&tenant(), Position(79), PageLimits::default())
+        .await;
+    assert!(end.unwrap().is_empty());
 
     // Half a stream is no stream.
     let door = Door::new(store.clone(), DoorSettings::default());

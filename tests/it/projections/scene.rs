@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::track::{Fix, PositionsReported, TrackEvent};
 use domain::{Attributes, Event, Metadata, Position, Recorded};
-use projections::{AnyProjection, Reader, Snapshot, Target};
+use projections::{AnyProjection, Filling, Reader, Snapshot, Target};
 use uuid::Uuid;
 
 use crate::support::TestDb;
@@ -95,6 +95,17 @@ pub async fn write(
     generation: i32,
     batch: &[Recorded<Event>],
 ) {
+    write_as(db, projection, generation, batch, None).await;
+}
+
+/// Folds and writes one batch, as a rebuild does if it knows what it has written.
+pub async fn write_as(
+    db: &TestDb,
+    projection: &dyn AnyProjection,
+    generation: i32,
+    batch: &[Recorded<Event>],
+    filling: Option<&Filling>,
+) {
     let tenant = batch
         .first()
         .map_or(TENANT.into(), |event| event.tenant.clone());
@@ -107,7 +118,11 @@ pub async fn write(
         generation,
     };
     let mut tx = db.pool().begin().await.unwrap();
-    projection.write(&mut tx, &target, delta).await.unwrap();
+    match filling {
+        Some(filling) => projection.fill(&mut tx, &target, delta, filling).await,
+        None => projection.write(&mut tx, &target, delta).await,
+    }
+    .unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -1,0 +1,83 @@
+//! Is all of it still there? Old partitions of the log can be taken away; whoever reads where they were
+//! is told so instead of being given what comes after.
+
+use std::ops::RangeInclusive;
+
+use domain::Position;
+use sqlx::PgConnection;
+
+use super::StoreError;
+
+/// Where a reader's next position is by the log's head, and where the next event is that is there.
+const NEXT_THERE: &str = "
+    select l.position, (select e.position from events e
+                        where e.tenant = $1 and e.position > $2 order by e.position limit 1)
+    from logs l where l.tenant = $1";
+
+/// The first position of a range in every partition that it touches: it is there, or the partition is
+/// not.
+const FIRST_MISSING: &str = "
+    select p.first from (
+        select greatest(from_position, $2) as first from event_partitions
+        where from_position <= $3 and to_position > $2) p
+    where not exists (select from events e where e.tenant = $1 and e.position = p.first)
+    order by 1 limit 1";
+
+/// Makes sure that the log holds all positions of a range up to its head: partitions may have been
+/// taken away.
+pub async fn check_held(
+    conn: &mut PgConnection,
+    tenant: &str,
+    positions: RangeInclusive<i64>,
+) -> Result<(), StoreError> {
+    if positions.is_empty() {
+        return Ok(());
+    }
+    let missing: Option<i64> = sqlx::query_scalar(FIRST_MISSING)
+        .bind(tenant)
+        .bind(positions.start())
+        .bind(positions.end())
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(missing) = missing.map(Position) else {
+        return Ok(());
+    };
+    let (_, first) = next_there(conn, tenant, missing).await?;
+    Err(StoreError::Archived { missing, first })
+}
+
+/// Makes sure that a page read after a position begins with the next one, or is empty because there is
+/// none up to `up_to`.
+pub(super) async fn check_page(
+    conn: &mut PgConnection,
+    tenant: &str,
+    after: Position,
+    up_to: Position,
+    found: Option<Position>,
+) -> Result<(), StoreError> {
+    let next = Position(after.0 + 1);
+    if found == Some(next) || up_to < next {
+        return Ok(());
+    }
+    let (head, first) = next_there(conn, tenant, after).await?;
+    if head < next || first == Some(next) {
+        return Ok(());
+    }
+    let missing = next;
+    Err(StoreError::Archived { missing, first })
+}
+
+/// The head, and the first event after a position.
+async fn next_there(
+    conn: &mut PgConnection,
+    tenant: &str,
+    after: Position,
+) -> Result<(Position, Option<Position>), StoreError> {
+    let found: Option<(i64, Option<i64>)> = sqlx::query_as(NEXT_THERE)
+        .bind(tenant)
+        .bind(after.0)
+        .fetch_optional(conn)
+        .await?;
+    let (head, first) = found.unwrap_or((0, None));
+    Ok((Position(head), first.map(Position)))
+}

@@ -1,0 +1,116 @@
+//! The short way for the common group: commands that only add events, kept all together or not at all.
+//!
+//! The statement that tells every command's fate apart has a fixed cost that a small group feels. Most
+//! groups need none of that: every command new, every stream where it was thought to be. For them this
+//! one does; where it raises, [`super::statement::append_group`] decides command by command.
+
+use domain::Position;
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use super::append::{Append, Appended};
+use super::group::Columns;
+use super::statement::Outcome;
+
+/// The statement. A test reads its plan.
+pub(super) const APPEND_PLAIN: &str = include_str!("append_plain.sql");
+
+/// Does every command of the group add events, and nothing else?
+pub(super) fn suits(group: &[&Append]) -> bool {
+    group.iter().all(|append| {
+        append.claims.is_empty()
+            && append.rejected.is_empty()
+            && !append.writes.is_empty()
+            && append.writes.iter().all(|write| !write.events.is_empty())
+    })
+}
+
+/// Streams that exist already, and those that begin here.
+#[derive(Default)]
+struct Streams<'a> {
+    aggregate_type: Vec<&'a str>,
+    aggregate_id: Vec<&'a str>,
+    expected: Vec<i64>,
+    events: Vec<i32>,
+    first_event: Vec<i32>,
+    last_event: Vec<i32>,
+}
+
+impl<'a> Streams<'a> {
+    fn split(columns: &Columns<'a>) -> (Streams<'a>, Streams<'a>) {
+        let (mut known, mut new) = (Streams::default(), Streams::default());
+        let all = &columns.streams;
+        for (i, expected) in all.expected.iter().enumerate() {
+            let side = if *expected > 0 { &mut known } else { &mut new };
+            side.aggregate_type.push(all.aggregate_type[i]);
+            side.aggregate_id.push(all.aggregate_id[i]);
+            side.expected.push(*expected);
+            side.events.push(all.events[i]);
+            side.first_event.push(all.first_event[i]);
+            side.last_event.push(all.last_event[i]);
+        }
+        (known, new)
+    }
+}
+
+/// Appends a group that [`suits`]. Fails with 23505 or 40001 if not every command can be kept.
+pub(super) async fn append_plain(
+    conn: &mut PgConnection,
+    tenant: &str,
+    group: &[&Append],
+    columns: &Columns<'_>,
+) -> Result<Vec<Outcome>, sqlx::Error> {
+    let base = run(conn, tenant, columns).await?;
+    let kept = |(i, append): (usize, &&Append)| {
+        Ok(Appended {
+            position: Position(base + i64::from(columns.commands.last_event[i])),
+            version: columns.commands.version[i],
+            replayed: false,
+            receipt: append.receipt.clone(),
+        })
+    };
+    Ok(group.iter().enumerate().map(kept).collect())
+}
+
+/// The position before the group's first event.
+async fn run(
+    conn: &mut PgConnection,
+    tenant: &str,
+    columns: &Columns<'_>,
+) -> Result<i64, sqlx::Error> {
+    let (c, e) = (&columns.commands, &columns.events);
+    let (known, new) = Streams::split(columns);
+    let ids: &[Uuid] = &c.id;
+    let row = sqlx::query(APPEND_PLAIN)
+        .bind(tenant)
+        .bind(ids)
+        .bind(&c.fingerprint)
+        .bind(&c.aggregate_type)
+        .bind(&c.aggregate_id)
+        .bind(&c.sequence)
+        .bind(&c.events)
+        .bind(&c.version)
+        .bind(&c.receipt)
+        .bind(e.sequence.len() as i64)
+        .bind(&known.aggregate_type)
+        .bind(&known.aggregate_id)
+        .bind(&known.expected)
+        .bind(&known.events)
+        .bind(&known.last_event)
+        .bind(&new.aggregate_type)
+        .bind(&new.aggregate_id)
+        .bind(&new.events)
+        .bind(&new.first_event)
+        .bind(&new.last_event)
+        .bind(&e.aggregate_type)
+        .bind(&e.aggregate_id)
+        .bind(&e.sequence)
+        .bind(&e.event_type)
+        .bind(&e.event_version)
+        .bind(&e.event_id)
+        .bind(&e.payload)
+        .bind(&e.metadata)
+        .fetch_one(conn)
+        .await?;
+    row.try_get("base")
+}
