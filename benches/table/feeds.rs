@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_graphql::{EmptyMutation, Object, Request, Schema, SimpleObject, Subscription};
+use daybook::api::telling::Telling;
 use daybook::api::{Api, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Caller, Role};
 use daybook::cache::Cache;
@@ -95,6 +96,8 @@ fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
         read_wait: defaults.consumers.wait_max,
         turns: Arc::new(Semaphore::new(8)),
         turn_wait: Duration::from_secs(2),
+        answers: defaults.cache.clone(),
+        telling: Telling::new(&defaults.limits),
     };
     Ok(Api::new(parts, true))
 }

@@ -109,8 +109,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         Ok(_) if shutdown.is_soft() => Ok(()),
         Ok(sample) => {
             say(&app, address, &sample)?;
-            app.serve(listener, shutdown.clone())
-                .await
+            app.serve(listener, shutdown.clone()).await
         }
         Err(e) => Err(e),
     };

@@ -629,7 +629,6 @@ async fn g_documents_that_cost_more_than_they_say() {
             "query($id: ID!) { vehicle(id: $id) { id } }",
             "BAD_VARIABLES",
         ),
-        ("subscription { __typename }", "GRAPHQL_VALIDATION_FAILED"),
         ("{", "GRAPHQL_PARSE_FAILED"),
         ("", "GRAPHQL_PARSE_FAILED"),
     ] {

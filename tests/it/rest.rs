@@ -134,7 +134,7 @@ async fn aliases_refuse_with_problems() {
     }
     for (line, allow) in [
         ("POST /api/vehicles/latest", "GET, HEAD"),
-        ("GET /graphql", "POST"),
+        ("PUT /graphql", "GET, HEAD, POST"),
         ("DELETE /livez", "GET, HEAD"),
     ] {
         let reply = app.send(line, &[], b"").await;

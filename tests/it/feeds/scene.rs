@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_graphql::{Request, Variables};
 use daybook::api::fault::Fault;
+use daybook::api::telling::Telling;
 use daybook::api::{Api, FeedItem, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Caller, Role};
 use daybook::cache::Cache;
@@ -71,6 +72,8 @@ impl Node {
             read_wait: Duration::from_secs(20),
             turns: Arc::new(Semaphore::new(4)),
             turn_wait: Duration::from_secs(20),
+            answers: defaults.cache.clone(),
+            telling: Telling::new(&defaults.limits),
         };
         let api = Api::new(parts, false);
         Node {

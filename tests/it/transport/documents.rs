@@ -29,7 +29,6 @@ async fn status_codes() {
     let server = Server::with(|s| s.limits.operation_timeout = Duration::from_millis(50)).await;
     for (query, json_status, graphql_status, expect) in [
         ("{ hello }", 200, 200, "ok"),
-        ("{ kept }", 200, 200, "ok"),
         ("{ hello fail }", 200, 200, "CONFLICT"),
         ("{ nope }", 200, 400, "GRAPHQL_VALIDATION_FAILED"),
         ("{", 200, 400, "GRAPHQL_PARSE_FAILED"),
@@ -82,25 +81,6 @@ async fn draft_status_codes() {
             assert_eq!(reply.status, status, "{query} {accept}");
         }
     }
-}
-
-/// An answer that was written before is passed on byte for byte.
-#[tokio::test]
-async fn written_answers_are_passed_on() {
-    let server = Server::start().await;
-    let expect = br#"{"data":{"kept":"as it was"}}"#;
-    assert_eq!(server.ask("{ kept }").await.body, expect);
-    let stream = server
-        .post("text/event-stream", &json!({ "query": "{ kept }" }))
-        .await;
-    let text = String::from_utf8(stream.body).unwrap();
-    assert!(
-        text.contains("data: {\"data\":{\"kept\":\"as it was\"}}\n\n"),
-        "{text}"
-    );
-    let mut socket = server.socket().await;
-    socket.subscribe("1", "{ kept }").await;
-    assert_eq!(socket.next().await["payload"]["data"]["kept"], "as it was");
 }
 
 /// G18: nothing is changed by GET, however the document is named.

@@ -255,7 +255,7 @@ async fn slow_senders() {
 async fn idle_connections() {
     let server = Server::with(|s| {
         s.http.header_timeout = Duration::from_millis(100);
-        s.http.idle_timeout = Duration::from_millis(300);
+        s.http.idle_timeout = Duration::from_secs(3);
     })
     .await;
     let whole =
@@ -282,7 +282,7 @@ async fn idle_connections() {
             .await
             .expect("the rest")
             .unwrap();
-        sleep(Duration::from_millis(150)).await;
+        sleep(Duration::from_millis(300)).await;
     }
 }
 

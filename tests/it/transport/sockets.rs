@@ -248,9 +248,10 @@ async fn handshakes() {
 /// S1, S16: who says nothing, and whose token has ended.
 #[tokio::test]
 async fn sockets_that_are_not_let_in_or_no_longer() {
-    let server = Server::with(|s| s.sockets.init_timeout = Duration::from_millis(50)).await;
-    let mut silent = Socket::open(server.address, &[]).await;
+    let hasty = Server::with(|s| s.sockets.init_timeout = Duration::from_millis(50)).await;
+    let mut silent = Socket::open(hasty.address, &[]).await;
     assert_eq!(silent.closed().await, 4408, "S1");
+    let server = Server::start().await;
     let mut brief = server.socket_of("brief").await;
     brief.subscribe("1", "subscription { quiet }").await;
     assert_eq!(brief.closed().await, 4403, "S16");
@@ -373,19 +374,19 @@ async fn a_busy_operation_starves_no_other() {
 #[tokio::test]
 async fn a_peer_that_is_gone_is_noticed() {
     let server = Server::with(|s| {
-        s.sockets.ping_interval = Duration::from_millis(20);
-        s.sockets.silence_max = Duration::from_millis(150);
+        s.sockets.ping_interval = Duration::from_millis(100);
+        s.sockets.silence_max = Duration::from_secs(1);
     })
     .await;
     // One that answers pings, as every WebSocket library does when it reads.
     let mut there = server.socket().await;
     there
-        .subscribe("1", "subscription { counter(to: 5, everyMs: 100) }")
+        .subscribe("1", "subscription { counter(to: 15, everyMs: 100) }")
         .await;
     let mut gone = server.socket().await;
     gone.subscribe("1", "subscription { quiet }").await;
     let messages = there.until_end("1").await;
-    assert_eq!(messages.len(), 6, "{messages:?}");
+    assert_eq!(messages.len(), 16, "{messages:?}");
     drop(there);
     eventually("it is noticed", async || server.engine.live() == 0).await;
 }
