@@ -10,10 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use domain::StreamKey;
-use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use super::append::{Append, AppendError, StreamWrite};
@@ -114,7 +112,7 @@ impl Lane {
             waiting: VecDeque::new(),
             idle,
             busy: Busy::default(),
-            flights: FuturesUnordered::new(),
+            flights: JoinSet::new(),
         };
         let work = tokio::spawn(async move {
             if let Some(before) = before {
@@ -172,8 +170,7 @@ struct Work {
     waiting: VecDeque<Submission>,
     idle: Vec<Executor>,
     busy: Busy,
-    /// In the lane's own task: a task of their own would cost every group two more switches.
-    flights: FuturesUnordered<BoxFuture<'static, Flight>>,
+    flights: JoinSet<Flight>,
 }
 
 /// What the groups in flight touch.
@@ -199,8 +196,8 @@ impl Work {
         loop {
             tokio::select! {
                 biased;
-                Some(flight) = self.flights.next(), if !self.flights.is_empty() => {
-                    self.land(flight);
+                Some(flight) = self.flights.join_next(), if !self.flights.is_empty() => {
+                    self.land(flight.expect("a group's task neither panics nor is aborted"));
                 }
                 arrival = arrivals.recv(), if self.waiting.len() < self.settings.queue_max => {
                     let Some(submission) = arrival else { break };
@@ -213,8 +210,8 @@ impl Work {
             self.gather(&mut arrivals).await;
             self.depart();
         }
-        while let Some(flight) = self.flights.next().await {
-            self.land(flight);
+        while let Some(flight) = self.flights.join_next().await {
+            self.land(flight.expect("a group's task neither panics nor is aborted"));
             self.depart();
         }
     }
@@ -259,7 +256,7 @@ impl Work {
             }
             let mut executor = self.idle.pop().expect("checked above");
             self.busy.add(&group, bulk);
-            self.flights.push(Box::pin(async move {
+            self.flights.spawn(async move {
                 let appends: Vec<&Append> = group.iter().map(|s| &s.append).collect();
                 let outcomes = executor.execute(&appends).await;
                 Flight {
@@ -268,7 +265,7 @@ impl Work {
                     outcomes,
                     bulk,
                 }
-            }));
+            });
         }
     }
 
