@@ -4,6 +4,7 @@
 mod answers;
 mod batch;
 mod cursor;
+mod document;
 mod error;
 pub mod fault;
 pub mod feed;
@@ -17,6 +18,7 @@ pub mod telling;
 mod types;
 
 pub use answers::{Answers, Given, Lookup, Question};
+pub use document::operation_of;
 pub use feed::{FeedCounts, FeedItem, FeedStream};
 pub use operation::{Operation, Origin, Pages, Parts, refusal_or_fault};
 pub use scalars::position;

@@ -6,6 +6,7 @@ use domain::Position;
 use sha2::{Digest, Sha256};
 
 use super::touch::{self, Models};
+use crate::api::operation_of;
 
 /// A query that was checked, and whose answer is a function of the states of some read models.
 #[derive(Clone, Debug)]
@@ -28,12 +29,8 @@ impl Question {
         operation_name: Option<&str>,
         variables: &Variables,
     ) -> Option<Question> {
-        let mut operations = document.operations.iter();
-        let (_, operation) = match operation_name {
-            Some(wanted) => operations.find(|(name, _)| name.is_some_and(|n| n == wanted))?,
-            None => operations.next()?,
-        };
-        let models = touch::models(document, &operation.node)?;
+        let operation = operation_of(document, operation_name).ok()?;
+        let models = touch::models(document, operation)?;
         let mut hash = Sha256::new();
         part(&mut hash, b'd', shape.as_bytes());
         part(&mut hash, b'd', text.as_bytes());

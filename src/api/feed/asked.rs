@@ -9,6 +9,7 @@ use domain::Position;
 use sha2::{Digest, Sha256};
 
 use crate::api::fault::{Fault, FaultCode};
+use crate::api::operation_of;
 use crate::api::scalars;
 use crate::auth::Caller;
 
@@ -67,7 +68,7 @@ impl Asked {
             Ok(document) => document.clone(),
             Err(error) => return Err(Fault::new(FaultCode::ParseFailed, error.message)),
         };
-        let operation = select(&document, request.operation_name.as_deref())?;
+        let operation = operation_of(&document, request.operation_name.as_deref())?;
         let field = root_field(operation)?;
         let kind = Kind::of(&field.name.node).ok_or_else(|| {
             invalid(format!(
@@ -128,20 +129,6 @@ impl Asked {
         part(&self.query);
         hasher.finalize().into()
     }
-}
-
-fn select<'d>(
-    document: &'d ExecutableDocument,
-    wanted: Option<&str>,
-) -> Result<&'d OperationDefinition, Fault> {
-    let mut operations = document.operations.iter();
-    let found = match wanted {
-        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|n| n == wanted)),
-        None if operations.len() == 1 => operations.next(),
-        None => None,
-    };
-    let (_, operation) = found.ok_or_else(|| Fault::of(FaultCode::BadOperationName))?;
-    Ok(&operation.node)
 }
 
 fn root_field(operation: &OperationDefinition) -> Result<&Field, Fault> {

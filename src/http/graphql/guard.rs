@@ -13,6 +13,7 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Positioned, Value, Variables};
 
 use crate::api::fault::{Fault, FaultCode};
+use crate::api::operation_of;
 use crate::config::Limits;
 
 /// Deepest nesting below `__schema` and `__type`: what client tools send is 15 deep.
@@ -27,7 +28,7 @@ pub fn check<'d>(
     variables: &Variables,
     limits: &Limits,
 ) -> Result<&'d OperationDefinition, Fault> {
-    let operation = select(document, operation_name)?;
+    let operation = operation_of(document, operation_name)?;
     check_document(document, operation, variables, limits)?;
     check_variables(operation, variables)?;
     Ok(operation)
@@ -58,21 +59,6 @@ fn check_document(
         check_measure(&candidate.node, &measure, limits)?;
     }
     Ok(())
-}
-
-fn select<'d>(
-    document: &'d ExecutableDocument,
-    wanted: Option<&str>,
-) -> Result<&'d OperationDefinition, Fault> {
-    let mut operations = document.operations.iter();
-    let found = match wanted {
-        Some(wanted) => operations.find(|(name, _)| name.is_some_and(|n| n == wanted)),
-        None if operations.len() == 1 => operations.next(),
-        None => None,
-    };
-    found
-        .map(|(_, o)| &o.node)
-        .ok_or_else(|| Fault::of(FaultCode::BadOperationName))
 }
 
 /// What a selection set adds up to. All sums saturate.

@@ -42,7 +42,7 @@ fn fragment_bombs_are_refused_in_bounded_work() {
 #[test]
 fn work_is_linear_in_the_document() {
     let document = parse_query(bomb(60, 2, "a")).expect("parses");
-    let operation = select(&document, None).expect("one");
+    let operation = operation_of(&document, None).expect("one");
     let (variables, limits) = (Variables::default(), Settings::default().limits);
     let mut guard = Guard::new(&document, operation, &variables, &limits);
     guard.set(&operation.selection_set.node).expect("no cycle");
