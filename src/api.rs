@@ -17,10 +17,10 @@ mod subscription;
 pub mod telling;
 mod types;
 
-pub use answers::{Answers, Given, Lookup, Question};
+pub use answers::{Answers, Found, Given, Lookup, Question};
 pub use document::operation_of;
 pub use feed::{FeedCounts, FeedItem, FeedStream};
-pub use operation::{Operation, Origin, Pages, Parts, refusal_or_fault};
+pub use operation::{Correlation, Operation, Origin, Pages, Parts, refusal_or_fault};
 pub use scalars::position;
 
 use std::sync::Arc;

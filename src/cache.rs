@@ -84,6 +84,13 @@ impl Cache {
         })))
     }
 
+    /// The answer kept in this process's memory.
+    pub async fn kept_here(&self, key: &CacheKey) -> Option<Arc<[u8]>> {
+        let bytes = self.0.memory.get(key).await?;
+        counter!(names::CACHE_REQUESTS_TOTAL, "layer" => "memory", "outcome" => "hit").increment(1);
+        Some(bytes)
+    }
+
     /// The kept answer, or the one that `make` makes: once, however many callers ask meanwhile.
     ///
     /// An error is given to all who waited for this answer, and is not kept. When the caller that
@@ -102,16 +109,6 @@ impl Cache {
             entry_bytes_max,
             redis,
         } = &*self.0;
-        let hit = |bytes| {
-            counter!(names::CACHE_REQUESTS_TOTAL, "layer" => "memory", "outcome" => "hit")
-                .increment(1);
-            let source = Source::Memory;
-            Kept { bytes, source }
-        };
-        // Most look-ups are hits, for which nothing of what follows need be set up.
-        if let Some(bytes) = memory.get(key).await {
-            return Ok(hit(bytes));
-        }
         let mut source = Source::Memory;
         let from = &mut source;
         let fill = async move {
@@ -133,7 +130,9 @@ impl Cache {
         let entry = memory.entry_by_ref(key).or_try_insert_with(fill).await?;
         let bytes = entry.into_value();
         if source == Source::Memory {
-            return Ok(hit(bytes));
+            counter!(names::CACHE_REQUESTS_TOTAL, "layer" => "memory", "outcome" => "hit")
+                .increment(1);
+            return Ok(Kept { bytes, source });
         }
         counter!(names::CACHE_REQUESTS_TOTAL, "layer" => "memory", "outcome" => "miss")
             .increment(1);

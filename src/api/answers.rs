@@ -53,6 +53,17 @@ pub struct Lookup<'a> {
     pub pages: Pages,
 }
 
+/// What is known of an answer before it is made.
+pub enum Found {
+    /// It is kept, in this process.
+    Kept(Body),
+    /// It is not, or may not be shown to this caller. It would be kept under these states, if there are any.
+    Missing(Missing),
+}
+
+/// Where an answer that was not found belongs.
+pub struct Missing(Option<(States, CacheKey)>);
+
 /// An answer, either way.
 pub enum Given {
     /// As bytes.
@@ -138,11 +149,28 @@ impl Answers {
         }
     }
 
-    /// The kept answer, or the one that `execute` makes: once, however many ask the same meanwhile.
-    /// `write` makes the bytes of an answer without errors.
-    pub async fn give<F>(
+    /// Looks for a kept answer in this process.
+    pub async fn find(&self, lookup: &Lookup<'_>) -> Found {
+        let models = lookup.question.models.names();
+        let Some(states) = self.states(lookup, &models).await else {
+            return Found::Missing(Missing(None));
+        };
+        let key = self.key(lookup, &states);
+        match self.cache.kept_here(&key).await {
+            Some(kept) => {
+                counter!(names::ANSWERS_TOTAL, "source" => "memory").increment(1);
+                Found::Kept(Body { kept })
+            }
+            None => Found::Missing(Missing(Some((states, key)))),
+        }
+    }
+
+    /// The answer kept elsewhere, or the one that `execute` makes: once, however many ask the same
+    /// meanwhile. `write` makes the bytes of an answer without errors.
+    pub async fn make<F>(
         &self,
-        lookup: Lookup<'_>,
+        lookup: &Lookup<'_>,
+        missing: Missing,
         execute: impl FnOnce() -> F,
         write: impl Fn(&Answer) -> Vec<u8>,
     ) -> Given
@@ -150,21 +178,20 @@ impl Answers {
         F: Future<Output = Result<Answer, Fault>>,
     {
         let models = lookup.question.models.names();
-        let Some(states) = self.states(&lookup, &models).await else {
+        let Missing(Some((states, key))) = missing else {
             counter!(names::ANSWERS_TOTAL, "source" => "bypass").increment(1);
             let made = execute().await;
             return match self.written(&models, &made, &write) {
                 Some((shown, body)) => {
-                    self.keep(&lookup, &shown, &body).await;
+                    self.keep(lookup, &shown, &body).await;
                     Given::Kept(body)
                 }
                 None => Given::Made(Box::new(made)),
             };
         };
-        let key = self.key(&lookup, &states);
         let (mut execute, mut unkept) = (Some(execute), None);
         let (run, note) = (&mut execute, &mut unkept);
-        let (models, lookup, states, write) = (&models, &lookup, &states, &write);
+        let (models, states, write) = (&models, &states, &write);
         let making = async move {
             let run = run.take().expect("it is made once");
             let made = run().await;

@@ -1,5 +1,6 @@
 //! One operation: who asks, what it has read so far, and the doors it goes through.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use domain::{Code, Position, Refusal};
 use metrics::counter;
 use projections::{Live, ReadError, Reader, Snapshot};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
 
 use super::fault::{Fault, FaultCode};
 use super::telling::Telling;
@@ -17,7 +19,7 @@ use crate::cache::Cache;
 use crate::commands::{CommandContext, CommandError, Door, Receipt};
 use crate::config;
 use crate::consumers::Consumers;
-use crate::ops::{Clock, metrics as names};
+use crate::ops::{Clock, TraceContext, metrics as names};
 use crate::store::{Store, StoreError};
 
 /// How often one operation may ask for the fixes behind figures: each is a query of its own.
@@ -51,13 +53,31 @@ pub struct Parts {
     pub telling: Telling,
 }
 
-/// Where a request came from, for the metadata of what it causes.
+/// Where a request came from, for the metadata of what it causes. Written out only if it causes something.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
     /// Ties together everything one outside request led to.
-    pub correlation_id: Option<String>,
+    pub correlation: Option<Correlation>,
     /// W3C trace context.
-    pub traceparent: Option<String>,
+    pub trace: Option<TraceContext>,
+}
+
+/// What ties together everything one outside request led to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Correlation {
+    /// The caller's own id for it.
+    Sent(Arc<str>),
+    /// Our id of the request.
+    Request(Uuid),
+}
+
+impl fmt::Display for Correlation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Correlation::Sent(id) => f.write_str(id),
+            Correlation::Request(id) => id.fmt(f),
+        }
+    }
 }
 
 /// How many items a page of this operation holds.
@@ -288,9 +308,9 @@ impl Operation {
             actor: self.caller.actor.clone(),
             command_id,
             expected_version: expected_version.map(i64::from),
-            correlation_id: self.origin.correlation_id.clone(),
+            correlation_id: self.origin.correlation.as_ref().map(ToString::to_string),
             causation_id: None,
-            traceparent: self.origin.traceparent.clone(),
+            traceparent: self.origin.trace.as_ref().map(TraceContext::traceparent),
             occurred_at: None,
             now: self.parts.clock.now(),
             backfill: self.caller.has_scope("backfill"),

@@ -5,9 +5,11 @@ use bytes::Bytes;
 use domain::Position;
 use serde::Serialize;
 use serde_json::{Map, json};
+use uuid::Uuid;
 
 use super::fault::{Fault, FaultCode, FaultKind, cut};
 use crate::config::Limits;
+use crate::ops::TraceContext;
 
 /// How much of an error is told.
 #[derive(Clone, Debug)]
@@ -21,9 +23,9 @@ pub struct Telling {
 #[derive(Clone, Debug)]
 pub struct Ids {
     /// Its own id.
-    pub request: String,
-    /// Its trace's.
-    pub trace: String,
+    pub request: Uuid,
+    /// Its place in the caller's trace.
+    pub trace: TraceContext,
 }
 
 /// A result as it is sent.
@@ -76,8 +78,8 @@ impl Telling {
         let mut extensions = Map::from_iter([("code".to_owned(), fault.code().into())]);
         extensions.extend(fault.facts.clone());
         if let (FaultKind::Fault(FaultCode::Internal), Some(ids)) = (fault.kind, &self.ids) {
-            extensions.insert("requestId".to_owned(), ids.request.clone().into());
-            extensions.insert("traceId".to_owned(), ids.trace.clone().into());
+            extensions.insert("requestId".to_owned(), ids.request.to_string().into());
+            extensions.insert("traceId".to_owned(), ids.trace.trace_id().into());
         }
         let mut told = Map::new();
         let message = cut(&fault.message, self.error_chars_max);

@@ -1,19 +1,27 @@
 //! What surrounds every request: its ids, its trace, its span, its metrics, and a net for panics.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
-use axum::http::header::{HeaderMap, HeaderName, HeaderValue};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures::FutureExt as _;
-use tracing::Instrument as _;
+use metrics::SharedString;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::problem::problem;
-use crate::api::Origin;
+use super::shield;
 use crate::api::fault::{Fault, FaultCode};
+use crate::api::{Correlation, Origin};
+use crate::config::Http;
 use crate::ops::{TraceContext, metrics as names};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,19 +30,19 @@ const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// Longest correlation id taken over from a caller, in characters.
 const CORRELATION_ID_CHARS_MAX: usize = 128;
 
-/// A request's ids.
+/// A request's ids. Cheap to clone: none is written out before somebody reads it.
 #[derive(Clone, Debug)]
 pub struct Id {
     /// Ours alone, made for this request: what a fault report names.
     pub request: Uuid,
     /// The caller's, if it sent a sane one, else the request's.
-    pub correlation: String,
+    pub correlation: Correlation,
     /// Where the request stands in the caller's trace.
     pub trace: TraceContext,
 }
 
 impl Id {
-    /// The ids [`identify`] gave the request.
+    /// The ids [`surround`] gave the request.
     pub fn of(request: &Request) -> Id {
         request
             .extensions()
@@ -48,14 +56,17 @@ impl Id {
         let sent = headers
             .get(CORRELATION_ID)
             .and_then(|value| value.to_str().ok());
-        let correlation = sent.filter(|sent| is_sane(sent)).map(str::to_owned);
+        let correlation = match sent.filter(|sent| is_sane(sent)) {
+            Some(sent) => Correlation::Sent(sent.into()),
+            None => Correlation::Request(request),
+        };
         let parent = headers
             .get("traceparent")
             .and_then(|value| value.to_str().ok());
         let parent = parent.and_then(TraceContext::parse);
         Id {
             request,
-            correlation: correlation.unwrap_or_else(|| request.to_string()),
+            correlation,
             trace: parent.map_or_else(TraceContext::root, |parent| parent.child()),
         }
     }
@@ -72,9 +83,20 @@ impl Id {
     /// What the events of a command sent with the request say of it.
     pub fn origin(&self) -> Origin {
         Origin {
-            correlation_id: Some(self.correlation.clone()),
-            traceparent: Some(self.trace.traceparent()),
+            correlation: Some(self.correlation.clone()),
+            trace: Some(self.trace.clone()),
         }
+    }
+
+    fn span(&self, request: &Request) -> Span {
+        tracing::info_span!(
+            "request",
+            request_id = %self.request,
+            correlation_id = %self.correlation,
+            trace_id = %self.trace.trace_id(),
+            method = %request.method(),
+            path = %request.uri().path(),
+        )
     }
 }
 
@@ -86,88 +108,104 @@ fn is_sane(id: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b))
 }
 
-/// Gives the request its ids and a span, and the answer its standing headers.
-pub async fn identify(mut request: Request, next: Next) -> Response {
+/// Does for every request what is done for each: ids and a span, the [`shield`], a net for panics, the
+/// figures, the standing headers. One layer, since for each layer every request pays with a copy of all
+/// that lie beneath it.
+pub async fn surround(
+    State(settings): State<Arc<Http>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = Id::new(request.headers());
-    let span = tracing::info_span!(
-        "request",
-        request_id = %id.request,
-        correlation_id = %id.correlation,
-        trace_id = %id.trace.trace_id(),
-        method = %request.method(),
-        path = %request.uri().path(),
-    );
+    let (span, seen) = (id.span(&request), Seen::of(&request));
     request.extensions_mut().insert(id.clone());
-    let mut answer = next.run(request).instrument(span).await;
-    let headers = answer.headers_mut();
-    let sane = "ids are visible ASCII";
-    headers.insert(
-        REQUEST_ID,
-        HeaderValue::try_from(id.request.to_string()).expect(sane),
-    );
-    headers.insert(
-        CORRELATION_ID,
-        HeaderValue::try_from(id.correlation).expect(sane),
-    );
-    for (name, value) in STANDING {
-        let name = HeaderName::from_static(name);
-        headers
-            .entry(name)
-            .or_insert(HeaderValue::from_static(value));
-    }
-    answer
-}
-
-/// What every answer says: nothing is sniffed, framed, cached or allowed to load anything.
-const STANDING: [(&str, &str); 6] = [
-    ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "DENY"),
-    (
-        "content-security-policy",
-        "default-src 'none'; frame-ancestors 'none'",
-    ),
-    ("referrer-policy", "no-referrer"),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("cache-control", "no-store"),
-];
-
-/// Turns a panic into an answer: the process lives, the request id finds the log line.
-pub async fn catch_panics(request: Request, next: Next) -> Response {
-    let id = Id::of(&request);
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+    let answering = AssertUnwindSafe(shield::shield(&settings, request, next)).catch_unwind();
+    let mut answer = match answering.instrument(span).await {
         Ok(answer) => answer,
         Err(_) => {
             tracing::error!(request_id = %id.request, "a request panicked");
             problem(&Fault::of(FaultCode::Internal), &id)
         }
-    }
-}
-
-/// Counts and times the request under its route, never under its path.
-pub async fn count(request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let method = request.method().as_str().to_owned();
-    let route = match request.extensions().get::<MatchedPath>() {
-        Some(path) => path.as_str().to_owned(),
-        None => "none".to_owned(),
     };
-    let answer = next.run(request).await;
-    let status = answer.status().as_u16().to_string();
-    metrics::histogram!(names::HTTP_REQUEST_SECONDS, "route" => route.clone())
-        .record(begun.elapsed());
-    metrics::counter!(
-        names::HTTP_REQUESTS_TOTAL,
-        "route" => route, "method" => known(&method), "status" => status
-    )
-    .increment(1);
+    seen.count(&answer);
+    label(answer.headers_mut(), &id);
     answer
 }
 
+/// Says which request was answered, and what every answer says.
+fn label(headers: &mut HeaderMap, id: &Id) {
+    let sane = "ids are visible ASCII";
+    let request = id.request.to_string();
+    let correlation = match &id.correlation {
+        Correlation::Sent(sent) => HeaderValue::from_str(sent),
+        Correlation::Request(_) => HeaderValue::from_str(&request),
+    };
+    headers.insert(CORRELATION_ID, correlation.expect(sane));
+    headers.insert(REQUEST_ID, HeaderValue::try_from(request).expect(sane));
+    for (name, value) in STANDING {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+}
+
+/// What every answer says: nothing is sniffed, framed, cached or allowed to load anything.
+const STANDING: [(HeaderName, &str); 6] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+    (REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (CACHE_CONTROL, "no-store"),
+];
+
+/// What is counted of a request: its route, never its path.
+struct Seen {
+    begun: Instant,
+    method: &'static str,
+    route: SharedString,
+}
+
+impl Seen {
+    fn of(request: &Request) -> Seen {
+        let route = request.extensions().get::<MatchedPath>();
+        Seen {
+            begun: Instant::now(),
+            method: known(request.method()),
+            route: route.map_or("none".into(), |path| {
+                SharedString::from_shared(path.as_str().into())
+            }),
+        }
+    }
+
+    fn count(self, answer: &Response) {
+        let Seen {
+            begun,
+            method,
+            route,
+        } = self;
+        let status = answer.status().as_str().to_owned();
+        metrics::histogram!(names::HTTP_REQUEST_SECONDS, "route" => route.clone())
+            .record(begun.elapsed());
+        metrics::counter!(
+            names::HTTP_REQUESTS_TOTAL,
+            "route" => route, "method" => method, "status" => status
+        )
+        .increment(1);
+    }
+}
+
 /// The method as a label: callers can send any word.
-fn known(method: &str) -> &'static str {
+fn known(method: &Method) -> &'static str {
     ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
         .into_iter()
-        .find(|known| *known == method)
+        .find(|known| known == method)
         .unwrap_or("other")
 }
 
@@ -179,7 +217,7 @@ mod tests {
     fn a_correlation_id_is_kept_only_if_it_is_sane() {
         let given = |id: &'static str| {
             let headers = HeaderMap::from_iter([(CORRELATION_ID, HeaderValue::from_static(id))]);
-            Id::new(&headers).correlation
+            Id::new(&headers).correlation.to_string()
         };
         assert_eq!(given("import-2016/05:a.b@c"), "import-2016/05:a.b@c");
         for bad in ["", "a b", "a\"b", "{}", "a;b", "<x>"] {
@@ -187,23 +225,24 @@ mod tests {
         }
         let long =
             HeaderMap::from_iter([(CORRELATION_ID, "x".repeat(129).parse().expect("ASCII"))]);
-        assert_eq!(Id::new(&long).correlation.len(), 36);
+        let own = Id::new(&long);
+        assert_eq!(own.correlation, Correlation::Request(own.request));
     }
 
     /// A panic in a handler is told with the request's id, and the next request is answered.
     #[tokio::test]
     async fn a_panic_ends_its_request_alone() {
-        use axum::middleware::from_fn;
+        use axum::middleware::from_fn_with_state;
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
         async fn broken() -> &'static str {
             panic!("a planted bug with /secret/paths")
         }
+        let settings = crate::config::Settings::default();
         let router = axum::Router::new()
             .route("/broken", axum::routing::get(broken))
             .route("/whole", axum::routing::get(|| async { "well" }))
-            .layer(from_fn(catch_panics))
-            .layer(from_fn(identify));
+            .layer(from_fn_with_state(Arc::new(settings.http), surround));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");

@@ -149,8 +149,8 @@ impl Transport {
 
     fn telling(&self, id: &Id) -> Telling {
         self.0.telling.of(Ids {
-            request: id.request.to_string(),
-            trace: id.trace.trace_id().to_owned(),
+            request: id.request,
+            trace: id.trace.clone(),
         })
     }
 
@@ -364,7 +364,7 @@ async fn respond(
             refuse(fault)
         }
         Ok(order) if order.is_subscription() => {
-            match follow(transport, head, order, accepted.streams).await {
+            match Box::pin(follow(transport, head, order, accepted.streams)).await {
                 Ok(answer) => answer,
                 Err(fault) => refuse(fault),
             }

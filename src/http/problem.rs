@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
@@ -40,13 +40,16 @@ pub fn problem(fault: &Fault, id: &Id) -> Response {
     answer
 }
 
+/// As many headers as an answer has, or a few more: the map need not grow while they are put in.
+const HEADERS_EXPECTED: usize = 16;
+
 /// An answer with a body of this type.
 pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut headers = HeaderMap::with_capacity(HEADERS_EXPECTED);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    *answer.headers_mut() = headers;
     answer
 }
 

@@ -1,9 +1,11 @@
 //! Every route on one page, grouped by who calls it.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 
@@ -79,13 +81,10 @@ fn graphql_routes(transport: &Transport) -> Router {
 }
 
 fn surrounded(routes: Router, settings: &Http) -> Router {
-    let settings = std::sync::Arc::new(settings.clone());
+    let settings = Arc::new(settings.clone());
     routes
         .fallback(nothing_here)
-        .layer(from_fn(context::count))
-        .layer(from_fn_with_state(settings, shield::shield))
-        .layer(from_fn(context::catch_panics))
-        .layer(from_fn(context::identify))
+        .layer(from_fn_with_state(settings, context::surround))
 }
 
 /// Lets in who is inside, or an operator's token; to anyone else there is nothing here.

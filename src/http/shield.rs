@@ -2,9 +2,8 @@
 //! somebody else.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{ALLOW, CONNECTION, FORWARDED, HOST, HeaderValue, TRANSFER_ENCODING};
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use axum::middleware::Next;
@@ -16,9 +15,9 @@ use crate::api::fault::{Fault, FaultCode};
 use crate::config::Http;
 
 /// Refuses what is ambiguous and passes the rest on.
-pub async fn shield(State(settings): State<Arc<Http>>, request: Request, next: Next) -> Response {
+pub async fn shield(settings: &Http, request: Request, next: Next) -> Response {
     let chunked = request.headers().contains_key(TRANSFER_ENCODING);
-    let (mut answer, close) = match check(&settings, &request) {
+    let (mut answer, close) = match check(settings, &request) {
         Ok(()) => (next.run(request).await, chunked),
         Err(fault) => {
             let mut answer = problem(&fault, &Id::of(&request));

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// The times of a connection, and what it is doing. Cheap to clone.
 #[derive(Clone)]
@@ -106,7 +106,9 @@ impl http_body::Body for Accompanied {
 pub struct Patient {
     stream: TcpStream,
     patience: Patience,
-    /// Runs while a head arrives.
+    /// When the head that is arriving began.
+    began: Instant,
+    /// Runs while the rest of a head is awaited.
     head: Option<Pin<Box<Sleep>>>,
     /// Runs while the peer takes nothing.
     write: Option<Pin<Box<Sleep>>>,
@@ -117,24 +119,34 @@ impl Patient {
     pub fn new(stream: TcpStream, patience: Patience) -> Patient {
         Patient {
             stream,
-            head: Some(Box::pin(sleep(patience.header))),
+            began: Instant::now(),
+            head: None,
             write: None,
             patience,
         }
     }
 
-    fn waited_for_head(&mut self, cx: &mut Context<'_>, got_bytes: bool) -> bool {
+    /// Has the peer taken too long over a head? Asked after every read. Most heads come whole: no clock
+    /// is set for them.
+    fn waited_for_head(&mut self, cx: &mut Context<'_>, got_bytes: bool, pending: bool) -> bool {
         let doing = &self.patience.doing;
         if got_bytes && doing.load(Ordering::Relaxed) == IDLE {
             doing.store(HEAD, Ordering::Relaxed);
-            self.head = Some(Box::pin(sleep(self.patience.header)));
+            self.began = Instant::now();
+            self.head = None;
         }
         if doing.load(Ordering::Relaxed) != HEAD {
             self.head = None;
             return false;
         }
-        let head = self.head.as_mut();
-        head.is_some_and(|head| head.as_mut().poll(cx).is_ready())
+        let until = self.began + self.patience.header;
+        if !pending {
+            return Instant::now() >= until;
+        }
+        let head = self
+            .head
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        head.as_mut().poll(cx).is_ready()
     }
 
     /// Passes on what came of a write; an error if the peer has taken nothing for too long.
@@ -165,7 +177,7 @@ impl AsyncRead for Patient {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let got_bytes = buffer.filled().len() > before;
-        if self.waited_for_head(cx, got_bytes) {
+        if self.waited_for_head(cx, got_bytes, polled.is_pending()) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         polled

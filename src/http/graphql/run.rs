@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::documents::{Digest, write_digest};
 use super::engine::{Asking, Engine};
 use crate::api::fault::{Fault, FaultCode, FaultKind};
-use crate::api::{Answer, Answers, Given, Lookup, Question};
+use crate::api::{Answer, Answers, Found, Given, Lookup, Question};
 use crate::config::Limits;
 
 /// What the answers of queries are written as, whichever way they were asked.
@@ -38,7 +38,7 @@ where
     F: Future<Output = Result<Answer, Fault>>,
 {
     let Some((answers, question)) = engine.answers().zip(question) else {
-        let made = within(limits, execute(asking)).await?;
+        let made = Box::pin(within(limits, execute(asking))).await?;
         return Ok(Given::Made(Box::new(Ok(made))));
     };
     let caller = asking.caller.clone();
@@ -48,12 +48,17 @@ where
         at_least: asking.at_least.max(question.at_least),
         pages: asking.pages,
     };
-    // Who makes an answer for others has its own clock: when it runs out, another makes it.
-    let execute = || execute(asking);
-    within(limits, async {
-        Ok(answers.give(lookup, execute, write).await)
-    })
-    .await
+    let missing = match within(limits, async { Ok(answers.find(&lookup).await) }).await? {
+        Found::Kept(body) => return Ok(Given::Kept(body)),
+        Found::Missing(missing) => missing,
+    };
+    // Who makes an answer for others has its own clock: when it runs out, another makes it. Boxed, so
+    // that the many requests whose answer is kept do not carry about the room for making one.
+    let making = async {
+        let execute = || execute(asking);
+        Ok(answers.make(&lookup, missing, execute, write).await)
+    };
+    Box::pin(within(limits, making)).await
 }
 
 /// Carries something out within the operation's time. A panic is told as a fault; the process lives.

@@ -50,7 +50,7 @@ pub(super) const MODULES: &[Module] = &[
     ),
     module("app", 7, &["anyhow"]),
     module("cli", 8, &["anyhow", "clap", "indicatif", "csv", "flate2"]),
-    module("main", 9, &["anyhow"]),
+    module("main", 9, &["anyhow", "mimalloc"]),
 ];
 
 /// Foreign crates any module may name: words rather than outside systems.
