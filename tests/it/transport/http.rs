@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daybook::config::{Bytes, HostNames, value::Setting as _};
+use daybook::config::{Bytes, HostNames, Networks, value::Setting as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -315,7 +315,11 @@ async fn slow_readers() {
 async fn connections_are_bounded() {
     for per_address in [false, true] {
         let server = Server::with(|s| match per_address {
-            true => s.http.connections_per_address_max = 3,
+            true => {
+                s.http.connections_per_address_max = 3;
+                // The test is its own proxy: nobody is excepted.
+                s.http.uncapped_networks = Networks::default();
+            }
             false => s.http.connections_max = 3,
         })
         .await;
