@@ -2,9 +2,11 @@
 
 mod client;
 mod conformance;
+mod cop;
 mod documents;
 mod http;
 mod limits;
+mod overtime;
 mod product;
 mod schema;
 mod server;

@@ -215,6 +215,10 @@ impl Mutation {
     async fn increment(&self) -> i32 {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
+    async fn login(&self, password: String) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        password == "secret"
+    }
     /// Takes a while, so that a stop comes in between.
     async fn increment_slowly(&self) -> i32 {
         tokio::time::sleep(Duration::from_millis(300)).await;
