@@ -1,5 +1,6 @@
 //! Accepting connections until told to stop: each bounded in number, and in the time it may take.
 
+mod heads;
 mod patience;
 
 use std::collections::HashMap;
