@@ -369,9 +369,12 @@ section! {
         silence_max: Duration = "40s", "10ms" ..= "1h";
         /// How long a client may take nothing before its socket is closed.
         write_timeout: Duration = "10s", "10ms" ..= "10m";
-        /// Messages that may wait for one client.
+        /// How long a client may take to read the last of what was sent to it, the close included.
+        close_timeout: Duration = "2s", "10ms" ..= "1m";
+        /// Answers to its own messages, such as pings, that may wait for one client.
         queue_messages_max: usize = "256", "8" ..= "100000";
-        /// Bytes that may wait for one client; a single larger message waits alone.
+        /// Bytes of what waits for one client above which no such answer is added. What operations have to
+        /// say is taken from them only while little waits.
         queue_bytes_max: Bytes = "1MiB", "4KiB" ..= "1GiB";
     }
 }
