@@ -76,6 +76,7 @@ impl Api {
         let watched = operation.watched();
         let response = self.schema.execute(request.data(operation.clone())).await;
         watched.done();
+        operation.conclude().await;
         Answer {
             response,
             position: operation.position(),

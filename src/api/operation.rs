@@ -132,6 +132,8 @@ impl Moment {
 struct Progress {
     lowest_read: Option<Position>,
     last_kept: Option<Position>,
+    /// A command was to be carried out.
+    commanded: bool,
 }
 
 impl Operation {
@@ -175,6 +177,19 @@ impl Operation {
     pub fn position(&self) -> Option<Position> {
         let progress = self.progress.lock().expect("no panic while it is held");
         progress.last_kept.or(progress.lowest_read)
+    }
+
+    /// Notes how far the log is if all commands were refused: a refusal rests on what it holds by now.
+    pub async fn conclude(&self) {
+        let progress = *self.progress.lock().expect("no panic while it is held");
+        if !progress.commanded || progress.last_kept.or(progress.lowest_read).is_some() {
+            return;
+        }
+        match self.parts.store.head(self.tenant()).await {
+            Ok(head) => self.touch(head),
+            // The refusal stands without it.
+            Err(error) => tracing::debug!(%error, "the log's head was not read: {error}"),
+        }
     }
 
     /// Refuses callers without the role.
@@ -284,6 +299,10 @@ impl Operation {
         command_id: Option<String>,
         expected_version: Option<i32>,
     ) -> Result<CommandContext, Refusal> {
+        self.progress
+            .lock()
+            .expect("no panic while it is held")
+            .commanded = true;
         if expected_version.is_some_and(i32::is_negative) {
             return Err(Refusal::new(Code::OutOfRange, "a version is 0 or more")
                 .at(["expectedVersion"])

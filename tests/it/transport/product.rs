@@ -224,3 +224,32 @@ async fn the_schema_is_not_for_everybody() {
         }
     }
 }
+
+/// A refusal rests on what the log holds by then, and tells how far that is as every answer does.
+#[tokio::test]
+async fn a_refused_command_tells_a_position() {
+    let app = TestApp::start().await;
+    let register = r#"registerVehicle(input: { id: "v" }) { userErrors { code } }"#;
+    let kept = app
+        .ask(&format!("mutation {{ {register} }}"), json!({}))
+        .await;
+    assert_eq!(kept["extensions"]["position"], "1", "{kept}");
+    for refused in [
+        register,
+        r#"registerVehicle(input: { id: "" }) { userErrors { code } }"#,
+        r#"renameFleet(input: { id: "f", name: "x", expectedVersion: -1 }) { userErrors { code } }"#,
+        "reportPositions(input: { fixes: [] }) { userErrors { code } }",
+    ] {
+        let told = app
+            .ask(&format!("mutation {{ told: {refused} }}"), json!({}))
+            .await;
+        assert_ne!(told["data"]["told"]["userErrors"], json!([]), "{told}");
+        assert_eq!(told["extensions"]["position"], "1", "{told}");
+    }
+    // A command that was kept tells its own position, whatever else was refused.
+    let both = format!(
+        r#"mutation {{ registerVehicle(input: {{ id: "w" }}) {{ userErrors {{ code }} }} told: {register} }}"#
+    );
+    let told = app.ask(&both, json!({})).await;
+    assert_eq!(told["extensions"]["position"], "2", "{told}");
+}
