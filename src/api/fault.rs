@@ -53,7 +53,7 @@ faults! {
     RouteNotFound "ROUTE_NOT_FOUND" 404 false "Nothing is served at this path.";
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 false "The path does not take this method; `Allow` names those it takes.";
     NotAcceptable "NOT_ACCEPTABLE" 406 false "None of the media types in `Accept` is served here.";
-    RequestTimeout "REQUEST_TIMEOUT" 408 true "The body did not arrive in time.";
+    RequestTimeout "REQUEST_TIMEOUT" 408 true "The head or the body did not arrive in time.";
     PayloadTooLarge "PAYLOAD_TOO_LARGE" 413 false "The body is larger than 1 MiB.";
     UnsupportedMediaType "UNSUPPORTED_MEDIA_TYPE" 415 false "The body's media type or encoding is not read here; send application/json.";
     UriTooLong "URI_TOO_LONG" 414 false "Path and parameters are longer than 8 KiB; send the document by POST.";

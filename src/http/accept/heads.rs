@@ -66,6 +66,13 @@ impl Heads {
                     };
                     continue;
                 }
+                // Most of a head is of no interest.
+                At::Request | At::Value => {
+                    let line_break = bytes[next..].iter().position(|byte| *byte == b'\n');
+                    let Some(rest) = line_break else { return };
+                    next += rest;
+                    (self.at, self.name_len) = (At::Name, 0);
+                }
                 _ => self.step(byte),
             }
             next += 1;
