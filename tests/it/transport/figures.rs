@@ -82,7 +82,7 @@ impl Process {
         found.unwrap_or(0.0)
     }
 
-    /// These figures have grown by so much since `before`, and no other of the same names has.
+    /// These figures have grown by exactly so much since `before`.
     async fn grown(&self, before: &[f64], expect: &[(&str, &str, f64)]) {
         let now = || self.figures(expect);
         let wanted: Vec<f64> = expect.iter().zip(before).map(|(e, b)| e.2 + b).collect();
@@ -270,6 +270,8 @@ async fn sockets_and_feeds() {
             ("daybook_sockets", "", sockets),
             ("daybook_subscriptions", events, members[0]),
             ("daybook_subscriptions", moves, members[1]),
+            ("daybook_feed_groups", events, members[0]),
+            ("daybook_feed_groups", moves, members[1]),
         ]
     };
     let none = [0.0; 8];
