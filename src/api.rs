@@ -73,7 +73,10 @@ impl Api {
     /// Carries out a request whose document has passed the guards, and tells the operation's reach.
     pub async fn execute(&self, operation: Operation, request: Request) -> Answer {
         let operation = Arc::new(operation);
+        let watched = operation.watched();
         let response = self.schema.execute(request.data(operation.clone())).await;
+        watched.done();
+        operation.conclude().await;
         Answer {
             response,
             position: operation.position(),

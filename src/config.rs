@@ -5,11 +5,13 @@
 mod aliases;
 mod knob;
 mod layers;
+pub mod lists;
 mod reference;
 pub mod sections;
 pub mod value;
 
 pub use layers::{Override, Sources};
+pub use lists::{FieldNames, Networks};
 pub use reference::reference;
 pub use sections::*;
 pub use value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};

@@ -105,6 +105,7 @@ impl Edge {
         let product = graphql::Product {
             api: api.clone(),
             auth: parts.auth,
+            production,
         };
         let transport = Transport::new(
             Arc::new(product),

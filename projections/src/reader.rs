@@ -105,6 +105,9 @@ pub struct Snapshot {
     tx: Transaction<'static, Postgres>,
     tenant: Arc<str>,
     live: HashMap<String, Live>,
+    /// The server's process that answers it.
+    backend: i32,
+    pool: PgPool,
 }
 
 impl Reader {
@@ -119,8 +122,9 @@ impl Reader {
             .pool
             .begin_with("begin isolation level repeatable read read only")
             .await?;
+        let mut backend = 0;
         let live = sqlx::query(
-            "select projection, generation, position from generations
+            "select projection, generation, position, pg_backend_pid() from generations
              where tenant = $1 and state = 'live'",
         )
         .bind(tenant)
@@ -128,6 +132,7 @@ impl Reader {
         .await?
         .into_iter()
         .map(|row| {
+            backend = row.get(3);
             let live = Live {
                 generation: row.get(1),
                 position: Position(row.get(2)),
@@ -139,11 +144,25 @@ impl Reader {
             tx,
             tenant: tenant.into(),
             live,
+            backend,
+            pool: self.pool.clone(),
         })
     }
 }
 
 impl Snapshot {
+    /// Closes it although a question of its may still be answered: the server is told to stop, which it
+    /// would not notice by itself. The connection is ours until then, so that nobody else is stopped.
+    pub async fn cancel(self) -> Result<(), ReadError> {
+        // As whoever connected, not as the role that questions are asked in.
+        let told = format!(
+            "begin; set local role none; select pg_cancel_backend({}); commit",
+            self.backend
+        );
+        sqlx::raw_sql(&told).execute(&self.pool).await?;
+        Ok(())
+    }
+
     /// Whose data this is.
     pub fn tenant(&self) -> &str {
         &self.tenant

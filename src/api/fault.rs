@@ -53,7 +53,7 @@ faults! {
     RouteNotFound "ROUTE_NOT_FOUND" 404 false "Nothing is served at this path.";
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 false "The path does not take this method; `Allow` names those it takes.";
     NotAcceptable "NOT_ACCEPTABLE" 406 false "None of the media types in `Accept` is served here.";
-    RequestTimeout "REQUEST_TIMEOUT" 408 true "The body did not arrive in time.";
+    RequestTimeout "REQUEST_TIMEOUT" 408 true "The head or the body did not arrive in time.";
     PayloadTooLarge "PAYLOAD_TOO_LARGE" 413 false "The body is larger than 1 MiB.";
     UnsupportedMediaType "UNSUPPORTED_MEDIA_TYPE" 415 false "The body's media type or encoding is not read here; send application/json.";
     UriTooLong "URI_TOO_LONG" 414 false "Path and parameters are longer than 8 KiB; send the document by POST.";
@@ -70,11 +70,13 @@ faults! {
     TokenLimit "TOKEN_LIMIT" 422 false "The document is longer than 16 KiB or 2,000 tokens.";
     DepthLimit "DEPTH_LIMIT" 422 false "Fields are nested deeper than 10, or brackets deeper than 64.";
     AliasLimit "ALIAS_LIMIT" 422 false "More than 30 aliases, counted where fragments are spread.";
+    SensitiveOnce "SENSITIVE_ONCE" 422 false "An operation names more than one root field that takes a secret, or one of them twice.";
     RootLimit "ROOT_LIMIT" 422 false "More than 20 root fields of a query or 10 of a mutation.";
     DirectiveLimit "DIRECTIVE_LIMIT" 422 false "More than 50 directives, or 5 at one place.";
     SelectionLimit "SELECTION_LIMIT" 422 false "More than 2,000 fields as written.";
     ExpansionLimit "EXPANSION_LIMIT" 422 false "More than 2,000 fields once fragments are expanded.";
     FragmentCycle "FRAGMENT_CYCLE" 422 false "A fragment spreads itself.";
+    IntrospectionDisabled "INTROSPECTION_DISABLED" 422 false "In production the schema is shown to those who may ask something of it.";
     CostLimit "COST_LIMIT" 422 false "Pages within pages could return more than 10,000 objects; `cost` and `limit` tell both.";
     PageLimit "PAGE_LIMIT" 422 false "A page size or a list is outside its limits; `limit` tells the highest.";
     BadCursor "BAD_CURSOR" 422 false "The cursor was not given out for this query, or not to this tenant.";

@@ -152,6 +152,8 @@ impl Moment {
 struct Progress {
     lowest_read: Option<Position>,
     last_kept: Option<Position>,
+    /// A command was to be carried out.
+    commanded: bool,
 }
 
 impl Operation {
@@ -195,6 +197,19 @@ impl Operation {
     pub fn position(&self) -> Option<Position> {
         let progress = self.progress.lock().expect("no panic while it is held");
         progress.last_kept.or(progress.lowest_read)
+    }
+
+    /// Notes how far the log is if all commands were refused: a refusal rests on what it holds by now.
+    pub async fn conclude(&self) {
+        let progress = *self.progress.lock().expect("no panic while it is held");
+        if !progress.commanded || progress.last_kept.or(progress.lowest_read).is_some() {
+            return;
+        }
+        match self.parts.store.head(self.tenant()).await {
+            Ok(head) => self.touch(head),
+            // The refusal stands without it.
+            Err(error) => tracing::debug!(%error, "the log's head was not read: {error}"),
+        }
     }
 
     /// Refuses callers without the role.
@@ -263,6 +278,12 @@ impl Operation {
         }
     }
 
+    /// Stops the database as well if what the operation is doing is dropped before it is done: its caller
+    /// is not there any more, or its time is over.
+    pub fn watched(self: &Arc<Self>) -> Watched {
+        Watched(Some(self.clone()))
+    }
+
     /// Notes that the answer shows the log up to `position`, but no further.
     pub fn touch(&self, position: Position) {
         let mut progress = self.progress.lock().expect("no panic while it is held");
@@ -298,6 +319,10 @@ impl Operation {
         command_id: Option<String>,
         expected_version: Option<i32>,
     ) -> Result<CommandContext, Refusal> {
+        self.progress
+            .lock()
+            .expect("no panic while it is held")
+            .commanded = true;
         if expected_version.is_some_and(i32::is_negative) {
             return Err(Refusal::new(Code::OutOfRange, "a version is 0 or more")
                 .at(["expectedVersion"])
@@ -348,6 +373,37 @@ impl Operation {
         }
         let message = "too many figures were asked for their evidence in one operation";
         Err(Fault::new(FaultCode::CostLimit, message).with("limit", EVIDENCE_MAX))
+    }
+}
+
+/// An operation that is stopped when this is dropped, unless it is done.
+pub struct Watched(Option<Arc<Operation>>);
+
+impl Watched {
+    /// There is nothing to be stopped any more.
+    pub fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let Some(operation) = self.0.take() else {
+            return;
+        };
+        // What was being done is dropped before: nobody holds the lock.
+        let Ok(mut reads) = operation.reads.try_lock() else {
+            return;
+        };
+        let (Some(snapshot), turn) = (reads.snapshot.take(), reads.turn.take()) else {
+            return;
+        };
+        tokio::spawn(async move {
+            if let Err(error) = snapshot.cancel().await {
+                tracing::warn!(%error, "a question could not be stopped: {error}");
+            }
+            drop(turn);
+        });
     }
 }
 

@@ -13,7 +13,7 @@ use super::operation::Operation;
 use super::query::log::AggregateInput;
 use super::scalars::{DateTime, H3Cell, Position};
 use super::types::event::Event;
-use super::types::fix::PositionFix;
+use super::types::fix::VehicleMove;
 use super::types::heatmap::{Heatmap, HeatmapAsked, HeatmapMetric, HeatmapSpan};
 use super::types::span::{BoundingBox, invalid};
 use crate::auth::Role;
@@ -62,7 +62,8 @@ impl Subscription {
 
     /// Where vehicles are: first the latest fix of each, then every newer one as it is reported, at
     /// most `maxHz` times a second and vehicle; of fixes that come faster the latest counts. A fix
-    /// that is older than the vehicle's latest is never sent. Conditions add up.
+    /// that is older than the vehicle's latest is never sent. A vehicle that leaves the area or the
+    /// fleet is told of once more, with `left`. Conditions add up.
     async fn vehicle_moved(
         &self,
         ctx: &Context<'_>,
@@ -73,7 +74,7 @@ impl Subscription {
         #[graphql(desc = "These vehicles; at most 200.")] vehicle_ids: Option<Vec<ID>>,
         #[graphql(desc = "Updates a second and vehicle: more than 0, at most 20; 2 if not said.")]
         max_hz: Option<f64>,
-    ) -> Result<impl Stream<Item = PositionFix>> {
+    ) -> Result<impl Stream<Item = VehicleMove>> {
         let operation = Operation::of(ctx);
         operation.require(Role::Viewer)?;
         not_too_many(operation, cells.as_deref())?;
@@ -96,7 +97,7 @@ impl Subscription {
         let items = Wiring::connect(ctx, Plan::Vehicles(plan))?;
         Ok(items.filter_map(|item| {
             future::ready(match item {
-                Item::Fix(fix) => Some(PositionFix::single(*fix)),
+                Item::Move { fix, left } => Some(VehicleMove::new(*fix, left)),
                 _ => None,
             })
         }))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::knob::section;
+use super::lists::{FieldNames, Networks};
 use super::value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
 
 section! {
@@ -28,8 +29,12 @@ section! {
         port: u16 = "8080", "0" ..= "65535";
         /// Connections open at once; further ones are told 503 and closed.
         connections_max: usize = "10000", "1" ..= "1000000";
-        /// Connections of one address; 0: no cap of its own, since behind a proxy all have one address.
-        connections_per_address_max: usize = "0", "0" ..= "1000000";
+        /// Connections of one address, or of one /64 of IPv6; 0: no cap of its own.
+        connections_per_address_max: usize = "100", "0" ..= "1000000";
+        /// Networks whose addresses may stand for many callers and have no cap of their own: private
+        /// ones, and proxies. All who come through a proxy with a public address share its cap unless
+        /// it is added here.
+        uncapped_networks: Networks = "127.0.0.0/8, ::1, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 169.254.0.0/16, 100.64.0.0/10, fc00::/7, fe80::/10";
         /// How long a request's head may take to arrive.
         header_timeout: Duration = "10s", "10ms" ..= "5m";
         /// How long a connection may be kept open without a request.
@@ -297,6 +302,9 @@ section! {
         query_root_fields_max: usize = "20", "1" ..= "1000";
         /// Root fields of a mutation: commands carried out one after the other.
         mutation_root_fields_max: usize = "10", "1" ..= "1000";
+        /// Root fields that tell whether a guess at a secret is right: an operation may name one of them,
+        /// once. A name that the schema does not have does no harm.
+        sensitive_fields: FieldNames = "login, refreshSession";
         /// Directives of the whole document.
         directives_max: usize = "50", "0" ..= "10000";
         /// Directives of one field.
@@ -361,9 +369,12 @@ section! {
         silence_max: Duration = "40s", "10ms" ..= "1h";
         /// How long a client may take nothing before its socket is closed.
         write_timeout: Duration = "10s", "10ms" ..= "10m";
-        /// Messages that may wait for one client.
+        /// How long a client may take to read the last of what was sent to it, the close included.
+        close_timeout: Duration = "2s", "10ms" ..= "1m";
+        /// Answers to its own messages, such as pings, that may wait for one client.
         queue_messages_max: usize = "256", "8" ..= "100000";
-        /// Bytes that may wait for one client; a single larger message waits alone.
+        /// Bytes of what waits for one client above which no such answer is added. What operations have to
+        /// say is taken from them only while little waits.
         queue_bytes_max: Bytes = "1MiB", "4KiB" ..= "1GiB";
     }
 }

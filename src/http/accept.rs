@@ -1,10 +1,11 @@
 //! Accepting connections until told to stop: each bounded in number, and in the time it may take.
 
+mod heads;
 mod patience;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
-use crate::config::Http;
+use crate::config::{Http, Networks};
 use crate::ops::{Shutdown, metrics as names};
 use patience::{Patience, Patient};
 
@@ -33,13 +34,15 @@ pub struct Held(#[expect(dead_code, reason = "held, not read")] Arc<Place>);
 /// One place among all connections; given back when dropped.
 struct Place {
     _of_all: OwnedSemaphorePermit,
-    address: IpAddr,
+    /// Whose cap it counts for, if anybody's.
+    address: Option<IpAddr>,
     by_address: Arc<ByAddress>,
 }
 
 /// How many connections each address has, where that is bounded.
 struct ByAddress {
     max: usize,
+    uncapped: Networks,
     open: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -50,6 +53,9 @@ const TOO_MANY: &[u8] =
 /// How long nothing is accepted after the system has refused, for want of file descriptors most likely.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The part of an address of version 6 that names its network.
+const NETWORK_BITS: u128 = !(u64::MAX as u128);
+
 /// What is read of a connection at a time grows up to this, in bytes.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
@@ -59,6 +65,7 @@ pub async fn serve(router: Router, settings: &Http, listener: TcpListener, shutd
     let places = Arc::new(Semaphore::new(settings.connections_max));
     let by_address = Arc::new(ByAddress {
         max: settings.connections_per_address_max,
+        uncapped: settings.uncapped_networks.clone(),
         open: Mutex::default(),
     });
     let builder = builder(settings);
@@ -181,7 +188,8 @@ impl Place {
         address: IpAddr,
     ) -> Option<Place> {
         let of_all = places.clone().try_acquire_owned().ok()?;
-        if by_address.max > 0 {
+        let address = by_address.counted(address);
+        if let Some(address) = address {
             let mut open = by_address.open();
             let held = open.entry(address).or_default();
             if *held >= by_address.max {
@@ -199,18 +207,79 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        let Some(address) = self.address else {
+            return;
+        };
         let mut open = self.by_address.open();
-        if let Some(held) = open.get_mut(&self.address) {
+        if let Some(held) = open.get_mut(&address) {
             *held -= 1;
             if *held == 0 {
-                open.remove(&self.address);
+                open.remove(&address);
             }
         }
     }
 }
 
 impl ByAddress {
+    /// What an address is counted as: of version 6 its network, since whoever has one address there has
+    /// all of it. None if it has no cap.
+    fn counted(&self, address: IpAddr) -> Option<IpAddr> {
+        if self.max == 0 || self.uncapped.hold(address) {
+            return None;
+        }
+        Some(match address.to_canonical() {
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & NETWORK_BITS).into(),
+            v4 => v4,
+        })
+    }
+
     fn open(&self) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize>> {
         self.open.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cap_is_of_a_public_address_or_network() {
+        let settings = crate::config::Settings::default().http;
+        let by_address = ByAddress {
+            max: settings.connections_per_address_max,
+            uncapped: settings.uncapped_networks,
+            open: Mutex::default(),
+        };
+        for (address, expect) in [
+            ("203.0.113.7", Some("203.0.113.7")),
+            ("::ffff:203.0.113.7", Some("203.0.113.7")),
+            ("2001:db8:1:2:3:4:5:6", Some("2001:db8:1:2::")),
+            ("2001:db8:1:2:ffff::", Some("2001:db8:1:2::")),
+            ("127.0.0.1", None),
+            ("::1", None),
+            ("10.244.0.17", None),
+            ("::ffff:192.168.1.1", None),
+            ("100.64.0.1", None),
+            ("fd00::1", None),
+        ] {
+            let address: IpAddr = address.parse().expect("an address");
+            let expect = expect.map(|expect| expect.parse::<IpAddr>().expect("an address"));
+            assert_eq!(by_address.counted(address), expect, "{address}");
+        }
+        let places = Arc::new(Semaphore::new(1_000));
+        let by_address = Arc::new(by_address);
+        let take =
+            |address: &str| Place::take(&places, &by_address, address.parse().expect("an address"));
+        let mut held: Vec<_> = (0..100).map(|_| take("203.0.113.7")).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(take("203.0.113.7").is_none(), "the 101st of one address");
+        assert!(take("203.0.113.8").is_some() && take("10.0.0.1").is_some());
+        held.pop();
+        assert!(take("203.0.113.7").is_some(), "a place that was given back");
+        held.clear();
+        assert!(
+            by_address.open().is_empty(),
+            "nothing is remembered of those who left"
+        );
     }
 }

@@ -177,7 +177,8 @@ impl Transport {
         id: &Id,
     ) -> Result<Order, Fault> {
         let inside = asked.at_least.take();
-        let checked = self.0.documents.check(asked)?;
+        let introspects = self.engine().may_introspect(&caller);
+        let checked = self.0.documents.check(asked, introspects)?;
         let question = self
             .engine()
             .answers()
@@ -217,6 +218,16 @@ impl Transport {
         Ok(order)
     }
 
+    fn checked(&self, work: Work, asking: &Asking) -> Result<Checked, Fault> {
+        match work {
+            Work::Checked(checked) => Ok(*checked),
+            Work::Seen(way, raw) => {
+                let introspects = self.engine().may_introspect(&asking.caller);
+                self.0.documents.check(way.parse(&raw)?, introspects)
+            }
+        }
+    }
+
     /// Carries out a query or a mutation.
     async fn carry_out(&self, order: Order) -> Written {
         let Order {
@@ -232,10 +243,7 @@ impl Transport {
             Work::Seen(..) => None,
         };
         let execute = |asking| async {
-            let checked = match work {
-                Work::Checked(checked) => *checked,
-                Work::Seen(way, raw) => self.0.documents.check(way.parse(&raw)?)?,
-            };
+            let checked = self.checked(work, &asking)?;
             let answer = self.engine().execute(asking, checked.request);
             Ok(answer.await)
         };
@@ -261,10 +269,7 @@ impl Transport {
     /// Begins a subscription, within the time an operation may take.
     async fn subscribe(&self, order: Order, resume: Option<Position>) -> Result<FeedStream, Fault> {
         let Order { work, asking, .. } = order;
-        let checked = match work {
-            Work::Checked(checked) => *checked,
-            Work::Seen(way, raw) => self.0.documents.check(way.parse(&raw)?)?,
-        };
+        let checked = self.checked(work, &asking)?;
         let begun = self.engine().subscribe(asking, checked.request, resume);
         let begun = tokio::time::timeout(self.settings().limits.operation_timeout, begun).await;
         let begun = begun.unwrap_or_else(|_| Err(Fault::of(FaultCode::Timeout)));

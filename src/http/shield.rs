@@ -29,8 +29,8 @@ pub async fn shield(settings: &Http, request: Request, next: Next) -> Response {
         }
     };
     if close {
-        // The server drops Content-Length where a body is chunked. A proxy that believed it takes what
-        // follows for part of the body: it must not be read as a request (RFC 9112, 6.1).
+        // Where a chunked body ends, and the next head begins, nobody but hyper knows: what follows is not
+        // looked at by `accept::heads`, and must not be read as a request (RFC 9112, 6.1).
         let headers = answer.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -1,7 +1,7 @@
 //! Redis lost, slow, full or lying costs speed only: whatever befalls it, answers are those that PostgreSQL
 //! gives.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{Cmd, cmd};
 use rustix::process::Signal;
@@ -16,7 +16,7 @@ enum Fault {
     Kill,
     /// It is killed, and is back, empty.
     Restart,
-    /// It stands still in the middle of whatever it does.
+    /// It stands still in the middle of whatever it does, for [`STANDSTILL`].
     Stop,
     /// A command of somebody else's.
     Told(&'static [&'static str]),
@@ -78,6 +78,9 @@ const FAULTS: &[(Fault, &[&str])] = &[
     (Fault::Line(Trouble::Garbage), &[]),
     (Fault::Line(Trouble::Twice), &[]),
 ];
+
+/// How long Redis stands still: far longer than a look-up may take.
+const STANDSTILL: Duration = Duration::from_secs(5);
 
 /// Questions of every kind that is kept: lists, figures, evidence, aliases.
 const QUESTIONS: &[&str] = &[
@@ -253,11 +256,20 @@ async fn whatever_befalls_redis_answers_are_those_of_postgres() {
         let when = format!("{n}: {fault:?}");
         scene.write().await;
         scene.in_use().await;
+        let struck = Instant::now();
         scene.strike(*fault).await;
         // What may be found there, and what is made while it lasts.
         scene.compare(&when).await;
         scene.write().await;
         scene.compare(&when).await;
+        if let Fault::Stop = fault {
+            let mut rounds = 0;
+            while struck.elapsed() < STANDSTILL {
+                scene.compare(&when).await;
+                rounds += 1;
+            }
+            assert!(rounds > 1, "answers keep coming: {rounds} rounds");
+        }
         scene.mend(*fault, undo).await;
         scene.compare(&format!("{when}, mended")).await;
     }

@@ -7,6 +7,7 @@ mod line;
 mod own_cluster;
 mod redis;
 mod scratch;
+mod served;
 
 pub use app::{Reply, TestApp, exchange};
 pub use database::TestDb;
@@ -14,6 +15,7 @@ pub use line::{Line, Trouble};
 pub use own_cluster::{OwnCluster, StopMode};
 pub use redis::{TestRedis, redis_settings, url_of as redis_url};
 pub use scratch::Scratch;
+pub use served::{Served, command};
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -2,10 +2,14 @@
 
 mod client;
 mod conformance;
+mod cop;
 mod documents;
+mod figures;
 mod http;
 mod limits;
+mod overtime;
 mod product;
+mod resuming;
 mod schema;
 mod server;
 mod sockets;

@@ -119,6 +119,7 @@ async fn show(
         Change {
             item,
             recorded_at: None,
+            left: false,
         },
     );
     set.map_err(|TooMuch| Fault::new(FaultCode::CostLimit, "the map is too large to be kept"))?;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::asked::{Asked, Kind};
 use super::groups::{Group, Seat, Stage};
 use super::journal::{Covered, page};
+use super::latest::Next;
 use super::rendering::{Item, Plan, Rendering};
 use super::{FeedItem, FeedStream};
 use crate::api::fault::{Fault, FaultCode};
@@ -31,6 +32,8 @@ pub(super) struct Member {
     at: Position,
     /// Of a latest-wins feed: every change up to this number has been taken, or conflated.
     seen: u64,
+    /// Likewise: what had left by then is not its affair.
+    joined: u64,
     scanning: Option<Box<Scanning>>,
     ended: bool,
 }
@@ -71,6 +74,7 @@ impl Member {
     ) -> Member {
         Member {
             stage: seat.group.watch(),
+            joined: seat.group.latest.last(),
             seat,
             asked,
             operation,
@@ -152,17 +156,21 @@ impl Member {
     async fn next_change(&mut self) -> Result<FeedItem, Fault> {
         loop {
             self.stage.mark_unchanged();
-            if let Some((number, change)) = self.group().latest.after(self.seen) {
-                if self.seen > 0 {
-                    let passed_over = number - self.seen - 1;
+            match self.group().latest.after(self.seen, self.joined) {
+                Next::Change(number, change) => {
+                    let passed_over = (number - 1).saturating_sub(self.seen.max(self.joined));
                     self.group().meters.conflations.increment(passed_over);
+                    self.seen = number;
+                    self.at = change.item.position.unwrap_or(self.at);
+                    self.delivered(change.recorded_at);
+                    return Ok(change.item);
                 }
-                self.seen = number;
-                self.at = change.item.position.unwrap_or(self.at);
-                self.delivered(change.recorded_at);
-                return Ok(change.item);
+                Next::Nothing => self.wait().await?,
+                Next::Forgotten => {
+                    let message = "some have left while nothing was read; begin anew";
+                    return Err(self.with_place(Fault::new(FaultCode::Resume, message)));
+                }
             }
-            self.wait().await?;
         }
     }
 

@@ -38,7 +38,12 @@ pub enum Item {
     /// Of `events`.
     Event(Arc<StoredEvent>),
     /// Of `vehicleMoved`.
-    Fix(Box<FixRow>),
+    Move {
+        /// The vehicle's latest fix.
+        fix: Box<FixRow>,
+        /// It is no more among those asked for.
+        left: bool,
+    },
     /// Of `heatmapChanged`.
     Heatmap(Box<Heatmap>),
 }

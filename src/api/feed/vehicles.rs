@@ -1,6 +1,6 @@
 //! `vehicleMoved`: a snapshot, then each vehicle's latest fix as it comes, so often a second.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,8 +35,19 @@ pub struct VehiclePlan {
     pub interval: Duration,
 }
 
-/// A vehicle's fix, and when it was committed unless it is of a snapshot.
-type Seen = (Box<FixRow>, Option<DateTime<Utc>>);
+/// What is to be told of a vehicle.
+struct Seen {
+    fix: Box<FixRow>,
+    /// It is no more among those asked for.
+    left: bool,
+    /// What this is as of.
+    at: Position,
+    /// When it was committed, unless it is of a snapshot.
+    committed: Option<DateTime<Utc>>,
+}
+
+/// A change, the position of what changed it, and when that was committed.
+type Changed = (Change, Position, Option<DateTime<Utc>>);
 
 /// What fills a group.
 struct Filling<'g> {
@@ -123,8 +134,8 @@ impl Filling<'_> {
             .seen
             .begin(picture.rows, picture.members, picture.members_as_of);
         self.feed.narrow(self.seen.followed());
-        self.take(changes.into_iter().map(|change| (change, None)).collect())
-            .await?;
+        let changes = changes.into_iter().map(|change| (change, at, None));
+        self.take(changes.collect()).await?;
         self.group.open();
         self.attempts = self.attempts_max;
         loop {
@@ -147,8 +158,8 @@ impl Filling<'_> {
             if self.seen.remembered() > self.keys_max.saturating_mul(2) {
                 return Ok(());
             }
-            for (vehicle, (fix, committed)) in self.paced.due(Instant::now()) {
-                self.send(&vehicle, fix, committed).await?;
+            for (vehicle, seen) in self.paced.due(Instant::now()) {
+                self.send(&vehicle, seen).await?;
             }
         }
     }
@@ -161,7 +172,7 @@ impl Filling<'_> {
             at = event.position;
             match self.seen.fold(&event) {
                 Some(Change::Ask(vehicle)) => asks.push(vehicle),
-                Some(change) => changes.push((change, Some(event.recorded_at))),
+                Some(change) => changes.push((change, at, Some(event.recorded_at))),
                 None => {}
             }
             room -= 1;
@@ -172,55 +183,94 @@ impl Filling<'_> {
                 next = Some(event);
             }
         }
-        if !asks.is_empty() {
-            let wanted = Wanted {
-                ids: Some(asks),
-                ..Wanted::default()
-            };
-            let (keys_max, attempts) = (self.keys_max, self.attempts);
-            let picture = picture(&self.operation, &wanted, at, keys_max, attempts).await?;
-            let rows = picture.rows;
-            let settled = rows.into_iter().filter_map(|row| self.seen.settle(row));
-            changes.extend(settled.map(|change| (change, None)));
-        }
+        let rows = self.look_up(asks, at).await?;
+        let settled = rows.into_iter().filter_map(|row| self.seen.settle(row));
+        changes.extend(settled.map(|change| (change, at, None)));
         self.take(changes).await
     }
 
-    /// Sends what may go now, and keeps what comes too soon.
-    async fn take(&mut self, changes: Vec<(Change, Option<DateTime<Utc>>)>) -> Result<(), Fault> {
-        for (change, committed) in changes {
+    /// The latest fixes of these vehicles, wherever they are, as of `at` or later.
+    async fn look_up(&mut self, ids: Vec<Arc<str>>, at: Position) -> Result<Vec<FixRow>, Fault> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = Wanted {
+            ids: Some(ids),
+            ..Wanted::default()
+        };
+        let (keys_max, attempts) = (self.keys_max, self.attempts);
+        let picture = picture(&self.operation, &wanted, at, keys_max, attempts).await?;
+        Ok(picture.rows)
+    }
+
+    /// Tells of changes. Those who are gone are told of with their latest fix.
+    async fn take(&mut self, changes: Vec<Changed>) -> Result<(), Fault> {
+        let (mut gone, mut latest) = (Vec::new(), Position::START);
+        for (change, at, _) in &changes {
+            if let Change::Gone(vehicle) = change {
+                gone.push(vehicle.clone());
+                latest = latest.max(*at);
+            }
+        }
+        let rows = self.look_up(gone, latest).await?.into_iter();
+        let mut rows: HashMap<String, FixRow> =
+            rows.map(|row| (row.vehicle_id.clone(), row)).collect();
+        for (change, at, committed) in changes {
+            let seen = |fix: Box<FixRow>, left, at| Seen {
+                fix,
+                left,
+                at,
+                committed,
+            };
             match change {
                 Change::Moved(fix) => {
-                    let vehicle: Arc<str> = fix.vehicle_id.as_str().into();
-                    let (now, passed_over) =
-                        self.paced.offer(&vehicle, (fix, committed), Instant::now());
-                    self.group
-                        .meters
-                        .conflations
-                        .increment(u64::from(passed_over));
-                    if let Some((fix, committed)) = now {
-                        self.send(&vehicle, fix, committed).await?;
+                    let at = fix.position;
+                    self.offer(seen(fix, false, at)).await?;
+                }
+                Change::Left(fix) => {
+                    let at = fix.position;
+                    self.offer(seen(fix, true, at)).await?;
+                }
+                Change::Gone(vehicle) => match rows.remove(&*vehicle) {
+                    Some(fix) => self.offer(seen(Box::new(fix), true, at)).await?,
+                    // It has never been seen, as the read model is now.
+                    None => {
+                        self.paced.drop_held(&vehicle);
+                        self.group.latest.remove(&vehicle);
                     }
-                }
-                Change::Gone(vehicle) => {
-                    self.paced.drop_held(&vehicle);
-                    self.group.latest.remove(&vehicle);
-                }
+                },
                 Change::Ask(_) => {} // looked up before
             }
         }
         Ok(())
     }
 
-    async fn send(
-        &mut self,
-        vehicle: &Arc<str>,
-        fix: Box<FixRow>,
-        recorded_at: Option<DateTime<Utc>>,
-    ) -> Result<(), Fault> {
-        let position = fix.position;
-        let item = self.rendering.render(Item::Fix(fix), position).await?;
-        let set = self.group.latest.set(vehicle, Latest { item, recorded_at });
+    /// Sends what may go now, and keeps what comes too soon.
+    async fn offer(&mut self, seen: Seen) -> Result<(), Fault> {
+        let vehicle: Arc<str> = seen.fix.vehicle_id.as_str().into();
+        let (now, passed_over) = self.paced.offer(&vehicle, seen, Instant::now());
+        let conflations = &self.group.meters.conflations;
+        conflations.increment(u64::from(passed_over));
+        match now {
+            Some(seen) => self.send(&vehicle, seen).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send(&mut self, vehicle: &Arc<str>, seen: Seen) -> Result<(), Fault> {
+        let Seen {
+            fix,
+            left,
+            at,
+            committed,
+        } = seen;
+        let item = self.rendering.render(Item::Move { fix, left }, at).await?;
+        let change = Latest {
+            item,
+            recorded_at: committed,
+            left,
+        };
+        let set = self.group.latest.set(vehicle, change);
         set.map_err(|TooMuch| too_many(self.keys_max))?;
         self.group.tell();
         Ok(())

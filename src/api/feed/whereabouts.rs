@@ -28,7 +28,9 @@ pub struct Wanted {
 pub enum Change {
     /// A vehicle is seen here now.
     Moved(Box<FixRow>),
-    /// A vehicle is no more among those asked for.
+    /// A vehicle is seen here now, and so is no more among those asked for.
+    Left(Box<FixRow>),
+    /// A vehicle is no more among those asked for; where it was seen last has to be looked up.
     Gone(Arc<str>),
     /// A vehicle whose latest fix has to be looked up: it may be newer than what was just reported.
     Ask(Arc<str>),
@@ -143,11 +145,11 @@ impl Whereabouts {
         }
         let shown = self.wanted.holds(&fix);
         let was_shown = known.is_some_and(|known| known.shown);
-        let vehicle: Arc<str> = fix.vehicle_id.as_str().into();
-        self.known.insert(vehicle.clone(), Known { key, shown });
+        let vehicle = fix.vehicle_id.as_str().into();
+        self.known.insert(vehicle, Known { key, shown });
         match (shown, was_shown) {
             (true, _) => Some(Change::Moved(Box::new(fix))),
-            (false, true) => Some(Change::Gone(vehicle)),
+            (false, true) => Some(Change::Left(Box::new(fix))),
             (false, false) => None,
         }
     }

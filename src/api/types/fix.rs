@@ -67,6 +67,16 @@ pub struct LatestPosition {
     distance_m: Option<f64>,
 }
 
+/// A vehicle's latest fix, and whether the vehicle is still among those asked for.
+#[derive(SimpleObject)]
+pub struct VehicleMove {
+    #[graphql(flatten)]
+    fix: PositionFix,
+    /// The vehicle has left the area or the fleet, and nothing more is told of it unless it comes back.
+    /// The fix is the latest of it, which is outside if an area was left.
+    left: bool,
+}
+
 /// The events behind the fixes of a page.
 type Events = Arc<Batch<LogPosition, Arc<StoredEvent>>>;
 
@@ -104,6 +114,14 @@ impl PositionFix {
             index: row.index,
             events,
         }
+    }
+}
+
+impl VehicleMove {
+    /// One move.
+    pub fn new(row: FixRow, left: bool) -> VehicleMove {
+        let fix = PositionFix::single(row);
+        VehicleMove { fix, left }
     }
 }
 

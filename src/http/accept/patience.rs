@@ -1,5 +1,5 @@
 //! A connection's patience: how long a request's head may take to arrive, and how long the peer may take
-//! nothing of an answer.
+//! nothing of an answer. What comes in passes [`Heads`] on its way.
 
 use std::io;
 use std::pin::Pin;
@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::heads::Heads;
+
 /// The times of a connection, and what it is doing. Cheap to clone.
 #[derive(Clone)]
 pub struct Patience {
@@ -27,10 +29,16 @@ pub struct Patience {
 
 /// A request's head is arriving; so it is from the first moment on.
 const HEAD: u8 = 0;
-/// A request is being answered, or a socket is open: whoever does that keeps the time.
+/// A request is being answered: whoever does that keeps the time.
 const BUSY: u8 = 1;
 /// Nothing: the next byte begins a head.
 const IDLE: u8 = 2;
+/// A socket is open: there are no more heads, and whoever serves it keeps the time.
+const SOCKET: u8 = 3;
+
+/// What is said of a head that did not arrive in time.
+const LATE: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 impl Patience {
     /// For a new connection.
@@ -56,7 +64,9 @@ impl UnderWay {
     /// Goes on until the answer's last byte was taken. A socket never ends being under way.
     pub fn accompany(mut self, answer: Response) -> Response {
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.0 = None;
+            if let Some(doing) = self.0.take() {
+                doing.store(SOCKET, Ordering::Relaxed);
+            }
             return answer;
         }
         answer.map(|body| {
@@ -106,9 +116,12 @@ impl http_body::Body for Accompanied {
 pub struct Patient {
     stream: TcpStream,
     patience: Patience,
-    /// When the head that is arriving began.
-    began: Instant,
-    /// Runs while the rest of a head is awaited.
+    heads: Heads,
+    /// When the head that is awaited began, or the connection.
+    since: Instant,
+    /// Has any of that head arrived?
+    begun: bool,
+    /// Runs while the rest of it is awaited.
     head: Option<Pin<Box<Sleep>>>,
     /// Runs while the peer takes nothing.
     write: Option<Pin<Box<Sleep>>>,
@@ -119,7 +132,9 @@ impl Patient {
     pub fn new(stream: TcpStream, patience: Patience) -> Patient {
         Patient {
             stream,
-            began: Instant::now(),
+            heads: Heads::new(),
+            since: Instant::now(),
+            begun: false,
             head: None,
             write: None,
             patience,
@@ -132,14 +147,15 @@ impl Patient {
         let doing = &self.patience.doing;
         if got_bytes && doing.load(Ordering::Relaxed) == IDLE {
             doing.store(HEAD, Ordering::Relaxed);
-            self.began = Instant::now();
+            self.since = Instant::now();
             self.head = None;
         }
         if doing.load(Ordering::Relaxed) != HEAD {
-            self.head = None;
+            (self.begun, self.head) = (false, None);
             return false;
         }
-        let until = self.began + self.patience.header;
+        self.begun |= got_bytes;
+        let until = self.since + self.patience.header;
         if !pending {
             return Instant::now() >= until;
         }
@@ -176,8 +192,17 @@ impl AsyncRead for Patient {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let got_bytes = buffer.filled().len() > before;
+        let came = &mut buffer.filled_mut()[before..];
+        let got_bytes = !came.is_empty();
+        if self.patience.doing.load(Ordering::Relaxed) != SOCKET {
+            self.heads.read(came);
+        }
         if self.waited_for_head(cx, got_bytes, polled.is_pending()) {
+            // Nothing is under way, unless the peer has not taken the answer before; and who has said
+            // nothing is told nothing.
+            if self.begun && self.write.is_none() {
+                let _ = self.stream.try_write(LATE);
+            }
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         polled

@@ -99,14 +99,16 @@ impl Documents {
     }
 
     /// Finds or parses the document asked for and passes it through the guards. What is measured with
-    /// the values of variables is measured again for every request.
-    pub fn check(&self, asked: Asked) -> Result<Checked, Fault> {
+    /// the values of variables is measured again for every request. `introspects` tells whether the
+    /// caller may see the schema.
+    pub fn check(&self, asked: Asked, introspects: bool) -> Result<Checked, Fault> {
         let (digest, parsed) = self.find(&asked)?;
         let operation = guard::check(
             &parsed.document,
             asked.operation_name.as_deref(),
             &asked.variables,
             &self.limits,
+            introspects,
         )?;
         let kind = operation.ty;
         let mut request = Request::new(&*parsed.text).variables(asked.variables);
@@ -264,7 +266,7 @@ mod tests {
 
     fn code(documents: &Documents, asked: Asked) -> &'static str {
         documents
-            .check(asked)
+            .check(asked, true)
             .map_or_else(|fault| fault.code(), |_| "ok")
     }
 

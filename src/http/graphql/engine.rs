@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::feed::FeedStream;
 use crate::api::{Answer, Answers, Api, Operation, Origin, Pages};
-use crate::auth::{Auth, Caller};
+use crate::auth::{Auth, Caller, Role};
 
 /// Who asks, and how.
 pub struct Asking {
@@ -29,6 +29,11 @@ pub struct Asking {
 pub trait Engine: Send + Sync + 'static {
     /// Whom a bearer token stands for; `None` if none was sent.
     fn admit(&self, token: Option<&str>) -> Result<Arc<Caller>, Fault>;
+
+    /// May the caller see the schema?
+    fn may_introspect(&self, _: &Caller) -> bool {
+        true
+    }
 
     /// Carries out a query or a mutation.
     fn execute(&self, asking: Asking, request: Request) -> BoxFuture<'static, Answer>;
@@ -53,6 +58,8 @@ pub struct Product {
     pub api: Api,
     /// Tokens.
     pub auth: Auth,
+    /// In production the schema is not for everybody.
+    pub production: bool,
 }
 
 impl Product {
@@ -71,6 +78,11 @@ impl Engine for Product {
     fn admit(&self, token: Option<&str>) -> Result<Arc<Caller>, Fault> {
         let caller = token.and_then(|token| self.auth.verify(token).ok());
         caller.ok_or_else(|| Fault::of(FaultCode::Unauthenticated))
+    }
+
+    /// Whoever may ask nothing of it has no need to know it.
+    fn may_introspect(&self, caller: &Caller) -> bool {
+        !self.production || caller.may(Role::Viewer)
     }
 
     fn execute(&self, asking: Asking, request: Request) -> BoxFuture<'static, Answer> {

@@ -22,14 +22,19 @@ const INTROSPECTION_DEPTH_MAX: u64 = 20;
 const REPEATS_MAX: usize = 10;
 
 /// Checks the whole document and gives the operation to run. The work is linear in the document.
+/// `introspects` tells whether the caller may see the schema.
 pub fn check<'d>(
     document: &'d ExecutableDocument,
     operation_name: Option<&str>,
     variables: &Variables,
     limits: &Limits,
+    introspects: bool,
 ) -> Result<&'d OperationDefinition, Fault> {
     let operation = operation_of(document, operation_name)?;
-    check_document(document, operation, variables, limits)?;
+    let shows_schema = check_document(document, operation, variables, limits)?;
+    if shows_schema && !introspects {
+        return Err(Fault::of(FaultCode::IntrospectionDisabled));
+    }
     check_variables(operation, variables)?;
     Ok(operation)
 }
@@ -38,27 +43,30 @@ pub fn check<'d>(
 pub fn check_shape(document: &ExecutableDocument, limits: &Limits) -> Result<(), Fault> {
     let first = document.operations.iter().next();
     let (_, first) = first.ok_or_else(|| Fault::of(FaultCode::BadOperationName))?;
-    check_document(document, &first.node, &Variables::default(), limits)
+    check_document(document, &first.node, &Variables::default(), limits).map(drop)
 }
 
+/// Says whether any of its operations asks for the schema.
 fn check_document(
     document: &ExecutableDocument,
     operation: &OperationDefinition,
     variables: &Variables,
     limits: &Limits,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     check_directives(document, limits)?;
     let mut guard = Guard::new(document, operation, variables, limits);
     for name in document.fragments.keys() {
         let measure = guard.fragment(name)?;
         within_expansion(&measure, limits)?;
     }
+    let mut shows_schema = false;
     for (_, candidate) in document.operations.iter() {
         guard.operation = &candidate.node;
         let measure = guard.set(&candidate.node.selection_set.node)?;
         check_measure(&candidate.node, &measure, limits)?;
+        shows_schema |= measure.introspection_depth > 0;
     }
-    Ok(())
+    Ok(shows_schema)
 }
 
 /// What a selection set adds up to. All sums saturate.
@@ -68,6 +76,8 @@ struct Measure {
     selections: u64,
     /// Fields of this set alone, fragments expanded.
     width: u64,
+    /// Those of them that are sensitive where they are root fields.
+    sensitive: u64,
     /// Aliases, fragments expanded.
     aliases: u64,
     /// Levels of fields.
@@ -107,6 +117,7 @@ impl Measure {
     fn add(&mut self, other: Measure) {
         self.selections = self.selections.saturating_add(other.selections);
         self.width = self.width.saturating_add(other.width);
+        self.sensitive = self.sensitive.saturating_add(other.sensitive);
         self.aliases = self.aliases.saturating_add(other.aliases);
         self.depth = self.depth.max(other.depth);
         self.introspection_depth = self.introspection_depth.max(other.introspection_depth);
@@ -201,6 +212,7 @@ impl<'d> Guard<'d> {
         let mut measure = Measure {
             selections: inner.selections.saturating_add(1),
             width: 1,
+            sensitive: u64::from(self.limits.sensitive_fields.has(name)),
             aliases: inner
                 .aliases
                 .saturating_add(u64::from(field.alias.is_some())),
@@ -294,6 +306,7 @@ fn check_measure(
         limits.aliases_max as u64,
         measure.aliases,
     )?;
+    within(FaultCode::SensitiveOnce, 1, measure.sensitive)?;
     within(FaultCode::RootLimit, roots_max as u64, measure.width)?;
     within(
         FaultCode::DepthLimit,

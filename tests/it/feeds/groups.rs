@@ -212,32 +212,3 @@ async fn arguments_are_refused_before_anything_runs() {
         (0, 0)
     );
 }
-
-#[tokio::test]
-async fn what_feeds_do_is_counted() {
-    let metrics = daybook::ops::Metrics::install();
-    let db = TestDb::create().await;
-    let node = Node::start(&db).await;
-    node.register("before").await;
-    let mut feed = node
-        .subscribe(EVENTS, json!({ "after": "0" }))
-        .await
-        .unwrap();
-    let after = node.register("after").await.0;
-    assert_eq!(feed.positions(2).await, [1, after]);
-    let page = metrics.render();
-    for name in [
-        "daybook_subscriptions",
-        "daybook_feed_groups",
-        "daybook_feed_deliveries_total",
-        "daybook_feed_scans_total",
-        "daybook_feed_delivery_seconds_count",
-    ] {
-        // Other tests of this process count too.
-        let line = format!("{name}{{feed=\"events\"}} ");
-        let value = page
-            .lines()
-            .find_map(|l| l.strip_prefix(&line)?.parse::<f64>().ok());
-        assert!(value.is_some_and(|value| value >= 1.0), "{name}: {value:?}");
-    }
-}

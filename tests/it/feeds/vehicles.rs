@@ -11,15 +11,21 @@ use crate::support::{TestDb, eventually};
 const HERE: (f64, f64) = (30.25, -97.75);
 const THERE: (f64, f64) = (31.25, -97.75);
 
-/// The vehicle and the minute of the next item.
-async fn moved(feed: &mut Feed) -> (String, u32) {
+/// The vehicle and the minute of the next item, and whether the vehicle has left.
+async fn told(feed: &mut Feed) -> ((String, u32), bool) {
     let fix = feed.item().await["vehicleMoved"].take();
     let time = fix["fixTime"].as_str().unwrap();
     let part = |at: usize| time[at..at + 2].parse::<u32>().unwrap();
-    (
-        fix["vehicleId"].as_str().unwrap().to_owned(),
-        part(11) * 60 + part(14),
-    )
+    let vehicle = fix["vehicleId"].as_str().unwrap();
+    let left = fix["left"].as_bool().unwrap();
+    (seen(vehicle, part(11) * 60 + part(14)), left)
+}
+
+/// The vehicle and the minute of the next item, whose vehicle is here.
+async fn moved(feed: &mut Feed) -> (String, u32) {
+    let (seen, left) = told(feed).await;
+    assert!(!left, "{seen:?}");
+    seen
 }
 
 fn seen(vehicle: &str, minute: u32) -> (String, u32) {
@@ -28,7 +34,7 @@ fn seen(vehicle: &str, minute: u32) -> (String, u32) {
 
 async fn subscribe(node: &Node, arguments: &str) -> Feed {
     let document =
-        format!("subscription {{ vehicleMoved{arguments} {{ vehicleId fixTime lat lon }} }}");
+        format!("subscription {{ vehicleMoved{arguments} {{ vehicleId fixTime lat lon left }} }}");
     node.subscribe(&document, json!({})).await.unwrap()
 }
 
@@ -147,9 +153,62 @@ async fn only_those_asked_for_are_told_of() {
     report(&node, "in", 12, HERE).await;
     assert_eq!(moved(&mut named).await, seen("out", 11));
     for feed in &mut feeds {
-        let mut told = [moved(feed).await, moved(feed).await, moved(feed).await];
-        told.sort();
-        assert_eq!(told, [seen("in", 12), seen("new", 1), seen("out", 11)]);
+        let mut here = Vec::new();
+        while here.len() < 3 {
+            match told(feed).await {
+                (seen, false) => here.push(seen),
+                // It left for a while, perhaps too short to be told.
+                (left, true) => assert_eq!(left, seen("in", 11)),
+            }
+        }
+        here.sort();
+        assert_eq!(here, [seen("in", 12), seen("new", 1), seen("out", 11)]);
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_an_area_is_told_of_once_more() {
+    // Given who follows a rectangle, and who follows a cell in it.
+    let db = TestDb::create().await;
+    let node = Node::start(&db).await;
+    report(&node, "a", 10, HERE).await;
+    let latest = "{ latestPositions { nodes { cell } } }";
+    let cell = node.ask(latest, json!({})).await["latestPositions"]["nodes"][0]["cell"].take();
+    for (minute, area) in [
+        (
+            20,
+            "bbox: { south: 30, west: -98, north: 30.5, east: -97 }".to_owned(),
+        ),
+        (30, format!("cells: [{cell}]")),
+    ] {
+        let arguments = format!("(maxHz: 20, {area})");
+        report(&node, "a", minute, HERE).await;
+        let mut feed = subscribe(&node, &arguments).await;
+        while moved(&mut feed).await != seen("a", minute) {}
+        // When a vehicle leaves it, and goes on outside.
+        report(&node, "a", minute + 1, THERE).await;
+        // Then that is told, with the fix that shows it, and no more of the vehicle.
+        let mut next = told(&mut feed).await;
+        while !next.1 {
+            next = told(&mut feed).await;
+        }
+        assert_eq!(next.0, seen("a", minute + 1));
+        report(&node, "a", minute + 2, THERE).await;
+        let other = format!("other {minute}");
+        report(&node, &other, 1, HERE).await;
+        assert_eq!(moved(&mut feed).await, seen(&other, 1));
+        // Whoever comes now is told of those who are there alone.
+        let mut late = subscribe(&node, &arguments).await;
+        assert!(moved(&mut late).await.0.starts_with("other"));
+        // When it comes back, it is shown again.
+        report(&node, "a", minute + 3, HERE).await;
+        for feed in [&mut feed, &mut late] {
+            let mut next = moved(feed).await;
+            while next.0 != "a" {
+                next = moved(feed).await;
+            }
+            assert_eq!(next, seen("a", minute + 3));
+        }
     }
 }
 
@@ -193,6 +252,8 @@ async fn a_fleet_is_followed_as_vehicles_join_and_leave() {
     member("leaveFleet", "a").await;
     report(&node, "a", 12, HERE).await;
     report(&node, "b", 13, HERE).await;
+    let ((vehicle, _), left) = told(&mut feed).await;
+    assert_eq!((vehicle.as_str(), left), ("a", true), "told of once more");
     assert_eq!(moved(&mut feed).await, seen("b", 13));
     let mut late = subscribe(&node, "(maxHz: 20, fleetId: \"north\")").await;
     assert_eq!(
@@ -226,7 +287,7 @@ async fn a_group_that_is_too_slow_begins_again_and_ends_up_right() {
     report(&node, "last", 1, HERE).await;
     let mut shown = BTreeMap::new();
     while !shown.contains_key("last") {
-        let (vehicle, minute) = moved(&mut feed).await;
+        let ((vehicle, minute), _) = told(&mut feed).await;
         shown.insert(vehicle, minute);
     }
     let document = format!("{{ latestPositions({area}) {{ nodes {{ vehicleId fixTime }} }} }}");

@@ -96,14 +96,19 @@ impl Socket {
         self.send(&message).await;
     }
 
-    /// The next message; `{"closed": code}` once the other side has closed, 0 if without a word.
+    /// The next message; `{"closed": code, "reason": text}` once the other side has closed, 0 if without
+    /// a word.
     pub async fn next(&mut self) -> Value {
         loop {
             let frame = timeout(PATIENCE, self.0.next()).await.expect("a message");
             return match frame {
                 Some(Ok(Message::Text(text))) => serde_json::from_str(&text).unwrap(),
                 Some(Ok(Message::Close(frame))) => {
-                    json!({ "closed": frame.map_or(0, |frame| u16::from(frame.code)) })
+                    let (code, reason) = match &frame {
+                        Some(frame) => (u16::from(frame.code), frame.reason.as_str()),
+                        None => (0, ""),
+                    };
+                    json!({ "closed": code, "reason": reason })
                 }
                 Some(Ok(_)) => continue,
                 Some(Err(_)) | None => json!({ "closed": 0 }),

@@ -19,6 +19,11 @@ fn aliases(count: usize, field: &str) -> String {
     format!("{{ {} }}", fields.collect::<String>())
 }
 
+/// The n-th guess at a password.
+fn login(n: usize) -> String {
+    format!("g{n}: login(password: \"{n}\") ")
+}
+
 #[tokio::test]
 async fn g_rows() {
     let server = Server::start().await;
@@ -49,6 +54,21 @@ async fn g_rows() {
         ),
         ("G6", aliases(101, "__typename"), "ALIAS_LIMIT"),
         ("G7", aliases(31, "count"), "ALIAS_LIMIT"),
+        ("G8", format!("mutation {{ {} }}", login(0)), "ok"),
+        (
+            "G8",
+            format!("mutation {{ {} }}", (0..20).map(login).collect::<String>()),
+            "SENSITIVE_ONCE",
+        ),
+        (
+            "G8",
+            format!(
+                "mutation {{ {} ...F }} fragment F on Mutation {{ {} }}",
+                login(0),
+                login(1)
+            ),
+            "SENSITIVE_ONCE",
+        ),
         (
             "G9",
             format!("{{ {} }}", "hello ".repeat(500)),

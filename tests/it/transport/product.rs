@@ -176,3 +176,80 @@ async fn the_page_for_trying_out() {
         assert_eq!(production.get(path).await.status, 404, "{path}");
     }
 }
+
+/// G15: in production the schema is for those who may ask something of it. Without a token there is no
+/// telling a question about it from any other.
+#[tokio::test]
+async fn the_schema_is_not_for_everybody() {
+    let keys = crate::support::Scratch::new();
+    let key = keys.join("key.pem");
+    daybook::auth::Auth::make_key(&key).unwrap();
+    let production = TestApp::with(|s| {
+        s.process.env = Environment::Production;
+        s.auth.signing_key_file = Some(key.clone());
+    })
+    .await;
+    let development = TestApp::start().await;
+    let document = "{ __schema { queryType { name } } }";
+    for (app, roles, expect) in [
+        (&production, Some(&[][..]), "INTROSPECTION_DISABLED"),
+        (&production, Some(&[Role::Viewer]), "ok"),
+        (&production, None, "UNAUTHENTICATED"),
+        (&development, Some(&[]), "ok"),
+        (&development, None, "UNAUTHENTICATED"),
+    ] {
+        let token = roles.map(|roles| app.token(roles, "default"));
+        let bearer = token
+            .as_ref()
+            .map_or(String::new(), |t| format!("Bearer {t}"));
+        let code = |reply: &Value| {
+            let code = reply["errors"][0]["extensions"]["code"].as_str();
+            code.unwrap_or("ok").to_owned()
+        };
+        let body = json!({ "query": document }).to_string();
+        let path = format!("GET /graphql?query={}", encoded(document));
+        let headers = [("authorization", bearer.as_str())];
+        let posted = app.post(body.as_bytes(), &headers).await.json();
+        let got = app.send(&path, &headers, b"").await.json();
+        assert_eq!([code(&posted), code(&got)], [expect, expect], "{roles:?}");
+        if let Some(token) = token {
+            let mut socket = Socket::open(app.address(), &[]).await;
+            let init = json!({ "type": "connection_init", "payload": { "token": token } });
+            socket.send(&init).await;
+            socket.next().await;
+            socket.subscribe("1", document).await;
+            let told = socket.next().await;
+            let refused = told["payload"][0]["extensions"]["code"].as_str();
+            assert_eq!(refused.unwrap_or("ok"), expect, "{roles:?}");
+        }
+    }
+}
+
+/// A refusal rests on what the log holds by then, and tells how far that is as every answer does.
+#[tokio::test]
+async fn a_refused_command_tells_a_position() {
+    let app = TestApp::start().await;
+    let register = r#"registerVehicle(input: { id: "v" }) { userErrors { code } }"#;
+    let kept = app
+        .ask(&format!("mutation {{ {register} }}"), json!({}))
+        .await;
+    assert_eq!(kept["extensions"]["position"], "1", "{kept}");
+    for refused in [
+        register,
+        r#"registerVehicle(input: { id: "" }) { userErrors { code } }"#,
+        r#"renameFleet(input: { id: "f", name: "x", expectedVersion: -1 }) { userErrors { code } }"#,
+        "reportPositions(input: { fixes: [] }) { userErrors { code } }",
+    ] {
+        let told = app
+            .ask(&format!("mutation {{ told: {refused} }}"), json!({}))
+            .await;
+        assert_ne!(told["data"]["told"]["userErrors"], json!([]), "{told}");
+        assert_eq!(told["extensions"]["position"], "1", "{told}");
+    }
+    // A command that was kept tells its own position, whatever else was refused.
+    let both = format!(
+        r#"mutation {{ registerVehicle(input: {{ id: "w" }}) {{ userErrors {{ code }} }} told: {register} }}"#
+    );
+    let told = app.ask(&both, json!({})).await;
+    assert_eq!(told["extensions"]["position"], "2", "{told}");
+}

@@ -109,6 +109,7 @@ impl Engine for TestEngine {
         self.executed.fetch_add(1, Ordering::Relaxed);
         self.live.fetch_add(1, Ordering::Relaxed);
         let items = match request.query.contains("journal") {
+            true if request.query.contains("endless") => endless_journal(self.live.clone()),
             true => journal(resume.map_or(0, |position| position.0)),
             false => feed(self.schema.execute_stream(request), self.telling.clone()),
         };
@@ -130,6 +131,24 @@ fn journal(after: i64) -> FeedStream {
     });
     let end = Err(Fault::of(FaultCode::Overloaded).with("position", "5"));
     Box::pin(stream::iter(items.chain([end])))
+}
+
+/// Items with their positions, as many as are taken, once three feeds are open.
+fn endless_journal(live: Arc<AtomicUsize>) -> FeedStream {
+    let filling = "x".repeat(1_000);
+    let items = stream::iter(1..).map(move |n| {
+        Ok(FeedItem {
+            payload: format!(r#"{{"data":{{"n":{n},"filling":"{filling}"}}}}"#).into(),
+            position: Some(Position(n)),
+        })
+    });
+    let then = async move {
+        while live.load(Ordering::Relaxed) < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        items
+    };
+    Box::pin(then.into_stream().flatten())
 }
 
 /// A feed that is counted while it is open.
@@ -214,6 +233,10 @@ pub struct Mutation(AtomicI32);
 impl Mutation {
     async fn increment(&self) -> i32 {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+    async fn login(&self, password: String) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        password == "secret"
     }
     /// Takes a while, so that a stop comes in between.
     async fn increment_slowly(&self) -> i32 {

@@ -1,5 +1,6 @@
 //! WebSockets, section S of `docs/promises.md`: what is answered, what closes a socket, what is bounded.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -334,14 +335,46 @@ async fn messages_are_rationed() {
     }
 }
 
-/// S13: who does not read is let go, and what it asked for is not carried on.
+/// S13: who does not read is let go, and what it asked for is not carried on. If it reads again, it is
+/// given what had been taken for it, and told where each of its subscriptions goes on.
 #[tokio::test]
-async fn a_client_that_does_not_read_is_let_go() {
-    let server = Server::with(|s| s.sockets.write_timeout = Duration::from_millis(200)).await;
+async fn a_client_that_does_not_read_is_told_where_to_go_on() {
+    let server = Server::with(|s| {
+        s.sockets.write_timeout = Duration::from_millis(200);
+        s.sockets.close_timeout = PATIENCE;
+        s.sockets.queue_messages_max = 8;
+    })
+    .await;
     let mut socket = server.socket().await;
-    socket.subscribe("1", "subscription { firehose }").await;
+    let journal = "subscription endless { journal }";
+    socket.subscribe("quiet", "subscription { quiet }").await;
     eventually("it is open", async || server.engine.live() == 1).await;
+    socket.subscribe("early", journal).await;
+    socket.subscribe("late", journal).await;
+    eventually("all are open", async || server.engine.live() == 3).await;
     eventually("it is let go", async || server.engine.live() == 0).await;
+
+    let mut last = HashMap::from([("early".to_owned(), 0), ("late".to_owned(), 0)]);
+    let (mut told, mut next) = (HashMap::new(), socket.next().await);
+    while next["type"] == "next" {
+        let n = &next["payload"]["data"]["n"];
+        let last = last.get_mut(next["id"].as_str().unwrap()).unwrap();
+        *last += 1;
+        assert_eq!(n, &json!(*last), "nothing is left out");
+        next = socket.next().await;
+    }
+    while next["type"] == "error" {
+        let extensions = &next["payload"][0]["extensions"];
+        assert_eq!(extensions["code"], "RESUME", "{next}");
+        let position: u64 = extensions["position"].as_str().unwrap().parse().unwrap();
+        told.insert(next["id"].as_str().unwrap().to_owned(), position);
+        next = socket.next().await;
+    }
+    assert_eq!(told, last, "all that was taken has come");
+    let lowest = last.values().min().unwrap();
+    assert!(*lowest > 0, "both had their turns");
+    let reason = format!("too slow; resume after {lowest}");
+    assert_eq!(next, json!({ "closed": 1013, "reason": reason }));
 }
 
 /// S14: a busy operation starves neither a quiet one nor pings.

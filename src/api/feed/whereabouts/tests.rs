@@ -31,6 +31,7 @@ fn row(at: i64, vehicle: &str, second: i64, (lat, lon): (f64, f64)) -> FixRow {
 fn told(change: impl IntoIterator<Item = Change>) -> Vec<String> {
     let tell = |change| match change {
         Change::Moved(fix) => format!("{} at {}", fix.vehicle_id, fix.fix_time.timestamp()),
+        Change::Left(fix) => format!("{} left at {}", fix.vehicle_id, fix.fix_time.timestamp()),
         Change::Gone(vehicle) => format!("{vehicle} gone"),
         Change::Ask(vehicle) => format!("{vehicle}?"),
     };
@@ -72,7 +73,7 @@ fn a_late_fix_never_takes_a_vehicle_back() {
 fn who_comes_into_an_area_is_looked_up_and_who_leaves_is_gone() {
     let mut seen = Whereabouts::new(area());
     seen.begin(vec![row(1, "v1", 10, IN)], HashSet::new(), Position(1));
-    assert_eq!(report(&mut seen, 2, "v1", 11, OUT), "v1 gone");
+    assert_eq!(report(&mut seen, 2, "v1", 11, OUT), "v1 left at 11");
     assert_eq!(report(&mut seen, 3, "v1", 12, OUT), "");
     assert_eq!(report(&mut seen, 4, "v1", 11, IN), "", "late");
     assert_eq!(report(&mut seen, 5, "v1", 13, IN), "v1 at 13");
@@ -125,7 +126,7 @@ fn conditions_add_up() {
     assert_eq!(report(&mut seen, 3, "v2", 11, IN), "");
     assert_eq!(
         report(&mut seen, 4, "v1", 12, (30.01, -97.01)),
-        "v1 gone",
+        "v1 left at 12",
         "another cell"
     );
 }

@@ -9,7 +9,13 @@ use crate::config::Settings;
 fn check(text: &str, variables: serde_json::Value, expect: &str) {
     let document = parse_query(text).expect("the document parses");
     let variables = Variables::from_json(variables);
-    let got = match super::check(&document, None, &variables, &Settings::default().limits) {
+    let got = match super::check(
+        &document,
+        None,
+        &variables,
+        &Settings::default().limits,
+        true,
+    ) {
         Ok(_) => "ok",
         Err(fault) => fault.code(),
     };
@@ -228,8 +234,59 @@ fn variables_and_operation_names() {
             Some(name),
             &Variables::default(),
             &Settings::default().limits,
+            true,
         )
     };
     assert!(named("B").is_ok());
     assert!(named("C").is_err());
+}
+
+#[test]
+fn whoever_may_not_see_the_schema_is_shown_none_of_it() {
+    let refused = |text: &str, name: Option<&str>| {
+        let document = parse_query(text).expect("parses");
+        let (variables, limits) = (Variables::default(), Settings::default().limits);
+        let checked = super::check(&document, name, &variables, &limits, false);
+        checked.map_or_else(|fault| fault.code(), |_| "ok")
+    };
+    for (text, expect) in [
+        (
+            "{ __schema { queryType { name } } }",
+            "INTROSPECTION_DISABLED",
+        ),
+        (
+            "{ a: __type(name: \"X\") { name } }",
+            "INTROSPECTION_DISABLED",
+        ),
+        (
+            "{ ...F } fragment F on Query { ... on Query { __schema { types { name } } } }",
+            "INTROSPECTION_DISABLED",
+        ),
+        (
+            "mutation { __schema { types { name } } }",
+            "INTROSPECTION_DISABLED",
+        ),
+        ("{ __typename a { __typename } }", "ok"),
+    ] {
+        assert_eq!(refused(text, None), expect, "{text}");
+    }
+    let both = "query A { a } query B { __schema { types { name } } }";
+    assert_eq!(refused(both, Some("A")), "INTROSPECTION_DISABLED");
+}
+
+#[test]
+fn what_takes_a_secret_stands_once() {
+    for (text, expect) in [
+        ("mutation { login }", "ok"),
+        ("mutation { a: login b: refreshSession }", "SENSITIVE_ONCE"),
+        ("mutation { login login }", "SENSITIVE_ONCE"),
+        (
+            "{ ...F ...F } fragment F on Query { login }",
+            "SENSITIVE_ONCE",
+        ),
+        ("{ ... on Query { login } ... { login } }", "SENSITIVE_ONCE"),
+        ("{ a { login } b { login } login }", "ok"),
+    ] {
+        plain(text, expect);
+    }
 }

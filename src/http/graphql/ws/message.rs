@@ -2,6 +2,8 @@
 
 use async_graphql::Value;
 use bytes::Bytes;
+use domain::Position;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::api::fault::{Fault, FaultCode};
@@ -22,6 +24,20 @@ pub struct Close {
 
 const fn close(code: u16, reason: &'static str) -> Close {
     Close { code, reason }
+}
+
+impl Close {
+    /// As it is sent; with the position behind which to go on, if there is one.
+    pub fn frame(self, position: Option<Position>) -> CloseFrame {
+        let reason = match position {
+            None => self.reason.into(),
+            Some(position) => format!("{}; resume after {position}", self.reason).into(),
+        };
+        CloseFrame {
+            code: self.code.into(),
+            reason,
+        }
+    }
 }
 
 /// The process stops.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use domain::Position;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 
@@ -26,8 +27,8 @@ pub enum Stage {
     Once(BoxFuture<'static, Written>),
     /// A subscription that is not open yet.
     Opening(BoxFuture<'static, Result<FeedStream, Fault>>),
-    /// A subscription.
-    Open(FeedStream),
+    /// A subscription, and the position of the last item taken from it.
+    Open(FeedStream, Option<Position>),
 }
 
 /// What an operation says.
@@ -74,6 +75,14 @@ impl Operations {
     pub fn end_subscriptions(&mut self) {
         self.running
             .retain(|(_, stage)| matches!(stage, Stage::Once(_)));
+    }
+
+    /// The subscriptions of which items were taken, and the position of the last of each.
+    pub fn places(&self) -> impl Iterator<Item = (&str, Position)> {
+        self.running.iter().filter_map(|(id, stage)| match stage {
+            Stage::Open(_, at) => at.map(|at| (id.as_str(), at)),
+            Stage::Once(_) | Stage::Opening(_) => None,
+        })
     }
 
     /// What one of them says next.
@@ -126,12 +135,15 @@ fn step(stage: &mut Stage, cx: &mut Context<'_>) -> Poll<Said> {
             }
             Stage::Opening(opening) => match Pin::new(opening).poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(feed)) => *stage = Stage::Open(feed),
+                Poll::Ready(Ok(feed)) => *stage = Stage::Open(feed, None),
                 Poll::Ready(Err(fault)) => return Poll::Ready(Said::Failed(fault)),
             },
-            Stage::Open(feed) => {
+            Stage::Open(feed, at) => {
                 return feed.poll_next_unpin(cx).map(|item| match item {
-                    Some(Ok(item)) => Said::Next(item.payload),
+                    Some(Ok(item)) => {
+                        *at = item.position.or(*at);
+                        Said::Next(item.payload)
+                    }
                     Some(Err(fault)) => Said::Failed(fault),
                     None => Said::Complete,
                 });
@@ -148,12 +160,13 @@ mod tests {
     use crate::api::feed::FeedItem;
 
     fn feed(items: Vec<&'static [u8]>) -> Stage {
-        Stage::Open(Box::pin(stream::iter(items).map(|payload| {
+        let items = stream::iter(items).map(|payload| {
             Ok(FeedItem {
                 payload: Bytes::from_static(payload),
                 position: None,
             })
-        })))
+        });
+        Stage::Open(Box::pin(items), None)
     }
 
     fn said(operations: &mut Operations) -> Vec<String> {
@@ -185,7 +198,7 @@ mod tests {
     fn a_panic_ends_one_operation() {
         let mut operations = Operations::default();
         let broken = stream::poll_fn(|_| panic!("planted"));
-        operations.begin("broken".to_owned(), Stage::Open(Box::pin(broken)));
+        operations.begin("broken".to_owned(), Stage::Open(Box::pin(broken), None));
         operations.begin("whole".to_owned(), feed(vec![b"1"]));
         assert_eq!(
             said(&mut operations),

@@ -47,6 +47,14 @@ impl Outbox {
         self.since
     }
 
+    /// Puts a message at the end, room or not: what was taken of an operation must not get lost, and no
+    /// more is taken while much waits.
+    pub fn push(&mut self, message: Message) {
+        self.bytes += message.len();
+        self.waiting.push_back(message);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
     /// Puts a message at the end; false if there is no room. A message alone always has room.
     #[must_use]
     pub fn put(&mut self, message: Message) -> bool {
@@ -55,9 +63,7 @@ impl Outbox {
         if over && !self.waiting.is_empty() {
             return false;
         }
-        self.bytes = bytes;
-        self.waiting.push_back(message);
-        self.since.get_or_insert_with(Instant::now);
+        self.push(message);
         true
     }
 

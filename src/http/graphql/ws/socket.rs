@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::Position;
+use futures::stream::{SplitSink, SplitStream};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -44,12 +46,12 @@ pub struct Opening {
 
 type Stream = WebSocketStream<TokioIo<Upgraded>>;
 
+/// A stream's two directions.
+type Halves = (SplitSink<Stream, Message>, SplitStream<Stream>);
+
 /// How many bytes may wait before operations are left alone: what is taken from a feed is on its way and
 /// grows old, so little is taken at a time.
 const AHEAD_BYTES: usize = 16 * 1024;
-
-/// How long a closed socket's other side may take to notice.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Serves the socket until either side closes it.
 pub async fn serve(transport: Transport, stream: Stream, opening: Opening) {
@@ -64,7 +66,8 @@ pub async fn serve(transport: Transport, stream: Stream, opening: Opening) {
             (id, said) = session.operations.next(),
                 if session.outbox.is_empty() && !session.operations.is_empty() =>
             {
-                session.say_all(&id, said)
+                session.say_all(&id, said);
+                Ok(())
             }
             sent = session.outbox.send(&mut sink), if !session.outbox.is_empty() => {
                 sent.map_err(|_| End::Gone)
@@ -79,11 +82,10 @@ pub async fn serve(transport: Transport, stream: Stream, opening: Opening) {
             Ok(()) => session.hasten(alarm.as_mut()),
         }
     };
+    let linger = session.transport.settings().sockets.close_timeout;
     // Dropped first: what was asked for is not carried on for nobody.
-    drop(session);
-    if let Ok(stream) = sink.reunite(source) {
-        part(stream, end).await;
-    }
+    let farewell = session.leave(end);
+    part((sink, source), farewell, linger).await;
     drop(places);
 }
 
@@ -95,32 +97,38 @@ enum End {
     Gone,
 }
 
+/// What is said last.
+struct Farewell {
+    /// Messages before the close.
+    last: Outbox,
+    /// None if the other side has closed, or is not there any more.
+    close: Option<CloseFrame>,
+}
+
 /// Says goodbye and waits until it was heard: a connection closed with unread bytes is reset, and what
 /// was sent last is lost.
-async fn part(mut stream: Stream, end: End) {
-    let code = match end {
-        End::Gone => "gone".to_owned(),
-        End::Closed(close) => close.code.to_string(),
+async fn part((mut sink, source): Halves, mut farewell: Farewell, linger: Duration) {
+    let code = match &farewell.close {
+        None => "gone".to_owned(),
+        Some(frame) => u16::from(frame.code).to_string(),
     };
     counter!(names::SOCKET_CLOSES_TOTAL, "code" => code).increment(1);
-    let End::Closed(close) = end else {
-        // The library has the reply to a close ready, and sends it with whatever is flushed.
-        let _ = timeout(LINGER, stream.flush()).await;
-        return;
-    };
-    let frame = CloseFrame {
-        code: close.code.into(),
-        reason: close.reason.into(),
-    };
     let goodbye = async {
-        stream.send(Message::Close(Some(frame))).await.ok()?;
+        let Some(frame) = farewell.close else {
+            // The library has the reply to a close ready, and sends it with whatever is flushed.
+            let mut stream = sink.reunite(source).ok()?;
+            return stream.flush().await.ok();
+        };
+        farewell.last.send(&mut sink).await.ok()?;
+        sink.send(Message::Close(Some(frame))).await.ok()?;
+        let mut stream = sink.reunite(source).ok()?;
         let io = stream.get_mut();
         io.shutdown().await.ok()?;
         let mut rest = [0; 4 * 1024];
         while io.read(&mut rest).await.ok()? > 0 {}
         Some(())
     };
-    let _ = timeout(LINGER, goodbye).await;
+    let _ = timeout(linger, goodbye).await;
 }
 
 struct Session {
@@ -247,44 +255,73 @@ impl Session {
     }
 
     /// Passes on what an operation says, and what others have to say by now.
-    fn say_all(&mut self, id: &str, said: Said) -> Result<(), End> {
-        self.say(id, said)?;
+    fn say_all(&mut self, id: &str, said: Said) {
+        self.say(id, said);
         while self.outbox.bytes() < AHEAD_BYTES {
             match self.operations.ready() {
-                Some((id, said)) => self.say(&id, said)?,
+                Some((id, said)) => self.say(&id, said),
                 None => break,
             }
         }
-        Ok(())
     }
 
-    fn say(&mut self, id: &str, said: Said) -> Result<(), End> {
-        let sent = match said {
-            Said::Next(payload) => self.put_next(id, &payload),
-            Said::Whole(payload) => self
-                .put_next(id, &payload)
-                .and_then(|()| self.put(message::complete(id))),
-            Said::Refused(errors) => self.put(message::error(id, &errors)),
-            Said::Failed(fault) => self.put(message::error(id, &[self.telling.fault(&fault)])),
-            Said::Complete => self.put(message::complete(id)),
-        };
-        sent.map_err(End::Closed)
+    fn say(&mut self, id: &str, said: Said) {
+        match said {
+            Said::Next(payload) => self.push_next(id, &payload),
+            Said::Whole(payload) => {
+                self.push_next(id, &payload);
+                self.outbox.push(message::complete(id));
+            }
+            Said::Refused(errors) => self.outbox.push(message::error(id, &errors)),
+            Said::Failed(fault) => self.push_fault(id, &fault),
+            Said::Complete => self.outbox.push(message::complete(id)),
+        }
     }
 
-    fn put_next(&mut self, id: &str, payload: &Bytes) -> Result<(), Close> {
-        let message = message::next(id, payload).unwrap_or_else(|| {
-            self.operations.end(id);
-            tracing::error!("a result was no text");
-            message::error(id, &[self.telling.fault(&Fault::of(FaultCode::Internal))])
-        });
-        self.put(message)
+    fn push_next(&mut self, id: &str, payload: &Bytes) {
+        match message::next(id, payload) {
+            Some(message) => self.outbox.push(message),
+            None => {
+                self.operations.end(id);
+                tracing::error!("a result was no text");
+                self.push_fault(id, &Fault::of(FaultCode::Internal));
+            }
+        }
     }
 
+    fn push_fault(&mut self, id: &str, fault: &Fault) {
+        let error = message::error(id, &[self.telling.fault(fault)]);
+        self.outbox.push(error);
+    }
+
+    /// Answers a client's message: a client must not make answers wait without bound.
     fn put(&mut self, message: Message) -> Result<(), Close> {
         match self.outbox.put(message) {
             true => Ok(()),
             false => Err(message::TOO_SLOW),
         }
+    }
+
+    /// Ends all operations. Who was too slow is told where each of its subscriptions goes on, behind
+    /// what was taken of them before; the lowest of these positions is told with the close as well.
+    fn leave(mut self, end: End) -> Farewell {
+        let settings = &self.transport.settings().sockets;
+        let nothing = Outbox::new(settings.queue_messages_max, settings.queue_bytes_max.len());
+        let (close, last) = match end {
+            End::Gone => (None, nothing),
+            End::Closed(close) if close != message::TOO_SLOW => (Some(close.frame(None)), nothing),
+            End::Closed(close) => {
+                let places: Vec<(&str, Position)> = self.operations.places().collect();
+                for (id, at) in &places {
+                    let fault = Fault::of(FaultCode::Resume).with("position", at.to_string());
+                    let error = message::error(id, &[self.telling.fault(&fault)]);
+                    self.outbox.push(error);
+                }
+                let lowest = places.iter().map(|(_, at)| *at).min();
+                (Some(close.frame(lowest)), self.outbox)
+            }
+        };
+        Farewell { last, close }
     }
 
     /// No new operations, no subscriptions; what was begun is finished.

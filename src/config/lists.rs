@@ -1,0 +1,148 @@
+//! Settings that are lists: names of fields, networks.
+
+use std::net::IpAddr;
+
+use super::value::Setting;
+
+/// Names of fields of the schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldNames(Vec<String>);
+
+/// Networks, by their first address and the length of what their addresses have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(Vec<Network>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    prefix_bits: u32,
+}
+
+impl FieldNames {
+    /// Is this one of them?
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|own| own == name)
+    }
+}
+
+impl Setting for FieldNames {
+    const KIND: &'static str = "names of fields separated by commas";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let is_name = |name: &&str| {
+            !name.starts_with(|c: char| c.is_ascii_digit())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        let names: Vec<&str> = items(text).collect();
+        match names.iter().all(is_name) {
+            true => Ok(FieldNames(names.into_iter().map(str::to_owned).collect())),
+            false => Err(format!("is not a list of {}", Self::KIND)),
+        }
+    }
+}
+
+impl Networks {
+    /// Is the address in one of them? One of version 4 that is written as one of version 6 is meant as
+    /// what it is.
+    pub fn hold(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.holds(address))
+    }
+}
+
+impl Network {
+    fn holds(self, address: IpAddr) -> bool {
+        let differing = match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                (own.to_bits() ^ other.to_bits()).leading_zeros()
+            }
+            _ => return false,
+        };
+        differing >= self.prefix_bits
+    }
+
+    fn parse(text: &str) -> Option<Network> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let prefix_bits = prefix.map_or(Some(most), |prefix| prefix.parse().ok())?;
+        (prefix_bits <= most).then_some(Network {
+            address,
+            prefix_bits,
+        })
+    }
+}
+
+impl Setting for Networks {
+    const KIND: &'static str = "networks such as 10.0.0.0/8 separated by commas";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let networks: Option<Vec<Network>> = items(text).map(Network::parse).collect();
+        let networks = networks.ok_or_else(|| format!("is not a list of {}", Self::KIND))?;
+        Ok(Networks(networks))
+    }
+}
+
+/// The items of a list; an empty text is an empty list.
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    let items = text.split(',').map(str::trim);
+    items.filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_hold_addresses_of_their_own_version() {
+        let networks = Networks::parse("10.0.0.0/8, 203.0.113.7,fc00::/7 , ::1").expect("good");
+        for (address, expect) in [
+            ("10.255.0.1", true),
+            ("::ffff:10.1.2.3", true),
+            ("11.0.0.1", false),
+            ("203.0.113.7", true),
+            ("203.0.113.6", false),
+            ("fdff::1", true),
+            ("fe00::1", false),
+            ("::1", true),
+            ("::2", false),
+            ("0.0.0.1", false),
+        ] {
+            assert_eq!(
+                networks.hold(address.parse().expect("one")),
+                expect,
+                "{address}"
+            );
+        }
+        let all = Networks::parse("0.0.0.0/0").expect("good");
+        assert!(all.hold("198.51.100.1".parse().expect("one")));
+        assert!(!all.hold("2001:db8::1".parse().expect("one")));
+        assert_eq!(Networks::parse(""), Ok(Networks::default()));
+        for bad in [
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "::/129",
+            "10.0.0.0/-1",
+            "here",
+            "10.0.0.0 /8",
+        ] {
+            assert!(Networks::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_fields() {
+        let names = FieldNames::parse("login, refreshSession").expect("good");
+        assert!(names.has("login") && names.has("refreshSession") && !names.has("Login"));
+        assert_eq!(FieldNames::parse(""), Ok(FieldNames::default()));
+        for bad in ["log in", "1st", "a-b", "a{b}"] {
+            assert!(FieldNames::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
