@@ -67,6 +67,29 @@ pub(super) async fn check_page(
     Err(StoreError::Archived { missing, first })
 }
 
+/// Makes sure that the log held all that a filtered page was picked from: from the position after
+/// `after` up to `up_to` or the head, whichever comes first.
+pub(super) async fn check_filtered(
+    conn: &mut PgConnection,
+    tenant: &str,
+    after: Position,
+    up_to: Position,
+) -> Result<(), StoreError> {
+    let (head, _) = next_there(conn, tenant, after).await?;
+    check_held(conn, tenant, after.0 + 1..=head.min(up_to).0).await
+}
+
+/// How many of these ascending positions follow each other without a gap: behind one, a partition has
+/// been taken away.
+pub(super) fn consecutive(positions: impl Iterator<Item = i64>) -> usize {
+    let mut next = None;
+    let follows = |position: &i64| {
+        next.replace(position + 1)
+            .is_none_or(|next| next == *position)
+    };
+    positions.take_while(follows).count()
+}
+
 /// The head, and the first event after a position.
 async fn next_there(
     conn: &mut PgConnection,
@@ -80,4 +103,23 @@ async fn next_there(
         .await?;
     let (head, first) = found.unwrap_or((0, None));
     Ok((Position(head), first.map(Position)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::consecutive;
+
+    #[test]
+    fn a_page_ends_at_its_first_gap() {
+        let cases: [(&[i64], usize); 5] = [
+            (&[], 0),
+            (&[7], 1),
+            (&[7, 8, 9], 3),
+            (&[7, 8, 64, 65], 2),
+            (&[7, 64], 1),
+        ];
+        for (positions, expected) in cases {
+            assert_eq!(consecutive(positions.iter().copied()), expected);
+        }
+    }
 }

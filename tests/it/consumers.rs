@@ -1,5 +1,6 @@
 //! Consumers: every event once and in order, whoever is killed; shared work; poison; rebuilds.
 
+mod faults;
 mod following;
 mod poison;
 mod rebuilding;
