@@ -2,6 +2,7 @@
 
 mod faults;
 mod following;
+mod pausing;
 mod poison;
 mod rebuilding;
 mod scene;

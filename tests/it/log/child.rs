@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::store::Store;
@@ -33,6 +34,9 @@ const SEED: &str = "DAYBOOK_TEST_CHILD_SEED";
 
 const CLIENTS: usize = 6;
 
+/// How long a process keeps its work without a word.
+pub const LEASE: Duration = Duration::from_millis(600);
+
 impl Writing {
     pub fn start(log: &Log, journal: &Path, dice: &mut Dice) -> Writing {
         let (name, value) = match log {
@@ -46,6 +50,16 @@ impl Writing {
             (SEED, seed.as_ref()),
         ];
         Writing(Child::start("log::child::writes_until_it_is_killed", &told))
+    }
+
+    /// As a machine that is moved would stop it.
+    pub fn pause(&self) {
+        self.0.pause();
+    }
+
+    /// And wake it, as if nothing had been.
+    pub fn go_on(&self) {
+        self.0.go_on();
     }
 
     /// As a crash would.
@@ -100,7 +114,7 @@ pub fn private_server(data_dir: &Path) -> LocalSettings {
 /// All read models, quick to take over from a process that was killed.
 pub async fn consumers(store: &Store) -> Consumers {
     let settings = ConsumerSettings {
-        lease_ms: 600,
+        lease_ms: LEASE.as_millis() as u64,
         poll_ms: 50,
         retry_ms_min: 5,
         ..ConsumerSettings::default()
