@@ -233,21 +233,7 @@ impl Store {
         events_max: i64,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let mut conn = self.pool().acquire().await?;
-        let (kind, id) = (stream.aggregate_type, &*stream.aggregate_id);
-        let Some((first, last)) = stream_bounds(&mut conn, tenant, kind, id).await? else {
-            return Ok(Vec::new());
-        };
-        let rows = sqlx::query(STREAM)
-            .bind(&**tenant)
-            .bind(stream.aggregate_type)
-            .bind(&*stream.aggregate_id)
-            .bind(after)
-            .bind(first)
-            .bind(last)
-            .bind(events_max)
-            .fetch_all(&mut *conn)
-            .await?;
-        decode_rows(tenant, rows)
+        read_stream(&mut conn, tenant, stream, after, events_max).await
     }
 
     /// Which of these streams of one kind exist.
@@ -335,6 +321,31 @@ pub async fn read_log(
     held::check_page(conn, tenant, after, limits.up_to, found).await?;
     // Whoever reads on behind the gap is told what is missing.
     rows.truncate(held::consecutive(positions.into_iter()));
+    decode_rows(tenant, rows)
+}
+
+/// [`Store::read_stream`] on a connection of the caller's.
+pub(super) async fn read_stream(
+    conn: &mut PgConnection,
+    tenant: &Arc<str>,
+    stream: &StreamKey,
+    after: i64,
+    events_max: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let (kind, id) = (stream.aggregate_type, &*stream.aggregate_id);
+    let Some((first, last)) = stream_bounds(conn, tenant, kind, id).await? else {
+        return Ok(Vec::new());
+    };
+    let rows = sqlx::query(STREAM)
+        .bind(&**tenant)
+        .bind(kind)
+        .bind(id)
+        .bind(after)
+        .bind(first)
+        .bind(last)
+        .bind(events_max)
+        .fetch_all(conn)
+        .await?;
     decode_rows(tenant, rows)
 }
 

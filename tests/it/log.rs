@@ -14,6 +14,7 @@ mod partitions;
 mod plan;
 mod replies;
 mod scene;
+mod snapshots;
 mod stock;
 mod torture;
 mod wakes;
