@@ -14,7 +14,7 @@ pub struct Step {
     pub name: String,
     timing: Timing,
     event: &'static str,
-    table: &'static str,
+    table: String,
     when: &'static str,
 }
 
@@ -29,7 +29,7 @@ enum Timing {
 }
 
 impl Step {
-    fn new(timing: Timing, event: &'static str, table: &'static str, when: &'static str) -> Step {
+    fn new(timing: Timing, event: &'static str, table: &str, when: &'static str) -> Step {
         let word = match timing {
             Timing::Before => "before",
             Timing::After => "after",
@@ -41,18 +41,18 @@ impl Step {
                 .to_owned(),
             timing,
             event,
-            table,
+            table: table.to_owned(),
             when,
         }
     }
 
     /// Before and after a write; `when` narrows it to some rows.
-    pub fn around(event: &'static str, table: &'static str, when: &'static str) -> [Step; 2] {
+    pub fn around(event: &'static str, table: &str, when: &'static str) -> [Step; 2] {
         [Timing::Before, Timing::After].map(|timing| Step::new(timing, event, table, when))
     }
 
     /// When the transaction of a write commits.
-    pub fn at_commit(event: &'static str, table: &'static str, when: &'static str) -> Step {
+    pub fn at_commit(event: &'static str, table: &str, when: &'static str) -> Step {
         Step::new(Timing::AtCommit, event, table, when)
     }
 
@@ -145,7 +145,7 @@ impl Trap {
         let mut of_new_tables = String::new();
         for (nth, step) in steps.iter().enumerate() {
             let ddl = step.ddl(nth);
-            match (step.table, step.event) {
+            match (step.table.as_str(), step.event) {
                 (NEW_TABLES, "create") => of_new_tables.push_str(&format!(
                     "perform trap.hit('{}');\n",
                     step.name.replace('\'', "''")
