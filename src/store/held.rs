@@ -14,13 +14,13 @@ const NEXT_THERE: &str = "
                         where e.tenant = $1 and e.position > $2 order by e.position limit 1)
     from logs l where l.tenant = $1";
 
-/// The first position of a range in every partition that it touches: it is there, or the partition is
-/// not.
+/// The first position of a range in every partition that it touches, up to the head: it is there, or
+/// the partition is not.
 const FIRST_MISSING: &str = "
     select p.first from (
-        select greatest(from_position, $2) as first from event_partitions
-        where from_position <= $3 and to_position > $2) p
-    where not exists (select from events e where e.tenant = $1 and e.position = p.first)
+        select greatest(from_position, $2) as first from event_partitions where to_position > $2) p
+    where p.first <= least($3, (select position from logs where tenant = $1))
+      and not exists (select from events e where e.tenant = $1 and e.position = p.first)
     order by 1 limit 1";
 
 /// Makes sure that the log holds all positions of a range up to its head: partitions may have been
@@ -65,18 +65,6 @@ pub(super) async fn check_page(
     }
     let missing = next;
     Err(StoreError::Archived { missing, first })
-}
-
-/// Makes sure that the log held all that a filtered page was picked from: from the position after
-/// `after` up to `up_to` or the head, whichever comes first.
-pub(super) async fn check_filtered(
-    conn: &mut PgConnection,
-    tenant: &str,
-    after: Position,
-    up_to: Position,
-) -> Result<(), StoreError> {
-    let (head, _) = next_there(conn, tenant, after).await?;
-    check_held(conn, tenant, after.0 + 1..=head.min(up_to).0).await
 }
 
 /// How many of these ascending positions follow each other without a gap: behind one, a partition has

@@ -220,7 +220,7 @@ impl Store {
             Some(row) if full => Position(row.try_get(0)?),
             _ => last,
         };
-        held::check_filtered(&mut conn, tenant, after, up_to).await?;
+        held::check_held(&mut conn, tenant, after.0 + 1..=up_to.0).await?;
         decode_rows(tenant, rows)
     }
 
@@ -325,7 +325,7 @@ pub async fn read_log(
 }
 
 /// [`Store::read_stream`] on a connection of the caller's.
-pub(super) async fn read_stream(
+async fn read_stream(
     conn: &mut PgConnection,
     tenant: &Arc<str>,
     stream: &StreamKey,
@@ -333,13 +333,25 @@ pub(super) async fn read_stream(
     events_max: i64,
 ) -> Result<Vec<StoredEvent>, StoreError> {
     let (kind, id) = (stream.aggregate_type, &*stream.aggregate_id);
-    let Some((first, last)) = stream_bounds(conn, tenant, kind, id).await? else {
-        return Ok(Vec::new());
-    };
+    match stream_bounds(conn, tenant, kind, id).await? {
+        Some(bounds) => read_within(conn, tenant, stream, bounds, after, events_max).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The same where the positions of its first and last event are known.
+pub(super) async fn read_within(
+    conn: &mut PgConnection,
+    tenant: &Arc<str>,
+    stream: &StreamKey,
+    (first, last): (i64, i64),
+    after: i64,
+    events_max: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
     let rows = sqlx::query(STREAM)
         .bind(&**tenant)
-        .bind(kind)
-        .bind(id)
+        .bind(stream.aggregate_type)
+        .bind(&*stream.aggregate_id)
         .bind(after)
         .bind(first)
         .bind(last)

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use domain::StreamKey;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
 
 use super::append::digest;
-use super::read::{StoredEvent, read_stream};
+use super::read::{StoredEvent, read_within};
 use super::{Store, StoreError};
 
 /// A state as of one version of its stream.
@@ -36,12 +36,14 @@ impl StoredState {
     }
 }
 
-/// Looked up with the stream's row: one that claims more than the stream holds is none.
+/// Looked up with the stream's row, at the price of one: a state that claims more than the stream holds
+/// is none.
 const FIND: &str = "
-    select n.shape, n.version, n.state, n.digest
-    from snapshots n join streams s using (tenant, aggregate_type, aggregate_id)
-    where n.tenant = $1 and n.aggregate_type = $2 and n.aggregate_id = $3
-      and n.shape = $4 and n.version <= s.version";
+    select s.first_position, s.last_position, n.version, n.state, n.digest
+    from streams s left join snapshots n
+        on (n.tenant, n.aggregate_type, n.aggregate_id) = (s.tenant, s.aggregate_type, s.aggregate_id)
+       and n.shape = $4 and n.version <= s.version
+    where s.tenant = $1 and s.aggregate_type = $2 and s.aggregate_id = $3";
 
 /// The last writer's stays, be it the older one: both are right. One that is there already is not
 /// written again.
@@ -65,9 +67,11 @@ impl Store {
         events_max: i64,
     ) -> Result<(Option<StoredState>, Vec<StoredEvent>), StoreError> {
         let mut conn = self.pool().acquire().await?;
-        let found = find(&mut conn, tenant, stream, shape).await?;
-        let after = found.as_ref().map_or(0, |snapshot| snapshot.version);
-        let events = read_stream(&mut conn, tenant, stream, after, events_max).await?;
+        let Some((bounds, found)) = find(&mut conn, tenant, stream, shape).await? else {
+            return Ok((None, Vec::new()));
+        };
+        let after = found.as_ref().map_or(0, |stored| stored.version);
+        let events = read_within(&mut conn, tenant, stream, bounds, after, events_max).await?;
         Ok((found, events))
     }
 
@@ -92,25 +96,31 @@ impl Store {
     }
 }
 
+/// The positions of the stream's first and last event, and its stored state if there is one to go by.
 async fn find(
     conn: &mut PgConnection,
     tenant: &str,
     stream: &StreamKey,
     shape: u32,
-) -> Result<Option<StoredState>, sqlx::Error> {
-    let row: Option<(i32, i64, String, Vec<u8>)> = sqlx::query_as(FIND)
+) -> Result<Option<((i64, i64), Option<StoredState>)>, sqlx::Error> {
+    let row = sqlx::query(FIND)
         .bind(tenant)
         .bind(stream.aggregate_type)
         .bind(&*stream.aggregate_id)
         .bind(shape.cast_signed())
         .fetch_optional(conn)
         .await?;
-    Ok(row.and_then(|(shape, version, state, stored)| {
-        let snapshot = StoredState {
-            shape: shape.cast_unsigned(),
-            version,
-            state,
-        };
-        (stored == snapshot.digest(tenant, stream)).then_some(snapshot)
-    }))
+    let Some(row) = row else { return Ok(None) };
+    let bounds = (row.try_get(0)?, row.try_get(1)?);
+    let Some(version) = row.try_get(2)? else {
+        return Ok(Some((bounds, None)));
+    };
+    let state = row.try_get(3)?;
+    let stored = StoredState {
+        shape,
+        version,
+        state,
+    };
+    let whole = stored.digest(tenant, stream)[..] == *row.try_get::<&[u8], _>(4)?;
+    Ok(Some((bounds, whole.then_some(stored))))
 }
