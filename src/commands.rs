@@ -2,6 +2,7 @@
 
 mod decide;
 mod envelope;
+mod loading;
 mod positions;
 mod states;
 
@@ -15,10 +16,14 @@ use domain::track::FixRules;
 use domain::vehicle::{Vehicle, VehicleCommand};
 use domain::{Aggregate, Code, Position, Refusal};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use crate::store::{Appended, Store, StoreError};
 use envelope::Receipts;
 use states::States;
+
+/// States stored at once.
+const SNAPSHOTS_AT_ONCE: usize = 1;
 
 /// Bounds of the write door; all have working defaults.
 #[derive(Clone, Debug)]
@@ -31,6 +36,9 @@ pub struct DoorSettings {
     pub attempts_max: u32,
     /// Events read at once when a stream is loaded.
     pub load_events_max: i64,
+    /// A stream's state is stored after so many events, so that a load reads about as many at most; 0:
+    /// never, and what is stored is not read.
+    pub snapshot_events: i64,
     /// What a position fix must be.
     pub fixes: FixRules,
     /// Bytes of a refused record that are kept.
@@ -44,6 +52,7 @@ impl Default for DoorSettings {
             receipts_max: 16_384,
             attempts_max: 12,
             load_events_max: 5_000,
+            snapshot_events: 500,
             fixes: FixRules::default(),
             rejected_record_bytes_max: 4 << 10,
         }
@@ -119,6 +128,8 @@ pub struct Door {
     states: Arc<States>,
     receipts: Arc<Receipts>,
     settings: Arc<DoorSettings>,
+    /// Held while a state is stored: bounds what that costs beside the commands.
+    snapshotting: Arc<Semaphore>,
 }
 
 impl Door {
@@ -129,6 +140,7 @@ impl Door {
             states: Arc::new(States::new(settings.state_bytes_max)),
             receipts: Arc::new(Receipts::new(settings.receipts_max)),
             settings: Arc::new(settings),
+            snapshotting: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
         }
     }
 

@@ -12,6 +12,7 @@ mod partitions;
 mod plain;
 mod read;
 mod scan;
+mod snapshots;
 mod statement;
 mod sweep;
 mod wake;
@@ -23,6 +24,7 @@ pub use held::check_held;
 pub use lanes::Pending;
 pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
 pub use scan::{Rows, Scanned, quoted, scan};
+pub use snapshots::StoredState;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,8 @@
 //! How every aggregate decides and folds.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::refusal::Refusal;
 
 /// One consistency boundary: a stream of events, the state they fold to, and the commands it
@@ -13,6 +16,10 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     type Command;
     /// A fact, in the past tense.
     type Event: Clone + Send + Sync + Into<crate::Event> + TryFrom<crate::Event> + 'static;
+
+    /// How its state is written down, so that a long stream need not be folded from its first
+    /// event. `None` where streams end by themselves, or states grow with their events.
+    const SHAPE: Option<Shape<Self>> = None;
 
     /// What happens if `command` meets this state: the events to append, or why not.
     /// An empty list means "already so": nothing is appended and the caller is told so.
@@ -30,6 +37,32 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// Roughly how much memory the state holds, in bytes; bounds the cache of recent states.
     fn weight_bytes(&self) -> usize {
         std::mem::size_of::<Self>()
+    }
+}
+
+/// How the state of an aggregate is written down and read again.
+///
+/// A stored state is only ever a shortcut to what its events fold to: where the version is another
+/// one, or the text cannot be read, it is folded anew.
+#[derive(Debug)]
+pub struct Shape<A> {
+    /// Grows with every change of what `apply` makes of events, and of the state's fields: else an
+    /// old state would be taken for what today's program would have folded.
+    pub version: u32,
+    /// The state as text.
+    pub write: fn(&A) -> String,
+    /// And back; `None` if this is not such a text.
+    pub read: fn(&str) -> Option<A>,
+}
+
+impl<A: Serialize + DeserializeOwned> Shape<A> {
+    /// As JSON.
+    pub const fn json(version: u32) -> Shape<A> {
+        Shape {
+            version,
+            write: |state| serde_json::to_string(state).expect("a state is plain data"),
+            read: |text| serde_json::from_str(text).ok(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::Aggregate;
+use crate::aggregate::{Aggregate, Shape};
 use crate::refusal::{Code, Refusal};
 use crate::values::{TextRule, text};
 
@@ -64,7 +64,8 @@ pub struct FleetRenamed {
 pub struct FleetArchived {}
 
 /// The state a fleet's events fold to.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fleet {
     /// Created at all?
     pub created: bool,
@@ -114,6 +115,7 @@ impl Aggregate for Fleet {
     const TYPE: &'static str = "fleet";
     type Command = FleetCommand;
     type Event = FleetEvent;
+    const SHAPE: Option<Shape<Fleet>> = Some(Shape::json(1));
 
     fn decide(&self, command: &FleetCommand) -> Result<Vec<FleetEvent>, Refusal> {
         match command {
@@ -259,5 +261,18 @@ mod tests {
             given(&[created("North"), archived()]).standing(),
             FleetStanding::Archived
         );
+    }
+
+    /// A change of this text is a change of shape: let its version grow.
+    #[test]
+    fn a_state_is_written_and_read_as_it_always_was() {
+        let shape = Fleet::SHAPE.expect("fleets grow old");
+        let fleet = given(&[created("North"), archived()]);
+        let text = r#"{"created":true,"archived":true,"name":"North"}"#;
+        assert_eq!(((shape.write)(&fleet).as_str(), shape.version), (text, 1));
+        assert_eq!((shape.read)(text), Some(fleet));
+        for broken in ["", "{}", "null", &text[1..], &text.replace("name", "nome")] {
+            assert_eq!((shape.read)(broken), None, "{broken}");
+        }
     }
 }

@@ -15,7 +15,7 @@ pub mod track;
 pub mod event;
 pub mod upcast;
 
-pub use aggregate::{Aggregate, ClaimChange};
+pub use aggregate::{Aggregate, ClaimChange, Shape};
 pub use attributes::Attributes;
 pub use event::{DecodeError, Event};
 pub use log::{Actor, ActorKind, Metadata, Position, Recorded, StreamKey};

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::{Aggregate, ClaimChange};
+use crate::aggregate::{Aggregate, ClaimChange, Shape};
 use crate::fleet::FleetStanding;
 use crate::refusal::{Code, Refusal};
 use crate::values::{TextRule, id, optional_text};
@@ -156,7 +156,8 @@ pub struct VehicleRetired {
 pub struct VehicleReinstated {}
 
 /// The state a vehicle's events fold to.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Vehicle {
     /// Registered at all?
     pub registered: bool,
@@ -334,6 +335,7 @@ impl Aggregate for Vehicle {
     const TYPE: &'static str = "vehicle";
     type Command = VehicleCommand;
     type Event = VehicleEvent;
+    const SHAPE: Option<Shape<Vehicle>> = Some(Shape::json(1));
 
     fn decide(&self, command: &VehicleCommand) -> Result<Vec<VehicleEvent>, Refusal> {
         match command {
@@ -528,6 +530,30 @@ mod tests {
             register("W 1", true),
             Err(Code::VehicleRetired),
         );
+    }
+
+    /// A change of this text is a change of shape: let its version grow.
+    #[test]
+    fn a_state_is_written_and_read_as_it_always_was() {
+        let shape = Vehicle::SHAPE.expect("vehicles grow old");
+        let vehicle = given(&[
+            registered("W 1"),
+            joined("south"),
+            joined("north"),
+            retired(),
+        ]);
+        let text = r#"{"registered":true,"retired":true,"profile":{"plate":"W 1"},"fleets":["north","south"]}"#;
+        assert_eq!(((shape.write)(&vehicle).as_str(), shape.version), (text, 1));
+        assert_eq!((shape.read)(text), Some(vehicle));
+        for broken in [
+            "",
+            "{}",
+            "null",
+            &text[1..],
+            &text.replace("plate", "plaque"),
+        ] {
+            assert_eq!((shape.read)(broken), None, "{broken}");
+        }
     }
 
     #[test]
@@ -811,6 +837,8 @@ mod tests {
                         Event::decode(stored.event_type(), stored.event_version(), &payload);
                     prop_assert_eq!(read.ok(), Some(stored));
                 }
+                let shape = Vehicle::SHAPE.expect("vehicles grow old");
+                prop_assert_eq!((shape.read)(&(shape.write)(&vehicle)), Some(vehicle.clone()));
                 let again = vehicle.decide(&command).unwrap_or_default();
                 prop_assert_eq!(again, vec![], "{:?} twice", command);
             }

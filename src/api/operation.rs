@@ -461,6 +461,12 @@ pub fn store_fault(error: StoreError) -> Fault {
         tracing::warn!(error = %error, "the database is unavailable: {error}");
         return Fault::of(FaultCode::Unavailable);
     }
+    if let StoreError::Archived { missing, first } = &error {
+        // Nothing has gone wrong: the operator has taken them away.
+        return Fault::of(FaultCode::Archived)
+            .with("missing", missing.to_string())
+            .with("first", first.map(|position| position.to_string()));
+    }
     tracing::error!(error = %error, "a read failed: {error}");
     Fault::of(FaultCode::Internal)
 }

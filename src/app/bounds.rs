@@ -52,6 +52,7 @@ pub fn door(settings: &Settings) -> DoorSettings {
         state_bytes_max: commands.state_bytes_max.len(),
         receipts_max: commands.receipts_max,
         attempts_max: commands.attempts_max,
+        snapshot_events: commands.snapshot_events.into(),
         fixes: FixRules {
             future_max: fixes.future_max,
             age_max: fixes.age_max,

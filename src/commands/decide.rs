@@ -72,6 +72,7 @@ impl Door {
                 Decided::Sent(pending) => match pending.outcome().await {
                     Ok(kept) => {
                         self.receipts.keep(&ctx.tenant, &envelope, &kept);
+                        self.note_growth::<A>(&ctx.tenant, &stream, &cell, kept.version);
                         return Ok(Receipt::from(&kept));
                     }
                     Err(error) => lost_race(error, &stream)?,
@@ -188,90 +189,6 @@ impl Door {
             (None, Some(busy)) => Standing::Ahead(busy),
             (None, None) => Standing::Current,
         })
-    }
-
-    /// The cell of an aggregate with its state in it.
-    pub(super) async fn loaded<A: Aggregate>(
-        &self,
-        tenant: &Arc<str>,
-        id: &str,
-    ) -> Result<Arc<Cell<A>>, CommandError> {
-        let stream = StreamKey::of::<A>(id);
-        let cell = self.states.cell::<A>(tenant, &stream);
-        if cell.lock().is_some() {
-            return Ok(cell);
-        }
-        let loading = cell.loading.lock().await;
-        if cell.lock().is_none() {
-            let (state, version) = self.load_stream::<A>(tenant, &stream).await?;
-            self.states.grew(state.weight_bytes());
-            cell.fill(state, version);
-        }
-        drop(loading);
-        Ok(cell)
-    }
-
-    /// Readies many aggregates at once: one question tells which streams are new, and those need no load.
-    pub(super) async fn ready_new<A: Aggregate>(
-        &self,
-        tenant: &Arc<str>,
-        ids: &[&str],
-    ) -> Result<(), CommandError> {
-        let cells: Vec<_> = ids
-            .iter()
-            .map(|id| (*id, self.states.cell::<A>(tenant, &StreamKey::of::<A>(id))))
-            .filter(|(_, cell)| cell.lock().is_none())
-            .collect();
-        if cells.len() < 2 {
-            return Ok(());
-        }
-        let ids: Vec<_> = cells.iter().map(|(id, _)| *id).collect();
-        let existing = self.store.existing_streams(tenant, A::TYPE, &ids).await?;
-        for (id, cell) in cells {
-            // Whoever is loading it knows better; an append finds out whom another process opened.
-            let Ok(_loading) = cell.loading.try_lock() else {
-                continue;
-            };
-            if !existing.contains(id) && cell.lock().is_none() {
-                cell.fill(A::default(), 0);
-            }
-        }
-        Ok(())
-    }
-
-    async fn load_stream<A: Aggregate>(
-        &self,
-        tenant: &Arc<str>,
-        stream: &StreamKey,
-    ) -> Result<(A, i64), CommandError> {
-        let unreadable = |reason: String| CommandError::Unreadable {
-            stream: stream.to_string(),
-            reason,
-        };
-        let (mut state, mut version) = (A::default(), 0);
-        loop {
-            let page = self
-                .store
-                .read_stream(tenant, stream, version, self.settings.load_events_max)
-                .await?;
-            for stored in &page {
-                if stored.sequence != version + 1 {
-                    let missing = version + 1..=stored.sequence - 1;
-                    return Err(unreadable(format!("its events {missing:?} are not here")));
-                }
-                let event = stored
-                    .decode()
-                    .map_err(|e| unreadable(e.to_string()))?
-                    .event;
-                let event = A::Event::try_from(event)
-                    .map_err(|_| unreadable(format!("{} is not its event", stored.event_type)))?;
-                state.apply(&event);
-                version = stored.sequence;
-            }
-            if (page.len() as i64) < self.settings.load_events_max {
-                return Ok((state, version));
-            }
-        }
     }
 
     /// What the log answered to this command before, if it was declared and kept.

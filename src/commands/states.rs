@@ -23,6 +23,8 @@ pub(super) struct Slot<A> {
     pub version: i64,
     /// Withdrawn when something of this state was not kept.
     pub basis: Basis,
+    /// The version at which the state was last stored, or was to be.
+    pub snapshot_at: i64,
 }
 
 impl<A: Aggregate> Cell<A> {
@@ -47,11 +49,12 @@ impl<A: Aggregate> Cell<A> {
     }
 
     /// Puts a freshly loaded state in place.
-    pub fn fill(&self, state: A, version: i64) {
+    pub fn fill(&self, state: A, version: i64, snapshot_at: i64) {
         *self.lock() = Some(Slot {
             state,
             version,
             basis: Basis::default(),
+            snapshot_at,
         });
     }
 }
@@ -142,7 +145,7 @@ mod tests {
         let states = States::new(20 * CELL_BYTES);
         let tenant: Arc<str> = "default".into();
         let hot = states.cell::<Fleet>(&tenant, &key("hot"));
-        hot.fill(Fleet::default(), 7);
+        hot.fill(Fleet::default(), 7, 0);
         for i in 0..1_000 {
             states.cell::<Fleet>(&tenant, &key(&i.to_string()));
             assert!(
@@ -158,7 +161,7 @@ mod tests {
     fn a_withdrawn_state_is_not_there() {
         let states = States::new(1 << 20);
         let cell = states.cell::<Fleet>(&"default".into(), &key("a"));
-        cell.fill(Fleet::default(), 1);
+        cell.fill(Fleet::default(), 1, 0);
         cell.lock().as_ref().unwrap().basis.withdraw();
         assert!(cell.peek().is_none());
     }
@@ -167,7 +170,7 @@ mod tests {
     fn a_state_that_a_panic_left_behind_is_forgotten() {
         let states = States::new(1 << 20);
         let cell = states.cell::<Fleet>(&"default".into(), &key("a"));
-        cell.fill(Fleet::default(), 1);
+        cell.fill(Fleet::default(), 1, 0);
         let basis = cell.lock().as_ref().unwrap().basis.clone();
         let other = cell.clone();
         let broken = std::thread::spawn(move || {
@@ -177,7 +180,7 @@ mod tests {
         });
         assert!(broken.join().is_err());
         assert!(cell.peek().is_none() && basis.is_withdrawn());
-        cell.fill(Fleet::default(), 2);
+        cell.fill(Fleet::default(), 2, 0);
         assert_eq!(cell.peek().unwrap().1, 2);
     }
 }

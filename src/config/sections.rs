@@ -154,6 +154,9 @@ section! {
         receipts_max: usize = "16384", "0" ..= "10000000";
         /// How often a command that lost a race is decided, the first time included.
         attempts_max: u32 = "12", "1" ..= "100";
+        /// The state of a vehicle or fleet is stored after so many events of its stream, so that loading
+        /// it reads about as many at most. `0`: never.
+        snapshot_events: u32 = "500", "0" ..= "1000000";
         /// How long a command's id is remembered, in whole hours.
         idempotency_retention: Duration = "24h", "1h" ..= "365d";
         /// How long refused records can be looked at, in whole days.

@@ -167,10 +167,11 @@ impl Projector {
 
     /// Folds batch after batch from the bookmark on, on a connection of its own.
     async fn follow(&mut self, mut bookmark: Bookmark) -> Interrupted {
-        let mut conn = match connection::open(&self.place.store).await {
-            Ok(conn) => conn,
-            Err(error) => return Interrupted::Fault(error.to_string()),
-        };
+        let mut conn =
+            match connection::open_for(&self.place.store, self.place.settings.lease_ms).await {
+                Ok(conn) => conn,
+                Err(error) => return Interrupted::Fault(error.to_string()),
+            };
         let mut head = self.place.store.watch_head(&self.place.tenant);
         loop {
             tokio::select! {

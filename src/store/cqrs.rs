@@ -91,11 +91,11 @@ where
     }
 }
 
-/// cqrs-es asks for this in order to store snapshots. States are folded from events here, always.
+/// cqrs-es asks for this in order to store snapshots. It applies events to them twice, so it gets none.
 impl<A> Serialize for Adapted<A> {
     fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
         Err(serde::ser::Error::custom(
-            "a state is folded from its events, never stored",
+            "the log stores states itself, where that pays",
         ))
     }
 }
@@ -103,7 +103,7 @@ impl<A> Serialize for Adapted<A> {
 impl<'de, A> Deserialize<'de> for Adapted<A> {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         Err(serde::de::Error::custom(
-            "a state is folded from its events, never stored",
+            "the log stores states itself, where that pays",
         ))
     }
 }
@@ -146,6 +146,9 @@ where
     }
 }
 
+/// Events read at once when an aggregate is loaded: a long stream is never in memory as a whole.
+const LOAD_EVENTS_MAX: i64 = 5_000;
+
 type CqrsResult<T> = Result<T, AggregateError<Refusal>>;
 type Envelopes<A> = Vec<EventEnvelope<Adapted<A>>>;
 
@@ -169,15 +172,25 @@ where
     }
 
     async fn load_aggregate(&self, aggregate_id: &str) -> CqrsResult<LoadedAggregate<A>> {
-        let mut before = A::default();
-        let mut version = 0;
-        for envelope in self.load_events(aggregate_id).await? {
-            if envelope.sequence as i64 != version + 1 {
-                let why = format!("events before {} are not here", envelope.sequence);
-                return Err(unexpected(std::io::Error::other(why)));
+        let stream = StreamKey::of::<A>(aggregate_id);
+        let (mut before, mut version) = (A::default(), 0);
+        loop {
+            let page = self
+                .store
+                .read_stream(&self.tenant, &stream, version, LOAD_EVENTS_MAX)
+                .await
+                .map_err(unexpected)?;
+            for stored in &page {
+                if stored.sequence != version + 1 {
+                    let why = format!("events before {} are not here", stored.sequence);
+                    return Err(unexpected(std::io::Error::other(why)));
+                }
+                before.apply(&envelope::<A>(stored)?.payload.0);
+                version = stored.sequence;
             }
-            before.apply(&envelope.payload.0);
-            version = envelope.sequence as i64;
+            if (page.len() as i64) < LOAD_EVENTS_MAX {
+                break;
+            }
         }
         let aggregate = Adapted(before.clone());
         Ok(LoadedAggregate {

@@ -14,13 +14,13 @@ const NEXT_THERE: &str = "
                         where e.tenant = $1 and e.position > $2 order by e.position limit 1)
     from logs l where l.tenant = $1";
 
-/// The first position of a range in every partition that it touches: it is there, or the partition is
-/// not.
+/// The first position of a range in every partition that it touches, up to the head: it is there, or
+/// the partition is not.
 const FIRST_MISSING: &str = "
     select p.first from (
-        select greatest(from_position, $2) as first from event_partitions
-        where from_position <= $3 and to_position > $2) p
-    where not exists (select from events e where e.tenant = $1 and e.position = p.first)
+        select greatest(from_position, $2) as first from event_partitions where to_position > $2) p
+    where p.first <= least($3, (select position from logs where tenant = $1))
+      and not exists (select from events e where e.tenant = $1 and e.position = p.first)
     order by 1 limit 1";
 
 /// Makes sure that the log holds all positions of a range up to its head: partitions may have been
@@ -67,6 +67,17 @@ pub(super) async fn check_page(
     Err(StoreError::Archived { missing, first })
 }
 
+/// How many of these ascending positions follow each other without a gap: behind one, a partition has
+/// been taken away.
+pub(super) fn consecutive(positions: impl Iterator<Item = i64>) -> usize {
+    let mut next = None;
+    let follows = |position: &i64| {
+        next.replace(position + 1)
+            .is_none_or(|next| next == *position)
+    };
+    positions.take_while(follows).count()
+}
+
 /// The head, and the first event after a position.
 async fn next_there(
     conn: &mut PgConnection,
@@ -80,4 +91,23 @@ async fn next_there(
         .await?;
     let (head, first) = found.unwrap_or((0, None));
     Ok((Position(head), first.map(Position)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::consecutive;
+
+    #[test]
+    fn a_page_ends_at_its_first_gap() {
+        let cases: [(&[i64], usize); 5] = [
+            (&[], 0),
+            (&[7], 1),
+            (&[7, 8, 9], 3),
+            (&[7, 8, 64, 65], 2),
+            (&[7, 64], 1),
+        ];
+        for (positions, expected) in cases {
+            assert_eq!(consecutive(positions.iter().copied()), expected);
+        }
+    }
 }

@@ -185,7 +185,8 @@ impl Store {
         read_log(&mut conn, tenant, after, limits).await
     }
 
-    /// Like [`Store::read_log`], narrowed by a filter and bounded by `events_max` alone.
+    /// Like [`Store::read_log`], narrowed by a filter and bounded by `events_max` alone. Where part of
+    /// what it looked through is not in the log any more, it says so instead of passing it over.
     pub async fn read_filtered(
         &self,
         tenant: &Arc<str>,
@@ -193,16 +194,33 @@ impl Store {
         after: Position,
         limits: PageLimits,
     ) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut conn = self.pool().acquire().await?;
+        let (mut after, mut last) = (after, limits.up_to);
+        if let (Some(kind), Some(id)) = (&filter.aggregate_type, &filter.aggregate_id) {
+            // One stream: what lies outside of its bounds need not be there.
+            let bounds = stream_bounds(&mut conn, tenant, kind, id).await?;
+            let Some((of_first, of_last)) = bounds else {
+                return Ok(Vec::new());
+            };
+            after = after.max(Position(of_first - 1));
+            last = last.min(Position(of_last));
+        }
         let rows = sqlx::query(FILTERED_PAGE)
             .bind(&**tenant)
             .bind(after.0)
-            .bind(limits.up_to.0)
+            .bind(last.0)
             .bind(&filter.aggregate_type)
             .bind(&filter.aggregate_id)
             .bind(&filter.event_types)
             .bind(limits.events_max)
-            .fetch_all(self.pool())
+            .fetch_all(&mut *conn)
             .await?;
+        let full = rows.len() as i64 >= limits.events_max;
+        let up_to = match rows.last() {
+            Some(row) if full => Position(row.try_get(0)?),
+            _ => last,
+        };
+        held::check_held(&mut conn, tenant, after.0 + 1..=up_to.0).await?;
         decode_rows(tenant, rows)
     }
 
@@ -215,29 +233,7 @@ impl Store {
         events_max: i64,
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let mut conn = self.pool().acquire().await?;
-        let bounds: Option<(i64, i64)> = sqlx::query_as(
-            "select first_position, last_position from streams
-             where tenant = $1 and aggregate_type = $2 and aggregate_id = $3",
-        )
-        .bind(&**tenant)
-        .bind(stream.aggregate_type)
-        .bind(&*stream.aggregate_id)
-        .fetch_optional(&mut *conn)
-        .await?;
-        let Some((first, last)) = bounds else {
-            return Ok(Vec::new());
-        };
-        let rows = sqlx::query(STREAM)
-            .bind(&**tenant)
-            .bind(stream.aggregate_type)
-            .bind(&*stream.aggregate_id)
-            .bind(after)
-            .bind(first)
-            .bind(last)
-            .bind(events_max)
-            .fetch_all(&mut *conn)
-            .await?;
-        decode_rows(tenant, rows)
+        read_stream(&mut conn, tenant, stream, after, events_max).await
     }
 
     /// Which of these streams of one kind exist.
@@ -309,7 +305,7 @@ pub async fn read_log(
     after: Position,
     limits: PageLimits,
 ) -> Result<Vec<StoredEvent>, StoreError> {
-    let rows = sqlx::query(LOG_PAGE)
+    let mut rows = sqlx::query(LOG_PAGE)
         .bind(&**tenant)
         .bind(after.0)
         .bind(limits.up_to.0)
@@ -317,10 +313,70 @@ pub async fn read_log(
         .bind(limits.bytes_max)
         .fetch_all(&mut *conn)
         .await?;
-    let found: Option<i64> = rows.first().map(|row| row.try_get(0)).transpose()?;
-    let found = found.map(Position);
+    let positions: Vec<i64> = rows
+        .iter()
+        .map(|row| row.try_get(0))
+        .collect::<Result<_, _>>()?;
+    let found = positions.first().copied().map(Position);
     held::check_page(conn, tenant, after, limits.up_to, found).await?;
+    // Whoever reads on behind the gap is told what is missing.
+    rows.truncate(held::consecutive(positions.into_iter()));
     decode_rows(tenant, rows)
+}
+
+/// [`Store::read_stream`] on a connection of the caller's.
+async fn read_stream(
+    conn: &mut PgConnection,
+    tenant: &Arc<str>,
+    stream: &StreamKey,
+    after: i64,
+    events_max: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let (kind, id) = (stream.aggregate_type, &*stream.aggregate_id);
+    match stream_bounds(conn, tenant, kind, id).await? {
+        Some(bounds) => read_within(conn, tenant, stream, bounds, after, events_max).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The same where the positions of its first and last event are known.
+pub(super) async fn read_within(
+    conn: &mut PgConnection,
+    tenant: &Arc<str>,
+    stream: &StreamKey,
+    (first, last): (i64, i64),
+    after: i64,
+    events_max: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let rows = sqlx::query(STREAM)
+        .bind(&**tenant)
+        .bind(stream.aggregate_type)
+        .bind(&*stream.aggregate_id)
+        .bind(after)
+        .bind(first)
+        .bind(last)
+        .bind(events_max)
+        .fetch_all(conn)
+        .await?;
+    decode_rows(tenant, rows)
+}
+
+/// The positions of a stream's first and last event; `None` if there is no such stream.
+async fn stream_bounds(
+    conn: &mut PgConnection,
+    tenant: &str,
+    aggregate_type: &str,
+    aggregate_id: &str,
+) -> Result<Option<(i64, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "select first_position, last_position from streams
+         where tenant = $1 and aggregate_type = $2 and aggregate_id = $3",
+    )
+    .bind(tenant)
+    .bind(aggregate_type)
+    .bind(aggregate_id)
+    .fetch_optional(conn)
+    .await
 }
 
 fn decode_rows(tenant: &Arc<str>, rows: Vec<PgRow>) -> Result<Vec<StoredEvent>, StoreError> {

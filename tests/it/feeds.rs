@@ -2,6 +2,7 @@
 
 mod scene;
 
+mod archived;
 mod events;
 mod groups;
 mod maps;

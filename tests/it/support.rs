@@ -1,21 +1,27 @@
 //! What tests stand on: private databases, servers of their own, directories, waiting.
 
 mod app;
+mod child;
 mod cluster;
 mod database;
 mod line;
 mod own_cluster;
+mod proxy;
 mod redis;
 mod scratch;
 mod served;
+mod trap;
 
 pub use app::{Reply, TestApp, exchange};
+pub use child::Child;
 pub use database::TestDb;
 pub use line::{Line, Trouble};
 pub use own_cluster::{OwnCluster, StopMode};
+pub use proxy::{Fault, Proxy};
 pub use redis::{TestRedis, redis_settings, url_of as redis_url};
 pub use scratch::Scratch;
 pub use served::{Served, command};
+pub use trap::{Action, Step, Trap};
 
 use std::path::Path;
 use std::time::{Duration, Instant};

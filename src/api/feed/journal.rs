@@ -11,8 +11,8 @@ use super::groups::{Group, Groups};
 use super::rendering::{Item, Rendering};
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::store_fault;
-use crate::consumers::feed::{Handed, Interest, Keep, Scan, Subscription};
-use crate::store::{EventFilter, StoredEvent};
+use crate::consumers::feed::{Handed, Interest, Keep, Scan, ScanError, Subscription};
+use crate::store::{EventFilter, StoreError, StoredEvent};
 
 /// The recent items of a group: all there are after `floor`.
 pub struct Journal {
@@ -172,9 +172,13 @@ pub(super) async fn page(
 ) -> Result<Vec<StoredEvent>, Fault> {
     let no_turn = || Fault::new(FaultCode::Resume, "too many read the past at once");
     let _turn = groups.turn().await.ok_or_else(no_turn)?;
-    scan.page(to).await.map_err(|error| {
-        tracing::warn!(%error, "a feed's past cannot be read: {error}");
-        Fault::of(FaultCode::Resume)
+    scan.page(to).await.map_err(|error| match error {
+        // Asking again would not bring them back.
+        ScanError::Store(error @ StoreError::Archived { .. }) => store_fault(error),
+        error => {
+            tracing::warn!(%error, "a feed's past cannot be read: {error}");
+            Fault::of(FaultCode::Resume)
+        }
     })
 }
 

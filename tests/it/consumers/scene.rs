@@ -48,6 +48,21 @@ pub async fn start(store: &Store, projections: &[Arc<dyn AnyProjection>]) -> Con
         .unwrap()
 }
 
+/// With leases that live so long.
+pub async fn start_with(
+    store: &Store,
+    projections: &[Arc<dyn AnyProjection>],
+    lease_ms: u64,
+) -> Consumers {
+    let settings = ConsumerSettings {
+        lease_ms,
+        ..settings()
+    };
+    Consumers::start(store.clone(), projections.to_vec(), settings)
+        .await
+        .unwrap()
+}
+
 /// A process of its own as far as the database can tell; dropped, it is gone at once, as by a kill.
 pub struct Process {
     runtime: Option<Runtime>,

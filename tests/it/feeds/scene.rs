@@ -108,16 +108,20 @@ impl Node {
 
     /// Carries out a query or a mutation that must succeed, on all that has been written.
     pub async fn ask(&self, document: &str, variables: Value) -> Value {
+        let told = self.try_ask(document, variables).await;
+        told.unwrap_or_else(|fault| panic!("{document}: {fault:?}"))
+    }
+
+    /// Carries it out, on all that has been written, and tells the first fault if there is one.
+    pub async fn try_ask(&self, document: &str, variables: Value) -> Result<Value, Fault> {
         let request = Request::new(document).variables(Variables::from_json(variables));
         let at_least = Some(Position(self.head().await));
         let operation = self.operation(TENANT, &[Role::Admin], at_least);
         let answer = self.api.execute(operation, request).await;
-        assert!(
-            answer.response.errors.is_empty(),
-            "{document}: {:?}",
-            answer.response.errors
-        );
-        answer.response.data.into_json().unwrap()
+        match answer.response.errors.first() {
+            Some(error) => Err(Fault::of_error(error)),
+            None => Ok(answer.response.data.into_json().unwrap()),
+        }
     }
 
     /// Subscribes as a viewer.

@@ -1,20 +1,19 @@
 //! A process of its own that writes until it is killed: this binary once more, running one test.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::store::Store;
 use daybook::store::local::{self, LocalSettings};
 use sqlx::postgres::PgConnectOptions;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::journal::Journal;
 use super::load::{Client, Dice, Process};
 use super::scene::{settings, store};
+use crate::support::Child;
 
 /// Where a child writes to.
 #[derive(Clone, Debug)]
@@ -35,36 +34,37 @@ const SEED: &str = "DAYBOOK_TEST_CHILD_SEED";
 
 const CLIENTS: usize = 6;
 
+/// How long a process keeps its work without a word.
+pub const LEASE: Duration = Duration::from_millis(600);
+
 impl Writing {
     pub fn start(log: &Log, journal: &Path, dice: &mut Dice) -> Writing {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([
-            "--exact",
-            "log::child::writes_until_it_is_killed",
-            "--nocapture",
-        ]);
-        match log {
-            Log::Shared(url) => command.env(LOG, url),
-            Log::Private(dir) => command.env(DATA_DIR, dir),
+        let (name, value) = match log {
+            Log::Shared(url) => (LOG, url.as_ref()),
+            Log::Private(dir) => (DATA_DIR, dir.as_os_str()),
         };
-        command
-            .env(JOURNAL, journal)
-            .env(SEED, dice.next().to_string());
-        command.stdin(Stdio::piped()).stdout(Stdio::null());
-        Writing(command.spawn().unwrap())
+        let seed = dice.next().to_string();
+        let told = [
+            (name, value),
+            (JOURNAL, journal.as_os_str()),
+            (SEED, seed.as_ref()),
+        ];
+        Writing(Child::start("log::child::writes_until_it_is_killed", &told))
+    }
+
+    /// As a machine that is moved would stop it.
+    pub fn pause(&self) {
+        self.0.pause();
+    }
+
+    /// And wake it, as if nothing had been.
+    pub fn go_on(&self) {
+        self.0.go_on();
     }
 
     /// As a crash would.
-    pub fn kill9(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Writing {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+    pub fn kill9(self) {
+        self.0.kill9();
     }
 }
 
@@ -95,7 +95,7 @@ async fn writes_until_it_is_killed() {
     }
     // Whoever started us may be killed as well.
     tokio::select! {
-        () = input_closed() => {}
+        () = Child::abandoned() => {}
         ended = clients.join_next() => ended.unwrap().unwrap(),
     }
     if let Some(server) = private {
@@ -114,7 +114,7 @@ pub fn private_server(data_dir: &Path) -> LocalSettings {
 /// All read models, quick to take over from a process that was killed.
 pub async fn consumers(store: &Store) -> Consumers {
     let settings = ConsumerSettings {
-        lease_ms: 600,
+        lease_ms: LEASE.as_millis() as u64,
         poll_ms: 50,
         retry_ms_min: 5,
         ..ConsumerSettings::default()
@@ -122,13 +122,4 @@ pub async fn consumers(store: &Store) -> Consumers {
     Consumers::start(store.clone(), projections::all(), settings)
         .await
         .unwrap()
-}
-
-async fn input_closed() {
-    let (tell, closed) = oneshot::channel();
-    std::thread::spawn(move || {
-        let _ = std::io::stdin().read(&mut [0]);
-        let _ = tell.send(());
-    });
-    let _ = closed.await;
 }

@@ -11,7 +11,7 @@ use daybook::store::{Store, local};
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 
-use super::child::{Log, Writing, consumers, private_server};
+use super::child::{LEASE, Log, Writing, consumers, private_server};
 use super::journal::{Journal, Line, check, committed};
 use super::load::{Client, Dice, Process, prepare, resolve, size};
 use super::scene::{flaws, settings, store, tenant};
@@ -116,24 +116,29 @@ async fn the_server_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn our_processes_are_killed() {
+async fn our_processes_are_killed_and_paused() {
     let db = TestDb::create().await;
-    let mut dice = Dice::from_env("kill -9 of daybook");
+    let mut dice = Dice::from_env("kill -9 and pauses of three processes");
     let dir = Scratch::new();
     let path = dir.join("journal");
     let store = store(db.options()).await;
     prepare(&Process::new(store.clone())).await;
     let log = Log::Shared(db.url());
-    let mut children = [(); 2].map(|()| Writing::start(&log, &path, &mut dice));
+    let mut children = [(); 3].map(|()| Writing::start(&log, &path, &mut dice));
     for round in 0..6 * size() {
         until_kept_more(&path).await;
         tokio::time::sleep(dice.pause(150)).await;
+        // One sleeps past its leases, in the middle of whatever it does, while another is killed.
+        let paused = (round + 1) % 3;
+        children[paused].pause();
         let next = Writing::start(&log, &path, &mut dice);
-        std::mem::replace(&mut children[round % 2], next).kill9();
+        std::mem::replace(&mut children[round % 3], next).kill9();
+        tokio::time::sleep(LEASE + dice.pause(100)).await;
+        children[paused].go_on();
     }
     until_kept_more(&path).await;
     children.into_iter().for_each(Writing::kill9);
-    everything_holds("kill -9 of daybook", &store, &path).await;
+    everything_holds("kill -9 and pauses of three processes", &store, &path).await;
 }
 
 /// The private server goes down with the program that started it, and comes up with the next one.

@@ -1,7 +1,7 @@
 //! The log grows over partitions without a seam, and an old one can be taken away.
 
 use daybook::commands::{CommandError, Door, DoorSettings};
-use daybook::store::{PageLimits, Store, StoreError, StoreSettings};
+use daybook::store::{EventFilter, PageLimits, Store, StoreError, StoreSettings};
 use domain::Position;
 use domain::vehicle::Vehicle;
 use uuid::Uuid;
@@ -133,6 +133,41 @@ async fn a_partition_can_be_taken_away() {
             "{told:?}"
         );
     }
+    // So is whoever looks for some of it, be they there or not.
+    let log = tenant();
+    for (kind, id, after, up_to, there) in [
+        ("vehicle", None, 0, i64::MAX, None),
+        ("vehicle", None, 62, 63, None),
+        ("fleet", None, 62, i64::MAX, None),
+        ("vehicle", None, 63, i64::MAX, Some(16)),
+        ("fleet", None, 63, i64::MAX, Some(0)),
+        ("fleet", None, 79, i64::MAX, Some(0)),
+        // A stream that is there as a whole is read whatever else is not.
+        ("vehicle", Some("new"), 0, i64::MAX, Some(2)),
+        ("vehicle", Some("none"), 0, i64::MAX, Some(0)),
+        ("vehicle", Some("old"), 0, i64::MAX, None),
+        ("vehicle", Some("old"), 63, i64::MAX, Some(1)),
+    ] {
+        let filter = EventFilter {
+            aggregate_type: Some(kind.to_owned()),
+            aggregate_id: id.map(str::to_owned),
+            event_types: None,
+        };
+        let limits = PageLimits {
+            up_to: Position(up_to),
+            ..PageLimits::default()
+        };
+        let page = store.read_filtered(&log, &filter, Position(after), limits);
+        let found = match page.await {
+            Ok(page) => Some(page.len()),
+            Err(StoreError::Archived { missing, first }) => {
+                assert_eq!((missing.0, first), (after + 1, Some(Position(64))));
+                None
+            }
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(found, there, "{kind} {id:?} after {after}");
+    }
     let end = store
         .read_log(&tenant(), Position(79), PageLimits::default())
         .await;
@@ -156,4 +191,41 @@ async fn a_partition_can_be_taken_away() {
         assert_eq!(loaded.1, version, "{id}");
     }
     assert_eq!(flaws(db.pool()).await, [""; 0]);
+}
+
+/// A page never reaches over a gap: first what is before it, then the truth.
+#[tokio::test]
+async fn a_partition_can_be_taken_out_of_the_middle() {
+    let db = TestDb::create().await;
+    let store = tiny(&db).await;
+    let large = append(vec![write("large", 0, 200)]);
+    store.append(&tenant(), large).await.unwrap();
+    let detach = "alter table events detach partition events_p64";
+    sqlx::raw_sql(detach).execute(db.pool()).await.unwrap();
+    let log = tenant();
+    let read = async |after| {
+        let page = store.read_log(&log, Position(after), PageLimits::default());
+        page.await.map(|page| (page[0].position.0, page.len()))
+    };
+    assert_eq!(read(0).await.unwrap(), (1, 63));
+    assert!(matches!(
+        read(63).await,
+        Err(StoreError::Archived {
+            missing: Position(64),
+            first: Some(Position(128))
+        })
+    ));
+    assert_eq!(read(127).await.unwrap(), (128, 73));
+    let filter = EventFilter {
+        aggregate_id: Some("large".to_owned()),
+        ..EventFilter::default()
+    };
+    for (after, events_max, whole) in [(0, 63, true), (0, 64, false), (127, 100, true)] {
+        let limits = PageLimits {
+            events_max,
+            ..PageLimits::default()
+        };
+        let page = store.read_filtered(&log, &filter, Position(after), limits);
+        assert_eq!(page.await.is_ok(), whole, "{events_max} after {after}");
+    }
 }

@@ -6,12 +6,11 @@ use domain::track::FixReport;
 use domain::vehicle::Vehicle;
 use uuid::Uuid;
 
-use super::proxy::{Fault, Proxy};
 use super::scene::{
     count, ctx, declared, door, flaws, named, one, register, rename, settings, store, store_with,
     tenant, told, write,
 };
-use crate::support::TestDb;
+use crate::support::{Fault, Proxy, TestDb};
 
 const LOST: [Fault; 3] = [Fault::CutBefore, Fault::CutDuring, Fault::SwallowReply];
 

@@ -1,4 +1,5 @@
-//! Stands between a store and its server, and breaks the line at the worst moment of an append.
+//! Stands between a store and its server, and breaks the line at the worst moment of an append or of a
+//! transaction's commit.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -12,9 +13,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::support::Scratch;
+use super::Scratch;
 
-/// What to do with the next append.
+/// What to do with the next append, or with the commit that is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The server never hears of it.
@@ -27,10 +28,18 @@ pub enum Fault {
     Silence,
 }
 
+#[derive(Debug, Default)]
+struct Armed {
+    /// For appends, the next one last.
+    appends: Vec<Fault>,
+    /// For the commit of the transaction in which these words were sent.
+    commit: Option<(&'static str, Fault)>,
+}
+
 /// A listening proxy; ends with the value.
 pub struct Proxy {
     options: PgConnectOptions,
-    armed: Arc<Mutex<Vec<Fault>>>,
+    armed: Arc<Mutex<Armed>>,
     _dir: Scratch,
     _tasks: JoinSet<()>,
 }
@@ -44,7 +53,7 @@ impl Proxy {
         let listener = UnixListener::bind(dir.join(&name)).unwrap();
         let anyone = std::fs::Permissions::from_mode(0o777);
         std::fs::set_permissions(dir.join(&name), anyone).unwrap();
-        let armed = Arc::new(Mutex::new(Vec::new()));
+        let armed: Arc<Mutex<Armed>> = Arc::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, server, armed.clone()));
         Proxy {
@@ -62,16 +71,26 @@ impl Proxy {
 
     /// These befall the next appends, the first one first.
     pub fn arm(&self, faults: &[Fault]) {
-        self.armed.lock().unwrap().extend(faults.iter().rev());
+        self.armed
+            .lock()
+            .unwrap()
+            .appends
+            .extend(faults.iter().rev());
+    }
+
+    /// This befalls the next commit on a line on which a statement with these words was sent.
+    pub fn arm_commit(&self, after: &'static str, fault: Fault) {
+        self.armed.lock().unwrap().commit = Some((after, fault));
     }
 
     /// Have all befallen?
     pub fn is_spent(&self) -> bool {
-        self.armed.lock().unwrap().is_empty()
+        let armed = self.armed.lock().unwrap();
+        armed.appends.is_empty() && armed.commit.is_none()
     }
 }
 
-async fn accept(listener: UnixListener, server: PathBuf, armed: Arc<Mutex<Vec<Fault>>>) {
+async fn accept(listener: UnixListener, server: PathBuf, armed: Arc<Mutex<Armed>>) {
     let mut lines = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.unwrap();
@@ -92,11 +111,28 @@ async fn accept(listener: UnixListener, server: PathBuf, armed: Arc<Mutex<Vec<Fa
     }
 }
 
-/// Watches for the execution of the append statement, which was prepared on this line before.
+impl Armed {
+    /// What befalls this message, if it is the commit that is waited for. `awaited` says whether the
+    /// words were heard on this line.
+    fn at_commit(&mut self, message: &[u8], awaited: &mut bool) -> Option<Fault> {
+        let (words, fault) = self.commit?;
+        let (kind, body) = (message[0], &message[5..]);
+        let said = |words: &[u8]| body.windows(words.len()).any(|w| w == words);
+        if *awaited && kind == b'Q' && body.starts_with(b"COMMIT") {
+            self.commit = None;
+            return Some(fault);
+        }
+        *awaited |= matches!(kind, b'P' | b'Q') && said(words.as_bytes());
+        None
+    }
+}
+
+/// Watches for the execution of the append statement, which was prepared on this line before, and for
+/// commits.
 async fn requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    armed: &Mutex<Vec<Fault>>,
+    armed: &Mutex<Armed>,
     tell: watch::Sender<Option<Fault>>,
 ) {
     // The first message has no type: the parameters of the session.
@@ -107,6 +143,7 @@ async fn requests(
         return;
     }
     let (mut append, mut cut): (Option<Vec<u8>>, bool) = (None, false);
+    let mut awaited = false;
     while let Some(message) = message(&mut from, true).await {
         let (kind, body) = (message[0], &message[5..]);
         let mut words = body.split(|byte| *byte == 0);
@@ -115,7 +152,11 @@ async fn requests(
             append = Some(first.to_vec());
         }
         let is_append = kind == b'B' && append.as_deref() == Some(second);
-        let fault = is_append.then(|| armed.lock().unwrap().pop()).flatten();
+        let fault = {
+            let mut armed = armed.lock().unwrap();
+            let fault = is_append.then(|| armed.appends.pop()).flatten();
+            fault.or_else(|| armed.at_commit(&message, &mut awaited))
+        };
         if fault == Some(Fault::CutBefore) {
             return;
         }
@@ -126,7 +167,7 @@ async fn requests(
             return;
         }
         cut |= fault == Some(Fault::CutDuring);
-        if cut && kind == b'S' {
+        if cut && matches!(kind, b'S' | b'Q') {
             // Long enough for the server to take it up, too short to finish for sure.
             tokio::time::sleep(Duration::from_micros(500)).await;
             return;

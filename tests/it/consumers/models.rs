@@ -1,0 +1,103 @@
+//! The read models themselves among faults: each of their tables, before and after a row of a batch.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta};
+use daybook::commands::{CommandContext, Door, DoorSettings, ReportPositions};
+use daybook::consumers::{Consumers, RebuildOptions, rebuild};
+use domain::fleet::{Fleet, FleetCommand};
+use domain::track::FixReport;
+use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
+use domain::{Actor, ActorKind};
+
+use super::scene::{settings, store, tenant};
+use crate::support::{Action, PATIENCE, Step, TestDb, Trap};
+
+/// Something new for every table: a fleet, a vehicle that joins it, where it was at an hour of its own.
+async fn happen(door: &Door, nth: i64) {
+    let actor = Actor {
+        kind: ActorKind::User,
+        id: "ann".into(),
+    };
+    let began = DateTime::from_timestamp(1_767_571_200, 0).unwrap();
+    let ctx = CommandContext::new(tenant(), actor, began + TimeDelta::days(30));
+    let (fleet, bus) = (format!("fleet{nth}"), format!("bus{nth}"));
+    let name = format!("Fleet {nth}");
+    let create = FleetCommand::Create { name };
+    door.execute::<Fleet>(&ctx, &fleet, create).await.unwrap();
+    let register = VehicleCommand::Register {
+        profile: VehicleProfile::default(),
+        on_first_report: false,
+    };
+    door.execute::<Vehicle>(&ctx, &bus, register).await.unwrap();
+    door.join_fleet(&ctx, &bus, &fleet).await.unwrap();
+    let at = began + TimeDelta::hours(nth);
+    // One that is new, and one of the first vehicle, whose rows are there.
+    let fix = |vehicle: &str, minute| FixReport {
+        vehicle: vehicle.to_owned(),
+        fix_time: (at + TimeDelta::minutes(minute)).to_rfc3339_opts(SecondsFormat::Secs, true),
+        lat: 30.0 + nth as f64 / 100.0,
+        lon: -97.0,
+        ..FixReport::default()
+    };
+    let report = ReportPositions {
+        fixes: vec![fix(&bus, 1), fix("bus0", 2)],
+        may_register: false,
+    };
+    door.report_positions(&ctx, report).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_at_any_table_of_any_read_model_leaves_a_fold_of_the_log() {
+    let db = TestDb::create().await;
+    let store = store(db.options()).await;
+    let door = Door::new(store.clone(), DoorSettings::default());
+    let models = projections::all();
+    let names: Vec<_> = models.iter().map(|model| model.name()).collect();
+    let consumers = Consumers::start(store.clone(), models.clone(), settings())
+        .await
+        .unwrap();
+    let caught_up = async || {
+        let head = store.head("default").await.unwrap();
+        consumers
+            .wait_for(&tenant(), &names, head, PATIENCE)
+            .await
+            .unwrap();
+    };
+    happen(&door, 0).await;
+    caught_up().await;
+
+    let tables = models.iter().flat_map(|model| model.tables());
+    let steps: Vec<Step> = tables
+        .flat_map(|table| Step::around("insert", &format!("read.{table}_g1"), ""))
+        .collect();
+    let mut trap = Trap::plant(&db, &steps).await;
+    let mut faults = 0;
+    for step in &steps {
+        for action in [Action::Refuse, Action::Disconnect] {
+            faults += 1;
+            trap.arm(step, action).await;
+            happen(&door, faults).await;
+            caught_up().await;
+            assert!(
+                trap.is_sprung().await,
+                "{action:?} {}: nobody came by",
+                step.name
+            );
+        }
+    }
+    trap.disarm().await;
+    for model in &models {
+        // Folded anew from the first event: the same, or else no swap.
+        let options = RebuildOptions {
+            compare: true,
+            ..RebuildOptions::default()
+        };
+        let rebuilt = rebuild(&store, model, &tenant(), options, |_| {}).await;
+        let rebuilt = rebuilt.unwrap_or_else(|e| panic!("{}: {e}", model.name()));
+        assert!(rebuilt.digest.is_some(), "{} was compared", model.name());
+    }
+    consumers.stop().await;
+    eprintln!(
+        "{} read models: faults {faults}/{faults}, 0 halves",
+        models.len()
+    );
+}
