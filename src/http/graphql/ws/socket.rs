@@ -51,6 +51,9 @@ const AHEAD_BYTES: usize = 16 * 1024;
 /// How long a closed socket's other side may take to notice.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How much of what a closed socket's other side still sends is thrown away at a time, in bytes.
+const REST_BYTES: usize = 4 * 1024;
+
 /// Serves the socket until either side closes it.
 pub async fn serve(transport: Transport, stream: Stream, opening: Opening) {
     let (mut sink, mut source) = stream.split();
@@ -116,7 +119,8 @@ async fn part(mut stream: Stream, end: End) {
         stream.send(Message::Close(Some(frame))).await.ok()?;
         let io = stream.get_mut();
         io.shutdown().await.ok()?;
-        let mut rest = [0; 4 * 1024];
+        // Not an array: that would be part of every socket's task from its beginning.
+        let mut rest = vec![0; REST_BYTES];
         while io.read(&mut rest).await.ok()? > 0 {}
         Some(())
     };
