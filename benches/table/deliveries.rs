@@ -14,7 +14,9 @@ use super::measure::{Round, Rounds};
 use super::publishers::{Publisher, Way, serve};
 use super::references::Reference;
 use super::report::{Figure, Goal, Row};
+use super::served::{Connection, request};
 use super::stand::Stand;
+use super::start::QUESTION;
 use super::traffic::{Bus, now};
 
 /// Sockets where everyone gets everything.
@@ -95,6 +97,12 @@ pub async fn memory(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         sleep(IDLE).await;
         resident_mib(served.pid)
     };
+    // What the first answer of all takes is no socket's affair.
+    let question = request("/graphql", &served.address, &token, QUESTION);
+    Connection::open(&served.address)
+        .await?
+        .ask(&question)
+        .await?;
     let before = resident().await?;
     let (few, many) = (stand.size(FEW), stand.size(MANY));
     let queries = queries();

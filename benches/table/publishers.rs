@@ -23,13 +23,13 @@ const SOCKETS_MAX: &str = "12000";
 /// Who writes at once, where events come as fast as they can.
 const CALLERS: usize = 32;
 
-/// How long sockets may take to be reached by a first event.
+/// How often a first event is written before sockets that it does not reach are given up.
 const PROBES_MAX: usize = 100;
 
 const REGISTER: &str = "mutation($input: RegisterVehicleInput!) {
   registerVehicle(input: $input) { receipt { position } } }";
 
-/// Starts ours, in a database of its own or this one, with room for every socket; and a token for it.
+/// Starts ours with room for every socket; and a token for it.
 pub async fn serve(
     data_dir: &Path,
     database: &PgConnectOptions,
@@ -56,16 +56,11 @@ pub enum Way {
 
 /// A server and those who subscribe to it.
 pub struct Publisher {
-    /// Where it listens.
-    pub address: String,
-    /// Its process.
-    pub pid: u32,
-    /// Opens every door.
-    pub token: String,
-    /// How events are written.
-    pub way: Way,
-    /// Its subscribers.
-    pub sockets: Driven,
+    address: String,
+    pid: u32,
+    token: String,
+    way: Way,
+    sockets: Driven,
     written: usize,
 }
 

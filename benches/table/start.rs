@@ -10,7 +10,8 @@ use super::report::{Figure, Goal, Row};
 use super::served::{BINARY, Connection, Served, request, token};
 use super::stand::Stand;
 
-const QUESTION: &[u8] = br#"{"query":"{ vehicles(first: 1) { nodes { id } asOfPosition } }"}"#;
+/// A first query.
+pub const QUESTION: &[u8] = br#"{"query":"{ vehicles(first: 1) { nodes { id } asOfPosition } }"}"#;
 
 /// How long it is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(3);
