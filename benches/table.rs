@@ -15,6 +15,7 @@ mod table {
     pub mod stock;
     pub mod references;
     pub mod frames;
+    pub mod handshake;
     pub mod swarm;
     pub mod sockets;
     pub mod drive;

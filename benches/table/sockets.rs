@@ -14,8 +14,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::cpu::{Cpu, resident_mib};
+use super::handshake::Order;
 use super::measure::percentile;
-use super::swarm::{Keep, Order, Swarm};
+use super::swarm::{Keep, Swarm};
 
 /// The word that makes this program the tool.
 pub const COMMAND: &str = "sockets";
