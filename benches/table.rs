@@ -1,7 +1,8 @@
 //! The table of ratios: each line is one target, measured against its reference in the same run.
 //!
 //! `cargo bench --bench table` measures every line, `cargo bench --bench table -- P2 P10` some of them,
-//! `--quick` all in a few seconds each, to see that they work. A line is one file with a function and
+//! `--quick` all in a few seconds each, to see that they work; `-- sockets URL` is a load tool for
+//! subscriptions ([`table::sockets`]). A line is one file with a function and
 //! an entry in [`LINES`].
 
 mod table {
@@ -11,7 +12,13 @@ mod table {
     pub mod stand;
     pub mod served;
     pub mod wire;
+    pub mod stock;
     pub mod references;
+    pub mod frames;
+    pub mod handshake;
+    pub mod swarm;
+    pub mod sockets;
+    pub mod drive;
     pub mod traffic;
     pub mod fleets;
     pub mod log;
@@ -24,6 +31,8 @@ mod table {
     pub mod lag;
     pub mod cached;
     pub mod feeds;
+    pub mod publishers;
+    pub mod deliveries;
     pub mod fold;
     pub mod start;
 }
@@ -35,6 +44,7 @@ use std::time::Instant;
 
 use table::references;
 use table::report::{Report, Row};
+use table::sockets;
 use table::stand::Stand;
 
 /// What a line returns.
@@ -80,6 +90,11 @@ const LINES: &[Line] = &[
         measure: |stand| Box::pin(table::lag::measure(stand)),
     },
     Line {
+        name: "P7",
+        about: "commit to subscriber over sockets",
+        measure: |stand| Box::pin(table::deliveries::lags(stand)),
+    },
+    Line {
         name: "P8",
         about: "a list over GraphQL, kept and made, against axum and stock async-graphql",
         measure: |stand| Box::pin(table::cached::measure(stand)),
@@ -88,6 +103,16 @@ const LINES: &[Line] = &[
         name: "P9",
         about: "events handed to subscribers, without sockets, against stock executions",
         measure: |stand| Box::pin(table::feeds::measure(stand)),
+    },
+    Line {
+        name: "P9",
+        about: "deliveries over sockets, against stock async-graphql",
+        measure: |stand| Box::pin(table::deliveries::deliveries(stand)),
+    },
+    Line {
+        name: "P9",
+        about: "memory of idle sockets",
+        measure: |stand| Box::pin(table::deliveries::memory(stand)),
     },
     Line {
         name: "P10",
@@ -104,6 +129,9 @@ const LINES: &[Line] = &[
 fn main() -> ExitCode {
     // `cargo bench` adds --bench; `cargo test --benches` adds nothing and wants a smoke run at most.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|a| a == sockets::COMMAND) {
+        return sockets::main(&arguments);
+    }
     let quick = arguments.iter().any(|a| a == "--quick");
     if arguments.iter().any(|a| a == "--list") {
         LINES

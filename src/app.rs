@@ -67,6 +67,7 @@ pub async fn serve(
     shutdown: Shutdown,
     ready: impl FnOnce(&App, SocketAddr),
 ) -> anyhow::Result<()> {
+    bounds::open_files(settings);
     let listener = listen(settings).await?;
     let address = listener.local_addr()?;
     let app = tokio::select! {

@@ -1,6 +1,7 @@
-//! What running a process takes: telemetry, metrics, health, shutdown, clock.
+//! What running a process takes: telemetry, metrics, health, shutdown, clock, open files.
 
 mod clock;
+pub mod descriptors;
 mod health;
 pub mod metrics;
 mod shutdown;

@@ -1,6 +1,8 @@
-//! CPU time of this process and of every process of a PostgreSQL server, from `/proc`.
+//! CPU time and memory of processes, from `/proc`.
 
 use std::ops::{Add, Sub};
+
+use anyhow::Context;
 
 /// Ticks a second in `/proc/<pid>/stat`: 100 on every Linux.
 const TICK_US: f64 = 10_000.0;
@@ -89,6 +91,21 @@ impl Stat {
             children_us: (ticks(13)? + ticks(14)?) * TICK_US,
         })
     }
+}
+
+/// The resident set of a process.
+pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find(|l| l.starts_with("VmRSS:"))
+        .context("VmRSS")?;
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .context("a number")?
+        .parse()?;
+    Ok(kib / 1_024.0)
 }
 
 fn pids() -> impl Iterator<Item = u32> {

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use async_graphql::{EmptyMutation, Object, Request, Schema, SimpleObject, Subscription};
+use async_graphql::Request;
 use daybook::api::telling::Telling;
 use daybook::api::{Api, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Caller, Role};
@@ -16,9 +16,9 @@ use daybook::ops::Clock;
 use daybook::store::Store;
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
 use domain::{Actor, ActorKind, Position};
-use futures::{Stream, StreamExt, stream};
+use futures::{StreamExt, stream};
 use projections::Reader;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
@@ -26,6 +26,7 @@ use super::fleets::{context, door};
 use super::measure::{Round, Rounds};
 use super::report::{Goal, Row};
 use super::stand::Stand;
+use super::stock;
 
 /// Subscribers.
 const MEMBERS: usize = 1_000;
@@ -39,7 +40,8 @@ const CALLERS: usize = 32;
 /// Commits a second of a round that is about lags.
 const PACE: u32 = 50;
 
-const DOCUMENT: &str =
+/// What they ask.
+pub const DOCUMENT: &str =
     "subscription { events { position type aggregateType aggregateId sequence recordedAt } }";
 
 /// The line's rows.
@@ -209,41 +211,8 @@ impl Ours {
     }
 }
 
-/// An event as a stock schema shows it.
-#[derive(Clone, SimpleObject)]
-struct StockEvent {
-    position: String,
-    #[graphql(name = "type")]
-    event_type: String,
-    aggregate_type: String,
-    aggregate_id: String,
-    sequence: i32,
-    recorded_at: String,
-}
-
-struct StockQuery;
-
-#[Object]
-impl StockQuery {
-    async fn ok(&self) -> bool {
-        true
-    }
-}
-
-struct StockFeed(broadcast::Sender<StockEvent>);
-
-#[Subscription]
-impl StockFeed {
-    async fn events(&self) -> impl Stream<Item = StockEvent> {
-        stream::unfold(self.0.subscribe(), |mut events| async move {
-            Some((events.recv().await.ok()?, events))
-        })
-    }
-}
-
 async fn stock_rate(stand: &Stand, members: usize) -> anyhow::Result<Round> {
-    let (events, _) = broadcast::channel(EVENTS);
-    let schema = Schema::build(StockQuery, EmptyMutation, StockFeed(events.clone())).finish();
+    let (schema, events) = stock::schema();
     let mut readers = JoinSet::new();
     for _ in 0..members {
         let responses = schema.execute_stream(Request::new(DOCUMENT)).take(EVENTS);
@@ -255,14 +224,7 @@ async fn stock_rate(stand: &Stand, members: usize) -> anyhow::Result<Round> {
     }
     let watch = stand.watch();
     for n in 0..EVENTS {
-        let event = StockEvent {
-            position: n.to_string(),
-            event_type: "vehicle.registered".to_owned(),
-            aggregate_type: "vehicle".to_owned(),
-            aggregate_id: format!("rate-0-{n}"),
-            sequence: 1,
-            recorded_at: "2026-01-01T00:00:00.000000Z".to_owned(),
-        };
+        let event = stock::Event::registered(n as u64, format!("rate-0-{n}"));
         let _ = events.send(event);
     }
     let delivered: usize = readers.join_all().await.into_iter().sum();

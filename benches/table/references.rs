@@ -10,14 +10,20 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::{get, post};
+use daybook::ops::descriptors;
 use projections::Reader;
 use projections::vehicles::{self, VehicleFilter};
 use sqlx::postgres::PgPoolOptions;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::stock::publisher;
+
 /// The flag that makes this program such a server.
 pub const FLAG: &str = "--reference";
+
+/// How many files it may have open, if the system allows.
+const OPEN_FILES: u64 = 20_000;
 
 /// A running one; killed when dropped.
 pub struct Reference {
@@ -30,7 +36,8 @@ pub struct Reference {
 
 impl Reference {
     /// Starts `bytes` (the same bytes for every POST, and `hello` for a GET) with the file that holds
-    /// them, or `stock` (async-graphql behind its own axum handler) with the address of a database.
+    /// them, `stock` (async-graphql behind its own axum handler) with the address of a database, or
+    /// `publisher` (its subscriptions).
     pub async fn start(kind: &str, argument: &str) -> anyhow::Result<Reference> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([FLAG, kind, argument]);
@@ -52,8 +59,10 @@ pub async fn serve(kind: &str, argument: &str) -> anyhow::Result<()> {
     let router = match kind {
         "bytes" => bytes(std::fs::read(argument)?),
         "stock" => stock(argument).await?,
+        "publisher" => publisher(),
         other => bail!("no reference is called {other}"),
     };
+    descriptors::raise(OPEN_FILES);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     Ok(axum::serve(listener, router).await?)

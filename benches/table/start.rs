@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 
+use super::cpu::resident_mib;
 use super::measure::{Round, figure};
 use super::report::{Figure, Goal, Row};
 use super::served::{BINARY, Connection, Served, request, token};
 use super::stand::Stand;
 
-const QUESTION: &[u8] = br#"{"query":"{ vehicles(first: 1) { nodes { id } asOfPosition } }"}"#;
+/// A first query.
+pub const QUESTION: &[u8] = br#"{"query":"{ vehicles(first: 1) { nodes { id } asOfPosition } }"}"#;
 
 /// How long it is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(3);
@@ -70,19 +72,4 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             Goal::OursAtMost(60.0),
         ),
     ])
-}
-
-/// The resident set of a process.
-fn resident_mib(pid: u32) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find(|l| l.starts_with("VmRSS:"))
-        .context("VmRSS")?;
-    let kib: f64 = line
-        .split_whitespace()
-        .nth(1)
-        .context("a number")?
-        .parse()?;
-    Ok(kib / 1_024.0)
 }

@@ -8,6 +8,7 @@ use crate::commands::DoorSettings;
 use crate::config::{Bytes, Settings};
 use crate::consumers::ConsumerSettings;
 use crate::consumers::feed::FeedSettings;
+use crate::ops::descriptors;
 use crate::store::StoreSettings;
 
 pub fn store(settings: &Settings) -> StoreSettings {
@@ -104,6 +105,27 @@ fn feed(settings: &Settings) -> FeedSettings {
         item_ms_max: ms(feeds.item_time_max),
         hz_default: feeds.hz_default,
         hz_max: feeds.hz_max,
+    }
+}
+
+/// Open files beside connections and the pool's: the listener, appends, logs, Redis.
+const OPEN_FILES_ELSE: u64 = 256;
+
+/// Sees to it that all connections can be open at once, or says how many can.
+pub fn open_files(settings: &Settings) {
+    let connections = settings.http.connections_max as u64;
+    let others = u64::from(settings.database.pool_max) + OPEN_FILES_ELSE;
+    let open_max = descriptors::raise(connections + others);
+    if open_max < connections + others {
+        let possible = open_max.saturating_sub(others);
+        tracing::warn!(
+            open_max,
+            possible,
+            connections,
+            "the hard limit of {open_max} open files leaves room for about {possible} of \
+             {connections} connections (http.connections_max): raise it (`ulimit -Hn`, \
+             `LimitNOFILE=`) or allow fewer"
+        );
     }
 }
 

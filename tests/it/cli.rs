@@ -1,9 +1,9 @@
 //! The command line: help that helps, exit codes that mean something, one life of a server.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use daybook::auth::Auth;
 use rustix::process::Signal;
@@ -320,6 +320,54 @@ async fn a_second_signal_stops_at_once() {
     })
     .await;
     assert_eq!(served.child.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_makes_room_for_its_connections_or_says_for_how_many() {
+    let (dir, db) = (Scratch::new(), TestDb::create().await);
+    let url = db.url();
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
+        ("DAYBOOK_DATABASE__POOL_MAX", "10"),
+        ("DAYBOOK_HTTP__CONNECTIONS_MAX", "400"),
+    ];
+    // 400 connections, 10 of the pool, 256 others.
+    for (limits, open_max, warned) in [
+        ("ulimit -Sn 300", "666", None),
+        (
+            "ulimit -Sn 300; ulimit -Hn 500",
+            "500",
+            Some("about 234 of 400 connections"),
+        ),
+    ] {
+        let plain = command(dir.path(), &[], &environment);
+        let program = plain.get_program().to_owned();
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("{limits}; exec \"$0\" serve --port 0")]);
+        limited.arg(program).env_clear().current_dir(dir.path());
+        limited.envs(
+            plain
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        let mut served = Served::of(limited);
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", served.child.id()));
+        let limits = limits.unwrap();
+        let files = limits
+            .lines()
+            .find_map(|l| l.strip_prefix("Max open files"));
+        let soft = files.and_then(|f| f.split_whitespace().next());
+        assert_eq!(soft, Some(open_max), "{limits}");
+        served.signal(Signal::TERM);
+        let mut said = String::new();
+        let stderr = served.child.stderr.take();
+        stderr.unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.contains("open files is raised from 300"), "{said}");
+        let tells = said.contains("leaves room for");
+        assert_eq!(tells, warned.is_some(), "{said}");
+        assert!(warned.is_none_or(|warned| said.contains(warned)), "{said}");
+    }
 }
 
 fn port(served: &Served) -> &str {

@@ -63,6 +63,8 @@ pub struct FeedCounts {
 /// Those who subscribe to the same.
 pub(super) struct Group {
     pub kind: Kind,
+    /// What the first of them asked, which is what all ask but for where a journal is read from.
+    pub asked: Arc<Asked>,
     key: Key,
     /// A journal's recent items.
     pub journal: Journal,
@@ -91,10 +93,12 @@ pub(super) struct Meters {
 }
 
 impl Group {
-    fn new(kind: Kind, key: Key, settings: &FeedSettings) -> Group {
+    fn new(asked: Arc<Asked>, key: Key, settings: &FeedSettings) -> Group {
+        let kind = asked.kind;
         let feed = kind.as_str();
         Group {
             kind,
+            asked,
             key,
             journal: Journal::new(settings.ring_items_max, settings.ring_bytes_max),
             latest: Latest::new(settings.keys_max, settings.latest_bytes_max),
@@ -177,7 +181,7 @@ impl Groups {
                 // It ended between our sitting down and now: the next one is another.
                 Some(_) => {}
                 None => {
-                    return Ok(member::stream(Member::new(seat, asked, operation, after)));
+                    return Ok(member::stream(Member::new(seat, operation, after)));
                 }
             }
         }
@@ -196,9 +200,9 @@ impl Groups {
             return Err(Fault::of(FaultCode::TooManySubscriptions));
         }
         let row = seats.groups.entry(key).or_insert_with(|| {
-            let group = Arc::new(Group::new(asked.kind, key, settings));
+            let group = Arc::new(Group::new(asked.clone(), key, settings));
             let operation = Arc::new(operation.anew());
-            let work = work(self.clone(), group.clone(), asked.clone(), operation);
+            let work = work(self.clone(), group.clone(), operation);
             gauge!(names::FEED_GROUPS, "feed" => group.kind.as_str()).increment(1.0);
             Row {
                 task: tokio::spawn(work).abort_handle(),
@@ -278,13 +282,8 @@ impl Drop for Seat {
 }
 
 /// Fills a group until its last member leaves, or it cannot go on.
-async fn work(
-    groups: Arc<Groups>,
-    group: Arc<Group>,
-    asked: Arc<Asked>,
-    operation: Arc<Operation>,
-) {
-    let filling = AssertUnwindSafe(fill(&groups, &group, &asked, operation)).catch_unwind();
+async fn work(groups: Arc<Groups>, group: Arc<Group>, operation: Arc<Operation>) {
+    let filling = AssertUnwindSafe(fill(&groups, &group, operation)).catch_unwind();
     let fault = filling.await.unwrap_or_else(|_| {
         tracing::error!("a subscription's group panicked");
         Fault::of(FaultCode::Internal)
@@ -293,13 +292,8 @@ async fn work(
     group.stage.send_modify(|stage| stage.ended = Some(fault));
 }
 
-async fn fill(
-    groups: &Groups,
-    group: &Arc<Group>,
-    asked: &Asked,
-    operation: Arc<Operation>,
-) -> Fault {
-    match groups.rendering(asked, operation).await {
+async fn fill(groups: &Groups, group: &Arc<Group>, operation: Arc<Operation>) -> Fault {
+    match groups.rendering(&group.asked, operation).await {
         Err(fault) => fault,
         Ok((rendering, Plan::Events(filter))) => {
             journal::fill(groups, group, rendering, filter).await

@@ -10,7 +10,7 @@ use futures::stream;
 use metrics::counter;
 use tokio::sync::watch;
 
-use super::asked::{Asked, Kind};
+use super::asked::Kind;
 use super::groups::{Group, Seat, Stage};
 use super::journal::{Covered, page};
 use super::latest::Next;
@@ -25,7 +25,6 @@ use crate::store::StoredEvent;
 /// A subscriber. Holds nothing but its place, unless it scans.
 pub(super) struct Member {
     seat: Seat,
-    asked: Arc<Asked>,
     operation: Arc<Operation>,
     stage: watch::Receiver<Stage>,
     /// Of a journal: everything up to here has been taken.
@@ -45,18 +44,28 @@ struct Scanning {
     rendering: Rendering,
 }
 
+impl Scanning {
+    async fn render(&mut self, event: StoredEvent) -> Result<(FeedItem, Position), Fault> {
+        let position = event.position;
+        let rendered = self
+            .rendering
+            .render(Item::Event(Arc::new(event)), position);
+        Ok((rendered.await?, position))
+    }
+}
+
 /// The member's items as a stream.
 pub(super) fn stream(member: Member) -> FeedStream {
     Box::pin(stream::unfold(member, |mut member| async move {
         if member.ended {
             return None;
         }
-        let item = match member.asked.kind {
+        let item = match member.group().kind {
             Kind::Events => member.next_event().await,
             Kind::VehicleMoved | Kind::HeatmapChanged => member.next_change().await,
         };
         if let Err(fault) = &item {
-            let (feed, reason) = (member.asked.kind.as_str(), fault.code());
+            let (feed, reason) = (member.group().kind.as_str(), fault.code());
             counter!(names::FEED_TERMINATIONS_TOTAL, "feed" => feed, "reason" => reason)
                 .increment(1);
             member.ended = true;
@@ -66,17 +75,11 @@ pub(super) fn stream(member: Member) -> FeedStream {
 }
 
 impl Member {
-    pub fn new(
-        seat: Seat,
-        asked: Arc<Asked>,
-        operation: Arc<Operation>,
-        after: Position,
-    ) -> Member {
+    pub fn new(seat: Seat, operation: Arc<Operation>, after: Position) -> Member {
         Member {
             stage: seat.group.watch(),
             joined: seat.group.latest.last(),
             seat,
-            asked,
             operation,
             at: after,
             seen: 0,
@@ -95,11 +98,9 @@ impl Member {
             if let Some(scanning) = &mut self.scanning
                 && let Some(event) = scanning.page.pop_front()
             {
-                let position = event.position;
-                let rendered = scanning
-                    .rendering
-                    .render(Item::Event(Arc::new(event)), position);
-                let item = rendered.await.map_err(|fault| self.with_place(fault))?;
+                // In a box, as below: who scans pays for it, and not whoever waits for news.
+                let rendered = Box::pin(scanning.render(event)).await;
+                let (item, position) = rendered.map_err(|fault| self.with_place(fault))?;
                 self.at = position;
                 self.group().meters.deliveries.increment(1);
                 return Ok(item);
@@ -117,7 +118,7 @@ impl Member {
                     self.wait().await?;
                 }
                 Covered::Behind(hand_off) => {
-                    let read = self.read_past(hand_off).await;
+                    let read = Box::pin(self.read_past(hand_off)).await;
                     read.map_err(|fault| self.with_place(fault))?;
                 }
             }
@@ -132,7 +133,7 @@ impl Member {
             none => {
                 self.seat.group.meters.scans.increment(1);
                 let (rendering, plan) = groups
-                    .rendering(&self.asked, self.operation.clone())
+                    .rendering(&self.seat.group.asked, self.operation.clone())
                     .await?;
                 let Plan::Events(filter) = plan else {
                     return Err(Fault::of(FaultCode::Internal)); // its group is a journal

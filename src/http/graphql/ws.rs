@@ -33,8 +33,12 @@ use socket::Opening;
 /// The sub-protocol.
 const PROTOCOL: &str = "graphql-transport-ws";
 
-/// What a socket reads and writes at a time, in bytes: there are many, and most are quiet.
-const BUFFER_BYTES: usize = 4 * 1024;
+/// What a socket reads at a time, in bytes. It is held all the time, there are many sockets, and most
+/// say little: a subscription's document and now and then a pong.
+const READ_BYTES: usize = 1024;
+
+/// What a socket collects before it writes, in bytes; held once there was so much to write.
+const WRITE_BYTES: usize = 4 * 1024;
 
 /// Does the request want a socket?
 pub fn is_wanted(headers: &HeaderMap) -> bool {
@@ -133,8 +137,8 @@ fn accept(key: &HeaderValue) -> Response {
 fn config(settings: &Sockets) -> WebSocketConfig {
     let message = settings.message_bytes_max.len();
     WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(WRITE_BYTES)
         // The outbox hands over one message at a time, once the one before has left.
         .max_write_buffer_size(usize::MAX)
         .max_message_size(Some(message))

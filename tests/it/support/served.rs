@@ -33,9 +33,14 @@ pub struct Served {
 }
 
 impl Served {
-    /// Waits for the start lines.
+    /// Serves on a free port, with its data in `dir`.
     pub fn start(dir: &Path, environment: &[(&str, &str)]) -> Served {
-        let mut child = command(dir, &["serve", "--port", "0"], environment)
+        Served::of(command(dir, &["serve", "--port", "0"], environment))
+    }
+
+    /// Runs a command that serves, and waits for its start lines.
+    pub fn of(mut command: Command) -> Served {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

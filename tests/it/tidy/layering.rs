@@ -23,6 +23,7 @@ pub(super) const MODULES: &[Module] = &[
             "opentelemetry",
             "opentelemetry_sdk",
             "metrics_exporter_prometheus",
+            "rustix",
         ],
     ),
     module(

@@ -53,6 +53,9 @@ type Halves = (SplitSink<Stream, Message>, SplitStream<Stream>);
 /// grows old, so little is taken at a time.
 const AHEAD_BYTES: usize = 16 * 1024;
 
+/// How much of what a closed socket's other side still sends is thrown away at a time, in bytes.
+const REST_BYTES: usize = 4 * 1024;
+
 /// Serves the socket until either side closes it.
 pub async fn serve(transport: Transport, stream: Stream, opening: Opening) {
     let (mut sink, mut source) = stream.split();
@@ -85,7 +88,8 @@ pub async fn serve(transport: Transport, stream: Stream, opening: Opening) {
     let linger = session.transport.settings().sockets.close_timeout;
     // Dropped first: what was asked for is not carried on for nobody.
     let farewell = session.leave(end);
-    part((sink, source), farewell, linger).await;
+    // Boxed: what parting takes is no part of a socket's task before.
+    Box::pin(part((sink, source), farewell, linger)).await;
     drop(places);
 }
 
@@ -124,7 +128,7 @@ async fn part((mut sink, source): Halves, mut farewell: Farewell, linger: Durati
         let mut stream = sink.reunite(source).ok()?;
         let io = stream.get_mut();
         io.shutdown().await.ok()?;
-        let mut rest = [0; 4 * 1024];
+        let mut rest = vec![0; REST_BYTES];
         while io.read(&mut rest).await.ok()? > 0 {}
         Some(())
     };
