@@ -540,7 +540,13 @@ fn as_user(program: &Path, (uid, gid): (u32, u32)) -> Command {
 /// The program where every user can run it.
 fn readable_program(dir: &Scratch) -> PathBuf {
     let copy = dir.join("daybook");
-    std::fs::copy(env!("CARGO_BIN_EXE_daybook"), &copy).unwrap();
+    // By another process: a child that another test starts meanwhile would inherit our copy still open
+    // for writing, and a file that anybody may write to is not executed (ETXTBSY).
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_daybook"))
+        .arg(&copy)
+        .status();
+    assert!(copied.unwrap().success());
     std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
     copy
 }
