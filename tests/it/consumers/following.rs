@@ -207,6 +207,32 @@ async fn a_restarted_database_is_waited_for() {
     consumers.stop().await;
 }
 
+/// What a read model has shown, a crash does not take back: nobody would tell its projector, which
+/// waits for the next event, and whoever asks for the position is told that it was reached.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_shown_survives_a_crash_of_the_database() {
+    let mut cluster = OwnCluster::start().await;
+    let store = store(cluster.options()).await;
+    let consumers = start(&store, &[Tally::named("tally")]).await;
+    for fleet in ["north", "south", "east"] {
+        let position = append(store.pool(), fleet, &[CREATED]).await;
+        consumers
+            .wait_for(&tenant(), &["tally"], position, LONG)
+            .await
+            .unwrap();
+        cluster.kill9().await;
+        cluster.restart().await;
+        let pool = store.pool();
+        eventually("the database answers", async || {
+            sqlx::query("select 1").execute(pool).await.is_ok()
+        })
+        .await;
+        let (_, _, shown) = live(pool, "tally").await;
+        assert!(shown >= position, "{fleet}: {shown:?} after {position:?}");
+    }
+    consumers.stop().await;
+}
+
 #[tokio::test]
 async fn the_tail_gives_every_event_once_and_in_order() {
     let db = TestDb::create().await;
