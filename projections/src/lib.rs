@@ -5,6 +5,7 @@
 //! never migrated.
 
 mod projection;
+mod begin;
 mod reader;
 pub mod vehicles;
 pub mod positions;
@@ -22,6 +23,7 @@ mod digest;
 #[cfg(test)]
 mod testing;
 
+pub use begin::begin;
 pub use digest::digest;
 pub use filling::Filling;
 pub use geo::{

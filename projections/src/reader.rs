@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::Position;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 
-use crate::Target;
+use crate::{Target, begin};
 
 /// Opens snapshots of the read models.
 #[derive(Clone, Debug)]
@@ -118,10 +118,11 @@ impl Reader {
 
     /// Opens a snapshot. It is closed (rolled back) when dropped.
     pub async fn snapshot(&self, tenant: &str) -> Result<Snapshot, ReadError> {
-        let mut tx = self
-            .pool
-            .begin_with("begin isolation level repeatable read read only")
-            .await?;
+        let mut tx = begin(
+            &self.pool,
+            "begin isolation level repeatable read read only",
+        )
+        .await?;
         let mut backend = 0;
         let live = sqlx::query(
             "select projection, generation, position, pg_backend_pid() from generations
@@ -155,11 +156,11 @@ impl Snapshot {
     /// would not notice by itself. The connection is ours until then, so that nobody else is stopped.
     pub async fn cancel(self) -> Result<(), ReadError> {
         // As whoever connected, not as the role that questions are asked in.
-        let told = format!(
-            "begin; set local role none; select pg_cancel_backend({}); commit",
-            self.backend
-        );
-        sqlx::raw_sql(&told).execute(&self.pool).await?;
+        let mut tx = begin(&self.pool, "begin; set local role none").await?;
+        sqlx::query("select pg_cancel_backend($1)")
+            .bind(self.backend)
+            .execute(&mut *tx)
+            .await?;
         Ok(())
     }
 

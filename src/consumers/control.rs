@@ -46,7 +46,7 @@ pub async fn skip(
     by: &str,
     reason: &str,
 ) -> Result<(), ConsumerError> {
-    let mut tx = store.pool().begin().await?;
+    let mut tx = projections::begin(store.pool(), "begin").await?;
     let stopped: Option<i32> = sqlx::query_scalar(
         "update generations set status = 'running', error = null
          where tenant = $1 and projection = $2 and state = 'live'

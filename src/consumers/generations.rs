@@ -63,7 +63,7 @@ pub(super) async fn ensure(
             .into_iter()
             .collect();
     for projection in projections.iter().filter(|p| !started.contains(p.name())) {
-        let mut tx = pool.begin().await?;
+        let mut tx = projections::begin(pool, "begin").await?;
         lock_tables(&mut tx).await?;
         let twin: Option<i32> = sqlx::query_scalar(
             "select generation from generations where tenant = $1 and projection = $2 limit 1",

@@ -310,7 +310,7 @@ async fn record_halt(
         "position {at}: {}",
         reason.lines().next().unwrap_or_default()
     );
-    let mut tx = pool.begin().await?;
+    let mut tx = projections::begin(pool, "begin").await?;
     let stopped = sqlx::query(
         "update generations set status = 'stopped', error = $6
          where tenant = $1 and projection = $2 and generation = $3 and position = $4

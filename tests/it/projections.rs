@@ -1,5 +1,6 @@
 //! Read models against a real database: what is written is what the questions are answered from.
 
+mod abandoned;
 mod areas;
 mod directory;
 mod figures;

@@ -72,7 +72,7 @@ async fn begin(job: &Job) -> Result<(), RebuildError> {
     let (tenant, name) = (&*job.tenant, job.projection.name());
     let head = job.store.head(tenant).await?;
     let begin = "begin; set local synchronous_commit = off";
-    let mut tx = job.store.pool().begin_with(begin).await?;
+    let mut tx = projections::begin(job.store.pool(), begin).await?;
     generations::lock_tables(&mut tx).await?;
     let generation =
         generations::create(&mut tx, tenant, job.projection.as_ref(), "building").await?;
@@ -182,7 +182,7 @@ pub(super) async fn ranges_left(job: &Job, plan: &Plan) -> Result<Vec<(i64, i64)
 
 /// All ranges are done: the new generation stands where they end.
 pub(super) async fn folded(job: &Job, plan: &Plan) -> Result<(), RebuildError> {
-    let mut tx = job.store.pool().begin().await?;
+    let mut tx = projections::begin(job.store.pool(), "begin").await?;
     hold(&mut tx, job, plan).await?;
     sqlx::query(
         "update generations set position = $4, updated_at = now()
@@ -314,7 +314,7 @@ pub(super) async fn mark(
     projection: &str,
     phase: &str,
 ) -> Result<Vec<i32>, sqlx::Error> {
-    let mut tx = pool.begin().await?;
+    let mut tx = projections::begin(pool, "begin").await?;
     let closed: Vec<i32> = sqlx::query_scalar(
         "update generations g set state = 'kept' from rebuilds r
          where r.tenant = $1 and r.projection = $2 and r.phase in ('folding', 'catching_up')

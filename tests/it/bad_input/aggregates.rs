@@ -112,7 +112,7 @@ async fn d16_late_double_and_impossibly_fast_fixes() {
 
 /// Writes `count` events behind the process's back, of one type and payload.
 async fn plant(pool: &PgPool, kind: &str, id: &str, event_type: &str, payload: &str, count: i64) {
-    let mut tx = pool.begin().await.unwrap();
+    let mut tx = projections::begin(pool, "begin").await.unwrap();
     sqlx::query(
         "insert into events (tenant, position, aggregate_type, aggregate_id, sequence, event_type,
                              event_version, event_id, recorded_at, payload, metadata)

@@ -209,7 +209,7 @@ async fn live_generation(pool: &PgPool) -> i32 {
 async fn flaws(pool: &PgPool) -> Vec<String> {
     let mut found = Vec::new();
     let snapshot = "begin isolation level repeatable read";
-    let mut tx = pool.begin_with(snapshot).await.unwrap();
+    let mut tx = projections::begin(pool, snapshot).await.unwrap();
     let live: Vec<(i32, i64)> =
         sqlx::query_as("select generation, position from generations where state = 'live'")
             .fetch_all(&mut *tx)

@@ -104,7 +104,7 @@ pub const CREATED: Fact<'static> = ("fleet", "fleet.created", "1", r#"{"name":"B
 
 /// Appends facts of one stream as any appender would: under the head's lock, in one transaction.
 pub async fn append(pool: &PgPool, fleet: &str, facts: &[Fact<'_>]) -> Position {
-    let mut tx = pool.begin().await.unwrap();
+    let mut tx = projections::begin(pool, "begin").await.unwrap();
     let head: i64 = sqlx::query_scalar(
         "update logs set position = position + $2 where tenant = $1 returning position",
     )
@@ -135,7 +135,7 @@ pub async fn append(pool: &PgPool, fleet: &str, facts: &[Fact<'_>]) -> Position 
 
 /// Appends `count` events of `fleets` fleets, and of vehicles in between, in one transaction.
 pub async fn append_many(pool: &PgPool, count: i64, fleets: i64) -> Position {
-    let mut tx = pool.begin().await.unwrap();
+    let mut tx = projections::begin(pool, "begin").await.unwrap();
     let head: i64 = sqlx::query_scalar(
         "update logs set position = position + $2 where tenant = $1 returning position",
     )
@@ -182,10 +182,8 @@ pub async fn truth(pool: &PgPool, at: Position) -> Counts {
 
 /// What a read model's live generation holds, its number and position, all of one moment.
 pub async fn live(pool: &PgPool, name: &str) -> (Counts, i32, Position) {
-    let mut tx = pool
-        .begin_with("begin isolation level repeatable read")
-        .await
-        .unwrap();
+    let begin = "begin isolation level repeatable read";
+    let mut tx = projections::begin(pool, begin).await.unwrap();
     let (generation, position): (i32, i64) = sqlx::query_as(
         "select generation, position from generations
          where tenant = $1 and projection = $2 and state = 'live'",

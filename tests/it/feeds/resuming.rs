@@ -97,7 +97,7 @@ async fn what_the_log_does_not_hold_any_more_is_not_passed_over() {
     let node = Node::start(&db).await;
     node.register_many("a", 9).await;
     // Nothing of ours can do this.
-    let mut tx = db.pool().begin().await.unwrap();
+    let mut tx = projections::begin(db.pool(), "begin").await.unwrap();
     for statement in [
         "set local session_replication_role = replica",
         "delete from events where position between 3 and 5",

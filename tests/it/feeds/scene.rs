@@ -267,7 +267,7 @@ pub async fn open_log(db: &TestDb, tenant: &str) {
 
 /// Appends so many events in one transaction, as another process would.
 pub async fn append_at_once(db: &TestDb, count: i64) -> i64 {
-    let mut tx = db.pool().begin().await.unwrap();
+    let mut tx = projections::begin(db.pool(), "begin").await.unwrap();
     let head: i64 = sqlx::query_scalar(
         "update logs set position = position + $2 where tenant = $1 returning position",
     )

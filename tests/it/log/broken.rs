@@ -219,7 +219,7 @@ impl Writer {
         expected: i64,
         events: i64,
     ) -> Option<(i64, i64)> {
-        let mut tx = self.pool.begin().await.unwrap();
+        let mut tx = projections::begin(&self.pool, "begin").await.unwrap();
         // Most writers have a transaction id, and pause, before they come to the lock.
         tx.execute("select pg_current_xact_id()").await.unwrap();
         tokio::time::sleep(self.dice.pause(3)).await;

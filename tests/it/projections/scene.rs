@@ -117,7 +117,7 @@ pub async fn write_as(
         tenant: &tenant,
         generation,
     };
-    let mut tx = db.pool().begin().await.unwrap();
+    let mut tx = projections::begin(db.pool(), "begin").await.unwrap();
     match filling {
         Some(filling) => projection.fill(&mut tx, &target, delta, filling).await,
         None => projection.write(&mut tx, &target, delta).await,

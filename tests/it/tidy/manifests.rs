@@ -34,14 +34,16 @@ const PURE: &[(&str, &[&str])] = &[
             "serde_json",
             "sqlx",
             "thiserror",
+            "tokio",
             "uuid",
         ],
     ),
 ];
 
-/// Features that would hand the pure crates a clock or a source of randomness.
+/// Features that would hand the pure crates a clock, a source of randomness or an outside world.
 const IMPURE_FEATURES: &[(&str, &[&str])] = &[
     ("chrono", &["clock", "now", "default"]),
+    ("tokio", &["full", "time", "net", "fs", "process", "signal"]),
     ("uuid", &["v1", "v4", "v6", "v7", "rng", "fast-rng"]),
 ];
 

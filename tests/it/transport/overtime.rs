@@ -48,7 +48,7 @@ async fn what_takes_too_long_is_stopped_in_the_database_as_well() {
         .await
         .unwrap();
     assert!(!tables.is_empty());
-    let mut held = app.db().pool().begin().await.unwrap();
+    let mut held = projections::begin(app.db().pool(), "begin").await.unwrap();
     for table in &tables {
         let table: String = table.get(0);
         let lock = format!("lock table {table} in access exclusive mode");
