@@ -6,6 +6,7 @@ mod batch;
 mod cursor;
 mod document;
 mod error;
+mod failure;
 pub mod fault;
 pub mod feed;
 mod mutation;
@@ -19,8 +20,9 @@ mod types;
 
 pub use answers::{Answers, Found, Given, Lookup, Question};
 pub use document::operation_of;
+pub use failure::refusal_or_fault;
 pub use feed::{FeedCounts, FeedItem, FeedStream};
-pub use operation::{Correlation, Operation, Origin, Pages, Parts, refusal_or_fault};
+pub use operation::{Correlation, Operation, Origin, Pages, Parts};
 pub use scalars::position;
 
 use std::sync::Arc;

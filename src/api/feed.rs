@@ -34,8 +34,9 @@ use domain::{Code, Position, Refusal};
 use futures::Stream;
 
 use super::Api;
+use super::failure::store_fault;
 use super::fault::{Fault, FaultCode};
-use super::operation::{Operation, store_fault};
+use super::operation::Operation;
 use crate::auth::Role;
 use crate::consumers::feed::FeedSettings;
 use asked::{Asked, Kind};

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use async_graphql::Context;
 use domain::{Code, Position, Refusal};
-use metrics::counter;
 use projections::{Live, ReadError, Reader, Snapshot};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+use super::failure::{read_fault, stale_read};
 use super::fault::{Fault, FaultCode};
 use super::telling::Telling;
 use crate::auth::{Caller, Role};
 use crate::cache::Cache;
-use crate::commands::{CommandContext, CommandError, Door, Receipt};
+use crate::commands::{CommandContext, Door, Receipt};
 use crate::config;
 use crate::consumers::Consumers;
-use crate::ops::{Clock, TraceContext, metrics as names};
-use crate::store::{Store, StoreError};
+use crate::ops::{Clock, TraceContext};
+use crate::store::Store;
 
 /// How often one operation may ask for the fixes behind figures: each is a query of its own.
 pub const EVIDENCE_MAX: u32 = 200;
@@ -258,8 +258,18 @@ impl Operation {
         if let Some(moment) = &mut reads.moment {
             moment.asked.extend_from_slice(models);
         }
+        let at_least = reads.at_least;
         let reading = Reading(reads);
-        let position = reading.snapshot().position(models).map_err(read_fault)?;
+        let snapshot = reading.snapshot();
+        let position = snapshot.position(models).map_err(read_fault)?;
+        if let Some(at_least) = at_least.filter(|at_least| position < *at_least) {
+            // This process remembers more than the database does, as after a failover.
+            let reached = models
+                .iter()
+                .map(|name| Ok((*name, snapshot.live(name)?.position)));
+            let reached: Result<Vec<_>, ReadError> = reached.collect();
+            return Err(stale_read(&reached.map_err(read_fault)?, at_least));
+        }
         self.touch(position);
         Ok(reading)
     }
@@ -298,19 +308,7 @@ impl Operation {
         let waited = consumers
             .wait_for(self.tenant(), models, at_least, self.parts.read_wait)
             .await;
-        waited.map_err(|stale| {
-            counter!(names::STALE_READS_TOTAL).increment(1);
-            let lowest = stale.reached.iter().map(|r| r.1).min().unwrap_or_default();
-            let models: serde_json::Map<_, _> = stale
-                .reached
-                .iter()
-                .map(|(name, at)| ((*name).to_owned(), at.to_string().into()))
-                .collect();
-            Fault::of(FaultCode::StaleRead)
-                .with("appliedPosition", lowest.to_string())
-                .with("atLeast", at_least.to_string())
-                .with("readModels", models)
-        })
+        waited.map_err(|stale| stale_read(&stale.reached, at_least))
     }
 
     /// The context of a command; refuses a negative `expectedVersion`.
@@ -441,50 +439,5 @@ impl std::ops::Deref for Reading<'_> {
 impl std::ops::DerefMut for Reading<'_> {
     fn deref_mut(&mut self) -> &mut Snapshot {
         self.0.snapshot.as_mut().expect("read() opened it")
-    }
-}
-
-/// What a client is told of a question that was not answered.
-pub fn read_fault(error: ReadError) -> Fault {
-    match error {
-        ReadError::NotBuilt(name) => {
-            Fault::of(FaultCode::ReadModelBuilding).with("readModel", name)
-        }
-        ReadError::Database(error) => store_fault(error.into()),
-        callers => Refusal::new(Code::Validation, callers.to_string()).into(),
-    }
-}
-
-/// What a client is told of a fault of the store. What it was is logged here, once.
-pub fn store_fault(error: StoreError) -> Fault {
-    if error.is_unavailable() {
-        tracing::warn!(error = %error, "the database is unavailable: {error}");
-        return Fault::of(FaultCode::Unavailable);
-    }
-    if let StoreError::Archived { missing, first } = &error {
-        // Nothing has gone wrong: the operator has taken them away.
-        return Fault::of(FaultCode::Archived)
-            .with("missing", missing.to_string())
-            .with("first", first.map(|position| position.to_string()));
-    }
-    tracing::error!(error = %error, "a read failed: {error}");
-    Fault::of(FaultCode::Internal)
-}
-
-/// Splits what became of a command: a refusal is data, the rest a fault.
-pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
-    match error {
-        CommandError::Refused(refusal) => Ok(refusal),
-        CommandError::Overloaded { retry_after_ms } => {
-            Err(Fault::of(FaultCode::Overloaded).with("retryAfterMs", retry_after_ms))
-        }
-        CommandError::Unavailable(error) => {
-            tracing::warn!(error = %error, "a command found no database: {error}");
-            Err(Fault::of(FaultCode::Unavailable))
-        }
-        error @ (CommandError::Fault(_) | CommandError::Unreadable { .. }) => {
-            tracing::error!(error = %error, "a command failed: {error}");
-            Err(Fault::of(FaultCode::Internal))
-        }
     }
 }

@@ -107,6 +107,36 @@ async fn a_read_that_cannot_be_had_tells_how_far_each_is() {
     .await;
 }
 
+/// As after a failover to a server that had not heard the last word: what the process remembers is further
+/// than what is there.
+#[tokio::test]
+async fn what_is_insisted_on_is_looked_for_in_what_is_shown() {
+    let app = TestApp::start().await;
+    let before = register(&app, "a").await;
+    let after = register(&app, "b").await;
+    let insist = |query: &str| {
+        let asked = json!({ "query": query, "extensions": { "atLeast": after } });
+        asked.to_string()
+    };
+    let reply = app.post(insist(LIST).as_bytes(), &[]).await.json();
+    assert_eq!(shown(&reply), 2, "{reply}");
+    let consumers = &app.app().consumers;
+    consumers.pause("default", "vehicles").await.unwrap();
+    let back = "update generations set position = $1 where projection = 'vehicles'";
+    let to: i64 = before.parse().unwrap();
+    let moved = sqlx::query(back).bind(to).execute(app.db().pool()).await;
+    assert_eq!(moved.unwrap().rows_affected(), 1);
+
+    // Asked in other words: no kept answer will do.
+    let other = LIST.replace("200", "199");
+    let stale = app.post(insist(&other).as_bytes(), &[]).await.json();
+    let told = &stale["errors"][0]["extensions"];
+    assert_eq!(told["code"], "STALE_READ", "{stale}");
+    assert_eq!(told["atLeast"], json!(after));
+    assert_eq!(told["appliedPosition"], json!(before));
+    assert_eq!(told["readModels"], json!({ "vehicles": before }));
+}
+
 #[tokio::test]
 async fn a_mutation_reads_what_it_wrote_and_what_its_caller_insists_on() {
     let app = TestApp::start().await;

@@ -9,8 +9,8 @@ use domain::Position;
 use super::FeedItem;
 use super::groups::{Group, Groups};
 use super::rendering::{Item, Rendering};
+use crate::api::failure::store_fault;
 use crate::api::fault::{Fault, FaultCode};
-use crate::api::operation::store_fault;
 use crate::consumers::feed::{Handed, Interest, Keep, Scan, ScanError, Subscription};
 use crate::store::{EventFilter, StoreError, StoredEvent};
 

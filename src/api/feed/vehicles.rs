@@ -16,8 +16,9 @@ use super::groups::{Group, Groups};
 use super::latest::{Change as Latest, TooMuch};
 use super::rendering::{Item, Rendering};
 use super::whereabouts::{Change, Wanted, Whereabouts};
+use crate::api::failure::{read_fault, store_fault};
 use crate::api::fault::{Fault, FaultCode};
-use crate::api::operation::{Operation, read_fault, store_fault};
+use crate::api::operation::Operation;
 use crate::consumers::LogEvent;
 use crate::consumers::feed::{Handed, Interest, Keep, Subscription};
 

@@ -5,7 +5,8 @@ use domain::{Aggregate, Refusal};
 use serde::Serialize;
 
 use crate::api::error::UserError;
-use crate::api::operation::{Operation, refusal_or_fault};
+use crate::api::failure::refusal_or_fault;
+use crate::api::operation::Operation;
 use crate::api::query::vehicle::{fleet, vehicle};
 use crate::api::scalars::Position;
 use crate::api::types::fleet::Fleet;

@@ -9,8 +9,9 @@ use projections::{ReadError, Snapshot, summary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::api::failure::read_fault;
 use crate::api::fault::{Fault, FaultCode};
-use crate::api::operation::{Operation, read_fault};
+use crate::api::operation::Operation;
 use crate::api::scalars::DateTime;
 use crate::api::types::heatmap::{self as map, Heatmap, HeatmapAsked, HeatmapMetric, HeatmapSpan};
 use crate::api::types::span::{BoundingBox, invalid, scope, scope_models, span, zone};

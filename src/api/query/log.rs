@@ -3,8 +3,9 @@
 use async_graphql::{Context, InputObject, Object, Result};
 use projections::Page;
 
+use crate::api::failure::store_fault;
 use crate::api::fault::{Fault, FaultCode};
-use crate::api::operation::{Operation, store_fault};
+use crate::api::operation::Operation;
 use crate::api::page::{Ask, Paged};
 use crate::api::scalars::Position;
 use crate::api::types::event::Event;

@@ -11,8 +11,9 @@ use projections::vehicles;
 use super::event::Event;
 use super::vehicle::Vehicle;
 use crate::api::batch::Batch;
+use crate::api::failure::store_fault;
 use crate::api::fault::Fault;
-use crate::api::operation::{Operation, store_fault};
+use crate::api::operation::Operation;
 use crate::api::scalars::{DateTime, H3Cell, Json, Latitude, Longitude, Position};
 use crate::store::StoredEvent;
 

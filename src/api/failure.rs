@@ -1,0 +1,69 @@
+//! What a client is told of a failure: of the read models, of the store, of a command.
+
+use domain::{Code, Position, Refusal};
+use metrics::counter;
+use projections::ReadError;
+
+use super::fault::{Fault, FaultCode};
+use crate::commands::CommandError;
+use crate::ops::metrics as names;
+use crate::store::StoreError;
+
+/// What a client is told whose read models have not come as far as it insists on.
+pub fn stale_read(reached: &[(&'static str, Position)], at_least: Position) -> Fault {
+    counter!(names::STALE_READS_TOTAL).increment(1);
+    let lowest = reached.iter().map(|r| r.1).min().unwrap_or_default();
+    let models: serde_json::Map<_, _> = reached
+        .iter()
+        .map(|(name, at)| ((*name).to_owned(), at.to_string().into()))
+        .collect();
+    Fault::of(FaultCode::StaleRead)
+        .with("appliedPosition", lowest.to_string())
+        .with("atLeast", at_least.to_string())
+        .with("readModels", models)
+}
+
+/// What a client is told of a question that was not answered.
+pub fn read_fault(error: ReadError) -> Fault {
+    match error {
+        ReadError::NotBuilt(name) => {
+            Fault::of(FaultCode::ReadModelBuilding).with("readModel", name)
+        }
+        ReadError::Database(error) => store_fault(error.into()),
+        callers => Refusal::new(Code::Validation, callers.to_string()).into(),
+    }
+}
+
+/// What a client is told of a fault of the store. What it was is logged here, once.
+pub fn store_fault(error: StoreError) -> Fault {
+    if error.is_unavailable() {
+        tracing::warn!(error = %error, "the database is unavailable: {error}");
+        return Fault::of(FaultCode::Unavailable);
+    }
+    if let StoreError::Archived { missing, first } = &error {
+        // Nothing has gone wrong: the operator has taken them away.
+        return Fault::of(FaultCode::Archived)
+            .with("missing", missing.to_string())
+            .with("first", first.map(|position| position.to_string()));
+    }
+    tracing::error!(error = %error, "a read failed: {error}");
+    Fault::of(FaultCode::Internal)
+}
+
+/// Splits what became of a command: a refusal is data, the rest a fault.
+pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
+    match error {
+        CommandError::Refused(refusal) => Ok(refusal),
+        CommandError::Overloaded { retry_after_ms } => {
+            Err(Fault::of(FaultCode::Overloaded).with("retryAfterMs", retry_after_ms))
+        }
+        CommandError::Unavailable(error) => {
+            tracing::warn!(error = %error, "a command found no database: {error}");
+            Err(Fault::of(FaultCode::Unavailable))
+        }
+        error @ (CommandError::Fault(_) | CommandError::Unreadable { .. }) => {
+            tracing::error!(error = %error, "a command failed: {error}");
+            Err(Fault::of(FaultCode::Internal))
+        }
+    }
+}
