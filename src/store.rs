@@ -37,6 +37,11 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+/// A connection that was of use within this time is not asked whether it still is: under load the question
+/// is one of the few round trips a query makes. Should the server have gone in between, the query fails as
+/// one does that it goes under.
+const TRUSTED_FOR: Duration = Duration::from_millis(100);
+
 /// Facts and bookkeeping, as files in `migrations/`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -381,6 +386,15 @@ async fn pool(
         .min_connections(settings.pool_min)
         .max_lifetime(Duration::from_secs(settings.connection_lifetime_s))
         .acquire_timeout(Duration::from_millis(settings.acquire_timeout_ms))
+        .test_before_acquire(false)
+        .before_acquire(|conn, known| {
+            Box::pin(async move {
+                if known.idle_for < TRUSTED_FOR {
+                    return Ok(true);
+                }
+                conn.ping().await.map(|()| true)
+            })
+        })
         .after_connect(move |conn, _| {
             let setup = setup.clone();
             Box::pin(async move { conn.execute(sqlx::raw_sql(&setup)).await.map(drop) })
