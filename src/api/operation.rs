@@ -123,6 +123,12 @@ impl Reads {
             opened: 0,
         }
     }
+
+    /// Is a moment open, of which these read models had come so far?
+    fn shows(&self, models: &[&'static str], at_least: Position) -> bool {
+        let position = self.snapshot.as_ref().map(|s| s.position(models));
+        matches!(position, Some(Ok(position)) if position >= at_least)
+    }
 }
 
 /// One moment of the read models: the state of each, and which of them were asked.
@@ -225,16 +231,40 @@ impl Operation {
     pub async fn read(&self, models: &[&'static str]) -> Result<Reading<'_>, Fault> {
         self.require(Role::Viewer)?;
         let mut reads = self.reads.lock().await;
-        if let Some(at_least) = reads.at_least {
-            let shown = match &reads.snapshot {
-                Some(snapshot) => snapshot.position(models).is_ok_and(|p| p >= at_least),
-                None => false,
-            };
-            if !shown {
+        if let Some(at_least) = reads.at_least
+            && !reads.shows(models, at_least)
+        {
+            reads.snapshot = None;
+            self.wait(models, at_least).await?;
+            self.open(&mut reads).await?;
+            if !reads.shows(models, at_least) {
+                // This process knows more than the database does, as after a crash of the server.
                 reads.snapshot = None;
+                self.parts.consumers.look_again(self.tenant()).await;
                 self.wait(models, at_least).await?;
             }
         }
+        self.open(&mut reads).await?;
+        if let Some(moment) = &mut reads.moment {
+            moment.asked.extend_from_slice(models);
+        }
+        let at_least = reads.at_least;
+        let reading = Reading(reads);
+        let snapshot = reading.snapshot();
+        let position = snapshot.position(models).map_err(read_fault)?;
+        if let Some(at_least) = at_least.filter(|at_least| position < *at_least) {
+            let reached = models
+                .iter()
+                .map(|name| Ok((*name, snapshot.live(name)?.position)));
+            let reached: Result<Vec<_>, ReadError> = reached.collect();
+            return Err(stale_read(&reached.map_err(read_fault)?, at_least));
+        }
+        self.touch(position);
+        Ok(reading)
+    }
+
+    /// Opens the moment that is read of, unless it is open.
+    async fn open(&self, reads: &mut Reads) -> Result<(), Fault> {
         if reads.snapshot.is_none() {
             if reads.turn.is_none() {
                 reads.turn = Some(self.turn().await?);
@@ -255,23 +285,7 @@ impl Operation {
             });
             reads.snapshot = Some(snapshot);
         }
-        if let Some(moment) = &mut reads.moment {
-            moment.asked.extend_from_slice(models);
-        }
-        let at_least = reads.at_least;
-        let reading = Reading(reads);
-        let snapshot = reading.snapshot();
-        let position = snapshot.position(models).map_err(read_fault)?;
-        if let Some(at_least) = at_least.filter(|at_least| position < *at_least) {
-            // This process remembers more than the database does, as after a failover.
-            let reached = models
-                .iter()
-                .map(|name| Ok((*name, snapshot.live(name)?.position)));
-            let reached: Result<Vec<_>, ReadError> = reached.collect();
-            return Err(stale_read(&reached.map_err(read_fault)?, at_least));
-        }
-        self.touch(position);
-        Ok(reading)
+        Ok(())
     }
 
     /// Hands over the moment that all reads saw; `None` if there was no read, or one had to see another

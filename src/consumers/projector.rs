@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::batch::{self, BatchBounds, Bookmark, WriteError};
+use super::generations::LiveRow;
 use super::pace::Pace;
 use super::retry::{Backoff, Fault};
 use super::tail::Tail;
@@ -74,7 +75,7 @@ pub(super) async fn run(place: Workplace, token: i64, stop: watch::Receiver<bool
                 }
                 continue;
             }
-            Ok(Opened::Ready(bookmark)) => this.follow(bookmark).await,
+            Ok(Opened::Ready(bookmark)) => this.follow(bookmark, &mut live).await,
             Err(error) => Interrupted::Fault(error.to_string()),
         };
         if let Interrupted::Fault(error) = interrupted {
@@ -166,7 +167,11 @@ impl Projector {
     }
 
     /// Folds batch after batch from the bookmark on, on a connection of its own.
-    async fn follow(&mut self, mut bookmark: Bookmark) -> Interrupted {
+    async fn follow(
+        &mut self,
+        mut bookmark: Bookmark,
+        live: &mut watch::Receiver<Arc<Vec<LiveRow>>>,
+    ) -> Interrupted {
         let mut conn =
             match connection::open_for(&self.place.store, self.place.settings.lease_ms).await {
                 Ok(conn) => conn,
@@ -177,6 +182,8 @@ impl Projector {
             tokio::select! {
                 biased;
                 _ = self.stop.changed() => return Interrupted::LookAgain,
+                // Paused, swapped, or the database has gone back: the bookmark may be another.
+                _ = live.changed() => return Interrupted::LookAgain,
                 moved = head.wait_for(|head| *head > bookmark.position) => if moved.is_err() {
                     return Interrupted::Fault("nobody watches the log's head".to_owned());
                 }

@@ -118,6 +118,12 @@ impl Consumers {
             .await
     }
 
+    /// Looks how far the read models are: the database was found behind what this process knows, as after a
+    /// crash of the server. They catch up by themselves; [`Consumers::wait_for`] waits for them again.
+    pub async fn look_again(&self, tenant: &Arc<str>) {
+        self.shared.boards.of(tenant).look_again().await;
+    }
+
     /// The states of these read models as this process knows them, without asking the database unless
     /// that knowledge is older than `age_max`. `None` if one has no state yet or it cannot be had soon.
     pub async fn known(

@@ -109,6 +109,22 @@ impl Board {
         }
     }
 
+    /// How far each read model has come as far as this process knows.
+    fn believed(&self) -> Vec<(&'static str, Position)> {
+        let entries = self.entries.iter();
+        entries
+            .map(|(name, entry)| (*name, *entry.reached.borrow()))
+            .collect()
+    }
+
+    /// Has the bookkeeping read once more, from now on, and waits for that.
+    pub(super) async fn look_again(&self) {
+        let _polling = Waiting::new(self);
+        let look = self.known.look_since(Instant::now());
+        // Who waits on finds out by itself whether it was of use.
+        let _ = timeout(Duration::from_millis(LOOK_MS_MAX), look).await;
+    }
+
     /// Tells that a read model was seen in this state. Never goes back.
     pub(super) fn reached(&self, projection: &str, live: Live) {
         if let Some((name, entry)) = self.entries.get_key_value(projection) {
@@ -159,7 +175,8 @@ impl Board {
             .is_some_and(|e| e.owned_here.load(Ordering::Relaxed))
     }
 
-    /// The live generations as last seen; changes when one of them was paused, stopped or swapped.
+    /// The live generations as last seen; changes when one of them was paused, stopped or swapped, or has
+    /// gone back.
     pub(super) fn watch_live(&self) -> watch::Receiver<Arc<Vec<LiveRow>>> {
         self.live.subscribe()
     }
@@ -169,8 +186,28 @@ impl Board {
         self.poke.notify_one();
     }
 
-    /// Takes note of all of the bookkeeping, which was read from `begun` on.
-    fn saw(&self, rows: Vec<LiveRow>, begun: Instant) {
+    /// Takes note of all of the bookkeeping, which was read from `begun` on; what was believed before then
+    /// must be there by now. If it is not, the database has gone back: batches are committed without waiting
+    /// for the disk, so a crash of the server takes the last of them away, and a failover may.
+    fn saw(&self, rows: Vec<LiveRow>, begun: Instant, believed: &[(&'static str, Position)]) {
+        let mut gone_back = false;
+        for row in &rows {
+            let before = believed.iter().find(|(name, _)| *name == row.projection);
+            let Some((name, before)) = before.filter(|(_, before)| row.position < *before) else {
+                continue;
+            };
+            let (to, entry) = (row.position, &self.entries[name]);
+            tracing::warn!(
+                projection = name,
+                "{name} has gone back from {before} to {to}"
+            );
+            entry.reached.send_if_modified(|at| {
+                let unchanged = at == before;
+                *at = if unchanged { to } else { *at };
+                unchanged
+            });
+            gone_back = true;
+        }
         for row in &rows {
             let live = Live {
                 generation: row.generation,
@@ -183,7 +220,7 @@ impl Board {
             let key = |r: &LiveRow| (r.projection.clone(), r.generation, r.status.clone());
             let moved = !seen.iter().map(key).eq(rows.iter().map(key));
             *seen = Arc::new(rows);
-            moved
+            moved || gone_back
         });
     }
 }
@@ -255,9 +292,9 @@ async fn poll(pool: PgPool, tenant: Arc<str>, board: Arc<Board>, idle: Duration)
     let soon = Duration::from_millis(POLL_MS_MIN);
     let mut pause = soon;
     loop {
-        let begun = Instant::now();
+        let (begun, believed) = (Instant::now(), board.believed());
         match generations::live(&pool, &tenant).await {
-            Ok(rows) => board.saw(rows, begun),
+            Ok(rows) => board.saw(rows, begun, &believed),
             // whoever needs the database says so louder
             Err(error) => tracing::debug!(%error, "the read models' progress was not read"),
         }

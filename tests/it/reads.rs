@@ -135,6 +135,11 @@ async fn what_is_insisted_on_is_looked_for_in_what_is_shown() {
     assert_eq!(told["atLeast"], json!(after));
     assert_eq!(told["appliedPosition"], json!(before));
     assert_eq!(told["readModels"], json!({ "vehicles": before }));
+    // Whoever keeps it up to date has been told, and does again what is missing, although nothing is new.
+    consumers.resume("default", "vehicles").await.unwrap();
+    let reply = app.post(insist(&other).as_bytes(), &[]).await.json();
+    assert_eq!(shown(&reply), 2, "{reply}");
+    assert_eq!(reply["extensions"]["position"], json!(after));
 }
 
 #[tokio::test]
