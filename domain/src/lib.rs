@@ -12,6 +12,7 @@ pub mod attributes;
 pub mod vehicle;
 pub mod fleet;
 pub mod track;
+pub mod personal;
 pub mod event;
 pub mod upcast;
 
@@ -19,4 +20,5 @@ pub use aggregate::{Aggregate, ClaimChange, Shape};
 pub use attributes::Attributes;
 pub use event::{DecodeError, Event};
 pub use log::{Actor, ActorKind, Metadata, Position, Recorded, StreamKey};
+pub use personal::{Personal, PersonalField};
 pub use refusal::{Code, Refusal};
