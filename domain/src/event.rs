@@ -3,6 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::fleet::FleetEvent;
+use crate::tenant::TenantEvent;
 use crate::track::TrackEvent;
 use crate::upcast;
 use crate::vehicle::VehicleEvent;
@@ -16,6 +17,8 @@ pub enum Event {
     Fleet(FleetEvent),
     /// Of one vehicle's track of one UTC day.
     Track(TrackEvent),
+    /// Of one tenant's stream, in the log of the default tenant.
+    Tenant(TenantEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -101,6 +104,10 @@ vocabulary! {
     "fleet.renamed"           "1" => Fleet(FleetEvent::FleetRenamed);
     "fleet.archived"          "1" => Fleet(FleetEvent::FleetArchived);
     "track.positions_reported" "1" => Track(TrackEvent::PositionsReported);
+    "tenant.created" "1" => Tenant(TenantEvent::TenantCreated);
+    "tenant.renamed" "1" => Tenant(TenantEvent::TenantRenamed);
+    "tenant.suspended" "1" => Tenant(TenantEvent::TenantSuspended);
+    "tenant.resumed" "1" => Tenant(TenantEvent::TenantResumed);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -139,3 +146,4 @@ macro_rules! belongs {
 belongs!(VehicleEvent => Vehicle);
 belongs!(FleetEvent => Fleet);
 belongs!(TrackEvent => Track);
+belongs!(TenantEvent => Tenant);

@@ -13,8 +13,11 @@ pub mod vehicle;
 pub mod fleet;
 pub mod track;
 pub mod personal;
+pub mod tenant;
 pub mod event;
 pub mod upcast;
+#[cfg(test)]
+mod given;
 
 pub use aggregate::{Aggregate, ClaimChange, Shape};
 pub use attributes::Attributes;
