@@ -6,6 +6,7 @@ use crate::fleet::FleetEvent;
 use crate::tenant::TenantEvent;
 use crate::track::TrackEvent;
 use crate::upcast;
+use crate::user::UserEvent;
 use crate::vehicle::VehicleEvent;
 
 /// Any event of any aggregate.
@@ -19,6 +20,8 @@ pub enum Event {
     Track(TrackEvent),
     /// Of one tenant's stream, in the log of the default tenant.
     Tenant(TenantEvent),
+    /// Of one user's stream.
+    User(UserEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -108,6 +111,14 @@ vocabulary! {
     "tenant.renamed" "1" => Tenant(TenantEvent::TenantRenamed);
     "tenant.suspended" "1" => Tenant(TenantEvent::TenantSuspended);
     "tenant.resumed" "1" => Tenant(TenantEvent::TenantResumed);
+    "user.registered" "1" => User(UserEvent::UserRegistered);
+    "user.email_verified" "1" => User(UserEvent::EmailVerified);
+    "user.password_changed" "1" => User(UserEvent::PasswordChanged);
+    "user.role_assigned" "1" => User(UserEvent::RoleAssigned);
+    "user.role_revoked" "1" => User(UserEvent::RoleRevoked);
+    "user.deactivated" "1" => User(UserEvent::UserDeactivated);
+    "user.reactivated" "1" => User(UserEvent::UserReactivated);
+    "user.personal_data_erased" "1" => User(UserEvent::PersonalDataErased);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -147,3 +158,4 @@ belongs!(VehicleEvent => Vehicle);
 belongs!(FleetEvent => Fleet);
 belongs!(TrackEvent => Track);
 belongs!(TenantEvent => Tenant);
+belongs!(UserEvent => User);

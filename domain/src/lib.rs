@@ -13,7 +13,9 @@ pub mod vehicle;
 pub mod fleet;
 pub mod track;
 pub mod personal;
+mod words;
 pub mod tenant;
+pub mod user;
 pub mod event;
 pub mod upcast;
 #[cfg(test)]

@@ -69,6 +69,16 @@ codes! {
     InvalidSpeed "INVALID_SPEED" false "The speed is negative, not finite or above the limit.";
     InvalidCourse "INVALID_COURSE" false "The course is not within 0..=360 degrees.";
     OutOfRange "OUT_OF_RANGE" false "A number is outside the range its field accepts.";
+    EmailTaken "EMAIL_TAKEN" false "Another user of this tenant has this e-mail address.";
+    UserNotFound "USER_NOT_FOUND" false "No such user in this tenant.";
+    UserDeactivated "USER_DEACTIVATED" false
+        "The user is deactivated and accepts nothing but reactivating and erasing.";
+    UserErased "USER_ERASED" false
+        "The user's personal data is erased: the account accepts nothing, for good.";
+    AdminIsAppointed "ADMIN_IS_APPOINTED" false
+        "`admin` is no role of a user's own: appoint or dismiss an administrator of the tenant.";
+    IsAdmin "IS_ADMIN" false
+        "The user administers the tenant and must be dismissed as administrator first.";
     TenantSuspended "TENANT_SUSPENDED" false
         "The tenant is suspended: it can be read, not written.";
 }
