@@ -2,6 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::admins::AdminsEvent;
 use crate::fleet::FleetEvent;
 use crate::tenant::TenantEvent;
 use crate::track::TrackEvent;
@@ -22,6 +23,8 @@ pub enum Event {
     Tenant(TenantEvent),
     /// Of one user's stream.
     User(UserEvent),
+    /// Of the tenant's roster of administrators.
+    Admins(AdminsEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -119,6 +122,8 @@ vocabulary! {
     "user.deactivated" "1" => User(UserEvent::UserDeactivated);
     "user.reactivated" "1" => User(UserEvent::UserReactivated);
     "user.personal_data_erased" "1" => User(UserEvent::PersonalDataErased);
+    "admins.appointed" "1" => Admins(AdminsEvent::AdminAppointed);
+    "admins.dismissed" "1" => Admins(AdminsEvent::AdminDismissed);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -159,3 +164,4 @@ belongs!(FleetEvent => Fleet);
 belongs!(TrackEvent => Track);
 belongs!(TenantEvent => Tenant);
 belongs!(UserEvent => User);
+belongs!(AdminsEvent => Admins);

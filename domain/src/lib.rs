@@ -16,6 +16,7 @@ pub mod personal;
 mod words;
 pub mod tenant;
 pub mod user;
+pub mod admins;
 pub mod event;
 pub mod upcast;
 #[cfg(test)]

@@ -79,6 +79,8 @@ codes! {
         "`admin` is no role of a user's own: appoint or dismiss an administrator of the tenant.";
     IsAdmin "IS_ADMIN" false
         "The user administers the tenant and must be dismissed as administrator first.";
+    LastAdmin "LAST_ADMIN" false
+        "The tenant has no other administrator: appoint another one first.";
     TenantSuspended "TENANT_SUSPENDED" false
         "The tenant is suspended: it can be read, not written.";
 }
