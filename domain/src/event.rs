@@ -4,6 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::admins::AdminsEvent;
 use crate::fleet::FleetEvent;
+use crate::session::SessionEvent;
 use crate::tenant::TenantEvent;
 use crate::track::TrackEvent;
 use crate::upcast;
@@ -25,6 +26,8 @@ pub enum Event {
     User(UserEvent),
     /// Of the tenant's roster of administrators.
     Admins(AdminsEvent),
+    /// Of one session's stream.
+    Session(SessionEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -124,6 +127,10 @@ vocabulary! {
     "user.personal_data_erased" "1" => User(UserEvent::PersonalDataErased);
     "admins.appointed" "1" => Admins(AdminsEvent::AdminAppointed);
     "admins.dismissed" "1" => Admins(AdminsEvent::AdminDismissed);
+    "session.started" "1" => Session(SessionEvent::SessionStarted);
+    "session.refreshed" "1" => Session(SessionEvent::SessionRefreshed);
+    "session.reuse_detected" "1" => Session(SessionEvent::ReuseDetected);
+    "session.revoked" "1" => Session(SessionEvent::SessionRevoked);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -165,3 +172,4 @@ belongs!(TrackEvent => Track);
 belongs!(TenantEvent => Tenant);
 belongs!(UserEvent => User);
 belongs!(AdminsEvent => Admins);
+belongs!(SessionEvent => Session);

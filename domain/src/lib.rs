@@ -17,6 +17,7 @@ mod words;
 pub mod tenant;
 pub mod user;
 pub mod admins;
+pub mod session;
 pub mod event;
 pub mod upcast;
 #[cfg(test)]

@@ -81,6 +81,12 @@ codes! {
         "The user administers the tenant and must be dismissed as administrator first.";
     LastAdmin "LAST_ADMIN" false
         "The tenant has no other administrator: appoint another one first.";
+    InvalidToken "INVALID_TOKEN" false "The token was never given.";
+    TokenExpired "TOKEN_EXPIRED" false "The token, or the session it belongs to, has run out.";
+    SessionRevoked "SESSION_REVOKED" false
+        "The session was ended, or its user may not sign in any more.";
+    RefreshReused "REFRESH_REUSED" false
+        "A refresh token was used again after it was given up; the session is ended.";
     TenantSuspended "TENANT_SUSPENDED" false
         "The tenant is suspended: it can be read, not written.";
 }
