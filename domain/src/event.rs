@@ -5,6 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::admins::AdminsEvent;
 use crate::fleet::FleetEvent;
 use crate::session::SessionEvent;
+use crate::signing_keys::SigningKeysEvent;
 use crate::tenant::TenantEvent;
 use crate::track::TrackEvent;
 use crate::upcast;
@@ -28,6 +29,8 @@ pub enum Event {
     Admins(AdminsEvent),
     /// Of one session's stream.
     Session(SessionEvent),
+    /// Of one issuer's signing keys.
+    SigningKeys(SigningKeysEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -131,6 +134,10 @@ vocabulary! {
     "session.refreshed" "1" => Session(SessionEvent::SessionRefreshed);
     "session.reuse_detected" "1" => Session(SessionEvent::ReuseDetected);
     "session.revoked" "1" => Session(SessionEvent::SessionRevoked);
+    "signing_key.published" "1" => SigningKeys(SigningKeysEvent::KeyPublished);
+    "signing_key.activated" "1" => SigningKeys(SigningKeysEvent::KeyActivated);
+    "signing_key.retired" "1" => SigningKeys(SigningKeysEvent::KeyRetired);
+    "signing_key.compromised" "1" => SigningKeys(SigningKeysEvent::KeyCompromised);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -173,3 +180,4 @@ belongs!(TenantEvent => Tenant);
 belongs!(UserEvent => User);
 belongs!(AdminsEvent => Admins);
 belongs!(SessionEvent => Session);
+belongs!(SigningKeysEvent => SigningKeys);

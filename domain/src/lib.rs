@@ -18,6 +18,7 @@ pub mod tenant;
 pub mod user;
 pub mod admins;
 pub mod session;
+pub mod signing_keys;
 pub mod event;
 pub mod upcast;
 #[cfg(test)]

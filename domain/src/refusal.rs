@@ -87,6 +87,11 @@ codes! {
         "The session was ended, or its user may not sign in any more.";
     RefreshReused "REFRESH_REUSED" false
         "A refresh token was used again after it was given up; the session is ended.";
+    KeyTooFresh "KEY_TOO_FRESH" true
+        "The signing key has not been published for long enough; `secondsLeft` tells how long.";
+    KeyActive "KEY_ACTIVE" false "The signing key signs: another one must be activated first.";
+    KeySpent "KEY_SPENT" false
+        "The signing key was retired or compromised and never signs again.";
     TenantSuspended "TENANT_SUSPENDED" false
         "The tenant is suspended: it can be read, not written.";
 }
