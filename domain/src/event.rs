@@ -3,6 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::admins::AdminsEvent;
+use crate::api_key::ApiKeyEvent;
 use crate::fleet::FleetEvent;
 use crate::session::SessionEvent;
 use crate::signing_keys::SigningKeysEvent;
@@ -31,6 +32,8 @@ pub enum Event {
     Session(SessionEvent),
     /// Of one issuer's signing keys.
     SigningKeys(SigningKeysEvent),
+    /// Of one API key's stream.
+    ApiKey(ApiKeyEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -138,6 +141,9 @@ vocabulary! {
     "signing_key.activated" "1" => SigningKeys(SigningKeysEvent::KeyActivated);
     "signing_key.retired" "1" => SigningKeys(SigningKeysEvent::KeyRetired);
     "signing_key.compromised" "1" => SigningKeys(SigningKeysEvent::KeyCompromised);
+    "api_key.issued" "1" => ApiKey(ApiKeyEvent::ApiKeyIssued);
+    "api_key.rotated" "1" => ApiKey(ApiKeyEvent::ApiKeyRotated);
+    "api_key.revoked" "1" => ApiKey(ApiKeyEvent::ApiKeyRevoked);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -181,3 +187,4 @@ belongs!(UserEvent => User);
 belongs!(AdminsEvent => Admins);
 belongs!(SessionEvent => Session);
 belongs!(SigningKeysEvent => SigningKeys);
+belongs!(ApiKeyEvent => ApiKey);

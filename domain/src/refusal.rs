@@ -92,6 +92,10 @@ codes! {
     KeyActive "KEY_ACTIVE" false "The signing key signs: another one must be activated first.";
     KeySpent "KEY_SPENT" false
         "The signing key was retired or compromised and never signs again.";
+    ScopeEscalation "SCOPE_ESCALATION" false
+        "An API key may not be used for more than its issuer may do; `beyond` names the scopes.";
+    ApiKeyExpired "API_KEY_EXPIRED" false "The API key has run out and cannot be rotated.";
+    ApiKeyRevoked "API_KEY_REVOKED" false "The API key is revoked and accepts nothing.";
     TenantSuspended "TENANT_SUSPENDED" false
         "The tenant is suspended: it can be read, not written.";
 }
