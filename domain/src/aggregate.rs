@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::personal::PersonalField;
 use crate::refusal::Refusal;
 
 /// One consistency boundary: a stream of events, the state they fold to, and the commands it
@@ -31,6 +32,12 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// The values that `event` takes or gives back when it happens to this state (the state
     /// *before* it), releases first. At most one object of a tenant holds a value of a scope.
     fn claims(&self, _event: &Self::Event) -> Vec<ClaimChange> {
+        Vec::new()
+    }
+
+    /// The personal values in `event` of the stream `id`, each with the subject it is about. The
+    /// write door seals them between deciding and appending.
+    fn personal<'e>(_id: &str, _event: &'e mut Self::Event) -> Vec<PersonalField<'e>> {
         Vec::new()
     }
 
@@ -75,4 +82,7 @@ pub struct ClaimChange {
     pub value: String,
     /// Given back instead of taken.
     pub release: bool,
+    /// It tells who somebody is: kept under a digest with a key, since one without can be found by
+    /// trying values out.
+    pub personal: bool,
 }

@@ -2,9 +2,15 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::admins::AdminsEvent;
+use crate::api_key::ApiKeyEvent;
 use crate::fleet::FleetEvent;
+use crate::session::SessionEvent;
+use crate::signing_keys::SigningKeysEvent;
+use crate::tenant::TenantEvent;
 use crate::track::TrackEvent;
 use crate::upcast;
+use crate::user::UserEvent;
 use crate::vehicle::VehicleEvent;
 
 /// Any event of any aggregate.
@@ -16,6 +22,18 @@ pub enum Event {
     Fleet(FleetEvent),
     /// Of one vehicle's track of one UTC day.
     Track(TrackEvent),
+    /// Of one tenant's stream, in the log of the default tenant.
+    Tenant(TenantEvent),
+    /// Of one user's stream.
+    User(UserEvent),
+    /// Of the tenant's roster of administrators.
+    Admins(AdminsEvent),
+    /// Of one session's stream.
+    Session(SessionEvent),
+    /// Of one issuer's signing keys.
+    SigningKeys(SigningKeysEvent),
+    /// Of one API key's stream.
+    ApiKey(ApiKeyEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -101,6 +119,31 @@ vocabulary! {
     "fleet.renamed"           "1" => Fleet(FleetEvent::FleetRenamed);
     "fleet.archived"          "1" => Fleet(FleetEvent::FleetArchived);
     "track.positions_reported" "1" => Track(TrackEvent::PositionsReported);
+    "tenant.created" "1" => Tenant(TenantEvent::TenantCreated);
+    "tenant.renamed" "1" => Tenant(TenantEvent::TenantRenamed);
+    "tenant.suspended" "1" => Tenant(TenantEvent::TenantSuspended);
+    "tenant.resumed" "1" => Tenant(TenantEvent::TenantResumed);
+    "user.registered" "1" => User(UserEvent::UserRegistered);
+    "user.email_verified" "1" => User(UserEvent::EmailVerified);
+    "user.password_changed" "1" => User(UserEvent::PasswordChanged);
+    "user.role_assigned" "1" => User(UserEvent::RoleAssigned);
+    "user.role_revoked" "1" => User(UserEvent::RoleRevoked);
+    "user.deactivated" "1" => User(UserEvent::UserDeactivated);
+    "user.reactivated" "1" => User(UserEvent::UserReactivated);
+    "user.personal_data_erased" "1" => User(UserEvent::PersonalDataErased);
+    "admins.appointed" "1" => Admins(AdminsEvent::AdminAppointed);
+    "admins.dismissed" "1" => Admins(AdminsEvent::AdminDismissed);
+    "session.started" "1" => Session(SessionEvent::SessionStarted);
+    "session.refreshed" "1" => Session(SessionEvent::SessionRefreshed);
+    "session.reuse_detected" "1" => Session(SessionEvent::ReuseDetected);
+    "session.revoked" "1" => Session(SessionEvent::SessionRevoked);
+    "signing_key.published" "1" => SigningKeys(SigningKeysEvent::KeyPublished);
+    "signing_key.activated" "1" => SigningKeys(SigningKeysEvent::KeyActivated);
+    "signing_key.retired" "1" => SigningKeys(SigningKeysEvent::KeyRetired);
+    "signing_key.compromised" "1" => SigningKeys(SigningKeysEvent::KeyCompromised);
+    "api_key.issued" "1" => ApiKey(ApiKeyEvent::ApiKeyIssued);
+    "api_key.rotated" "1" => ApiKey(ApiKeyEvent::ApiKeyRotated);
+    "api_key.revoked" "1" => ApiKey(ApiKeyEvent::ApiKeyRevoked);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -139,3 +182,9 @@ macro_rules! belongs {
 belongs!(VehicleEvent => Vehicle);
 belongs!(FleetEvent => Fleet);
 belongs!(TrackEvent => Track);
+belongs!(TenantEvent => Tenant);
+belongs!(UserEvent => User);
+belongs!(AdminsEvent => Admins);
+belongs!(SessionEvent => Session);
+belongs!(SigningKeysEvent => SigningKeys);
+belongs!(ApiKeyEvent => ApiKey);

@@ -2,7 +2,8 @@
 //!
 //! Nothing here does I/O, reads a clock, draws a random number or knows a database.
 //! Read [`log`] first (what a recorded event is), then [`aggregate`] (how deciding works), then
-//! one aggregate: [`vehicle`], [`fleet`], [`track`].
+//! one aggregate: [`vehicle`], [`fleet`], [`track`]. Who may do what is in [`tenant`], [`user`],
+//! [`admins`], [`session`], [`signing_keys`] and [`api_key`].
 
 pub mod log;
 pub mod aggregate;
@@ -12,11 +13,24 @@ pub mod attributes;
 pub mod vehicle;
 pub mod fleet;
 pub mod track;
+pub mod personal;
+mod words;
+pub mod scope;
+pub mod tenant;
+pub mod user;
+pub mod admins;
+pub mod session;
+pub mod signing_keys;
+pub mod api_key;
 pub mod event;
 pub mod upcast;
+#[cfg(test)]
+mod given;
 
 pub use aggregate::{Aggregate, ClaimChange, Shape};
 pub use attributes::Attributes;
 pub use event::{DecodeError, Event};
 pub use log::{Actor, ActorKind, Metadata, Position, Recorded, StreamKey};
+pub use personal::{Personal, PersonalField};
 pub use refusal::{Code, Refusal};
+pub use scope::Scope;

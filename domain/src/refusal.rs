@@ -69,6 +69,33 @@ codes! {
     InvalidSpeed "INVALID_SPEED" false "The speed is negative, not finite or above the limit.";
     InvalidCourse "INVALID_COURSE" false "The course is not within 0..=360 degrees.";
     OutOfRange "OUT_OF_RANGE" false "A number is outside the range its field accepts.";
+    EmailTaken "EMAIL_TAKEN" false "Another user of this tenant has this e-mail address.";
+    UserNotFound "USER_NOT_FOUND" false "No such user in this tenant.";
+    UserDeactivated "USER_DEACTIVATED" false
+        "The user is deactivated and accepts nothing but reactivating and erasing.";
+    UserErased "USER_ERASED" false
+        "The user's personal data is erased: the account accepts nothing, for good.";
+    AdminIsAppointed "ADMIN_IS_APPOINTED" false
+        "`admin` is no role of a user's own: appoint or dismiss an administrator of the tenant.";
+    IsAdmin "IS_ADMIN" false
+        "The user administers the tenant and must be dismissed as administrator first.";
+    LastAdmin "LAST_ADMIN" false
+        "The tenant has no other administrator: appoint another one first.";
+    InvalidToken "INVALID_TOKEN" false "The token was never given.";
+    TokenExpired "TOKEN_EXPIRED" false "The token, or the session it belongs to, has run out.";
+    SessionRevoked "SESSION_REVOKED" false
+        "The session was ended, or its user may not sign in any more.";
+    RefreshReused "REFRESH_REUSED" false
+        "A refresh token was used again after it was given up; the session is ended.";
+    KeyTooFresh "KEY_TOO_FRESH" true
+        "The signing key has not been published for long enough; `secondsLeft` tells how long.";
+    KeyActive "KEY_ACTIVE" false "The signing key signs: another one must be activated first.";
+    KeySpent "KEY_SPENT" false
+        "The signing key was retired or compromised and never signs again.";
+    ScopeEscalation "SCOPE_ESCALATION" false
+        "An API key may not be used for more than its issuer may do; `beyond` names the scopes.";
+    ApiKeyExpired "API_KEY_EXPIRED" false "The API key has run out and cannot be rotated.";
+    ApiKeyRevoked "API_KEY_REVOKED" false "The API key is revoked and accepts nothing.";
     TenantSuspended "TENANT_SUSPENDED" false
         "The tenant is suspended: it can be read, not written.";
 }

@@ -3,13 +3,15 @@
 //! Each check returns the value in its one canonical form or a [`Refusal`] whose path is the
 //! field's name; callers put the field's parents in front with [`Refusal::under`].
 
+mod email;
 mod text;
 mod time;
 
+pub use email::{EMAIL_BYTES_MAX, EMAIL_LOCAL_BYTES_MAX, email, email_canonical};
 pub use text::{
     ID_MAX, KEY_MAX, NAME_MAX, REASON_MAX, TextRule, id, optional_text, text, vehicle_id,
 };
-pub(crate) use time::{MICROS_END, excerpt};
+pub(crate) use time::{MICROS_END, after, excerpt};
 pub use time::{TIMESTAMP_CHARS_MAX, TimeFault, parse_timestamp, timestamp};
 
 use serde_json::Value;

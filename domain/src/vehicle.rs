@@ -207,6 +207,7 @@ pub fn external_id_claim(external_id: &str) -> ClaimChange {
         scope: EXTERNAL_ID_SCOPE,
         value: external_id.trim().to_owned(),
         release: false,
+        personal: false,
     }
 }
 
@@ -229,11 +230,13 @@ pub fn claim_changes(before: &Vehicle, event: &VehicleEvent) -> Vec<ClaimChange>
             scope,
             value,
             release: true,
+            personal: false,
         }));
         takes.extend(new.map(|value| ClaimChange {
             scope,
             value,
             release: false,
+            personal: false,
         }));
     }
     releases.append(&mut takes);
@@ -725,6 +728,7 @@ mod tests {
             scope,
             value: value.to_owned(),
             release,
+            personal: false,
         };
         let bus = VehicleProfile {
             external_id: Some("capmetro-2228".to_owned()),
@@ -824,7 +828,7 @@ mod tests {
             for command in commands {
                 let Ok(events) = vehicle.decide(&command) else { continue };
                 for event in events {
-                    for ClaimChange { scope, value, release } in vehicle.claims(&event) {
+                    for ClaimChange { scope, value, release, .. } in vehicle.claims(&event) {
                         let claim = (scope, value);
                         let changed =
                             if release { held.remove(&claim) } else { held.insert(claim.clone()) };

@@ -82,7 +82,8 @@ impl Projection for Vehicles {
         match &event.event {
             Event::Vehicle(what) => fold_vehicle(delta, event, what),
             Event::Fleet(what) => fold_fleet(delta, event, what),
-            Event::Track(_) => {}
+            // Of other aggregates: not asked for.
+            _ => {}
         }
         Ok(())
     }

@@ -64,6 +64,7 @@ pub fn fix_id_claim(vehicle_id: &str, fix_id: &str) -> ClaimChange {
         scope: FIX_ID_SCOPE,
         value: format!("{vehicle_id}/{fix_id}"),
         release: false,
+        personal: false,
     }
 }
 

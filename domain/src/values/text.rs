@@ -151,7 +151,7 @@ fn shapes(before: Option<char>, c: char, after: Option<char>) -> bool {
 
 /// Controls, invisible characters, overrides of the reading direction, and what is no character.
 #[rustfmt::skip]
-fn is_bad(c: char) -> bool {
+pub(super) fn is_bad(c: char) -> bool {
     c.is_control()
         || (c as u32) & 0xfffe == 0xfffe
         || matches!(c,

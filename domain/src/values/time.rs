@@ -1,6 +1,6 @@
 //! Times: RFC 3339 with a zone, years 1970 to 9999, kept to the microsecond.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::refusal::{Code, Refusal};
 
@@ -26,6 +26,12 @@ pub fn timestamp(text: &str, field: &str) -> Result<DateTime<Utc>, Refusal> {
             .at([field])
             .with("actual", excerpt(text))
     })
+}
+
+/// So many seconds later, or the last time there is.
+pub(crate) fn after(time: DateTime<Utc>, seconds: u32) -> DateTime<Utc> {
+    time.checked_add_signed(TimeDelta::seconds(seconds.into()))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// The beginning of what was sent, printable, for a refusal's details.

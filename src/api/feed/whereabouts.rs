@@ -129,7 +129,8 @@ impl Whereabouts {
             Event::Vehicle(change) => {
                 self.membership(&event.stored.aggregate_id, event.position, change)
             }
-            Event::Fleet(_) => None,
+            // The others move no vehicle and change no membership.
+            _ => None,
         }
     }
 

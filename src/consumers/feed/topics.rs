@@ -135,7 +135,8 @@ impl Topics {
                 self.membership(&stored.aggregate_id, change, &mut found, &mut overfull);
             }
             Ok(Event::Track(_)) => self.report(event, &mut found, &mut overfull),
-            Ok(Event::Fleet(_)) | Err(_) => {}
+            // The others move no vehicle and change no membership.
+            Ok(_) | Err(_) => {}
         }
         found.sort_unstable();
         found.dedup();

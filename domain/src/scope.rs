@@ -1,0 +1,17 @@
+//! Scopes: what an API key, or a token narrowed to less than its user's roles, may be used for.
+
+use crate::words::words;
+
+words! {
+    /// One thing that may be done with a key or token.
+    Scope {
+        VehiclesWrite "vehicles:write" "Register and change vehicles and fleets, report positions.";
+        VehiclesRead "vehicles:read" "Ask for vehicles, fleets, positions and what is made of them.";
+        LogsWrite "logs:write" "Hand in log records.";
+        LogsRead "logs:read" "Ask for log records and what is made of them.";
+        DeploymentsWrite "deployments:write" "Record and move on deployments.";
+        DeploymentsRead "deployments:read" "Ask for deployments and what is made of them.";
+        Backfill "backfill" "Hand in facts older than the limits for what is new.";
+        AuditRead "audit:read" "Ask the log itself who did what.";
+    }
+}
