@@ -21,6 +21,7 @@ use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::http;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
+use crate::vault::Vault;
 
 pub use log::{Log, data_dir};
 
@@ -42,6 +43,8 @@ pub struct App {
     pub cache: Cache,
     /// Tokens.
     pub auth: Auth,
+    /// Keys of personal values.
+    pub vault: Vault,
     /// What was counted.
     pub metrics: Metrics,
     /// How every part is doing.
@@ -98,7 +101,8 @@ impl App {
             .context("the log cannot be told apart")?;
         let secret = auth.shared_secret(&format!("cache of {identity}"));
         let cache = Cache::new(&settings.cache, &settings.redis, secret)?;
-        let door = Door::new(store.clone(), bounds::door(settings));
+        let vault = Vault::open(&settings.vault, log.data_dir(), store.pool().clone())?;
+        let door = Door::new(store.clone(), bounds::door(settings)).sealing(vault.clone());
         let consumers = Consumers::start(
             store.clone(),
             projections::all(),
@@ -119,6 +123,7 @@ impl App {
             reader,
             cache,
             auth,
+            vault,
             metrics,
             health,
             _wakes: wakes,

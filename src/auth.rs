@@ -1,6 +1,7 @@
 //! Who is calling: tokens made and checked with one Ed25519 key (RFC 9068, RFC 8725).
 
 mod key;
+mod password;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use crate::cache::Memo;
 use crate::config;
 use crate::ops::{Clock, metrics as names};
 use key::SigningKey;
+pub use password::{PasswordError, Passwords};
 use token::Rules;
 
 /// The name of the key that is made in the data directory when none is configured.

@@ -4,6 +4,7 @@ mod decide;
 mod envelope;
 mod loading;
 mod positions;
+mod sealing;
 mod states;
 
 pub use envelope::CommandContext;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::store::{Appended, Store, StoreError};
+use crate::vault::{Vault, VaultError};
 use envelope::Receipts;
 use states::States;
 
@@ -99,6 +101,9 @@ pub enum CommandError {
     /// A fault of ours or of the database's.
     #[error("internal fault: {0}")]
     Fault(#[source] StoreError),
+    /// Personal values could not be sealed, so nothing was kept.
+    #[error("personal values cannot be sealed: {0}")]
+    Sealing(#[source] VaultError),
     /// A stream holds what this program cannot read.
     #[error("stream {stream} cannot be loaded: {reason}")]
     Unreadable {
@@ -130,6 +135,7 @@ pub struct Door {
     settings: Arc<DoorSettings>,
     /// Held while a state is stored: bounds what that costs beside the commands.
     snapshotting: Arc<Semaphore>,
+    vault: Option<Vault>,
 }
 
 impl Door {
@@ -141,6 +147,15 @@ impl Door {
             receipts: Arc::new(Receipts::new(settings.receipts_max)),
             settings: Arc::new(settings),
             snapshotting: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
+            vault: None,
+        }
+    }
+
+    /// Seals personal values with the keys of this vault. Without one, commands that hold any fail.
+    pub fn sealing(self, vault: Vault) -> Door {
+        Door {
+            vault: Some(vault),
+            ..self
         }
     }
 

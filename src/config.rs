@@ -44,6 +44,8 @@ pub struct Settings {
     pub cache: Cache,
     /// Tokens.
     pub auth: Auth,
+    /// Keys of personal values.
+    pub vault: Vault,
     /// Bounds on GraphQL requests.
     pub limits: Limits,
     /// The GraphQL transport.
@@ -104,7 +106,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (cache, auth) = (Cache::read(raw, problems), Auth::read(raw, problems));
     let (feeds, limits) = (Feeds::read(raw, problems), Limits::read(raw, problems));
     let (graphql, sockets) = (Graphql::read(raw, problems), Sockets::read(raw, problems));
-    let log = Log::read(raw, problems);
+    let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
     Some(Settings {
         process: process?,
         http: http?,
@@ -117,6 +119,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         feeds: feeds?,
         cache: cache?,
         auth: auth?,
+        vault: vault?,
         limits: limits?,
         graphql: graphql?,
         sockets: sockets?,
@@ -188,11 +191,27 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
             "is above cache.bytes_max".to_owned(),
         );
     }
-    if settings.process.env == Environment::Production && settings.auth.signing_key_file.is_none() {
+    if settings.process.env == Environment::Production {
+        check_production(settings, &mut refuse);
+    }
+}
+
+/// What is made up on the spot in development must be given in production.
+fn check_production(settings: &Settings, refuse: &mut impl FnMut(&'static str, String)) {
+    if settings.auth.signing_key_file.is_none() {
         refuse(
             "auth.signing_key_file",
             "must be set in production: a key made on the spot differs between processes and is \
              lost with the data directory. Make one with `daybook token --new-key FILE`"
+                .to_owned(),
+        );
+    }
+    if settings.vault.master_key_file.is_none() {
+        refuse(
+            "vault.master_key_file",
+            "must be set in production: with a key made on the spot and lost, every personal value \
+             in the log is lost. Make one with `openssl rand -hex 32 > FILE`, and keep a copy apart \
+             from the database's"
                 .to_owned(),
         );
     }
@@ -215,6 +234,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Feeds>(),
         of::<Cache>(),
         of::<Auth>(),
+        of::<Vault>(),
         of::<Limits>(),
         of::<Graphql>(),
         of::<Sockets>(),

@@ -7,6 +7,8 @@ pub mod ops;
 pub mod store;
 pub mod cache;
 
+pub mod vault;
+
 pub mod commands;
 
 pub mod auth;

@@ -69,6 +69,8 @@ codes! {
     InvalidSpeed "INVALID_SPEED" false "The speed is negative, not finite or above the limit.";
     InvalidCourse "INVALID_COURSE" false "The course is not within 0..=360 degrees.";
     OutOfRange "OUT_OF_RANGE" false "A number is outside the range its field accepts.";
+    WeakPassword "WEAK_PASSWORD" false
+        "The password is guessed within some thousand tries; `advice` says why, where that is known.";
     EmailTaken "EMAIL_TAKEN" false "Another user of this tenant has this e-mail address.";
     UserNotFound "USER_NOT_FOUND" false "No such user in this tenant.";
     UserDeactivated "USER_DEACTIVATED" false

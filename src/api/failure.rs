@@ -61,7 +61,9 @@ pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
             tracing::warn!(error = %error, "a command found no database: {error}");
             Err(Fault::of(FaultCode::Unavailable))
         }
-        error @ (CommandError::Fault(_) | CommandError::Unreadable { .. }) => {
+        error @ (CommandError::Fault(_)
+        | CommandError::Sealing(_)
+        | CommandError::Unreadable { .. }) => {
             tracing::error!(error = %error, "a command failed: {error}");
             Err(Fault::of(FaultCode::Internal))
         }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::user::EMAIL_SCOPE;
 use domain::{Aggregate, Code, Refusal, StreamKey};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::envelope::{Envelope, key_reused};
+use super::sealing::Keyring;
 use super::states::{Cell, Slot};
 use super::{CommandContext, CommandError, Door, Receipt};
 use crate::store::{Append, AppendError, Appended, Claim, NewEvent, Pending, StreamWrite};
@@ -22,6 +24,14 @@ enum Standing {
     Behind(Refusal),
 }
 
+/// What a decision needs beside the states it is made on.
+struct Attempt<'a> {
+    ctx: &'a CommandContext,
+    envelope: &'a Envelope,
+    stream: &'a StreamKey,
+    keyring: &'a Keyring<'a>,
+}
+
 /// What deciding under the lock came to.
 enum Decided {
     /// The append is in its lane.
@@ -30,6 +40,8 @@ enum Decided {
     Refused(Refusal, i64, Option<i64>),
     /// The state went away between loading and locking.
     Gone,
+    /// Personal values of these subjects are to be sealed, and their keys are not at hand.
+    Keyless(Vec<String>),
 }
 
 impl Door {
@@ -54,20 +66,20 @@ impl Door {
         }
         let stream = StreamKey::of::<A>(id);
         let mut turn = Turn::new(self.settings.attempts_max);
+        let mut keyring = self.keyring(&ctx.tenant);
         loop {
             let other = match relies_on {
                 Some(other) => Some((other, self.loaded::<B>(&ctx.tenant, other).await?)),
                 None => None,
             };
             let cell = self.loaded::<A>(&ctx.tenant, id).await?;
-            let decided = self.decide(
+            let attempt = Attempt {
                 ctx,
-                &envelope,
-                &stream,
-                &cell,
-                other.as_ref(),
-                command.clone(),
-            )?;
+                envelope: &envelope,
+                stream: &stream,
+                keyring: &keyring,
+            };
+            let decided = self.decide(&attempt, &cell, other.as_ref(), command.clone())?;
             let lost = match decided {
                 Decided::Sent(pending) => match pending.outcome().await {
                     Ok(kept) => {
@@ -99,6 +111,10 @@ impl Door {
                         }
                     }
                 }
+                Decided::Keyless(subjects) => {
+                    keyring.fetch(subjects).await?;
+                    continue;
+                }
                 Decided::Gone => {
                     turn.wait(conflict(&stream, None)).await?;
                     continue;
@@ -110,13 +126,17 @@ impl Door {
 
     fn decide<A: Aggregate, B: Aggregate>(
         &self,
-        ctx: &CommandContext,
-        envelope: &Envelope,
-        stream: &StreamKey,
+        attempt: &Attempt<'_>,
         cell: &Cell<A>,
         other: Option<&(&str, Arc<Cell<B>>)>,
         command: impl FnOnce(&B) -> A::Command,
     ) -> Result<Decided, CommandError> {
+        let Attempt {
+            ctx,
+            envelope,
+            stream,
+            keyring,
+        } = *attempt;
         let mut writes = Vec::with_capacity(2);
         let guard = other.map(|(id, cell)| (id, cell.lock()));
         let command = match &guard {
@@ -140,15 +160,19 @@ impl Door {
         };
         let refused =
             unexpected(ctx, slot.version).map_or_else(|| slot.state.decide(&command), Err);
-        let events = match refused {
+        let mut events = match refused {
             Ok(events) => events,
             Err(refusal) => {
                 let other_at = writes.first().map(|other| other.expected);
                 return Ok(Decided::Refused(refusal, slot.version, other_at));
             }
         };
+        let missing = keyring.missing::<A>(&stream.aggregate_id, &mut events);
+        if !missing.is_empty() {
+            return Ok(Decided::Keyless(missing));
+        }
         let mut claims = Vec::new();
-        let (write, grown_bytes) = advance(slot, stream, events, &mut claims);
+        let (write, grown_bytes) = advance(slot, stream, events, keyring, &mut claims);
         self.states.grew(grown_bytes);
         // The receipt speaks of the command's own stream, so that one comes first.
         writes.insert(0, write);
@@ -213,28 +237,28 @@ impl Door {
     }
 }
 
-/// Folds decided events into the slot and makes them a write; also says by how many bytes the state grew.
+/// Seals decided events, folds them into the slot and makes them a write; also says by how many bytes the
+/// state grew.
 pub(super) fn advance<A: Aggregate>(
     slot: &mut Slot<A>,
     stream: &StreamKey,
     events: Vec<A::Event>,
+    keyring: &Keyring<'_>,
     claims: &mut Vec<Claim>,
 ) -> (StreamWrite, usize) {
     let expected = slot.version;
     let before = slot.state.weight_bytes();
     let mut new_events = Vec::with_capacity(events.len());
-    for event in events {
-        claims.extend(
-            slot.state
-                .claims(&event)
-                .iter()
-                .map(|c| Claim::of(c, &stream.aggregate_id)),
-        );
+    for mut event in events {
+        let (id, event_id) = (&stream.aggregate_id, Uuid::now_v7());
+        let changes = slot.state.claims(&event);
+        claims.extend(changes.iter().map(|change| keyring.claim(change, id)));
+        keyring.seal::<A>(id, event_id, &mut event);
         slot.state.apply(&event);
         slot.version += 1;
         let event: domain::Event = event.into();
         new_events.push(NewEvent {
-            event_id: Uuid::now_v7(),
+            event_id,
             event_type: event.event_type(),
             event_version: event.event_version(),
             payload: event
@@ -319,6 +343,10 @@ fn taken(scope: &str) -> Refusal {
         "external_id" => "externalId",
         field => field,
     };
+    if scope == EMAIL_SCOPE {
+        let why = "another user of this tenant has this e-mail address";
+        return Refusal::new(Code::EmailTaken, why).at([field]);
+    }
     Refusal::new(
         Code::ExternalIdTaken,
         format!("another vehicle of this tenant has this {field}"),

@@ -1,7 +1,9 @@
 //! The command line: help that helps, exit codes that mean something, one life of a server.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -113,7 +115,12 @@ fn what_cannot_be_understood_exits_2_and_says_why() {
         (
             &["token"],
             &[("DAYBOOK_ENV", "production")],
-            &["auth.signing_key_file", "--new-key"],
+            &[
+                "auth.signing_key_file",
+                "--new-key",
+                "vault.master_key_file",
+                "openssl rand -hex 32",
+            ],
         ),
     ];
     for (args, environment, parts) in cases {
@@ -182,6 +189,7 @@ fn a_token_is_all_that_is_printed() {
     let production = [
         ("DAYBOOK_ENV", "production"),
         ("DAYBOOK_AUTH__SIGNING_KEY_FILE", "key.pem"),
+        ("DAYBOOK_VAULT__MASTER_KEY_FILE", "vault.key"),
     ];
     assert_eq!(
         texts(&run(dir.path(), &["token", "--ttl", "7d"], &production)).0,
@@ -273,10 +281,14 @@ async fn a_second_signal_stops_at_once() {
     let (dir, db) = (Scratch::new(), TestDb::create().await);
     let (url, key) = (db.url(), dir.join("key.pem"));
     Auth::make_key(&key).unwrap();
+    let vault = dir.join("vault.key");
+    std::fs::write(&vault, "07".repeat(32)).unwrap();
+    std::fs::set_permissions(&vault, Permissions::from_mode(0o600)).unwrap();
     let environment = [
         ("DATABASE_URL", url.as_str()),
         ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
         ("DAYBOOK_AUTH__SIGNING_KEY_FILE", key.to_str().unwrap()),
+        ("DAYBOOK_VAULT__MASTER_KEY_FILE", vault.to_str().unwrap()),
         ("DAYBOOK_HTTP__BODY_TIMEOUT", "5m"),
         ("DAYBOOK_HTTP__DRAIN_SOFT", "10m"),
         ("DAYBOOK_HTTP__DRAIN_HARD", "30m"),

@@ -33,3 +33,4 @@ mod schema;
 mod tidy;
 mod transport;
 mod truth;
+mod vault;

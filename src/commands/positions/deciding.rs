@@ -10,6 +10,7 @@ use super::cells::{Judged, TrackPart, VehiclePart};
 use super::{FixOutcome, ReportPositions, SOURCE, at, receipt};
 use crate::commands::decide::advance;
 use crate::commands::envelope::Envelope;
+use crate::commands::sealing::Keyring;
 use crate::commands::states::Slot;
 use crate::store::{Append, Claim, Rejected, StreamWrite};
 
@@ -135,7 +136,7 @@ impl<'a> Deciding<'a> {
         stream: &StreamKey,
         events: Vec<A::Event>,
     ) {
-        let (write, grown) = advance(slot, stream, events, &mut self.claims);
+        let (write, grown) = advance(slot, stream, events, &Keyring::none(), &mut self.claims);
         self.writes.push(write);
         self.grown_bytes += grown;
     }

@@ -32,13 +32,14 @@ pub(super) const MODULES: &[Module] = &[
         &["sqlx", "cqrs_es", "postgres_es", "rustix", "libc"],
     ),
     module("cache", 2, &["redis", "moka"]),
-    module("commands", 3, &[]),
-    module("auth", 4, &["jsonwebtoken", "sqlx"]),
-    module("consumers", 4, &["sqlx"]),
-    module("api", 5, &["async_graphql"]),
+    module("vault", 3, &["sqlx", "chacha20poly1305", "hmac"]),
+    module("commands", 4, &[]),
+    module("auth", 5, &["argon2", "jsonwebtoken", "sqlx", "zxcvbn"]),
+    module("consumers", 5, &["sqlx"]),
+    module("api", 6, &["async_graphql"]),
     module(
         "http",
-        6,
+        7,
         &[
             "axum",
             "async_graphql",
@@ -49,9 +50,9 @@ pub(super) const MODULES: &[Module] = &[
             "tokio_tungstenite",
         ],
     ),
-    module("app", 7, &["anyhow"]),
-    module("cli", 8, &["anyhow", "clap", "indicatif", "csv", "flate2"]),
-    module("main", 9, &["anyhow", "mimalloc"]),
+    module("app", 8, &["anyhow"]),
+    module("cli", 9, &["anyhow", "clap", "indicatif", "csv", "flate2"]),
+    module("main", 10, &["anyhow", "mimalloc"]),
 ];
 
 /// Foreign crates any module may name: words rather than outside systems.

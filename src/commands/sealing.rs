@@ -1,0 +1,106 @@
+//! Personal values of decided events: sealed under their subjects' keys before anything keeps them.
+//!
+//! Keys come from the database and decisions are made under a lock, so a decision whose subjects' keys are
+//! not at hand is put back, and made again when they are.
+
+use std::collections::HashMap;
+
+use domain::{Aggregate, ClaimChange};
+use uuid::Uuid;
+
+use super::{CommandError, Door};
+use crate::store::{Claim, StoreError};
+use crate::vault::{Place, SubjectKey, Vault, VaultError};
+
+/// The keys a command has fetched so far.
+pub(super) struct Keyring<'d> {
+    vault: Option<&'d Vault>,
+    tenant: &'d str,
+    keys: HashMap<String, SubjectKey>,
+}
+
+impl Door {
+    /// No keys yet, for a command of this tenant.
+    pub(super) fn keyring<'d>(&'d self, tenant: &'d str) -> Keyring<'d> {
+        Keyring {
+            vault: self.vault.as_ref(),
+            tenant,
+            keys: HashMap::new(),
+        }
+    }
+}
+
+impl Keyring<'_> {
+    /// For events of aggregates that hold no personal values.
+    pub fn none() -> Keyring<'static> {
+        Keyring {
+            vault: None,
+            tenant: "",
+            keys: HashMap::new(),
+        }
+    }
+
+    /// The subjects of personal values in these events whose keys are not at hand.
+    pub fn missing<A: Aggregate>(&self, id: &str, events: &mut [A::Event]) -> Vec<String> {
+        let fields = events.iter_mut().flat_map(|event| A::personal(id, event));
+        fields
+            .map(|field| field.subject)
+            .filter(|subject| !self.keys.contains_key(subject))
+            .collect()
+    }
+
+    /// Fetches the keys of these subjects; one that has none gets one.
+    pub async fn fetch(&mut self, subjects: Vec<String>) -> Result<(), CommandError> {
+        let vault = self.vault.ok_or(VaultError::Absent)?;
+        for subject in subjects {
+            let key = vault.key(self.tenant, &subject).await?;
+            self.keys.insert(subject, key);
+        }
+        Ok(())
+    }
+
+    /// Seals the personal values of an event; their subjects' keys are at hand.
+    pub fn seal<A: Aggregate>(&self, id: &str, event_id: Uuid, event: &mut A::Event) {
+        for field in A::personal(id, event) {
+            let (Some(value), Some(key)) = (field.value.plain(), self.keys.get(&field.subject))
+            else {
+                // It cannot be written down as it is: the append would fail.
+                continue;
+            };
+            let place = Place {
+                tenant: self.tenant,
+                subject: &field.subject,
+                field: field.field,
+                event_id,
+            };
+            *field.value = domain::Personal::Sealed(key.seal(&place, value));
+        }
+    }
+
+    /// The claim that an aggregate's event makes. A personal value is told to the database as a pseudonym.
+    pub fn claim(&self, change: &ClaimChange, aggregate_id: &str) -> Claim {
+        let Some(vault) = self.vault.filter(|_| change.personal) else {
+            return Claim::of(change, aggregate_id);
+        };
+        Claim {
+            value_hash: claimed(vault, self.tenant, change.scope, &change.value),
+            ..Claim::of(change, aggregate_id)
+        }
+    }
+}
+
+/// What stands in `claims` for a personal value.
+fn claimed(vault: &Vault, tenant: &str, scope: &str, value: &str) -> [u8; 16] {
+    let pseudonym = vault.pseudonym(tenant, scope, value);
+    let half = pseudonym.first_chunk();
+    *half.expect("a digest has 32 bytes")
+}
+
+impl From<VaultError> for CommandError {
+    fn from(error: VaultError) -> CommandError {
+        match error {
+            VaultError::Database(error) => StoreError::from(error).into(),
+            error => CommandError::Sealing(error),
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Personal values: sealed in the log, readable as long as their subject's key exists, nowhere in the clear.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::DateTime;
+use daybook::commands::{CommandContext, CommandError, Door, DoorSettings};
+use daybook::config;
+use daybook::store::{PageLimits, Store, StoreSettings, StoredEvent};
+use daybook::vault::{Place, Vault, VaultError};
+use domain::user::{User, UserCommand, UserEvent};
+use domain::{Actor, ActorKind, Code, Personal, Position};
+
+use crate::support::{Scratch, TestDb};
+
+const TENANT: &str = "default";
+const EMAIL: &str = "Ada.Lovelace@Example.org";
+const NAME: &str = "Ada Quillfeather";
+
+async fn store(db: &TestDb) -> Store {
+    let options = db.options().application_name("daybook-unsafe");
+    let settings = StoreSettings {
+        pool_max: 6,
+        pool_min: 1,
+        ..StoreSettings::default()
+    };
+    Store::connect(options, settings).await.unwrap()
+}
+
+fn vault(db: &TestDb, keys: &Path) -> Vault {
+    let settings = config::Vault {
+        key_ttl: Duration::from_secs(5),
+        ..config::Settings::default().vault
+    };
+    Vault::open(&settings, keys, db.pool().clone()).unwrap()
+}
+
+fn context(tenant: &str) -> CommandContext {
+    let actor = Actor {
+        kind: ActorKind::System,
+        id: "test".into(),
+    };
+    let now = DateTime::from_timestamp(1_767_571_200, 0).unwrap();
+    CommandContext::new(tenant.into(), actor, now)
+}
+
+fn register(email: &str) -> UserCommand {
+    UserCommand::Register {
+        email: email.to_owned(),
+        name: NAME.to_owned(),
+        roles: BTreeSet::new(),
+        verified: false,
+    }
+}
+
+async fn log(store: &Store) -> Vec<StoredEvent> {
+    let tenant: Arc<str> = TENANT.into();
+    store
+        .read_log(&tenant, Position::START, PageLimits::default())
+        .await
+        .unwrap()
+}
+
+/// What the first event of a user says of the user, opened with this vault.
+async fn told(vault: &Vault, event: &StoredEvent, id: &str) -> Option<(String, String)> {
+    let domain::Event::User(UserEvent::UserRegistered(registered)) = event.decode().unwrap().event
+    else {
+        panic!("{event:?}");
+    };
+    let key = vault.existing_key(TENANT, id).await.unwrap()?;
+    let open = |field, value: &Personal| {
+        let Personal::Sealed(sealed) = value else {
+            panic!("it was read from the log in the clear");
+        };
+        let place = Place {
+            tenant: TENANT,
+            subject: id,
+            field,
+            event_id: event.event_id,
+        };
+        key.open(&place, sealed)
+    };
+    Some((
+        open("email", &registered.email)?,
+        open("name", &registered.name)?,
+    ))
+}
+
+/// Everything the database holds, as text.
+async fn dump(db: &TestDb) -> String {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select format('%I.%I', schemaname, tablename) from pg_tables
+         where schemaname in ('public', 'read')",
+    )
+    .fetch_all(db.pool())
+    .await
+    .unwrap();
+    let mut dump = String::new();
+    for table in tables {
+        let rows: Vec<String> = sqlx::query_scalar(&format!("select t::text from {table} t"))
+            .fetch_all(db.pool())
+            .await
+            .unwrap();
+        rows.iter().for_each(|row| writeln!(dump, "{row}").unwrap());
+    }
+    dump
+}
+
+#[tokio::test]
+async fn a_personal_value_is_read_with_its_key_and_never_without() {
+    let (db, keys) = (TestDb::create().await, Scratch::new());
+    let (store, vault) = (store(&db).await, vault(&db, keys.path()));
+    let door = Door::new(store.clone(), DoorSettings::default()).sealing(vault.clone());
+    door.execute::<User>(&context(TENANT), "u1", register(EMAIL))
+        .await
+        .unwrap();
+
+    let event = &log(&store).await[0];
+    let said = Some((EMAIL.to_owned(), NAME.to_owned()));
+    assert_eq!(told(&vault, event, "u1").await, said);
+    // Another process with the same master key reads it too; one with another cannot even unwrap the key.
+    let beside = self::vault(&db, keys.path());
+    assert_eq!(told(&beside, event, "u1").await, said);
+    let foreign = self::vault(&db, Scratch::new().path());
+    let refused = foreign.existing_key(TENANT, "u1").await;
+    assert!(matches!(refused, Err(VaultError::Foreign)));
+
+    assert!(vault.destroy(TENANT, "u1").await.unwrap());
+    assert_eq!(told(&vault, event, "u1").await, None);
+    assert!(!vault.destroy(TENANT, "u1").await.unwrap());
+    // A key of the same name is another key.
+    vault.key(TENANT, "u1").await.unwrap();
+    assert_eq!(told(&vault, event, "u1").await, None);
+    // The event itself is what it was, and the user's state folds from it.
+    assert_eq!(log(&store).await[0].payload, event.payload);
+    let (user, version) = door.load::<User>(&TENANT.into(), "u1").await.unwrap();
+    assert_eq!(
+        (user.standing(), version),
+        (domain::user::UserStanding::Active, 1)
+    );
+}
+
+#[tokio::test]
+async fn nothing_personal_is_in_the_database_in_the_clear() {
+    let (db, keys) = (TestDb::create().await, Scratch::new());
+    let vault = vault(&db, keys.path());
+    let door = Door::new(store(&db).await, DoorSettings::default()).sealing(vault);
+    let mut ctx = context(TENANT);
+    ctx.command_id = Some("register-ada".to_owned());
+    door.execute::<User>(&ctx, "u1", register(EMAIL))
+        .await
+        .unwrap();
+
+    let dump = dump(&db).await;
+    assert!(dump.contains("user.registered"), "{dump}");
+    let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();
+    for value in [EMAIL, NAME, "ada.lovelace@example.org", "Quillfeather"] {
+        for planted in [value.to_owned(), value.to_lowercase(), hex(value)] {
+            assert!(!dump.contains(&planted), "{planted}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_belongs_to_one_user_of_a_tenant_however_it_is_spelt() {
+    let (db, keys) = (TestDb::create().await, Scratch::new());
+    let store = store(&db).await;
+    sqlx::query("insert into logs (tenant) values ('other')")
+        .execute(db.pool())
+        .await
+        .unwrap();
+    let door = Door::new(store, DoorSettings::default()).sealing(vault(&db, keys.path()));
+    let registered = async |tenant: &str, id: &str, email: &str| {
+        door.execute::<User>(&context(tenant), id, register(email))
+            .await
+    };
+    registered(TENANT, "u1", EMAIL).await.unwrap();
+    for twin in [
+        EMAIL,
+        "ADA.LOVELACE@EXAMPLE.ORG",
+        "ada.lovelace@example.org",
+    ] {
+        let Err(CommandError::Refused(refusal)) = registered(TENANT, "u2", twin).await else {
+            panic!("{twin} was taken twice");
+        };
+        assert_eq!(refusal.code, Code::EmailTaken);
+        assert_eq!(refusal.path, ["email"]);
+        assert!(
+            !refusal.message.to_lowercase().contains("ada"),
+            "{refusal:?}"
+        );
+    }
+    registered(TENANT, "u2", "grace@example.org").await.unwrap();
+    registered("other", "u1", EMAIL).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_vault_nothing_personal_is_kept() {
+    let db = TestDb::create().await;
+    let store = store(&db).await;
+    let door = Door::new(store.clone(), DoorSettings::default());
+    let refused = door
+        .execute::<User>(&context(TENANT), "u1", register(EMAIL))
+        .await;
+    assert!(matches!(
+        refused,
+        Err(CommandError::Sealing(VaultError::Absent))
+    ));
+    assert!(log(&store).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_made_by_several_at_once_is_one_key() {
+    let (db, keys) = (TestDb::create().await, Scratch::new());
+    let vaults: Vec<_> = (0..8).map(|_| vault(&db, keys.path())).collect();
+    let place = Place {
+        tenant: TENANT,
+        subject: "u1",
+        field: "name",
+        event_id: uuid::Uuid::nil(),
+    };
+    let making = vaults.iter().map(|vault| vault.key(TENANT, "u1"));
+    let made = futures::future::try_join_all(making).await.unwrap();
+    let sealed = made[0].seal(&place, NAME);
+    for key in &made {
+        assert_eq!(key.open(&place, &sealed).as_deref(), Some(NAME));
+    }
+}
