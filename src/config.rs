@@ -152,6 +152,11 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
             settings.consumers.retry_min,
             settings.consumers.retry_max,
         ),
+        (
+            "limits.account_pause",
+            settings.limits.account_pause_min,
+            settings.limits.account_pause_max,
+        ),
     ] {
         if min > max {
             refuse(&format!("{key}_min"), format!("is longer than {key}_max"));

@@ -8,6 +8,7 @@ pub mod store;
 pub mod cache;
 
 pub mod commands;
+pub mod limits;
 
 pub mod auth;
 pub mod consumers;

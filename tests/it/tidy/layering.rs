@@ -33,6 +33,7 @@ pub(super) const MODULES: &[Module] = &[
     ),
     module("cache", 2, &["redis", "moka"]),
     module("commands", 3, &[]),
+    module("limits", 3, &[]),
     module("auth", 4, &["jsonwebtoken", "sqlx"]),
     module("consumers", 4, &["sqlx"]),
     module("api", 5, &["async_graphql"]),
