@@ -7,7 +7,7 @@ use std::time::Duration;
 use daybook::cache::Cache;
 use daybook::config::{Limits, Settings};
 use daybook::limits::{Kind, Limiter};
-use daybook::ops::Clock;
+use daybook::ops::{Clock, Metrics};
 use redis::{Cmd, cmd};
 use rustix::process::Signal;
 
@@ -27,10 +27,15 @@ fn limits() -> Limits {
     limits
 }
 
-/// A process's limiter over the Redis at this address.
+/// A process's limiter over the Redis at this address, which may take its time: a busy machine is no fault.
 fn node(url: &str, secret: [u8; 32]) -> Limiter {
+    node_within(Duration::from_secs(10), url, secret)
+}
+
+/// One that waits for Redis no longer than this.
+fn node_within(budget: Duration, url: &str, secret: [u8; 32]) -> Limiter {
     let mut redis = redis_settings(url);
-    redis.budget = Duration::from_millis(250);
+    redis.budget = budget;
     let cache = Cache::new(&Settings::default().cache, &redis, SECRET).unwrap();
     Limiter::start(&limits(), cache.ledger(), secret, Clock::system())
 }
@@ -158,9 +163,11 @@ async fn redis_is_told_no_names() {
 /// O13: whatever befalls Redis, a process gives out its share: neither all, nor nothing.
 #[tokio::test]
 async fn o13_redis_in_trouble() {
+    let metrics = Metrics::install();
     let mut redis = TestRedis::start().await;
     let line = Line::to(redis.socket());
-    let node = node(&redis_url(&line.socket()), SECRET);
+    let url = redis_url(&line.socket());
+    let node = node_within(Duration::from_millis(250), &url, SECRET);
     let mut fresh = 1_000;
     let mut eventually_gives = async |what: &str, most: usize| {
         eventually(what, async || {
@@ -205,6 +212,49 @@ async fn o13_redis_in_trouble() {
     assert_eq!(eventually_gives("it is gone", BURST / 4).await, BURST / 4);
     redis.restart().await;
     assert_eq!(eventually_gives("it is back", BURST).await, BURST);
+    for reason in ["late", "failed"] {
+        let label = format!("reason=\"{reason}\"");
+        assert!(
+            counted(&metrics, "daybook_limit_fallbacks_total", &label) > 0,
+            "{reason}"
+        );
+    }
+}
+
+/// A counter, all its series of this label added up.
+fn counted(metrics: &Metrics, name: &str, label: &str) -> u64 {
+    let page = metrics.render();
+    let lines = page
+        .lines()
+        .filter(|line| line.starts_with(name) && line.contains(label));
+    lines
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+        .sum()
+}
+
+/// What is counted, refused and forgotten can be seen.
+#[tokio::test]
+async fn figures() {
+    let metrics = Metrics::install();
+    let mut limits = limits();
+    limits.entries_max = 64;
+    let limiter = Limiter::start(&limits, None, SECRET, Clock::system());
+    let seen = |name: &str, label: &str| counted(&metrics, name, label);
+    let refused = r#"kind="address",outcome="refused""#;
+    let (before, forgotten) = (
+        seen("daybook_limits_total", refused),
+        seen("daybook_limit_evictions_total", ""),
+    );
+    assert_eq!(through(&limiter, address(1), BURST + 7), BURST);
+    (0..1_000).for_each(|n| drop(left(&limiter, address(n))));
+    assert!(seen("daybook_limits_total", refused) >= before + 7);
+    assert!(
+        seen(
+            "daybook_limits_total",
+            r#"kind="address",outcome="allowed""#
+        ) >= 1_000
+    );
+    assert!(seen("daybook_limit_evictions_total", "") > forgotten);
 }
 
 /// Somebody else's entries: a wrong one is no entry, one that says nothing was spent gives nothing back.
@@ -294,6 +344,7 @@ async fn serving_processes_share_quotas() {
     let redis = TestRedis::start().await;
     let share = |settings: &mut Settings| {
         settings.redis = redis_settings(&redis.url());
+        settings.redis.budget = Duration::from_secs(10);
         settings.limits.enabled = true;
         settings.limits.user_per_minute = 1;
         settings.limits.user_burst = 100;
