@@ -136,11 +136,9 @@ async fn redis_is_told_no_names() {
     assert_eq!(whole, 1, "the script is known by the name we give it");
     redis.tell::<()>(cmd("SCRIPT").arg("FLUSH")).await;
     node.login(address(8), "b").await.unwrap();
-    assert_eq!(
-        told().await.0,
-        2,
-        "and is told again to a server that has lost it"
-    );
+    // Once, or by both who need it at the same moment.
+    let (again, _) = told().await;
+    assert!(again > whole, "a server that has lost it is told again");
     let keys: Vec<String> = redis.tell(cmd("KEYS").arg("*")).await;
     assert!(keys.len() >= 2, "{keys:?}");
     for key in keys {
@@ -246,7 +244,8 @@ async fn figures() {
         seen("daybook_limit_evictions_total", ""),
     );
     assert_eq!(through(&limiter, address(1), BURST + 7), BURST);
-    (0..1_000).for_each(|n| drop(left(&limiter, address(n))));
+    let others = (0..1_000).filter(|n| left(&limiter, address(*n)).is_some());
+    assert!(others.count() >= 999, "each asks once");
     assert!(seen("daybook_limits_total", refused) >= before + 7);
     assert!(
         seen(
