@@ -34,6 +34,7 @@ mod table {
     pub mod publishers;
     pub mod deliveries;
     pub mod fold;
+    pub mod limits;
     pub mod start;
 }
 
@@ -118,6 +119,11 @@ const LINES: &[Line] = &[
         name: "P10",
         about: "the heat map's fold on one core",
         measure: |stand| Box::pin(table::fold::measure(stand)),
+    },
+    Line {
+        name: "P12",
+        about: "quotas checked on one core against windows counted in one locked map",
+        measure: |stand| Box::pin(table::limits::measure(stand)),
     },
     Line {
         name: "P11",

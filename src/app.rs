@@ -20,6 +20,7 @@ use crate::commands::Door;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::http;
+use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
 use crate::vault::Vault;
 
@@ -45,6 +46,8 @@ pub struct App {
     pub auth: Auth,
     /// Keys of personal values.
     pub vault: Vault,
+    /// Who asks how much.
+    pub limiter: Limiter,
     /// What was counted.
     pub metrics: Metrics,
     /// How every part is doing.
@@ -89,7 +92,11 @@ pub async fn serve(
 impl App {
     /// Starts every part, in the order of need.
     pub async fn start(settings: &Settings) -> anyhow::Result<App> {
-        let clock = Clock::system();
+        App::start_at(settings, Clock::system()).await
+    }
+
+    /// The same by this clock.
+    pub async fn start_at(settings: &Settings, clock: Clock) -> anyhow::Result<App> {
         let metrics = Metrics::install();
         let log = Log::open(settings).await?;
         let auth = Auth::open(&settings.auth, log.data_dir(), clock.clone())?;
@@ -101,6 +108,8 @@ impl App {
             .context("the log cannot be told apart")?;
         let secret = auth.shared_secret(&format!("cache of {identity}"));
         let cache = Cache::new(&settings.cache, &settings.redis, secret)?;
+        let secret = auth.shared_secret(&format!("limits of {identity}"));
+        let limiter = Limiter::start(&settings.limits, cache.ledger(), secret, clock.clone());
         let vault = Vault::open(&settings.vault, log.data_dir(), store.pool().clone())?;
         let door = Door::new(store.clone(), bounds::door(settings)).sealing(vault.clone());
         let consumers = Consumers::start(
@@ -124,6 +133,7 @@ impl App {
             cache,
             auth,
             vault,
+            limiter,
             metrics,
             health,
             _wakes: wakes,
@@ -147,6 +157,7 @@ impl App {
             reader: self.reader.clone(),
             cache: self.cache.clone(),
             auth: self.auth.clone(),
+            limiter: self.limiter.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
         };

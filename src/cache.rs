@@ -1,10 +1,12 @@
 //! Answers kept for a while: in this process first, in Redis second. Nothing here is ever more than
-//! a copy, and a key names the position it is a copy of: losing it costs speed only.
+//! a copy, and a key names the position it is a copy of: losing it costs speed only. Beside them what
+//! processes tell each other through Redis: wake-ups, and what was spent of quotas.
 
 mod bell;
 mod breaker;
 mod frame;
 mod key;
+mod ledger;
 mod memo;
 mod redis;
 
@@ -20,6 +22,7 @@ use crate::ops::{Probed, metrics as names};
 
 pub use bell::Bell;
 pub use key::CacheKey;
+pub use ledger::{Ledger, LedgerEntry, LedgerTold};
 pub use memo::Memo;
 
 /// Both layers. Cheap to clone.
@@ -161,6 +164,11 @@ impl Cache {
     /// Wake-ups of other processes through Redis, if there is one.
     pub fn bell(&self) -> Option<Bell> {
         self.0.redis.clone().map(Bell::new)
+    }
+
+    /// What all processes spent of their quotas, if there is Redis.
+    pub fn ledger(&self) -> Option<Ledger> {
+        self.0.redis.clone().map(Ledger::new)
     }
 
     /// For the start lines: which cache, how much of it.

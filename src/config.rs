@@ -16,6 +16,8 @@ pub use reference::reference;
 pub use sections::*;
 pub use value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
 
+use std::time::Duration;
+
 use knob::{Knob, Section};
 use layers::Raw;
 
@@ -144,18 +146,7 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
             format!("{min} is above database.pool_max, {max}"),
         );
     }
-    for (key, min, max) in [
-        (
-            "database.reconnect",
-            database.reconnect_min,
-            database.reconnect_max,
-        ),
-        (
-            "consumers.retry",
-            settings.consumers.retry_min,
-            settings.consumers.retry_max,
-        ),
-    ] {
+    for (key, min, max) in shortest_and_longest(settings) {
         if min > max {
             refuse(&format!("{key}_min"), format!("is longer than {key}_max"));
         }
@@ -215,6 +206,25 @@ fn check_production(settings: &Settings, refuse: &mut impl FnMut(&'static str, S
                 .to_owned(),
         );
     }
+}
+
+/// Pauses that grow from one setting to another: the settings' name without `_min` and `_max`, the two.
+fn shortest_and_longest(settings: &Settings) -> [(&'static str, Duration, Duration); 3] {
+    let (database, consumers) = (&settings.database, &settings.consumers);
+    let limits = &settings.limits;
+    [
+        (
+            "database.reconnect",
+            database.reconnect_min,
+            database.reconnect_max,
+        ),
+        ("consumers.retry", consumers.retry_min, consumers.retry_max),
+        (
+            "limits.account_pause",
+            limits.account_pause_min,
+            limits.account_pause_max,
+        ),
+    ]
 }
 
 /// Every section's name, sentence and knobs, in the order of [`Settings`].

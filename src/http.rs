@@ -5,12 +5,14 @@ mod caller;
 mod context;
 mod graphql;
 mod json;
+mod meter;
 mod page;
 mod probes;
 mod problem;
 mod rest;
 mod router;
 mod shield;
+mod whence;
 
 pub use accept::serve as accept;
 pub use graphql::{Asking, DocumentsError, Engine, Transport};
@@ -29,6 +31,7 @@ use crate::cache::Cache;
 use crate::commands::Door;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
+use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown};
 use crate::store::Store;
 
@@ -51,6 +54,8 @@ pub struct Parts {
     pub cache: Cache,
     /// Tokens.
     pub auth: Auth,
+    /// Who asks how much.
+    pub limiter: Limiter,
     /// What was counted.
     pub metrics: Metrics,
     /// How every part is doing.
@@ -110,6 +115,7 @@ impl Edge {
         let transport = Transport::new(
             Arc::new(product),
             parts.settings.clone(),
+            parts.limiter,
             parts.clock,
             shutdown,
         )?;

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod vault;
 
 pub mod commands;
+pub mod limits;
 
 pub mod auth;
 pub mod consumers;

@@ -38,6 +38,8 @@ impl Served {
         let mut command = Command::new(BINARY);
         command.args(["serve", "--port", "0", "--data-dir"]);
         command.arg(data_dir).env("DAYBOOK_LOG__LEVEL", "warn");
+        // A line is more than anybody may ask of a process in a minute.
+        command.env("DAYBOOK_LIMITS__ENABLED", "false");
         if let Some(database) = database {
             command.arg("--database-url").arg(url(database));
         }

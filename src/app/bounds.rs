@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::track::FixRules;
 
 use crate::commands::DoorSettings;
-use crate::config::{Bytes, Settings};
+use crate::config::{Bytes, Limits, Settings};
 use crate::consumers::ConsumerSettings;
 use crate::consumers::feed::FeedSettings;
 use crate::ops::descriptors;
@@ -135,13 +135,24 @@ pub fn line(settings: &Settings) -> String {
     let [body, query] = [http.body_bytes_max, limits.query_bytes_max].map(shown);
     format!(
         "body {body}, query {query}, {} tokens, depth {}, {} aliases, {} selections, cost {}, \
-         {} s an operation",
+         {} s an operation, {}",
         limits.tokens_max,
         limits.depth_max,
         limits.aliases_max,
         limits.selections_max,
         limits.cost_max,
         limits.operation_timeout.as_secs_f64(),
+        quotas(limits),
+    )
+}
+
+fn quotas(limits: &Limits) -> String {
+    if !limits.enabled {
+        return "no quotas".to_owned();
+    }
+    format!(
+        "a minute {} requests an address, {} and {} points a caller",
+        limits.address_per_minute, limits.user_per_minute, limits.cost_per_minute
     )
 }
 

@@ -163,13 +163,46 @@ impl Redis {
         operation: &'static str,
         command: &Cmd,
     ) -> Result<T, &'static str> {
+        let mut connection = self.0.connection.clone();
+        self.within_budget(operation, command.query_async(&mut connection))
+            .await
+    }
+
+    /// Runs a script by its name, or whole if the server does not know it; both within one budget.
+    pub async fn ask_script<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        by_name: &Cmd,
+        whole: impl FnOnce() -> Cmd,
+    ) -> Result<T, &'static str> {
+        let mut connection = self.0.connection.clone();
+        let run = async {
+            match by_name.query_async(&mut connection).await {
+                Err(unknown) if unknown.code() == Some("NOSCRIPT") => {
+                    whole().query_async(&mut connection).await
+                }
+                answer => answer,
+            }
+        };
+        self.within_budget(operation, run).await
+    }
+
+    /// Removes what is kept under a name.
+    pub async fn forget(&self, name: &str) {
+        // What is not removed ends by itself; `ask` has counted it.
+        let _ = self.ask::<()>("forget", &Cmd::del(name)).await;
+    }
+
+    async fn within_budget<T>(
+        &self,
+        operation: &'static str,
+        request: impl Future<Output = redis::RedisResult<T>>,
+    ) -> Result<T, &'static str> {
         let begun = Instant::now();
         if !self.0.breaker.allows(begun) {
             return Err("skipped");
         }
-        let mut connection = self.0.connection.clone();
-        let answer =
-            tokio::time::timeout(self.0.budget, command.query_async(&mut connection)).await;
+        let answer = tokio::time::timeout(self.0.budget, request).await;
         let took = begun.elapsed();
         histogram!(names::REDIS_SECONDS, "operation" => operation).record(took);
         let answer = match answer {
@@ -187,5 +220,11 @@ impl Redis {
 
     fn name(&self, key: &CacheKey) -> String {
         format!("{}cache:{key}", self.0.prefix)
+    }
+
+    /// The name of what is kept by a digest, for those who share our secret.
+    pub fn named(&self, what: &str, digest: &[u8; 16]) -> String {
+        let digest = u128::from_be_bytes(*digest);
+        format!("{}{what}:{digest:032x}", self.0.prefix)
     }
 }

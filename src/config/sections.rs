@@ -47,6 +47,9 @@ section! {
         headers_max: usize = "100", "8" ..= "1000";
         /// Bytes of a request's path and parameters.
         uri_bytes_max: Bytes = "8KiB", "100" ..= "32KiB";
+        /// Proxies whose `X-Forwarded-For` is believed: the client is the last address in it that is none
+        /// of theirs. Whatever anybody else says of whom it speaks for is ignored.
+        trusted_proxies: Networks = "";
         /// Names this process answers to as `Host`, separated by commas; not set: any.
         hosts: Option<HostNames> = "";
         /// How long a request's body may take to arrive.
@@ -309,7 +312,8 @@ section! {
 }
 
 section! {
-    /// Bounds on one GraphQL request. What is over is refused before anything runs.
+    /// Bounds on one GraphQL request, and on how many there may be. What is over is refused before
+    /// anything runs.
     Limits in "limits" {
         /// Levels of nested fields.
         depth_max: usize = "10", "1" ..= "100";
@@ -346,6 +350,43 @@ section! {
         error_chars_max: usize = "200", "50" ..= "10000";
         /// How long one operation may take.
         operation_timeout: Duration = "10s", "10ms" ..= "10m";
+        /// Counts what addresses and callers ask and refuses what is over their quotas. Sign-ins are
+        /// counted in any case.
+        enabled: bool = "true";
+        /// Requests a minute of one address, or of one /64 of IPv6.
+        address_per_minute: u32 = "1000", "1" ..= "100000000";
+        /// Those of them that may come at once, after a pause.
+        address_burst: u32 = "1000", "1" ..= "100000000";
+        /// Requests, and operations on sockets, a minute of one caller: a user across its tokens, or an
+        /// API key.
+        user_per_minute: u32 = "600", "1" ..= "100000000";
+        /// Those of them that may come at once, after a pause.
+        user_burst: u32 = "100", "1" ..= "100000000";
+        /// Points a minute of one caller's operations. A point is a field that an operation may return,
+        /// counted once for each item of the pages it is on: what `cost_max` bounds for one operation.
+        cost_per_minute: u32 = "10000", "1" ..= "1000000000";
+        /// Those of them that may be spent at once, after a pause; a dearer operation takes all of them.
+        cost_burst: u32 = "10000", "1" ..= "1000000000";
+        /// Networks whose addresses are not counted; their callers are.
+        exempt_networks: Networks = "";
+        /// Quotas, and accounts, of which this process remembers that something was spent: about 50 bytes
+        /// each. What would be whole again soonest is forgotten first.
+        entries_max: usize = "100000", "64" ..= "100000000";
+        /// How often what was spent is settled with Redis, and so what other processes let through is
+        /// learned.
+        settle_interval: Duration = "50ms", "1ms" ..= "10s";
+        /// Quotas settled at a time; further ones are settled when they are spent of again.
+        settle_keys_max: usize = "1000", "1" ..= "100000";
+        /// Processes among which quotas are divided while Redis is configured and does not answer.
+        nodes_assumed: u32 = "2", "1" ..= "1000";
+        /// Sign-ins a minute from one address, all of which may come at once.
+        sign_ins_per_minute: u32 = "10", "1" ..= "1000000";
+        /// Sign-ins to one account that may come at once, until one succeeds; then there are pauses.
+        account_attempts: u32 = "5", "1" ..= "1000";
+        /// The first pause between sign-ins to one account; doubled up to `account_pause_max`.
+        account_pause_min: Duration = "1s", "1ms" ..= "1h";
+        /// The longest pause; after so long without a sign-in there are none again.
+        account_pause_max: Duration = "15m", "1ms" ..= "1d";
     }
 }
 

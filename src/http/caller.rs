@@ -7,6 +7,7 @@ use axum::http::header::{AUTHORIZATION, HeaderValue};
 use domain::Position;
 
 use super::graphql::Engine;
+use super::meter::Meter;
 use crate::api;
 use crate::api::fault::{Fault, FaultCode};
 use crate::auth::{self, Caller};
@@ -17,6 +18,17 @@ pub const AT_LEAST: &str = "daybook-at-least";
 /// The caller the request's token stands for. Whatever is wrong with it, the answer is the same.
 pub fn caller(engine: &dyn Engine, headers: &HeaderMap) -> Result<Arc<Caller>, Fault> {
     engine.admit(token(headers)?)
+}
+
+/// The same, and counts the request as one of the caller's.
+pub fn admit(
+    engine: &dyn Engine,
+    meter: &Meter,
+    headers: &HeaderMap,
+) -> Result<Arc<Caller>, Fault> {
+    let caller = caller(engine, headers)?;
+    meter.request(&caller)?;
+    Ok(caller)
 }
 
 /// The request's token; none if it sends none.

@@ -1,7 +1,6 @@
 //! What surrounds every request: its ids, its trace, its span, its metrics, and a net for panics.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
@@ -17,11 +16,11 @@ use metrics::SharedString;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
+use super::meter::Meters;
 use super::problem::problem;
-use super::shield;
+use super::{graphql, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::{Correlation, Origin};
-use crate::config::Http;
 use crate::ops::{TraceContext, metrics as names};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -108,18 +107,23 @@ fn is_sane(id: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&b))
 }
 
-/// Does for every request what is done for each: ids and a span, the [`shield`], a net for panics, the
-/// figures, the standing headers. One layer, since for each layer every request pays with a copy of all
+/// Does for every request what is done for each: ids and a span, its address's quota, the [`shield`], a net
+/// for panics, the figures, the standing headers. One layer, since for each layer every request pays with a copy of all
 /// that lie beneath it.
-pub async fn surround(
-    State(settings): State<Arc<Http>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub async fn surround(State(meters): State<Meters>, mut request: Request, next: Next) -> Response {
     let id = Id::new(request.headers());
     let (span, seen) = (id.span(&request), Seen::of(&request));
     request.extensions_mut().insert(id.clone());
-    let answering = AssertUnwindSafe(shield::shield(&settings, request, next)).catch_unwind();
+    // Before anything else is done for it, its body read above all.
+    let (meter, counted) = meters.begin(&mut request);
+    let settings = meters.settings();
+    let answering = async {
+        match counted {
+            Ok(()) => shield::shield(&settings.http, request, next).await,
+            Err(fault) => graphql::refuse(settings, &request, fault, &id),
+        }
+    };
+    let answering = AssertUnwindSafe(answering).catch_unwind();
     let mut answer = match answering.instrument(span).await {
         Ok(answer) => answer,
         Err(_) => {
@@ -128,6 +132,7 @@ pub async fn surround(
         }
     };
     seen.count(&answer);
+    meters.tell(&meter, answer.headers_mut());
     label(answer.headers_mut(), &id);
     answer
 }
@@ -239,10 +244,13 @@ mod tests {
             panic!("a planted bug with /secret/paths")
         }
         let settings = crate::config::Settings::default();
+        let (clock, _) = crate::ops::Clock::mock(chrono::DateTime::UNIX_EPOCH);
+        let limiter = crate::limits::Limiter::start(&settings.limits, None, [7; 32], clock);
+        let meters = Meters::new(limiter, settings.into());
         let router = axum::Router::new()
             .route("/broken", axum::routing::get(broken))
             .route("/whole", axum::routing::get(|| async { "well" }))
-            .layer(from_fn_with_state(Arc::new(settings.http), surround));
+            .layer(from_fn_with_state(meters, surround));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");

@@ -33,6 +33,7 @@ use domain::Position;
 use metrics::counter;
 
 use super::context::Id;
+use super::meter::{Meter, Meters};
 use super::{caller, problem};
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::feed::FeedStream;
@@ -40,11 +41,15 @@ use crate::api::telling::{Ids, Telling};
 use crate::api::{Answer, Pages, Question, sdl};
 use crate::auth::Caller;
 use crate::config::Settings;
+use crate::limits::Limiter;
 use crate::ops::{Clock, Shutdown, metrics as names};
 use answer::{Accepted, Manner, MediaType, Written};
 use body::Asked;
 use documents::{Checked, Documents};
 use quota::Quota;
+
+/// Where operations are sent.
+pub const PATH: &str = "/graphql";
 
 /// The transport over an engine. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +61,7 @@ struct Inner {
     settings: Arc<Settings>,
     telling: Telling,
     quota: Quota,
+    meters: Meters,
     clock: Clock,
     shutdown: Shutdown,
 }
@@ -114,6 +120,7 @@ impl Transport {
     pub fn new(
         engine: Arc<dyn Engine>,
         settings: Arc<Settings>,
+        limiter: Limiter,
         clock: Clock,
         shutdown: Shutdown,
     ) -> Result<Transport, DocumentsError> {
@@ -122,6 +129,7 @@ impl Transport {
             documents: Documents::open(&settings.graphql, &settings.limits)?,
             telling: Telling::new(&settings.limits),
             quota: Quota::new(&settings.sockets),
+            meters: Meters::new(limiter, settings.clone()),
             settings,
             clock,
             shutdown,
@@ -131,6 +139,11 @@ impl Transport {
     /// What carries operations out.
     pub fn engine(&self) -> &dyn Engine {
         &*self.0.engine
+    }
+
+    /// What its requests are counted with.
+    pub fn meters(&self) -> &Meters {
+        &self.0.meters
     }
 
     fn settings(&self) -> &Settings {
@@ -168,10 +181,10 @@ impl Transport {
         }
     }
 
-    /// Passes what was asked through the guards.
+    /// Passes what was asked through the guards, and has its caller pay for it.
     fn order(
         &self,
-        caller: Arc<Caller>,
+        (caller, meter): (Arc<Caller>, &Meter),
         mut asked: Asked,
         at_least: Option<Position>,
         id: &Id,
@@ -179,6 +192,7 @@ impl Transport {
         let inside = asked.at_least.take();
         let introspects = self.engine().may_introspect(&caller);
         let checked = self.0.documents.check(asked, introspects)?;
+        meter.operation(&caller, checked.cost)?;
         let question = self
             .engine()
             .answers()
@@ -195,13 +209,14 @@ impl Transport {
     /// The same of a request as it came, which may have been seen before.
     fn order_raw(
         &self,
-        caller: Arc<Caller>,
+        (caller, meter): (Arc<Caller>, &Meter),
         (way, raw): (Way, Bytes),
         at_least: Option<Position>,
         id: &Id,
     ) -> Result<Order, Fault> {
         let answers = self.engine().answers();
         if let Some(question) = answers.and_then(|kept| kept.recall(way.as_str(), &raw)) {
+            meter.operation(&caller, question.cost)?;
             let at_least = at_least.max(question.at_least);
             return Ok(Order {
                 kind: OperationType::Query,
@@ -211,7 +226,7 @@ impl Transport {
                 telling: self.telling(id),
             });
         }
-        let order = self.order(caller, way.parse(&raw)?, at_least, id)?;
+        let order = self.order((caller, meter), way.parse(&raw)?, at_least, id)?;
         if let Some((answers, question)) = answers.zip(order.question.as_ref()) {
             answers.remember(way.as_str(), &raw, question.clone());
         }
@@ -292,13 +307,13 @@ fn count(kind: Option<OperationType>, outcome: &'static str) {
 
 /// `POST /graphql`.
 pub async fn post(State(transport): State<Transport>, request: Request) -> Response {
-    let id = Id::of(&request);
+    let (id, meter) = (Id::of(&request), Meter::of(&request));
     let (head, body) = request.into_parts();
     let asked = async {
-        let caller = caller::caller(transport.engine(), &head.headers)?;
+        let caller = caller::admit(transport.engine(), &meter, &head.headers)?;
         let at_least = caller::at_least(&head.headers)?;
         let read = body::read(&transport.settings().http, &head.headers, body).await?;
-        transport.order_raw(caller, (Way::Body, read), at_least, &id)
+        transport.order_raw((caller, &meter), (Way::Body, read), at_least, &id)
     };
     let order = asked.await;
     respond(&transport, &head, order, &id).await
@@ -309,13 +324,14 @@ pub async fn get(State(transport): State<Transport>, request: Request) -> Respon
     if ws::is_wanted(request.headers()) {
         return ws::upgrade(transport, request);
     }
-    let id = Id::of(&request);
+    let (id, meter) = (Id::of(&request), Meter::of(&request));
     let (head, _) = request.into_parts();
     let asked = || {
-        let caller = caller::caller(transport.engine(), &head.headers)?;
+        let caller = caller::admit(transport.engine(), &meter, &head.headers)?;
         let at_least = caller::at_least(&head.headers)?;
         let parameters = head.uri.query().unwrap_or_default().to_owned();
-        transport.order_raw(caller, (Way::Parameters, parameters.into()), at_least, &id)
+        let asked = (Way::Parameters, parameters.into());
+        transport.order_raw((caller, &meter), asked, at_least, &id)
     };
     match asked() {
         // Whoever can make a browser follow a link must not change anything by it.
@@ -338,6 +354,28 @@ pub async fn socket(State(transport): State<Transport>, request: Request) -> Res
 /// `GET /schema.graphql`.
 pub async fn schema() -> Response {
     problem::answer(StatusCode::OK, "text/plain; charset=utf-8", sdl())
+}
+
+/// Refuses a request before any route sees it: where GraphQL is asked in what the caller takes, elsewhere,
+/// and on the way to a socket, as a problem.
+pub fn refuse(settings: &Settings, request: &Request, fault: Fault, id: &Id) -> Response {
+    let headers = request.headers();
+    let asks = request.uri().path() == PATH && !ws::is_wanted(headers);
+    match Accepted::negotiate(headers) {
+        Ok(accepted) if asks => {
+            let ids = Ids {
+                request: id.request,
+                trace: id.trace.clone(),
+            };
+            let telling = Telling::new(&settings.limits).of(ids);
+            let manner = Manner {
+                media: accepted.best,
+                draft: settings.graphql.draft_status_codes,
+            };
+            manner.answer(Written::failed(fault, &telling))
+        }
+        _ => problem::problem(&fault, id),
+    }
 }
 
 /// Answers an order, or why there is none, in what the caller takes.

@@ -16,6 +16,7 @@ use domain::{Code, Position, Refusal};
 use serde_json::{Value, json};
 
 use super::context::Id;
+use super::meter::Meter;
 use super::{Edge, caller, graphql, problem};
 use crate::api::Pages;
 use crate::api::fault::{Fault, FaultCode, FaultKind};
@@ -145,9 +146,9 @@ pub async fn summary(State(edge): State<Edge>, request: Request) -> Response {
 const POSITION: HeaderName = HeaderName::from_static("daybook-position");
 
 async fn answer(edge: &Edge, alias: &'static Alias, request: Request) -> Response {
-    let id = Id::of(&request);
+    let (id, meter) = (Id::of(&request), Meter::of(&request));
     let (head, _) = request.into_parts();
-    match ask(edge, alias, &head, &id).await {
+    match ask(edge, alias, &head, (&id, &meter)).await {
         Ok((body, position)) => {
             let mut answer = problem::answer(StatusCode::OK, "application/json", body);
             if let Some(position) = position {
@@ -169,11 +170,11 @@ async fn ask(
     edge: &Edge,
     alias: &'static Alias,
     head: &Parts,
-    id: &Id,
+    (id, meter): (&Id, &Meter),
 ) -> Result<(Bytes, Option<Position>), Fault> {
     let engine = edge.transport.engine();
     let asking = graphql::Asking {
-        caller: caller::caller(engine, &head.headers)?,
+        caller: caller::admit(engine, meter, &head.headers)?,
         at_least: caller::at_least(&head.headers)?,
         pages: Pages {
             default: edge.settings.limits.page_default as u32,
@@ -186,6 +187,7 @@ async fn ask(
         document: alias.document,
         variables: &|| params::read(&head.uri, alias.params),
         shape: page,
+        meter,
     };
     let answer = graphql::ask(engine, &edge.settings.limits, asking, question).await;
     answer.map_err(|fault| match fault.kind {

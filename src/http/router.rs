@@ -1,7 +1,5 @@
 //! Every route on one page, grouped by who calls it.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
@@ -15,7 +13,7 @@ use super::problem::problem;
 use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::auth::Role;
-use crate::config::{Environment, Http};
+use crate::config::Environment;
 
 /// The routes of the product.
 pub fn router(edge: Edge) -> Router {
@@ -63,28 +61,28 @@ pub fn router(edge: Edge) -> Router {
         .with_state(edge.clone());
     surrounded(
         routes.merge(graphql_routes(&edge.transport)),
-        &edge.settings.http,
+        &edge.transport,
     )
 }
 
 /// The transport's routes, surrounded as those of the product are.
-pub fn transport(transport: &Transport, settings: &Http) -> Router {
-    surrounded(graphql_routes(transport), settings)
+pub fn transport(transport: &Transport) -> Router {
+    surrounded(graphql_routes(transport), transport)
 }
 
 fn graphql_routes(transport: &Transport) -> Router {
     let both = get(graphql::get).post(graphql::post);
     Router::new()
-        .route("/graphql", only(both, "GET, HEAD, POST"))
+        .route(graphql::PATH, only(both, "GET, HEAD, POST"))
         .route("/graphql/ws", only(get(graphql::socket), "GET"))
         .with_state(transport.clone())
 }
 
-fn surrounded(routes: Router, settings: &Http) -> Router {
-    let settings = Arc::new(settings.clone());
+fn surrounded(routes: Router, transport: &Transport) -> Router {
+    let meters = transport.meters().clone();
     routes
         .fallback(nothing_here)
-        .layer(from_fn_with_state(settings, context::surround))
+        .layer(from_fn_with_state(meters, context::surround))
 }
 
 /// Lets in who is inside, or an operator's token; to anyone else there is nothing here.

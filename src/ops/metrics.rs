@@ -90,6 +90,12 @@ metrics! {
         "Subscriptions that could not go on, by `feed` and `reason` (the code of the fault).";
     histogram FEED_DELIVERY_SECONDS "daybook_feed_delivery_seconds" Seconds
         "From an event's commit to its item's handing over, by `feed`; scans not counted.";
+    counter LIMITS_TOTAL "daybook_limits_total" Count
+        "What was counted against a quota, by `kind` (address, user, cost, sign_in_address, sign_in_account) and `outcome` (allowed, refused).";
+    counter LIMIT_EVICTIONS_TOTAL "daybook_limit_evictions_total" Count
+        "Quotas partly spent that were forgotten because there were too many to remember (`limits.entries_max`).";
+    counter LIMIT_FALLBACKS_TOTAL "daybook_limit_fallbacks_total" Count
+        "Times Redis did not say what others spent, by `reason` (late, failed, skipped, garbage): quotas are divided by `limits.nodes_assumed` until it does.";
     gauge REDIS_BREAKER_OPEN "daybook_redis_breaker_open" Count
         "1 while Redis is left alone after failures.";
 }

@@ -188,6 +188,16 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "500",
         &["limits.page_default", "limits.page_max"],
     ),
+    (
+        "DAYBOOK_LIMITS__ACCOUNT_PAUSE_MIN",
+        "20m",
+        &["limits.account_pause_min", "limits.account_pause_max"],
+    ),
+    (
+        "DAYBOOK_HTTP__TRUSTED_PROXIES",
+        "everybody",
+        &["http.trusted_proxies", "networks such as"],
+    ),
     ("DAYBOOK_AUTH__ISSUER", "", &["auth.issuer", "empty"]),
     ("REDIS_URL", "localhost:6379", &["redis.url", "redis://"]),
     (

@@ -23,6 +23,7 @@ mod config;
 mod consumers;
 mod feeds;
 mod import;
+mod limits;
 mod local;
 mod log;
 mod projections;

@@ -9,6 +9,7 @@ mod http;
 mod limits;
 mod overtime;
 mod product;
+mod rates;
 mod resuming;
 mod schema;
 mod server;

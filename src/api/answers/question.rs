@@ -17,6 +17,8 @@ pub struct Question {
     pub(super) models: Models,
     /// The position that was asked for in the request itself.
     pub at_least: Option<Position>,
+    /// What asking it costs, points.
+    pub cost: u64,
 }
 
 impl Question {
@@ -47,6 +49,7 @@ impl Question {
             digest: hash.finalize().into(),
             models,
             at_least: None,
+            cost: 1,
         })
     }
 }

@@ -28,6 +28,8 @@ pub struct Checked {
     pub kind: OperationType,
     /// Which document it is.
     pub digest: Digest,
+    /// What carrying it out costs, points.
+    pub cost: u64,
     parsed: Arc<Parsed>,
 }
 
@@ -38,6 +40,7 @@ impl Checked {
         let name = self.request.operation_name.as_deref();
         let mut question = Question::of(GRAPHQL, text, document, name, &self.request.variables)?;
         question.at_least = at_least;
+        question.cost = self.cost;
         Some(question)
     }
 }
@@ -103,7 +106,7 @@ impl Documents {
     /// caller may see the schema.
     pub fn check(&self, asked: Asked, introspects: bool) -> Result<Checked, Fault> {
         let (digest, parsed) = self.find(&asked)?;
-        let operation = guard::check(
+        let (operation, cost) = guard::check(
             &parsed.document,
             asked.operation_name.as_deref(),
             &asked.variables,
@@ -121,6 +124,7 @@ impl Documents {
             request,
             kind,
             digest,
+            cost,
             parsed,
         })
     }

@@ -21,22 +21,22 @@ const INTROSPECTION_DEPTH_MAX: u64 = 20;
 /// How often one selection set may name the same field: the library resolves each.
 const REPEATS_MAX: usize = 10;
 
-/// Checks the whole document and gives the operation to run. The work is linear in the document.
-/// `introspects` tells whether the caller may see the schema.
+/// Checks the whole document and gives the operation to run with its cost, points. The work is linear in
+/// the document. `introspects` tells whether the caller may see the schema.
 pub fn check<'d>(
     document: &'d ExecutableDocument,
     operation_name: Option<&str>,
     variables: &Variables,
     limits: &Limits,
     introspects: bool,
-) -> Result<&'d OperationDefinition, Fault> {
+) -> Result<(&'d OperationDefinition, u64), Fault> {
     let operation = operation_of(document, operation_name)?;
-    let shows_schema = check_document(document, operation, variables, limits)?;
+    let (shows_schema, cost) = check_document(document, operation, variables, limits)?;
     if shows_schema && !introspects {
         return Err(Fault::of(FaultCode::IntrospectionDisabled));
     }
     check_variables(operation, variables)?;
-    Ok(operation)
+    Ok((operation, cost))
 }
 
 /// Could a request for the document pass, with the variables' defaults for values?
@@ -46,27 +46,41 @@ pub fn check_shape(document: &ExecutableDocument, limits: &Limits) -> Result<(),
     check_document(document, &first.node, &Variables::default(), limits).map(drop)
 }
 
-/// Says whether any of its operations asks for the schema.
+/// What the only operation of a document of ours costs, points; 1 if it asks for more than it may have,
+/// which is for its resolver to say.
+pub fn cost(document: &ExecutableDocument, variables: &Variables, limits: &Limits) -> u64 {
+    let operation = operation_of(document, None);
+    let measured = operation.and_then(|operation| {
+        let mut guard = Guard::new(document, operation, variables, limits);
+        guard.set(&operation.selection_set.node)
+    });
+    measured.map_or(1, |measure| measure.cost.on(limits.page_default as u64))
+}
+
+/// Says whether any of its operations asks for the schema, and what the one to run costs.
 fn check_document(
     document: &ExecutableDocument,
     operation: &OperationDefinition,
     variables: &Variables,
     limits: &Limits,
-) -> Result<bool, Fault> {
+) -> Result<(bool, u64), Fault> {
     check_directives(document, limits)?;
     let mut guard = Guard::new(document, operation, variables, limits);
     for name in document.fragments.keys() {
         let measure = guard.fragment(name)?;
         within_expansion(&measure, limits)?;
     }
-    let mut shows_schema = false;
+    let (mut shows_schema, mut cost) = (false, 0);
     for (_, candidate) in document.operations.iter() {
         guard.operation = &candidate.node;
         let measure = guard.set(&candidate.node.selection_set.node)?;
         check_measure(&candidate.node, &measure, limits)?;
         shows_schema |= measure.introspection_depth > 0;
+        if std::ptr::eq(&raw const candidate.node, operation) {
+            cost = measure.cost.on(limits.page_default as u64);
+        }
     }
-    Ok(shows_schema)
+    Ok((shows_schema, cost))
 }
 
 /// What a selection set adds up to. All sums saturate.

@@ -14,9 +14,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::documents::{Digest, write_digest};
 use super::engine::{Asking, Engine};
+use super::guard;
 use crate::api::fault::{Fault, FaultCode, FaultKind};
 use crate::api::{Answer, Answers, Found, Given, Lookup, Question};
 use crate::config::Limits;
+use crate::http::meter::Meter;
 
 /// What the answers of queries are written as, whichever way they were asked.
 pub const GRAPHQL: &str = "graphql";
@@ -99,6 +101,8 @@ pub struct Alias<'a> {
     pub variables: &'a (dyn Fn() -> Result<Map<String, Value>, Fault> + Sync),
     /// Makes what is sent of the root field.
     pub shape: fn(Value) -> Value,
+    /// What the caller pays with.
+    pub meter: &'a Meter,
 }
 
 impl Alias<'_> {
@@ -106,18 +110,39 @@ impl Alias<'_> {
         (self.variables)().map(|told| Variables::from_json(told.into()))
     }
 
-    /// What it asks, if the answer can be kept: as remembered, or found out and remembered.
-    fn question(&self, answers: &Answers) -> Result<Option<Arc<Question>>, Fault> {
-        if let Some(question) = answers.recall(ALIAS, self.url.as_bytes()) {
-            return Ok(Some(question));
+    /// What it asks, if the answer can be kept, and what that costs: as remembered, or found out and
+    /// remembered.
+    fn question(
+        &self,
+        answers: Option<&Answers>,
+        asking: &Asking,
+        limits: &Limits,
+    ) -> Result<(Option<Arc<Question>>, u64), Fault> {
+        let url = self.url.as_bytes();
+        if let Some(question) = answers.and_then(|kept| kept.recall(ALIAS, url)) {
+            let cost = question.cost;
+            return Ok((Some(question), cost));
         }
         let document = parse_query(self.document).map_err(|_| Fault::of(FaultCode::Internal))?;
-        let question = Question::of(ALIAS, self.document, &document, None, &self.variables()?);
-        let question = question.map(Arc::new);
+        let variables = self.variables()?;
+        // Our own pages are longer than those of a document.
+        let limits = Limits {
+            page_max: asking.pages.max as usize,
+            ..limits.clone()
+        };
+        let cost = guard::cost(&document, &variables, &limits);
+        let Some(answers) = answers else {
+            return Ok((None, cost));
+        };
+        let question = Question::of(ALIAS, self.document, &document, None, &variables);
+        let question = question.map(|mut question| {
+            question.cost = cost;
+            Arc::new(question)
+        });
         if let Some(question) = &question {
-            answers.remember(ALIAS, self.url.as_bytes(), question.clone());
+            answers.remember(ALIAS, url, question.clone());
         }
-        Ok(question)
+        Ok((question, cost))
     }
 
     /// What is sent of an answer.
@@ -138,8 +163,8 @@ pub async fn ask(
     asking: Asking,
     alias: Alias<'_>,
 ) -> Result<(Bytes, Option<Position>), Fault> {
-    let question = engine.answers().map(|answers| alias.question(answers));
-    let question = question.transpose()?.flatten();
+    let (question, cost) = alias.question(engine.answers(), &asking, limits)?;
+    alias.meter.operation(&asking.caller, cost)?;
     let execute = |asking| {
         let request = Request::new(alias.document);
         async {

@@ -16,6 +16,7 @@ use crate::api::{Operation, Pages, refusal_or_fault};
 use crate::auth::Role;
 use crate::commands::{FixOutcome, PositionsReceipt, ReportPositions};
 use crate::http::context::Id;
+use crate::http::meter::Meter;
 use crate::http::{Edge, caller, graphql, problem};
 
 /// Takes the fixes in: 200 if none was rejected, 207 if some were; the answer tells of each fix that was
@@ -29,8 +30,11 @@ pub async fn report(State(edge): State<Edge>, request: Request) -> Response {
 }
 
 async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsReceipt, Fault> {
+    let meter = Meter::of(&request);
     let (head, body) = request.into_parts();
-    let caller = caller::caller(edge.transport.engine(), &head.headers)?;
+    let caller = caller::admit(edge.transport.engine(), &meter, &head.headers)?;
+    // One field of a mutation, however many fixes: those are bounded by the body.
+    meter.operation(&caller, 1)?;
     // Nothing is read here, but what cannot be meant is refused wherever it is said.
     let at_least = caller::at_least(&head.headers)?;
     let bytes = graphql::read_body(&edge.settings.http, &head.headers, body).await?;

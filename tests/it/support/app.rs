@@ -7,7 +7,7 @@ use std::time::Duration;
 use daybook::app::App;
 use daybook::auth::{Grant, Role};
 use daybook::config::{self, Settings, Sources};
-use daybook::ops::{Shutdown, ShutdownTrigger};
+use daybook::ops::{Clock, Shutdown, ShutdownTrigger};
 use daybook::store::Store;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -57,24 +57,32 @@ impl TestApp {
 
     /// Starts one whose settings were changed.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> TestApp {
+        TestApp::at(Clock::system(), change).await
+    }
+
+    /// Starts one by this clock.
+    pub async fn at(clock: Clock, change: impl FnOnce(&mut Settings)) -> TestApp {
         let (db, data) = (TestDb::create().await, Scratch::new());
-        TestApp::over(Arc::new(db), Arc::new(data), change).await
+        TestApp::over(Arc::new(db), Arc::new(data), clock, change).await
     }
 
     /// Another process over the same database, with the same key.
     pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> TestApp {
-        TestApp::over(self.db.clone(), self.data.clone(), change).await
+        let clock = self.app.clock.clone();
+        TestApp::over(self.db.clone(), self.data.clone(), clock, change).await
     }
 
     /// A process over another database, with the same key.
     pub async fn elsewhere(&self, change: impl FnOnce(&mut Settings)) -> TestApp {
         let db = TestDb::create().await;
-        TestApp::over(Arc::new(db), self.data.clone(), change).await
+        let clock = self.app.clock.clone();
+        TestApp::over(Arc::new(db), self.data.clone(), clock, change).await
     }
 
     async fn over(
         db: Arc<TestDb>,
         data: Arc<Scratch>,
+        clock: Clock,
         change: impl FnOnce(&mut Settings),
     ) -> TestApp {
         let environment = [("DATABASE_URL".to_owned(), db.url())].into();
@@ -87,8 +95,10 @@ impl TestApp {
         settings.database.allow_unsafe_durability = true;
         settings.database.pool_max = 8;
         settings.database.pool_min = 0;
+        // Tests send thousands of requests from one address; those that are about that say so.
+        settings.limits.enabled = false;
         change(&mut settings);
-        let app = Arc::new(App::start(&settings).await.unwrap());
+        let app = Arc::new(App::start_at(&settings, clock).await.unwrap());
         let token = mint(&app, &[Role::Admin], "default");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -33,6 +33,7 @@ pub(super) const MODULES: &[Module] = &[
     ),
     module("cache", 2, &["redis", "moka"]),
     module("vault", 3, &["sqlx", "chacha20poly1305", "hmac"]),
+    module("limits", 3, &[]),
     module("commands", 4, &[]),
     module("auth", 5, &["argon2", "jsonwebtoken", "sqlx", "zxcvbn"]),
     module("consumers", 5, &["sqlx"]),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use daybook::config::{Bytes, Settings};
 use daybook::http::{self, Transport};
+use daybook::limits::Limiter;
 use daybook::ops::{Clock, Shutdown, ShutdownTrigger};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -30,16 +31,28 @@ impl Server {
 
     /// With settings that were changed.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Server {
+        Server::at(Clock::system(), change).await
+    }
+
+    /// By this clock, with settings that were changed. Nobody counts requests unless they say so.
+    pub async fn at(clock: Clock, change: impl FnOnce(&mut Settings)) -> Server {
         let mut settings = Settings::default();
         settings.http.body_bytes_max = Bytes(1 << 20);
+        settings.limits.enabled = false;
         change(&mut settings);
         let (stop, shutdown) = Shutdown::new();
-        let clock = Clock::system();
         let engine = Arc::new(TestEngine::new(&settings, clock.clone()));
         let settings = Arc::new(settings);
-        let transport =
-            Transport::new(engine.clone(), settings.clone(), clock, shutdown.clone()).unwrap();
-        let router = http::transport(&transport, &settings.http);
+        let limiter = Limiter::start(&settings.limits, None, [7; 32], clock.clone());
+        let transport = Transport::new(
+            engine.clone(),
+            settings.clone(),
+            limiter,
+            clock,
+            shutdown.clone(),
+        )
+        .unwrap();
+        let router = http::transport(&transport);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let served = tokio::spawn(async move {

@@ -30,6 +30,7 @@ use crate::http::context::Id;
 use crate::http::graphql::Transport;
 use crate::http::graphql::body::Asked;
 use crate::http::graphql::quota::{Seat, Ticket};
+use crate::http::meter::Meter;
 use crate::ops::metrics as names;
 
 /// What a socket is opened with.
@@ -144,6 +145,7 @@ struct Session {
     operations: Operations,
     outbox: Outbox,
     pace: Pace,
+    meter: Meter,
     telling: Telling,
     opened: Instant,
     heard: Instant,
@@ -162,6 +164,7 @@ impl Session {
             outbox: Outbox::new(settings.queue_messages_max, settings.queue_bytes_max.len()),
             pace: Pace::new(settings.messages_per_second, settings.messages_burst, now),
             telling: transport.telling(&opening.id),
+            meter: transport.meters().meter(),
             id: opening.id,
             token: opening.token,
             caller: None,
@@ -242,7 +245,10 @@ impl Session {
             asked
         };
         let own = self.id.next();
-        let order = asked.and_then(|asked| self.transport.order(caller.clone(), asked, None, &own));
+        let order = self.meter.request(caller).and(asked).and_then(|asked| {
+            let payer = (caller.clone(), &self.meter);
+            self.transport.order(payer, asked, None, &own)
+        });
         match order {
             Err(fault) => self.put(message::error(&id, &[self.telling.fault(&fault)])),
             Ok(order) => {

@@ -1,0 +1,157 @@
+//! What a request spends of its caller's quotas, step by step, and how the answer tells what is left.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::whence;
+use crate::api::fault::{Fault, FaultCode};
+use crate::auth::Caller;
+use crate::config::Settings;
+use crate::limits::{Exceeded, Kind, Limiter, Payer, Standing};
+
+/// The header that tells what is left (draft-ietf-httpapi-ratelimit-headers-10, 4).
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// The header that tells what there is in all (the same, 3).
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Makes meters. Cheap to clone.
+#[derive(Clone)]
+pub struct Meters(Arc<Inner>);
+
+struct Inner {
+    limiter: Limiter,
+    settings: Arc<Settings>,
+    /// What an answer says there is in all: for whoever did not say who it is, and for callers.
+    policies: [HeaderValue; 2],
+}
+
+/// One request's, or one socket's. Cheap to clone.
+#[derive(Clone)]
+pub struct Meter {
+    limiter: Limiter,
+    read: Arc<Mutex<Reading>>,
+}
+
+/// What was left when it was spent of last: of the address, of the caller, of the caller's points.
+#[derive(Default)]
+struct Reading([Option<Standing>; 3]);
+
+impl Meters {
+    /// Over a limiter.
+    pub fn new(limiter: Limiter, settings: Arc<Settings>) -> Meters {
+        let limits = &settings.limits;
+        let policy = |kind: Kind, units: u32| format!("\"{}\";q={units};w=60", kind.as_str());
+        let address = policy(Kind::Address, limits.address_per_minute);
+        let user = policy(Kind::User, limits.user_per_minute);
+        let cost = policy(Kind::Cost, limits.cost_per_minute);
+        let all = format!("{address}, {user}, {cost}");
+        let policies = [address, all].map(|policy| policy.try_into().expect("visible ASCII"));
+        Meters(Arc::new(Inner {
+            limiter,
+            settings,
+            policies,
+        }))
+    }
+
+    /// The settings of the transport.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// A meter that was not spent of.
+    pub fn meter(&self) -> Meter {
+        Meter {
+            limiter: self.0.limiter.clone(),
+            read: Arc::default(),
+        }
+    }
+
+    /// Counts a request against its client's address and hangs its meter on it.
+    pub fn begin(&self, request: &mut Request) -> (Meter, Result<(), Fault>) {
+        let meter = self.meter();
+        let client = whence::client(request, &self.0.settings.http.trusted_proxies);
+        let counted = self.0.limiter.address(client);
+        let counted = counted.map_or(Ok(()), |verdict| meter.take(verdict));
+        request.extensions_mut().insert(meter.clone());
+        (meter, counted)
+    }
+
+    /// Tells what is left, and what there is in all.
+    pub fn tell(&self, meter: &Meter, headers: &mut HeaderMap) {
+        let read = meter.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = String::with_capacity(80);
+        for standing in read.0.iter().flatten() {
+            let (kind, reset) = (standing.kind.as_str(), standing.reset.as_millis());
+            let between = if left.is_empty() { "" } else { ", " };
+            // Whole seconds, rounded up: whoever waits so long finds it whole.
+            let (remaining, seconds) = (standing.remaining, reset.div_ceil(1_000));
+            let _ = write!(left, "{between}\"{kind}\";r={remaining};t={seconds}");
+        }
+        if left.is_empty() {
+            return;
+        }
+        let [anonymous, callers] = &self.0.policies;
+        let policy = if read.0[1].is_some() {
+            callers
+        } else {
+            anonymous
+        };
+        let left = HeaderValue::try_from(left).expect("visible ASCII");
+        headers.insert(RATE_LIMIT, left);
+        headers.insert(RATE_LIMIT_POLICY, policy.clone());
+    }
+}
+
+impl Meter {
+    /// The one [`Meters::begin`] hung on the request.
+    pub fn of(request: &Request) -> Meter {
+        let meter = request.extensions().get::<Meter>();
+        meter.cloned().expect("every route is surrounded")
+    }
+
+    /// Counts a request of a caller, or its operation on a socket.
+    pub fn request(&self, caller: &Caller) -> Result<(), Fault> {
+        self.pay(caller, |payer| self.limiter.request(payer))
+    }
+
+    /// Counts what the caller's operation costs.
+    pub fn operation(&self, caller: &Caller, points: u64) -> Result<(), Fault> {
+        self.pay(caller, |payer| self.limiter.operation(payer, points))
+    }
+
+    fn pay(
+        &self,
+        caller: &Caller,
+        spend: impl FnOnce(Payer) -> Result<Standing, Exceeded>,
+    ) -> Result<(), Fault> {
+        match self.limiter.payer(&caller.tenant, &caller.actor) {
+            None => Ok(()),
+            Some(payer) => self.take(spend(payer)),
+        }
+    }
+
+    fn take(&self, verdict: Result<Standing, Exceeded>) -> Result<(), Fault> {
+        let standing = match &verdict {
+            Ok(standing) => *standing,
+            Err(exceeded) => exceeded.standing,
+        };
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = read.0.get_mut(standing.kind as usize) {
+            *place = Some(standing);
+        }
+        verdict.map(drop).map_err(refusal)
+    }
+}
+
+/// How a client is told.
+fn refusal(exceeded: Exceeded) -> Fault {
+    // Rounded up: whoever waits so long is let through.
+    let after_ms = exceeded.retry_after.as_nanos().div_ceil(1_000_000);
+    Fault::of(FaultCode::RateLimited)
+        .with("quota", exceeded.standing.kind.as_str())
+        .with("retryAfterMs", u64::try_from(after_ms).unwrap_or(u64::MAX))
+}

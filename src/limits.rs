@@ -1,0 +1,241 @@
+//! Who asks how much: quotas of addresses, of callers and of what their operations cost, and of sign-ins.
+//!
+//! Every process decides by itself, in memory. Where there is Redis, what was spent is settled with it
+//! behind the answers, so that processes learn what others let through: that can only make a bucket
+//! emptier. While Redis does not answer, each process gives out its share.
+
+mod gcra;
+mod key;
+mod settle;
+mod sign_in;
+mod table;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use domain::Actor;
+use metrics::{Counter, counter};
+
+use crate::cache::Ledger;
+use crate::config;
+use crate::ops::{Clock, metrics as names};
+use gcra::{Decision, Quota};
+use key::{Key, Keys};
+use settle::Settling;
+use sign_in::Accounts;
+use table::{Lapses, Table};
+
+pub use key::Kind;
+
+/// Counts, and refuses what is over. Cheap to clone.
+#[derive(Clone)]
+pub struct Limiter(Arc<Inner>);
+
+struct Inner {
+    settings: config::Limits,
+    clock: Clock,
+    keys: Keys,
+    buckets: Table<Bucket>,
+    accounts: Accounts,
+    quotas: [Quota; 4],
+    figures: [Figures; 5],
+    /// Among how many processes a quota is divided: one, unless Redis does not answer.
+    share: AtomicU64,
+    settling: Option<Settling>,
+}
+
+/// What is known of one quota of one's.
+#[derive(Default)]
+struct Bucket {
+    /// When it is full again, nanoseconds since 1970.
+    tat: u64,
+    /// What was spent and not settled, nanoseconds.
+    owed: u64,
+}
+
+impl Lapses for Bucket {
+    fn lapses_at(&self) -> u64 {
+        self.tat
+    }
+}
+
+/// What is left of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Which one.
+    pub kind: Kind,
+    /// Units that can be spent now.
+    pub remaining: u64,
+    /// In how long it will be whole again.
+    pub reset: Duration,
+}
+
+/// There is not enough left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Of what.
+    pub standing: Standing,
+    /// After so long there will be.
+    pub retry_after: Duration,
+}
+
+struct Figures {
+    allowed: Counter,
+    refused: Counter,
+}
+
+/// Whose quotas a caller's requests and operations count against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payer(Key);
+
+impl Limiter {
+    /// Settles with `ledger`, if there is one, until the last clone is dropped. All processes that are to
+    /// share quotas are given the same `secret`. Needs the runtime if there is a ledger.
+    pub fn start(
+        settings: &config::Limits,
+        ledger: Option<Ledger>,
+        secret: [u8; 32],
+        clock: Clock,
+    ) -> Limiter {
+        let per_minute = |units: u32, burst: u32| Quota::per_minute(units.into(), burst.into());
+        let kinds = [
+            Kind::Address,
+            Kind::User,
+            Kind::Cost,
+            Kind::SignInAddress,
+            Kind::SignInAccount,
+        ];
+        let limiter = Limiter(Arc::new(Inner {
+            clock,
+            keys: Keys::new(secret),
+            buckets: Table::new(settings.entries_max),
+            accounts: Accounts::new(settings),
+            quotas: [
+                per_minute(settings.address_per_minute, settings.address_burst),
+                per_minute(settings.user_per_minute, settings.user_burst),
+                per_minute(settings.cost_per_minute, settings.cost_burst),
+                per_minute(settings.sign_ins_per_minute, settings.sign_ins_per_minute),
+            ],
+            figures: kinds.map(Figures::of),
+            share: AtomicU64::new(1),
+            settling: ledger.map(|ledger| Settling::new(ledger, settings.settle_keys_max)),
+            settings: settings.clone(),
+        }));
+        if limiter.0.settling.is_some() {
+            let every = settings.settle_interval;
+            tokio::spawn(settle::run(Arc::downgrade(&limiter.0), every));
+        }
+        limiter
+    }
+
+    /// Counts a request of an address. `None` if nobody counts it.
+    pub fn address(&self, address: IpAddr) -> Option<Result<Standing, Exceeded>> {
+        let settings = &self.0.settings;
+        if !settings.enabled || settings.exempt_networks.hold(address) {
+            return None;
+        }
+        let key = self.0.keys.address(Kind::Address, address);
+        Some(self.0.spend(key, 1))
+    }
+
+    /// Who pays for what a caller of a tenant asks. `None` if nobody counts.
+    pub fn payer(&self, tenant: &str, actor: &Actor) -> Option<Payer> {
+        let payer = || Payer(self.0.keys.caller(tenant, actor));
+        self.0.settings.enabled.then(payer)
+    }
+
+    /// Counts a request, or an operation on a socket.
+    pub fn request(&self, payer: Payer) -> Result<Standing, Exceeded> {
+        self.0.spend(payer.0, 1)
+    }
+
+    /// Counts the points of an operation.
+    pub fn operation(&self, payer: Payer, points: u64) -> Result<Standing, Exceeded> {
+        self.0.spend(payer.0.of(Kind::Cost), points)
+    }
+}
+
+impl Inner {
+    fn now(&self) -> u64 {
+        let micros = self.clock.now().timestamp_micros();
+        u64::try_from(micros).unwrap_or(0).saturating_mul(1_000)
+    }
+
+    fn quota(&self, kind: Kind) -> &Quota {
+        // An account has no quota but a pause that grows.
+        &self.quotas[(kind as usize).min(self.quotas.len() - 1)]
+    }
+
+    fn share(&self) -> u64 {
+        self.share.load(Ordering::Relaxed)
+    }
+
+    fn spend(&self, key: Key, units: u64) -> Result<Standing, Exceeded> {
+        let (now, share, quota) = (self.now(), self.share(), self.quota(key.kind()));
+        let (decision, owes) = self.buckets.with(key, now, |bucket| {
+            let decision = quota.decide(bucket.tat, now, units, share);
+            let mut owes = false;
+            if let Decision::Allowed { tat, .. } = decision {
+                bucket.tat = tat;
+                if self.settling.is_some() {
+                    owes = bucket.owed == 0;
+                    bucket.owed = bucket.owed.saturating_add(quota.cost_ns(units));
+                }
+            }
+            (decision, owes)
+        });
+        if let Some(settling) = self.settling.as_ref().filter(|_| owes)
+            && !settling.note(key)
+        {
+            // Too many at once: this one is settled when it is spent of again.
+            self.buckets.with_kept(key, |bucket| bucket.owed = 0);
+        }
+        self.judge(key.kind(), decision)
+    }
+
+    /// Counts the decision and puts it into words.
+    fn judge(&self, kind: Kind, decision: Decision) -> Result<Standing, Exceeded> {
+        let figures = &self.figures[kind as usize];
+        let standing = |remaining, reset_ns| Standing {
+            kind,
+            remaining,
+            reset: Duration::from_nanos(reset_ns),
+        };
+        match decision {
+            Decision::Allowed {
+                remaining,
+                reset_ns,
+                ..
+            } => {
+                figures.allowed.increment(1);
+                Ok(standing(remaining, reset_ns))
+            }
+            Decision::Refused {
+                retry_after_ns,
+                remaining,
+                reset_ns,
+            } => {
+                figures.refused.increment(1);
+                Err(Exceeded {
+                    standing: standing(remaining, reset_ns),
+                    retry_after: Duration::from_nanos(retry_after_ns),
+                })
+            }
+        }
+    }
+}
+
+impl Figures {
+    fn of(kind: Kind) -> Figures {
+        let of = |outcome: &'static str| counter!(names::LIMITS_TOTAL, "kind" => kind.as_str(), "outcome" => outcome);
+        Figures {
+            allowed: of("allowed"),
+            refused: of("refused"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
