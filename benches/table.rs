@@ -121,7 +121,7 @@ const LINES: &[Line] = &[
         measure: |stand| Box::pin(table::fold::measure(stand)),
     },
     Line {
-        name: "P12",
+        name: "Q1",
         about: "quotas checked on one core against windows counted in one locked map",
         measure: |stand| Box::pin(table::limits::measure(stand)),
     },

@@ -1,4 +1,4 @@
-//! P12: checking quotas in memory, on one core.
+//! Q1: checking quotas in memory, on one core.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
