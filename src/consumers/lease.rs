@@ -199,9 +199,12 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The lease is nobody's from then on: a renewal that is under way, and comes to the row later, finds
+    /// that it is not its own any more.
     async fn give_back(&self, key: &Key, token: i64) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "update leases set expires_at = clock_timestamp()
+            "update leases
+             set expires_at = clock_timestamp(), owner = '00000000-0000-0000-0000-000000000000'
              where tenant = $1 and resource = $2 and owner = $3 and token = $4",
         )
         .bind(&*key.0)

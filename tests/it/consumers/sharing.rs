@@ -7,7 +7,7 @@ use std::time::Duration;
 use daybook::consumers::Consumers;
 use projections::AnyProjection;
 
-use super::scene::{Process, TENANT, append_many, caught_up, jitter, live, store};
+use super::scene::{Process, TENANT, append_many, caught_up, jitter, live, start_with, store};
 use super::tally::Tally;
 use crate::support::{TestDb, eventually};
 
@@ -155,4 +155,42 @@ async fn killed_processes_side_by_side_fold_every_event_once() {
         caught_up(db.pool(), name).await;
         assert_eq!(live(db.pool(), name).await.1, 1);
     }
+}
+
+/// A renewal that is under way when its lease is given back, and comes to the row after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_back_stays_given_back() {
+    let db = TestDb::create().await;
+    let store = store(db.options()).await;
+    let pool = db.pool();
+    // Before the statement looks for rows, and so before it waits for any.
+    let slow = "
+        create function dawdle() returns trigger language plpgsql as $$
+        begin
+            if current_query() like '%unnest%' then perform pg_sleep(0.3); end if;
+            return null;
+        end $$;
+        create trigger dawdle before update on leases for each statement execute function dawdle();";
+    sqlx::raw_sql(slow).execute(pool).await.unwrap();
+    let dawdling = async || {
+        let count: i64 = sqlx::query_scalar(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and wait_event = 'PgSleep'",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        count > 0
+    };
+    let consumers = start_with(&store, &four(), 2_000).await;
+    eventually("all is at work", async || owned(&consumers).await == 4).await;
+    eventually("leases are being renewed", dawdling).await;
+    consumers.stop().await;
+    eventually("nobody renews any more", async || !dawdling().await).await;
+    let held: Vec<String> =
+        sqlx::query_scalar("select resource from leases where expires_at > clock_timestamp()")
+            .fetch_all(pool)
+            .await
+            .unwrap();
+    assert_eq!(held, [""; 0]);
 }
