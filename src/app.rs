@@ -44,8 +44,6 @@ pub struct App {
     pub cache: Cache,
     /// Tokens.
     pub auth: Auth,
-    /// Keys of personal values.
-    pub vault: Vault,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
@@ -111,7 +109,7 @@ impl App {
         let secret = auth.shared_secret(&format!("limits of {identity}"));
         let limiter = Limiter::start(&settings.limits, cache.ledger(), secret, clock.clone());
         let vault = Vault::open(&settings.vault, log.data_dir(), store.pool().clone())?;
-        let door = Door::new(store.clone(), bounds::door(settings)).sealing(vault.clone());
+        let door = Door::new(store.clone(), bounds::door(settings)).sealing(vault);
         let consumers = Consumers::start(
             store.clone(),
             projections::all(),
@@ -132,7 +130,6 @@ impl App {
             reader,
             cache,
             auth,
-            vault,
             limiter,
             metrics,
             health,

@@ -136,11 +136,6 @@ impl Vault {
         ])
     }
 
-    /// A secret for `purpose` that all processes with the same master key share.
-    pub fn secret(&self, purpose: &str) -> [u8; 32] {
-        self.0.master.digest(&[b"secret v1", purpose.as_bytes()])
-    }
-
     async fn stored(&self, tenant: &str, subject: &str) -> Result<Option<SubjectKey>, VaultError> {
         let wrapped: Option<Vec<u8>> = sqlx::query_scalar(
             "select wrapped from subject_keys where tenant = $1 and subject = $2",

@@ -64,7 +64,7 @@ impl Keyring<'_> {
         for field in A::personal(id, event) {
             let (Some(value), Some(key)) = (field.value.plain(), self.keys.get(&field.subject))
             else {
-                // It cannot be written down as it is: the append would fail.
+                // Sealed before. `missing` was asked: no key is wanting.
                 continue;
             };
             let place = Place {
