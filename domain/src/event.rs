@@ -8,6 +8,7 @@ use crate::fleet::FleetEvent;
 use crate::session::SessionEvent;
 use crate::signing_keys::SigningKeysEvent;
 use crate::tenant::TenantEvent;
+use crate::token::TokenEvent;
 use crate::track::TrackEvent;
 use crate::upcast;
 use crate::user::UserEvent;
@@ -30,6 +31,8 @@ pub enum Event {
     Admins(AdminsEvent),
     /// Of one session's stream.
     Session(SessionEvent),
+    /// Of one access token.
+    Token(TokenEvent),
     /// Of one issuer's signing keys.
     SigningKeys(SigningKeysEvent),
     /// Of one API key's stream.
@@ -137,6 +140,7 @@ vocabulary! {
     "session.refreshed" "1" => Session(SessionEvent::SessionRefreshed);
     "session.reuse_detected" "1" => Session(SessionEvent::ReuseDetected);
     "session.revoked" "1" => Session(SessionEvent::SessionRevoked);
+    "token.revoked" "1" => Token(TokenEvent::TokenRevoked);
     "signing_key.published" "1" => SigningKeys(SigningKeysEvent::KeyPublished);
     "signing_key.activated" "1" => SigningKeys(SigningKeysEvent::KeyActivated);
     "signing_key.retired" "1" => SigningKeys(SigningKeysEvent::KeyRetired);
@@ -186,5 +190,6 @@ belongs!(TenantEvent => Tenant);
 belongs!(UserEvent => User);
 belongs!(AdminsEvent => Admins);
 belongs!(SessionEvent => Session);
+belongs!(TokenEvent => Token);
 belongs!(SigningKeysEvent => SigningKeys);
 belongs!(ApiKeyEvent => ApiKey);

@@ -20,6 +20,7 @@ pub mod tenant;
 pub mod user;
 pub mod admins;
 pub mod session;
+pub mod token;
 pub mod signing_keys;
 pub mod api_key;
 pub mod event;

@@ -83,6 +83,9 @@ codes! {
         "The user administers the tenant and must be dismissed as administrator first.";
     LastAdmin "LAST_ADMIN" false
         "The tenant has no other administrator: appoint another one first.";
+    SignInFailed "SIGN_IN_FAILED" false
+        "There is no such account, its password is another one, or it may not sign in: which of these "
+        "is not told.";
     InvalidToken "INVALID_TOKEN" false "The token was never given.";
     TokenExpired "TOKEN_EXPIRED" false "The token, or the session it belongs to, has run out.";
     SessionRevoked "SESSION_REVOKED" false
