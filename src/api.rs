@@ -1,6 +1,7 @@
 //! The schema: GraphQL words for the domain's commands and the read models' questions. No rules here:
 //! what may happen is decided behind the write door, what has happened is told by the read models.
 
+mod access;
 mod answers;
 mod batch;
 mod cursor;
@@ -20,7 +21,7 @@ mod types;
 
 pub use answers::{Answers, Found, Given, Lookup, Question};
 pub use document::operation_of;
-pub use failure::refusal_or_fault;
+pub use failure::{limited, refusal_or_fault};
 pub use feed::{FeedCounts, FeedItem, FeedStream};
 pub use operation::{Correlation, Operation, Origin, Pages, Parts};
 pub use scalars::position;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use async_graphql::{Request, Response, SDLExportOptions, Schema, SchemaBuilder};
 
+pub use access::{Access, Rules};
 use feed::Groups;
 use mutation::Mutation;
 use query::Query;
@@ -44,6 +46,7 @@ pub struct Api {
     parts: Arc<Parts>,
     answers: Arc<Answers>,
     groups: Arc<Groups>,
+    rules: Arc<Rules>,
 }
 
 impl Api {
@@ -55,6 +58,7 @@ impl Api {
         }
         let schema = builder.finish();
         Api {
+            rules: Arc::new(Rules::of_schema(&sdl())),
             answers: Arc::new(Answers::new(&parts)),
             groups: Arc::new(Groups::new(schema.clone(), &parts)),
             schema,
@@ -65,6 +69,11 @@ impl Api {
     /// What the API stands on.
     pub fn parts(&self) -> &Arc<Parts> {
         &self.parts
+    }
+
+    /// Who may ask what.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Whole answers, kept.

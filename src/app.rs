@@ -14,7 +14,7 @@ use projections::Reader;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Foundation};
 use crate::cache::Cache;
 use crate::commands::Door;
 use crate::config::{Environment, Settings};
@@ -87,6 +87,55 @@ pub async fn serve(
     served
 }
 
+/// Where commands go in, and who may send them.
+async fn doors(
+    settings: &Settings,
+    log: &Log,
+    vault: Vault,
+    limiter: &Limiter,
+    clock: &Clock,
+) -> anyhow::Result<(Door, Auth)> {
+    let door = Door::new(log.store().clone(), bounds::door(settings)).sealing(vault.clone());
+    let foundation = Foundation {
+        door: door.clone(),
+        store: log.store().clone(),
+        vault,
+        limiter: limiter.clone(),
+        clock: clock.clone(),
+    };
+    let auth = Auth::start(&settings.auth, foundation).await;
+    Ok((door, auth.context("who calls cannot be told")?))
+}
+
+/// What commands of the command line about identity need: no read models, no cache.
+pub struct Back {
+    /// PostgreSQL and the log in it.
+    pub log: Log,
+    /// Where commands go in.
+    pub door: Door,
+    /// Accounts, sessions, keys.
+    pub auth: Auth,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Back {
+    /// Opens the log, and what makes and checks credentials.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Back> {
+        let (log, clock) = (Log::open(settings).await?, Clock::system());
+        let vault = Vault::open(&settings.vault, log.data_dir(), log.store().pool().clone())?;
+        let secret = vault.shared_secret("limits of the command line");
+        let limiter = Limiter::start(&settings.limits, None, secret, clock.clone());
+        let (door, auth) = doors(settings, &log, vault, &limiter, &clock).await?;
+        Ok(Back {
+            log,
+            door,
+            auth,
+            clock,
+        })
+    }
+}
+
 impl App {
     /// Starts every part, in the order of need.
     pub async fn start(settings: &Settings) -> anyhow::Result<App> {
@@ -97,19 +146,18 @@ impl App {
     pub async fn start_at(settings: &Settings, clock: Clock) -> anyhow::Result<App> {
         let metrics = Metrics::install();
         let log = Log::open(settings).await?;
-        let auth = Auth::open(&settings.auth, log.data_dir(), clock.clone())?;
         let store = log.store();
+        let vault = Vault::open(&settings.vault, log.data_dir(), store.pool().clone())?;
         // Another log has other answers, be it an older state of this one.
         let identity = store
             .identity()
             .await
             .context("the log cannot be told apart")?;
-        let secret = auth.shared_secret(&format!("cache of {identity}"));
+        let secret = vault.shared_secret(&format!("cache of {identity}"));
         let cache = Cache::new(&settings.cache, &settings.redis, secret)?;
-        let secret = auth.shared_secret(&format!("limits of {identity}"));
+        let secret = vault.shared_secret(&format!("limits of {identity}"));
         let limiter = Limiter::start(&settings.limits, cache.ledger(), secret, clock.clone());
-        let vault = Vault::open(&settings.vault, log.data_dir(), store.pool().clone())?;
-        let door = Door::new(store.clone(), bounds::door(settings)).sealing(vault);
+        let (door, auth) = doors(settings, &log, vault, &limiter, &clock).await?;
         let consumers = Consumers::start(
             store.clone(),
             projections::all(),

@@ -1,73 +1,127 @@
-//! Who is calling: tokens made and checked with one Ed25519 key (RFC 9068, RFC 8725).
+//! Who is calling: accounts and sessions, access tokens (RFC 9068, RFC 8725) and the keys that sign them,
+//! API keys, and what the log says of each at this moment.
+//!
+//! Reading order: [`caller`] (who may do what), `token` and `tokens` (one token, step by step), `key` and
+//! `signing` (the keys, from publishing to retiring), `standing` (whether a caller still may), `accounts`
+//! and `sessions` (signing in and staying so), `api_keys`, `erasure`.
 
+mod accounts;
+mod api_keys;
+pub mod caller;
+mod erasure;
 mod key;
+mod links;
 mod password;
+mod sessions;
+mod signing;
+mod standing;
+mod tenants;
 mod token;
+mod tokens;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
-use domain::Actor;
-use metrics::counter;
-use sha2::{Digest, Sha256};
+use domain::{Actor, ActorKind};
+use futures::future::BoxFuture;
 
-use crate::cache::Memo;
+use crate::commands::{CommandContext, CommandError, Door};
 use crate::config;
-use crate::ops::{Clock, metrics as names};
-use key::SigningKey;
+use crate::limits::{Exceeded, Limiter};
+use crate::ops::Clock;
+use crate::store::Store;
+use crate::vault::{Vault, VaultError};
+pub use accounts::{PersonalValue, Registered, Registration};
+pub use api_keys::{Issued, KeyOrder, Usage};
+pub use caller::{Caller, Credential, Denied, Needs, Role, Rule};
+pub use key::{PublicKey, Ring, SigningKey};
 pub use password::{PasswordError, Passwords};
-use token::Rules;
+pub use sessions::{ClientAt, SignedIn};
+pub use signing::Rotation;
+pub use tokens::Tokens;
 
-/// The name of the key that is made in the data directory when none is configured.
-pub const DEVELOPMENT_KEY: &str = "development-key.pem";
-
-/// Makes tokens and checks them. Cheap to clone.
+/// Everything that tells who calls. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth(Arc<Inner>);
 
 struct Inner {
-    key: SigningKey,
-    rules: Rules,
+    settings: config::Auth,
+    tokens: Tokens,
+    door: Door,
+    store: Store,
+    vault: Vault,
+    limiter: Limiter,
+    passwords: Passwords,
+    api_keys: api_keys::ApiKeys,
     clock: Clock,
-    access_ttl: Duration,
-    /// Tokens checked before.
-    remembered: Memo<Arc<Caller>>,
+    /// When it was last looked which keys sign and verify.
+    ring_checked: Mutex<Option<Instant>>,
+    anonymous: Arc<Caller>,
 }
 
-/// Whom a checked token stands for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Caller {
-    /// Who.
-    pub actor: Actor,
-    /// Whose data; a token is good for one tenant.
-    pub tenant: Arc<str>,
-    /// What they may do.
-    pub roles: Vec<Role>,
-    /// What beside, such as `backfill`.
-    pub scopes: Vec<String>,
-    /// The token's own id (`jti`).
-    pub token_id: Arc<str>,
-    /// When the token ends, clock difference not counted.
-    pub expires_at: DateTime<Utc>,
+/// What [`Auth`] stands on.
+pub struct Foundation {
+    /// The write door.
+    pub door: Door,
+    /// The log.
+    pub store: Store,
+    /// Keys of secrets and of personal values.
+    pub vault: Vault,
+    /// Who tries how often.
+    pub limiter: Limiter,
+    /// What time it is.
+    pub clock: Clock,
 }
 
-/// What a caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Ask.
-    Viewer,
-    /// Send commands.
-    Editor,
-    /// Rebuild, pause, resume and skip.
-    Operator,
-    /// Everything.
-    Admin,
+/// What a request shows of who sends it.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The bearer token.
+    pub bearer: Option<&'a str>,
+    /// The API key.
+    pub api_key: Option<&'a str>,
+    /// Where it comes from.
+    pub address: IpAddr,
+}
+
+/// Whether a request is let in: mostly known at once, sometimes asked of the log.
+pub enum Admission<'a> {
+    /// As was found out a moment ago.
+    Known(Result<Arc<Caller>, NotAdmitted>),
+    /// Being found out.
+    Asking(BoxFuture<'a, Result<Arc<Caller>, NotAdmitted>>),
+}
+
+impl Admission<'_> {
+    /// Waits until it is known.
+    pub async fn settled(self) -> Result<Arc<Caller>, NotAdmitted> {
+        match self {
+            Admission::Known(known) => known,
+            Admission::Asking(asking) => asking.await,
+        }
+    }
+}
+
+/// Why a request is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdmitted {
+    /// What was shown is not good. Why is counted and logged, never told.
+    #[error("a valid bearer token or API key is required")]
+    Unauthenticated,
+    /// A token and an API key were shown, and nobody can tell which was meant.
+    #[error("a bearer token and an API key were sent")]
+    Ambiguous,
+    /// Too many keys that do not exist were tried from the address.
+    #[error("too many API keys were tried")]
+    Limited(Exceeded),
+    /// Whether the caller still may cannot be found out.
+    #[error("the database cannot be reached")]
+    Unavailable,
 }
 
 /// What a token is to say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Grant {
     /// Who; 1 to 255 visible ASCII characters.
     pub subject: String,
@@ -79,6 +133,8 @@ pub struct Grant {
     pub scopes: Vec<String>,
     /// How long from now; not set: `auth.access_ttl`.
     pub ttl: Option<Duration>,
+    /// The session it is given in; none for one that an operator makes.
+    pub session: Option<String>,
 }
 
 /// The credentials are missing or not good. Why is counted and logged, never told.
@@ -86,142 +142,92 @@ pub struct Grant {
 #[error("a valid bearer token is required")]
 pub struct Unauthenticated;
 
-/// Why there is no key to make or check tokens with.
+impl From<Unauthenticated> for NotAdmitted {
+    fn from(_: Unauthenticated) -> NotAdmitted {
+        NotAdmitted::Unauthenticated
+    }
+}
+
+/// Why something about identity was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// The file could not be read or written.
-    #[error("the signing key {path} cannot be {doing}: {source}", path = .path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// `read` or `made`.
-        doing: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file is not what it should be.
-    #[error("the signing key {path} cannot be used: {problem}", path = .path.display())]
-    Key {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong and what would be right.
-        problem: String,
-    },
     /// A token cannot say this.
     #[error("no such token can be made: {0}")]
     Grant(&'static str),
+    /// There is no key to sign with, as after the only one was compromised.
+    #[error("there is no key to sign tokens with")]
+    NoKey,
+    /// A command was refused, or failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// Too many tries.
+    #[error("too many tries")]
+    Limited(Exceeded),
+    /// So many passwords are being checked that this one has to wait.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// A secret does not open, or there is no vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<domain::Refusal> for AuthError {
+    fn from(refusal: domain::Refusal) -> AuthError {
+        AuthError::Command(refusal.into())
+    }
 }
 
 impl Auth {
-    /// Reads the configured key, or the development key in `data_dir`, which is made if absent.
-    pub fn open(settings: &config::Auth, data_dir: &Path, clock: Clock) -> Result<Auth, AuthError> {
-        let key = match &settings.signing_key_file {
-            Some(path) => SigningKey::read(path)?,
-            None => SigningKey::read_or_make(&data_dir.join(DEVELOPMENT_KEY))?,
-        };
-        Ok(Auth(Arc::new(Inner {
-            rules: Rules::new(settings, key.id()),
-            key,
-            clock,
-            access_ttl: settings.access_ttl,
-            remembered: Memo::new(
-                usize::try_from(settings.verified_tokens_max).unwrap_or(usize::MAX),
-            ),
-        })))
-    }
-
-    /// Makes a new key file, readable by its owner only; refuses to replace one.
-    pub fn make_key(path: &Path) -> Result<(), AuthError> {
-        SigningKey::make(path)
+    /// Reads the signing keys, and makes the first one where there is none. Rotates them, and passes on how
+    /// API keys are used, until the last clone is dropped.
+    pub async fn start(settings: &config::Auth, on: Foundation) -> Result<Auth, AuthError> {
+        let auth = Auth(Arc::new(Inner {
+            tokens: Tokens::new(settings, on.clock.clone()),
+            passwords: Passwords::new(settings.password_checks_max, settings.password_wait),
+            api_keys: api_keys::ApiKeys::new(settings),
+            settings: settings.clone(),
+            door: on.door,
+            store: on.store,
+            vault: on.vault,
+            limiter: on.limiter,
+            clock: on.clock,
+            ring_checked: Mutex::default(),
+            anonymous: Arc::new(Caller::anonymous()),
+        }));
+        auth.keep_signing().await?;
+        auth.import_bootstrap_keys().await?;
+        tokio::spawn(signing::tend(
+            Arc::downgrade(&auth.0),
+            settings.tend_interval,
+        ));
+        Ok(auth)
     }
 
     /// Makes a token.
     pub fn mint(&self, grant: &Grant) -> Result<String, AuthError> {
-        let Inner {
-            key,
-            rules,
-            clock,
-            access_ttl,
-            ..
-        } = &*self.0;
-        token::mint(
-            key,
-            rules,
-            grant,
-            grant.ttl.unwrap_or(*access_ttl),
-            clock.now(),
-        )
+        self.0.tokens.mint(grant)
     }
 
-    /// Checks a token: its algorithm, signature and every claim.
-    pub fn verify(&self, token: &str) -> Result<Arc<Caller>, Unauthenticated> {
-        let Inner {
-            key,
-            rules,
-            clock,
-            remembered,
-            ..
-        } = &*self.0;
-        let refused = |reason: &'static str| {
-            counter!(names::AUTH_TOTAL, "outcome" => "refused", "reason" => reason).increment(1);
-            tracing::debug!(reason, "a token was refused: {reason}");
-            Unauthenticated
+    /// The keys that others may check tokens with, those that will sign included.
+    pub fn published_keys(&self) -> Vec<PublicKey> {
+        self.0.tokens.published()
+    }
+
+    /// How long others may keep what [`Auth::published_keys`] told.
+    pub fn keys_max_age(&self) -> Duration {
+        self.0.settings.jwks_max_age
+    }
+
+    /// The context of what Daybook does by itself.
+    fn own_context(&self, tenant: Arc<str>) -> CommandContext {
+        let actor = Actor {
+            kind: ActorKind::System,
+            id: "daybook".into(),
         };
-        if token.len() > token::BYTES_MAX {
-            return Err(refused("size"));
-        }
-        let now = clock.now();
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        if let Some(caller) = remembered.get(&digest) {
-            counter!(names::AUTH_TOTAL, "outcome" => "remembered").increment(1);
-            return match rules.expired(caller.expires_at, now) {
-                false => Ok(caller),
-                true => Err(refused("expired")),
-            };
-        }
-        let caller = Arc::new(token::check(key, rules, token, now).map_err(refused)?);
-        counter!(names::AUTH_TOTAL, "outcome" => "verified").increment(1);
-        remembered.put(digest, caller.clone());
-        Ok(caller)
-    }
-
-    /// A secret for `purpose` that all processes with the same signing key share.
-    pub fn shared_secret(&self, purpose: &str) -> [u8; 32] {
-        self.0.key.derive(purpose)
-    }
-}
-
-impl Caller {
-    /// Has the caller this role? An admin has every role.
-    pub fn may(&self, role: Role) -> bool {
-        self.roles
-            .iter()
-            .any(|held| *held == role || *held == Role::Admin)
-    }
-
-    /// Has the caller this scope?
-    pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes.iter().any(|held| held == scope)
-    }
-}
-
-impl Role {
-    /// All roles, weakest first.
-    pub const ALL: [Role; 4] = [Role::Viewer, Role::Editor, Role::Operator, Role::Admin];
-
-    /// The word in a token.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Editor => "editor",
-            Role::Operator => "operator",
-            Role::Admin => "admin",
-        }
-    }
-
-    /// The role of this word.
-    pub fn parse(word: &str) -> Option<Role> {
-        Role::ALL.into_iter().find(|role| role.as_str() == word)
+        CommandContext::new(tenant, actor, self.0.clock.now())
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use domain::fleet::Fleet;
 use domain::track::FixRules;
 use domain::vehicle::{Vehicle, VehicleCommand};
-use domain::{Aggregate, Code, Position, Refusal};
+use domain::{Aggregate, Code, Position, Refusal, StreamKey};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
@@ -23,6 +23,9 @@ use crate::store::{Appended, Store, StoreError};
 use crate::vault::{Vault, VaultError};
 use envelope::Receipts;
 use states::States;
+
+/// How often a state is loaded anew that others keep withdrawing.
+const LOADS_MAX: usize = 8;
 
 /// States stored at once.
 const SNAPSHOTS_AT_ONCE: usize = 1;
@@ -174,6 +177,24 @@ impl Door {
             .await
     }
 
+    /// Carries out a command that depends on the state of another aggregate: if that has moved by the time of
+    /// the append, it is decided again.
+    pub async fn execute_relying<A, B>(
+        &self,
+        ctx: &CommandContext,
+        id: &str,
+        other_id: &str,
+        command: impl FnOnce(&B) -> A::Command + Clone,
+    ) -> Result<Receipt, CommandError>
+    where
+        A: Aggregate,
+        A::Command: Serialize + Clone + Sync,
+        B: Aggregate,
+    {
+        self.decide_one::<A, B>(ctx, id, Some(other_id), command)
+            .await
+    }
+
     /// Makes a vehicle a member of a fleet that is active at that very moment.
     pub async fn join_fleet(
         &self,
@@ -199,6 +220,36 @@ impl Door {
     ) -> Result<(A, i64), CommandError> {
         let cell = self.loaded::<A>(tenant, id).await?;
         Ok(cell.peek().unwrap_or_default())
+    }
+
+    /// The state of one aggregate at this version of its stream or a later one, which the log has reached.
+    pub async fn load_from<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+        version: i64,
+    ) -> Result<A, CommandError> {
+        for _ in 0..LOADS_MAX {
+            let cell = self.loaded::<A>(tenant, id).await?;
+            match cell.peek() {
+                Some((state, at)) if at >= version => return Ok(state),
+                // Another process has written; what is loaded now is at least as new as that.
+                _ => decide::forget(&cell),
+            }
+        }
+        Err(decide::conflict(&StreamKey::of::<A>(id), Some(version)).into())
+    }
+
+    /// The state of one aggregate as the log has it now, whoever wrote it.
+    pub async fn load_now<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+    ) -> Result<A, CommandError> {
+        let stream = StreamKey::of::<A>(id);
+        let versions = self.store.stream_versions(tenant, &[&stream]).await?;
+        let version = versions.first().copied().unwrap_or_default();
+        self.load_from(tenant, id, version).await
     }
 }
 

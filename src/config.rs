@@ -11,7 +11,7 @@ pub mod sections;
 pub mod value;
 
 pub use layers::{Override, Sources};
-pub use lists::{FieldNames, Networks};
+pub use lists::{ApiKeys, FieldNames, Networks};
 pub use reference::reference;
 pub use sections::*;
 pub use value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
@@ -189,14 +189,6 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
 
 /// What is made up on the spot in development must be given in production.
 fn check_production(settings: &Settings, refuse: &mut impl FnMut(&'static str, String)) {
-    if settings.auth.signing_key_file.is_none() {
-        refuse(
-            "auth.signing_key_file",
-            "must be set in production: a key made on the spot differs between processes and is \
-             lost with the data directory. Make one with `daybook token --new-key FILE`"
-                .to_owned(),
-        );
-    }
     if settings.vault.master_key_file.is_none() {
         refuse(
             "vault.master_key_file",

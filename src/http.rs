@@ -15,7 +15,7 @@ mod shield;
 mod whence;
 
 pub use accept::serve as accept;
-pub use graphql::{Asking, DocumentsError, Engine, Transport};
+pub use graphql::{Asking, Credentials, DocumentsError, Engine, Transport};
 pub use router::transport;
 
 use std::sync::Arc;
@@ -96,6 +96,7 @@ impl Edge {
         let behind = api::Parts {
             store: parts.store,
             door: parts.door,
+            auth: parts.auth.clone(),
             reader: parts.reader,
             consumers: parts.consumers,
             cache: parts.cache,
@@ -105,6 +106,7 @@ impl Edge {
             turn_wait,
             answers: parts.settings.cache.clone(),
             telling: Telling::new(&parts.settings.limits),
+            shows_links: !production,
         };
         let api = Api::new(behind, production);
         let product = graphql::Product {

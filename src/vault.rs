@@ -49,9 +49,7 @@ pub enum VaultError {
     #[error("there is no vault to seal personal values with")]
     Absent,
     /// A stored key was not wrapped by this master key.
-    #[error(
-        "the key of a subject cannot be unwrapped: this is not the master key it was wrapped with"
-    )]
+    #[error("a stored key cannot be unwrapped: this is not the master key it was wrapped with")]
     Foreign,
     /// The database failed.
     #[error(transparent)]
@@ -136,6 +134,32 @@ impl Vault {
         ])
     }
 
+    /// Wraps a secret of our own for its place, such as the private part of a signing key.
+    pub fn wrap(&self, place: &[&str], secret: &[u8; 32]) -> Vec<u8> {
+        let secret = SubjectKey::from_bytes(secret).expect("it has 32 bytes");
+        self.0.master.wrap(&secret, &secret_place(place))
+    }
+
+    /// Unwraps a secret of our own.
+    pub fn unwrap(&self, place: &[&str], wrapped: &[u8]) -> Result<[u8; 32], VaultError> {
+        let secret = self.0.master.unwrap(wrapped, &secret_place(place));
+        let secret = secret.and_then(|secret| secret.bytes().try_into().ok());
+        secret.ok_or(VaultError::Foreign)
+    }
+
+    /// A secret for `purpose` that all processes with the same master key share.
+    pub fn shared_secret(&self, purpose: &str) -> [u8; 32] {
+        self.digest("shared secret v1", &[purpose])
+    }
+
+    /// A keyed digest of some parts, which nobody without the master key can make: what a token that we
+    /// give out and take back is known by. `purpose` keeps those of different kinds apart.
+    pub fn digest(&self, purpose: &str, parts: &[&str]) -> [u8; 32] {
+        let mut all: Vec<&[u8]> = vec![b"digest v1", purpose.as_bytes()];
+        all.extend(parts.iter().map(|part| part.as_bytes()));
+        self.0.master.digest(&all)
+    }
+
     async fn stored(&self, tenant: &str, subject: &str) -> Result<Option<SubjectKey>, VaultError> {
         let wrapped: Option<Vec<u8>> = sqlx::query_scalar(
             "select wrapped from subject_keys where tenant = $1 and subject = $2",
@@ -155,6 +179,13 @@ impl Vault {
 /// What a key is remembered by.
 fn name(tenant: &str, subject: &str) -> [u8; 32] {
     Sha256::digest(seal::join(&[tenant.as_bytes(), subject.as_bytes()])).into()
+}
+
+/// Where a secret of our own belongs.
+fn secret_place(place: &[&str]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = vec![b"secret v1"];
+    parts.extend(place.iter().map(|part| part.as_bytes()));
+    seal::join(&parts)
 }
 
 /// Where a wrapped key belongs: moved to another row it does not open.

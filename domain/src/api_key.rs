@@ -52,6 +52,10 @@ pub enum ApiKeyCommand {
         rotate_every_s: Option<u32>,
         /// It comes from the server's settings rather than from a person.
         bootstrap: bool,
+        /// The user who issues it; it is good for no more than they may, and no longer than they may sign
+        /// in. `None`: an operator, or another program.
+        #[serde(skip_serializing)]
+        owner: Option<String>,
     },
     /// Be another secret from now on, the one before being good a little longer.
     Rotate {
@@ -114,6 +118,9 @@ pub struct ApiKeyIssued {
     pub rotate_every_s: Option<u32>,
     /// It comes from the server's settings rather than from a person.
     pub bootstrap: bool,
+    /// The user who issued it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// Another secret.
@@ -149,6 +156,10 @@ pub struct ApiKey {
     pub previous: Option<Secret>,
     /// What it may be used for.
     pub scopes: BTreeSet<Scope>,
+    /// The user who issued it.
+    pub owner: Option<String>,
+    /// How long a secret is to be used at most, in seconds.
+    pub rotate_every_s: Option<u32>,
     /// Good for nothing?
     pub revoked: bool,
 }
@@ -271,6 +282,7 @@ impl Aggregate for ApiKey {
                 ttl_max_s,
                 rotate_every_s,
                 bootstrap,
+                owner,
             } => {
                 if self.current.is_some() {
                     return Err(Refusal::new(
@@ -294,6 +306,7 @@ impl Aggregate for ApiKey {
                     expires_at: *expires_at,
                     rotate_every_s: *rotate_every_s,
                     bootstrap: *bootstrap,
+                    owner: owner.clone(),
                 })])
             }
             ApiKeyCommand::Rotate {
@@ -325,6 +338,8 @@ impl Aggregate for ApiKey {
                     until: e.expires_at,
                 });
                 self.scopes.clone_from(&e.scopes);
+                self.owner.clone_from(&e.owner);
+                self.rotate_every_s = e.rotate_every_s;
             }
             ApiKeyEvent::ApiKeyRotated(e) => {
                 let current = Secret {
@@ -367,6 +382,7 @@ mod tests {
             expires_at: at(1_000),
             rotate_every_s: None,
             bootstrap: false,
+            owner: Some("ada".to_owned()),
         })
     }
 
@@ -401,6 +417,7 @@ mod tests {
             ttl_max_s: DAY_S,
             rotate_every_s: wanted.rotate_every_s,
             bootstrap: wanted.bootstrap,
+            owner: wanted.owner,
         }
     }
 
@@ -539,7 +556,7 @@ mod tests {
         check_shape(
             &key,
             &format!(
-                r#"{{"current":{{"hash":"{}","until":"2026-09-21T14:48:20Z"}},"previous":{{"hash":"{}","until":"2026-09-21T14:20:00Z"}},"scopes":["vehicles:read","logs:write"],"revoked":false}}"#,
+                r#"{{"current":{{"hash":"{}","until":"2026-09-21T14:48:20Z"}},"previous":{{"hash":"{}","until":"2026-09-21T14:20:00Z"}},"scopes":["vehicles:read","logs:write"],"owner":"ada","rotateEveryS":null,"revoked":false}}"#,
                 hash('b'),
                 hash('a')
             ),

@@ -133,6 +133,7 @@ vocabulary! {
     "user.role_revoked" "1" => User(UserEvent::RoleRevoked);
     "user.deactivated" "1" => User(UserEvent::UserDeactivated);
     "user.reactivated" "1" => User(UserEvent::UserReactivated);
+    "user.signed_out_everywhere" "1" => User(UserEvent::SignedOutEverywhere);
     "user.personal_data_erased" "1" => User(UserEvent::PersonalDataErased);
     "admins.appointed" "1" => Admins(AdminsEvent::AdminAppointed);
     "admins.dismissed" "1" => Admins(AdminsEvent::AdminDismissed);

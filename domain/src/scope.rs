@@ -5,7 +5,7 @@ use crate::words::words;
 words! {
     /// One thing that may be done with a key or token.
     Scope {
-        VehiclesWrite "vehicles:write" "Register and change vehicles and fleets, report positions.";
+        VehiclesWrite "vehicles:write" "Register and change vehicles and fleets.";
         VehiclesRead "vehicles:read" "Ask for vehicles, fleets, positions and what is made of them.";
         LogsWrite "logs:write" "Hand in log records.";
         LogsRead "logs:read" "Ask for log records and what is made of them.";
@@ -13,5 +13,6 @@ words! {
         DeploymentsRead "deployments:read" "Ask for deployments and what is made of them.";
         Backfill "backfill" "Hand in facts older than the limits for what is new.";
         AuditRead "audit:read" "Ask the log itself who did what.";
+        PositionsWrite "positions:write" "Report positions, and nothing else about vehicles.";
     }
 }

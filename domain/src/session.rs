@@ -51,7 +51,10 @@ pub enum SessionCommand {
         /// From where.
         #[serde(skip_serializing)]
         client: ClientInfo,
-        /// [`crate::user::User::session_epoch`] at the moment of signing in.
+        /// How the user stands at this moment.
+        #[serde(skip_serializing)]
+        user: UserStanding,
+        /// [`crate::user::User::session_epoch`] at this moment.
         #[serde(skip_serializing)]
         epoch: u64,
         /// The time.
@@ -104,12 +107,10 @@ pub struct ClientInfo {
     pub user_agent: Option<String>,
 }
 
-/// The address is personal.
+/// Both are personal.
 impl fmt::Debug for ClientInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientInfo")
-            .field("user_agent", &self.user_agent)
-            .finish_non_exhaustive()
+        f.debug_struct("ClientInfo").finish_non_exhaustive()
     }
 }
 
@@ -143,7 +144,7 @@ pub struct SessionStarted {
     pub ip: Option<Personal>,
     /// By what, in the client's words, cut to [`USER_AGENT_CHARS_MAX`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<String>,
+    pub user_agent: Option<Personal>,
     /// The user's session epoch it is good for.
     pub epoch: u64,
     /// When.
@@ -262,7 +263,8 @@ impl Session {
             user_id: id(user_id, "userId")?,
             policy,
             ip: cut(client.ip.as_deref(), IP_CHARS_MAX).map(Personal::Plain),
-            user_agent: cut(client.user_agent.as_deref(), USER_AGENT_CHARS_MAX),
+            user_agent: cut(client.user_agent.as_deref(), USER_AGENT_CHARS_MAX)
+                .map(Personal::Plain),
             epoch,
             at,
         })])
@@ -333,9 +335,13 @@ impl Aggregate for Session {
                 user_id,
                 policy,
                 client,
+                user,
                 epoch,
                 now,
-            } => self.start(user_id, *policy, client, *epoch, *now),
+            } => {
+                user.must_be_active()?;
+                self.start(user_id, *policy, client, *epoch, *now)
+            }
             SessionCommand::Refresh {
                 presented,
                 now,
@@ -380,17 +386,24 @@ impl Aggregate for Session {
         }
     }
 
-    /// The address is the user's, not the session's: it goes with the user.
+    /// They are the user's, not the session's: they go with the user.
     fn personal<'e>(_id: &str, event: &'e mut SessionEvent) -> Vec<PersonalField<'e>> {
-        let SessionEvent::SessionStarted(SessionStarted { user_id, ip, .. }) = event else {
+        let SessionEvent::SessionStarted(started) = event else {
             return Vec::new();
         };
-        let ip = ip.iter_mut().map(|value| PersonalField {
-            subject: user_id.clone(),
-            field: "ip",
-            value,
+        let fields = [
+            ("ip", &mut started.ip),
+            ("user_agent", &mut started.user_agent),
+        ];
+        let fields = fields.into_iter().filter_map(|(field, value)| {
+            let value = value.as_mut()?;
+            Some(PersonalField {
+                subject: started.user_id.clone(),
+                field,
+                value,
+            })
         });
-        ip.collect()
+        fields.collect()
     }
 
     fn weight_bytes(&self) -> usize {

@@ -80,6 +80,8 @@ pub enum UserCommand {
     },
     /// Sign in again, with the roles as they were. Not deactivated: already so.
     Reactivate,
+    /// End every session there is.
+    SignOutEverywhere,
     /// Be nobody any more, for good: the key of the personal values is destroyed.
     ErasePersonalData {
         /// As for deactivating.
@@ -112,6 +114,9 @@ pub enum UserEvent {
     /// The user signs in again.
     #[serde(rename = "user.reactivated")]
     UserReactivated(UserReactivated),
+    /// Every session that there was is over.
+    #[serde(rename = "user.signed_out_everywhere")]
+    SignedOutEverywhere(SignedOutEverywhere),
     /// The user is nobody any more.
     #[serde(rename = "user.personal_data_erased")]
     PersonalDataErased(PersonalDataErased),
@@ -172,6 +177,11 @@ pub struct UserDeactivated {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UserReactivated {}
 
+/// Every session that there was is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignedOutEverywhere {}
+
 /// Is nobody any more.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -194,7 +204,8 @@ pub struct User {
     pub roles: BTreeSet<Role>,
     /// How often the password was changed: a link for setting it is good for one value of this.
     pub password_epoch: u64,
-    /// How often everything given before was to end (password changed, deactivated, erased): a
+    /// How often everything given before was to end (password changed, signed out
+    /// everywhere, deactivated, erased): a
     /// session or token is good for one value of this.
     pub session_epoch: u64,
 }
@@ -369,6 +380,10 @@ impl Aggregate for User {
                 let reactivated = UserEvent::UserReactivated(UserReactivated {});
                 Ok(unless(!self.deactivated, reactivated))
             }
+            UserCommand::SignOutEverywhere => {
+                self.must_exist()?;
+                Ok(vec![UserEvent::SignedOutEverywhere(SignedOutEverywhere {})])
+            }
             UserCommand::ErasePersonalData { admin } => {
                 self.must_exist()?;
                 must_not_administer(*admin)?;
@@ -399,6 +414,7 @@ impl Aggregate for User {
                 self.session_epoch += 1;
             }
             UserEvent::UserReactivated(_) => self.deactivated = false,
+            UserEvent::SignedOutEverywhere(_) => self.session_epoch += 1,
             UserEvent::PersonalDataErased(_) => {
                 self.erased = true;
                 self.session_epoch += 1;
@@ -433,6 +449,7 @@ impl Aggregate for User {
             | UserEvent::RoleAssigned(_)
             | UserEvent::RoleRevoked(_)
             | UserEvent::UserReactivated(_)
+            | UserEvent::SignedOutEverywhere(_)
             | UserEvent::PersonalDataErased(_) => Vec::new(),
         }
     }

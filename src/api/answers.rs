@@ -285,7 +285,7 @@ impl Answers {
 /// decides nothing.
 fn authority(caller: &Caller) -> String {
     let mut authority = String::from("answer");
-    for role in Role::ALL.into_iter().filter(|role| caller.may(*role)) {
+    for role in Role::ALL.iter().filter(|role| caller.may(**role)) {
         authority.push(' ');
         authority.push_str(role.as_str());
     }

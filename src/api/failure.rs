@@ -5,7 +5,9 @@ use metrics::counter;
 use projections::ReadError;
 
 use super::fault::{Fault, FaultCode};
+use crate::auth::AuthError;
 use crate::commands::CommandError;
+use crate::limits::Exceeded;
 use crate::ops::metrics as names;
 use crate::store::StoreError;
 
@@ -65,6 +67,29 @@ pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
         | CommandError::Sealing(_)
         | CommandError::Unreadable { .. }) => {
             tracing::error!(error = %error, "a command failed: {error}");
+            Err(Fault::of(FaultCode::Internal))
+        }
+    }
+}
+
+/// What a client is told that asked too much.
+pub fn limited(exceeded: Exceeded) -> Fault {
+    // Rounded up: whoever waits so long is let through.
+    let after_ms = exceeded.retry_after.as_nanos().div_ceil(1_000_000);
+    Fault::of(FaultCode::RateLimited)
+        .with("quota", exceeded.standing.kind.as_str())
+        .with("retryAfterMs", u64::try_from(after_ms).unwrap_or(u64::MAX))
+}
+
+/// Splits what became of something about identity: a refusal is data, the rest a fault.
+pub fn auth_refusal_or_fault(error: AuthError) -> Result<Refusal, Fault> {
+    match error {
+        AuthError::Command(error) => refusal_or_fault(error),
+        AuthError::Limited(exceeded) => Err(limited(exceeded)),
+        AuthError::Busy => Err(Fault::of(FaultCode::Overloaded).with("retryAfterMs", 1_000)),
+        AuthError::Database(error) => Err(store_fault(error.into())),
+        error @ (AuthError::Grant(_) | AuthError::NoKey | AuthError::Vault(_)) => {
+            tracing::error!(error = %error, "a matter of identity failed: {error}");
             Err(Fault::of(FaultCode::Internal))
         }
     }

@@ -42,8 +42,9 @@ macro_rules! faults {
 }
 
 faults! {
-    Unauthenticated "UNAUTHENTICATED" 401 false "No token, or none that is accepted. The answer is the same whatever the reason.";
-    Forbidden "FORBIDDEN" 403 false "The caller is known but may not do this.";
+    Unauthenticated "UNAUTHENTICATED" 401 false "No credentials, or none that are accepted. The answer is the same whatever the reason.";
+    AmbiguousAuth "AMBIGUOUS_AUTH" 401 false "A bearer token and an API key were sent, or several of one kind; send one.";
+    Forbidden "FORBIDDEN" 403 false "The caller is known but may not do this; `role` and `scope` tell what a person or an API key needs.";
     BadRequest "BAD_REQUEST" 400 false "The request does not have the shape this endpoint reads.";
     BadJson "BAD_JSON" 400 false "The body is not one UTF-8 JSON document of at most 128 levels.";
     BadText "BAD_TEXT" 400 false "A text holds NUL or half of a surrogate pair.";
@@ -84,7 +85,7 @@ faults! {
     Archived "ARCHIVED" 410 false "The log does not hold these events any more: not from `missing` on, and from `first` on again, which is null where nothing is.";
     StaleRead "STALE_READ" 503 true "The read models have not come to the position asked for in time; `appliedPosition` and `readModels` tell how far they are.";
     Timeout "TIMEOUT" 504 true "The operation took longer than 10 seconds. A command may have been kept: sending it again with the same commandId is safe.";
-    RateLimited "RATE_LIMITED" 429 true "Too much was asked; `quota` tells of what (address, user, cost), `retryAfterMs` when to try again.";
+    RateLimited "RATE_LIMITED" 429 true "Too much was asked; `quota` tells of what (address, user, cost, sign_in_address, sign_in_account), `retryAfterMs` when to try again.";
     Overloaded "OVERLOADED" 503 true "Too much is waiting; `retryAfterMs` tells when to try again.";
     Resume "RESUME" 503 true "The subscription cannot go on; what comes after `position` has not been sent. Subscribe again from there.";
     ReadModelBuilding "READ_MODEL_BUILDING" 503 true "The read model is being built for the first time.";

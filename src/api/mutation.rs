@@ -1,8 +1,12 @@
 //! What can be done: one mutation a command, in the command's own words.
 
+pub mod api_key;
 pub mod fleet;
+pub mod installation;
 pub mod payload;
 pub mod position;
+pub mod session;
+pub mod user;
 pub mod vehicle;
 
 use async_graphql::MergedObject;
@@ -15,4 +19,8 @@ pub struct Mutation(
     vehicle::VehicleCommands,
     fleet::FleetCommands,
     position::PositionCommands,
+    session::SessionCommands,
+    user::UserCommands,
+    api_key::ApiKeyCommands,
+    installation::InstallationCommands,
 );

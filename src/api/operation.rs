@@ -1,6 +1,7 @@
 //! One operation: who asks, what it has read so far, and the doors it goes through.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 use super::failure::{read_fault, stale_read};
 use super::fault::{Fault, FaultCode};
 use super::telling::Telling;
-use crate::auth::{Caller, Role};
+use crate::auth::{Auth, Caller, ClientAt};
 use crate::cache::Cache;
 use crate::commands::{CommandContext, Door, Receipt};
 use crate::config;
@@ -32,6 +33,8 @@ pub struct Parts {
     pub store: Store,
     /// The write door.
     pub door: Door,
+    /// Accounts, sessions, keys.
+    pub auth: Auth,
     /// The read models.
     pub reader: Reader,
     /// Who keeps them up to date.
@@ -51,6 +54,8 @@ pub struct Parts {
     pub answers: config::Cache,
     /// How much of an error is told to subscribers.
     pub telling: Telling,
+    /// Links that verify addresses are written to the log of the process: in development.
+    pub shows_links: bool,
 }
 
 /// Where a request came from, for the metadata of what it causes. Written out only if it causes something.
@@ -60,6 +65,10 @@ pub struct Origin {
     pub correlation: Option<Correlation>,
     /// W3C trace context.
     pub trace: Option<TraceContext>,
+    /// Where the client is, as far as that is known by somebody who is trusted.
+    pub address: Option<IpAddr>,
+    /// What the client says it is.
+    pub user_agent: Option<Arc<str>>,
 }
 
 /// What ties together everything one outside request led to.
@@ -218,18 +227,9 @@ impl Operation {
         }
     }
 
-    /// Refuses callers without the role.
-    pub fn require(&self, role: Role) -> Result<(), Fault> {
-        if self.caller.may(role) {
-            return Ok(());
-        }
-        Err(Fault::of(FaultCode::Forbidden))
-    }
-
     /// The read models as of one moment, which these have reached the position asked for in.
     /// All reads of an operation share the moment, unless a later one has to wait for its own.
     pub async fn read(&self, models: &[&'static str]) -> Result<Reading<'_>, Fault> {
-        self.require(Role::Viewer)?;
         let mut reads = self.reads.lock().await;
         if let Some(at_least) = reads.at_least
             && !reads.shows(models, at_least)
@@ -325,22 +325,39 @@ impl Operation {
         waited.map_err(|stale| stale_read(&stale.reached, at_least))
     }
 
-    /// The context of a command; refuses a negative `expectedVersion`.
+    /// The context of what a caller does about their own account: it can always be done, whatever the tenant
+    /// may not.
+    pub fn own_affair(&self) -> CommandContext {
+        self.commanding();
+        self.context(None, None)
+    }
+
+    fn commanding(&self) {
+        let mut progress = self.progress.lock().expect("no panic while it is held");
+        progress.commanded = true;
+    }
+
+    /// The context of a command; refuses a negative `expectedVersion`, and any command of a suspended tenant.
     pub fn command(
         &self,
         command_id: Option<String>,
         expected_version: Option<i32>,
     ) -> Result<CommandContext, Refusal> {
-        self.progress
-            .lock()
-            .expect("no panic while it is held")
-            .commanded = true;
+        self.commanding();
         if expected_version.is_some_and(i32::is_negative) {
             return Err(Refusal::new(Code::OutOfRange, "a version is 0 or more")
                 .at(["expectedVersion"])
                 .with("minimum", 0));
         }
-        Ok(CommandContext {
+        if self.caller.suspended {
+            let why = "the tenant is suspended: it can be read, not written";
+            return Err(Refusal::new(Code::TenantSuspended, why));
+        }
+        Ok(self.context(command_id, expected_version))
+    }
+
+    fn context(&self, command_id: Option<String>, expected_version: Option<i32>) -> CommandContext {
+        CommandContext {
             tenant: self.caller.tenant.clone(),
             actor: self.caller.actor.clone(),
             command_id,
@@ -351,7 +368,16 @@ impl Operation {
             occurred_at: None,
             now: self.parts.clock.now(),
             backfill: self.caller.has_scope("backfill"),
-        })
+        }
+    }
+
+    /// Where the operation's client is.
+    pub fn client(&self) -> ClientAt {
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        ClientAt {
+            address: self.origin.address.unwrap_or(unknown),
+            user_agent: self.origin.user_agent.as_deref().map(str::to_owned),
+        }
     }
 
     /// A command was kept: whatever the operation reads from now on shows it.

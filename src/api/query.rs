@@ -1,6 +1,7 @@
 //! What can be asked.
 
 pub mod figures;
+pub mod identity;
 pub mod log;
 pub mod position;
 pub mod vehicle;
@@ -15,4 +16,5 @@ pub struct Query(
     position::PositionQueries,
     figures::FigureQueries,
     log::LogQueries,
+    identity::IdentityQueries,
 );

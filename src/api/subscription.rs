@@ -16,7 +16,7 @@ use super::types::event::Event;
 use super::types::fix::VehicleMove;
 use super::types::heatmap::{Heatmap, HeatmapAsked, HeatmapMetric, HeatmapSpan};
 use super::types::span::{BoundingBox, invalid};
-use crate::auth::Role;
+use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::store::EventFilter;
 
 /// The root of all subscriptions.
@@ -28,6 +28,7 @@ pub struct Subscription;
 impl Subscription {
     /// A journal: every event behind `after`, in position order, none left out and none twice.
     /// Whoever was away subscribes again with the last position it has seen. Conditions add up.
+    #[graphql(directive = auth::apply(AuthRole::Auditor, to(Scope::AuditRead)))]
     async fn events(
         &self,
         ctx: &Context<'_>,
@@ -43,7 +44,6 @@ impl Subscription {
         // Where its reader begins is not the group's affair: see `Asked::after`.
         let _ = after;
         let operation = Operation::of(ctx);
-        operation.require(Role::Viewer)?;
         not_too_many(operation, types.as_deref())?;
         let (kind, id) = aggregate.map_or((None, None), AggregateInput::parts);
         let filter = EventFilter {
@@ -64,6 +64,7 @@ impl Subscription {
     /// most `maxHz` times a second and vehicle; of fixes that come faster the latest counts. A fix
     /// that is older than the vehicle's latest is never sent. A vehicle that leaves the area or the
     /// fleet is told of once more, with `left`. Conditions add up.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn vehicle_moved(
         &self,
         ctx: &Context<'_>,
@@ -76,7 +77,6 @@ impl Subscription {
         max_hz: Option<f64>,
     ) -> Result<impl Stream<Item = VehicleMove>> {
         let operation = Operation::of(ctx);
-        operation.require(Role::Viewer)?;
         not_too_many(operation, cells.as_deref())?;
         not_too_many(operation, vehicle_ids.as_deref())?;
         let cells: Option<Vec<_>> = cells.map(|cells| cells.iter().map(|cell| cell.0).collect());
@@ -109,6 +109,7 @@ impl Subscription {
         clippy::too_many_arguments,
         reason = "each is an argument of the schema"
     )]
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn heatmap_changed(
         &self,
         ctx: &Context<'_>,
@@ -138,7 +139,6 @@ impl Subscription {
         >,
     ) -> Result<impl Stream<Item = Heatmap>> {
         let operation = Operation::of(ctx);
-        operation.require(Role::Viewer)?;
         let asked = HeatmapAsked {
             from,
             to,

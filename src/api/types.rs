@@ -1,5 +1,6 @@
 //! Objects of the schema, one read model's words a file.
 
+pub mod api_key;
 pub mod event;
 pub mod evidence;
 pub mod fix;
@@ -8,7 +9,9 @@ pub mod heatmap;
 pub mod projection;
 pub mod span;
 pub mod summary;
+pub mod tenant;
 pub mod trend;
+pub mod user;
 pub mod vehicle;
 
 /// A version or count as `Int`: none of them comes near its limit of 2,147,483,647.

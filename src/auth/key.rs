@@ -1,98 +1,81 @@
-//! The signing key: an Ed25519 private key in a PKCS #8 PEM file.
+//! Signing keys: Ed25519 pairs, and the ring of those that sign or verify at one moment.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
-
-use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use chacha20poly1305::aead::OsRng;
+use chacha20poly1305::aead::rand_core::RngCore as _;
+use chrono::{DateTime, Utc};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
-use sha2::{Digest, Sha256};
-use uuid::Uuid;
-
-use super::AuthError;
+use serde::Serialize;
 
 /// A key pair and its name.
 pub struct SigningKey {
     pub private: EncodingKey,
-    pub public: DecodingKey,
+    seed: [u8; 32],
+    public: String,
     id: String,
+}
+
+/// A key that tokens are checked with.
+pub struct VerifyingKey {
+    id: String,
+    public: DecodingKey,
+    /// Nothing it signed is good from then on; `None` while it signs.
+    until: Option<DateTime<Utc>>,
+}
+
+/// The public part of a key as RFC 8037 writes it: an entry of a JSON Web Key Set.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PublicKey {
+    kty: &'static str,
+    crv: &'static str,
+    alg: &'static str,
+    #[serde(rename = "use")]
+    use_for: &'static str,
+    /// The key's id.
+    pub kid: String,
+    /// The 32 bytes in base64url.
+    pub x: String,
+}
+
+/// What signs and verifies at one moment. Nothing in it changes.
+#[derive(Default)]
+pub struct Ring {
+    /// Version of the stream that it was made of.
+    pub version: i64,
+    signing: Option<SigningKey>,
+    verifying: Vec<VerifyingKey>,
+    published: Vec<PublicKey>,
 }
 
 /// What stands before the 32 bytes of an Ed25519 private key in PKCS #8 (RFC 8410, section 7).
 const PKCS8_HEAD: [u8; 16] = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
 
-/// A key file holds some 120 bytes; whatever is larger is not one.
-const FILE_BYTES_MAX: u64 = 4_096;
-
 impl SigningKey {
-    /// Reads a key file.
-    pub fn read(path: &Path) -> Result<SigningKey, AuthError> {
-        let unreadable = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound => unusable(
-                path,
-                "it is not there. Make one with `daybook token --new-key FILE` and give the same \
-                 file to every process",
-            ),
-            _ => AuthError::File {
-                path: path.to_owned(),
-                doing: "read",
-                source,
-            },
+    /// A new one.
+    pub fn random() -> SigningKey {
+        let mut seed = [0; 32];
+        OsRng.fill_bytes(&mut seed);
+        SigningKey::of_seed(seed)
+    }
+
+    /// The key of this seed (RFC 8032, 5.1.5).
+    ///
+    /// # Panics
+    /// Never: any 32 bytes are a seed.
+    pub fn of_seed(seed: [u8; 32]) -> SigningKey {
+        let private = EncodingKey::from_ed_der(&[&PKCS8_HEAD[..], &seed].concat());
+        let jwk = Jwk::from_encoding_key(&private, Algorithm::EdDSA).expect("any seed is a key");
+        let AlgorithmParameters::OctetKeyPair(parameters) = &jwk.algorithm else {
+            unreachable!("an Ed25519 key is an octet key pair");
         };
-        let mut file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        let mode = metadata.permissions().mode();
-        if mode & 0o002 != 0 {
-            let problem = format!(
-                "everybody may replace it (mode {:o}): chmod 600",
-                mode & 0o777
-            );
-            return Err(unusable(path, problem));
+        SigningKey {
+            seed,
+            public: parameters.x.clone(),
+            id: jwk
+                .thumbprint(ThumbprintHash::SHA256)
+                .expect("a key has one"),
+            private,
         }
-        // Containers mount secrets so, and their user often cannot read them otherwise.
-        if mode & 0o004 != 0 && !path.starts_with("/run/secrets") {
-            let path = path.display();
-            tracing::warn!(%path, "everybody on this machine may read the signing key {path}");
-        }
-        if metadata.len() > FILE_BYTES_MAX {
-            return Err(unusable(path, "it is too large for a key"));
-        }
-        let mut pem = Vec::new();
-        file.read_to_end(&mut pem).map_err(unreadable)?;
-        SigningKey::from_pem(&pem).ok_or_else(|| {
-            unusable(
-                path,
-                "it is not an Ed25519 private key in PKCS #8 PEM (`openssl genpkey -algorithm \
-                 ed25519` makes one too)",
-            )
-        })
-    }
-
-    /// Reads a key file; makes it first if it is not there.
-    pub fn read_or_make(path: &Path) -> Result<SigningKey, AuthError> {
-        if !path.exists() {
-            match SigningKey::make(path) {
-                // Another process was faster: its key counts.
-                Err(AuthError::File { source, .. })
-                    if source.kind() == io::ErrorKind::AlreadyExists => {}
-                made => made?,
-            }
-        }
-        SigningKey::read(path)
-    }
-
-    /// Makes a key file. It appears whole or not at all, and never in place of another.
-    pub fn make(path: &Path) -> Result<(), AuthError> {
-        let draft = path.with_extension(format!("{}.draft", Uuid::now_v7()));
-        let made = write_new(&draft).and_then(|()| fs::hard_link(&draft, path));
-        // Gone already if it was never written.
-        let _ = fs::remove_file(&draft);
-        made.map_err(|source| AuthError::File {
-            path: path.to_owned(),
-            doing: "made",
-            source,
-        })
     }
 
     /// The key's name: its thumbprint (RFC 7638).
@@ -100,61 +83,115 @@ impl SigningKey {
         &self.id
     }
 
-    /// A secret of its own for another purpose.
-    pub fn derive(&self, purpose: &str) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(b"daybook shared secret v1\0");
-        hash.update(purpose.as_bytes());
-        hash.update(b"\0");
-        hash.update(self.private.as_bytes());
-        hash.finalize().into()
+    /// The public part in base64url.
+    pub fn public(&self) -> &str {
+        &self.public
     }
 
-    fn from_pem(pem: &[u8]) -> Option<SigningKey> {
-        let private = EncodingKey::from_ed_pem(pem).ok()?;
-        let jwk = Jwk::from_encoding_key(&private, Algorithm::EdDSA).ok()?;
-        let public = DecodingKey::from_jwk(&jwk).ok()?;
-        let id = jwk.thumbprint(ThumbprintHash::SHA256).ok()?;
-        Some(SigningKey {
-            private,
-            public,
-            id,
+    /// The private part.
+    pub fn seed(&self) -> &[u8; 32] {
+        &self.seed
+    }
+}
+
+impl VerifyingKey {
+    /// Of a public part in base64url; `None` if it is none.
+    pub fn new(id: &str, public: &str, until: Option<DateTime<Utc>>) -> Option<VerifyingKey> {
+        Some(VerifyingKey {
+            id: id.to_owned(),
+            public: DecodingKey::from_ed_components(public).ok()?,
+            until,
         })
     }
 }
 
-fn unusable(path: &Path, problem: impl Into<String>) -> AuthError {
-    AuthError::Key {
-        path: path.to_owned(),
-        problem: problem.into(),
+impl PublicKey {
+    /// Of an id and the public part in base64url.
+    pub fn new(kid: &str, x: &str) -> PublicKey {
+        PublicKey {
+            kty: "OKP",
+            crv: "Ed25519",
+            alg: "EdDSA",
+            use_for: "sig",
+            kid: kid.to_owned(),
+            x: x.to_owned(),
+        }
     }
 }
 
-fn write_new(path: &Path) -> io::Result<()> {
-    let mut der = [0; 48];
-    der[..16].copy_from_slice(&PKCS8_HEAD);
-    File::open("/dev/urandom")?.read_exact(&mut der[16..])?;
-    let pem = format!(
-        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-        base64(&der)
-    );
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(pem.as_bytes())?;
-    file.sync_all()
+impl Ring {
+    /// One key that signs, and is known by nothing but itself.
+    pub fn of(key: SigningKey) -> Ring {
+        let verifying = VerifyingKey::new(key.id(), key.public(), None);
+        Ring {
+            version: 0,
+            published: vec![PublicKey::new(key.id(), key.public())],
+            verifying: verifying.into_iter().collect(),
+            signing: Some(key),
+        }
+    }
+
+    /// Of keys that were found out.
+    pub fn new(
+        version: i64,
+        signing: Option<SigningKey>,
+        verifying: Vec<VerifyingKey>,
+        published: Vec<PublicKey>,
+    ) -> Ring {
+        Ring {
+            version,
+            signing,
+            verifying,
+            published,
+        }
+    }
+
+    /// The key that signs.
+    pub fn signing(&self) -> Option<&SigningKey> {
+        self.signing.as_ref()
+    }
+
+    /// The key of this name, if what it signed is good now.
+    pub fn verifier(&self, id: &str, now: DateTime<Utc>) -> Option<&DecodingKey> {
+        let key = self.verifying.iter().find(|key| key.id == id)?;
+        let over = key.until.is_some_and(|until| now >= until);
+        (!over).then_some(&key.public)
+    }
+
+    /// The keys that others may check tokens with, those that will sign included.
+    pub fn published(&self) -> &[PublicKey] {
+        &self.published
+    }
 }
 
-/// Base 64 of a length that needs no padding.
-fn base64(bytes: &[u8; 48]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let groups = bytes
-        .chunks_exact(3)
-        .map(|c| u32::from_be_bytes([0, c[0], c[1], c[2]]));
-    let digits = groups.flat_map(|group| [18, 12, 6, 0].map(|shift| (group >> shift) & 63));
-    digits
-        .map(|digit| char::from(DIGITS[digit as usize]))
-        .collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_key_as_the_standard_says() {
+        // RFC 8037, appendix A.1 to A.3.
+        let seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+        let bytes: Vec<u8> = (0..64)
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&seed[at..at + 2], 16).unwrap())
+            .collect();
+        let key = SigningKey::of_seed(bytes.try_into().unwrap());
+        assert_eq!(key.public(), "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        assert_eq!(key.id(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        assert!(VerifyingKey::new(key.id(), key.public(), None).is_some());
+        assert!(VerifyingKey::new("k", "short", None).is_none());
+    }
+
+    #[test]
+    fn a_retired_key_verifies_until_its_time() {
+        let key = SigningKey::random();
+        let until = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let retired = VerifyingKey::new(key.id(), key.public(), Some(until)).unwrap();
+        let ring = Ring::new(1, None, vec![retired], Vec::new());
+        let before = until - chrono::TimeDelta::seconds(1);
+        assert!(ring.verifier(key.id(), before).is_some());
+        assert!(ring.verifier(key.id(), until).is_none());
+        assert!(ring.verifier("other", before).is_none());
+    }
 }

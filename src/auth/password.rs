@@ -1,6 +1,6 @@
 //! Passwords: argon2id with OWASP's parameters, a few at a time, and as much work for nobody as for somebody.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use argon2::password_hash::{PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString};
@@ -26,10 +26,11 @@ pub struct Passwords {
     /// Each hash takes 19 MiB and a core: so many at once.
     turns: Arc<Semaphore>,
     turn_wait: Duration,
-    /// Checked in place of a hash that is not there, so that nobody learns from the time taken whether
-    /// there is one.
-    nobody: Arc<str>,
 }
+
+/// Checked in place of a hash that is not there, so that nobody learns from the time taken whether there is
+/// one.
+static NOBODY: LazyLock<String> = LazyLock::new(|| hashed("nobody's"));
 
 /// Why a password was not hashed or checked.
 #[derive(Debug, thiserror::Error)]
@@ -49,11 +50,12 @@ impl Passwords {
     /// At most `at_once` hashes are worked on at a time; who waits longer than `turn_wait` for a turn is sent
     /// away.
     pub fn new(at_once: usize, turn_wait: Duration) -> Passwords {
-        let nobody = hashed("nobody's").into();
+        // Made before anybody asks, so that the first to ask does not wait for it; aside, so that the start
+        // does not either.
+        std::thread::spawn(|| LazyLock::force(&NOBODY).len());
         Passwords {
             turns: Arc::new(Semaphore::new(at_once)),
             turn_wait,
-            nobody,
         }
     }
 
@@ -72,8 +74,9 @@ impl Passwords {
             return Ok(false);
         }
         let (known, password) = (hash.is_some(), password.to_owned());
-        let hash: Arc<str> = hash.map_or_else(|| self.nobody.clone(), Arc::from);
-        let fits = self.work(move || fits(&password, &hash)).await?;
+        let hash = hash.map(str::to_owned);
+        let fits = move || fits(&password, hash.as_deref().unwrap_or(&NOBODY));
+        let fits = self.work(fits).await?;
         Ok(fits && known)
     }
 

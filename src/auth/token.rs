@@ -8,8 +8,9 @@ use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode}
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::key::SigningKey;
-use super::{AuthError, Caller, Grant, Role};
+use super::caller::{Caller, Credential, Role};
+use super::key::Ring;
+use super::{AuthError, Grant};
 use crate::config;
 
 /// The longest token looked at.
@@ -23,10 +24,10 @@ pub struct Rules {
     issuer: String,
     audience: String,
     leeway: TimeDelta,
-    key_id: String,
 }
 
-/// The claims (RFC 7519, section 4.1; RFC 9068, section 2.2). All are required but `scope`.
+/// The claims (RFC 7519, section 4.1; RFC 9068, section 2.2). All are required but `scope` and
+/// `sid`.
 /// A claim that comes twice or has another type is refused by the parser.
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
@@ -41,6 +42,8 @@ struct Claims {
     roles: Vec<String>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     scope: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,13 +54,17 @@ enum Audience {
 }
 
 impl Rules {
-    pub fn new(settings: &config::Auth, key_id: &str) -> Rules {
+    pub fn new(settings: &config::Auth) -> Rules {
         Rules {
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
             leeway: TimeDelta::from_std(settings.leeway).unwrap_or(TimeDelta::zero()),
-            key_id: key_id.to_owned(),
         }
+    }
+
+    /// Whose tokens these are.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// Is a token that ends at `expires_at` over?
@@ -68,12 +75,13 @@ impl Rules {
 
 /// Makes a token that is good from now for `ttl`.
 pub fn mint(
-    key: &SigningKey,
+    ring: &Ring,
     rules: &Rules,
     grant: &Grant,
     ttl: Duration,
     now: DateTime<Utc>,
 ) -> Result<String, AuthError> {
+    let key = ring.signing().ok_or(AuthError::NoKey)?;
     if !is_name(&grant.subject) || !is_name(&grant.tenant) {
         return Err(AuthError::Grant(
             "subject and tenant are 1 to 255 visible ASCII characters",
@@ -103,8 +111,9 @@ pub fn mint(
             .map(|role| role.as_str().to_owned())
             .collect(),
         scope: grant.scopes.join(" "),
+        sid: grant.session.clone(),
     };
-    let token = encode(&header, &claims, &key.private).expect("the key was read as Ed25519");
+    let token = encode(&header, &claims, &key.private).expect("the key is one of Ed25519");
     match token.len() > BYTES_MAX {
         true => Err(AuthError::Grant("the token would be over 4 KiB")),
         false => Ok(token),
@@ -113,7 +122,7 @@ pub fn mint(
 
 /// Checks a token; the error is the reason as a metric's label has it.
 pub fn check(
-    key: &SigningKey,
+    ring: &Ring,
     rules: &Rules,
     token: &str,
     now: DateTime<Utc>,
@@ -123,15 +132,18 @@ pub fn check(
     if dots != 2 || !token.bytes().all(plain) {
         return Err("shape");
     }
-    if !header_is_ours(&decode_header(token).map_err(|_| "header")?, rules) {
+    let header = decode_header(token).map_err(|_| "header")?;
+    if !header_is_ours(&header) {
         return Err("header");
     }
+    let key = header.kid.as_deref().ok_or("header")?;
+    let key = ring.verifier(key, now).ok_or("key")?;
     // Times, issuer and audience are checked below, by our clock and to the letter.
     let mut signature_only = Validation::new(Algorithm::EdDSA);
     signature_only.required_spec_claims.clear();
     signature_only.validate_exp = false;
     signature_only.validate_aud = false;
-    let claims = decode::<Claims>(token, &key.public, &signature_only)
+    let claims = decode::<Claims>(token, key, &signature_only)
         .map_err(|error| match error.kind() {
             jsonwebtoken::errors::ErrorKind::Json(_) => "claims",
             _ => "signature",
@@ -140,11 +152,11 @@ pub fn check(
     caller_of(claims, rules, now)
 }
 
-/// Exactly the header we write: nothing that names another key, algorithm or extension.
-fn header_is_ours(header: &Header, rules: &Rules) -> bool {
+/// Exactly the header we write, whichever of our keys it names: no other algorithm, no extension.
+fn header_is_ours(header: &Header) -> bool {
     let expected = Header {
         typ: Some("at+jwt".to_owned()),
-        kid: Some(rules.key_id.clone()),
+        kid: header.kid.clone(),
         ..Header::new(Algorithm::EdDSA)
     };
     *header == expected
@@ -174,6 +186,7 @@ fn caller_of(claims: Claims, rules: &Rules, now: DateTime<Utc>) -> Result<Caller
     }
     if ![&claims.sub, &claims.tenant, &claims.jti]
         .into_iter()
+        .chain(&claims.sid)
         .all(|name| is_name(name))
     {
         return Err("claims");
@@ -189,14 +202,19 @@ fn caller_of(claims: Claims, rules: &Rules, now: DateTime<Utc>) -> Result<Caller
         roles: claims
             .roles
             .iter()
-            .filter_map(|word| Role::parse(word))
+            .filter_map(|word| Role::of_word(word))
             .collect(),
         scopes: claims
             .scope
             .split_ascii_whitespace()
             .map(str::to_owned)
             .collect(),
-        token_id: claims.jti.into(),
+        credential: Credential::Token {
+            id: claims.jti.into(),
+            session: claims.sid.map(Into::into),
+            issued_at,
+        },
+        suspended: false,
         expires_at,
     })
 }

@@ -199,6 +199,7 @@ fn say(app: &App, address: SocketAddr, sample: &str) -> anyhow::Result<()> {
         roles: vec![Role::Admin],
         scopes: Vec::new(),
         ttl: Some(TOKEN_TTL),
+        session: None,
     })?;
     for line in app.start_lines(address) {
         println!("{line}");

@@ -138,6 +138,9 @@ impl Door {
             keyring,
         } = *attempt;
         let mut writes = Vec::with_capacity(2);
+        // Two commands may rely on each other's aggregates: the lower stream is locked first.
+        let lower = other.is_some_and(|(id, _)| *stream < StreamKey::of::<B>(id));
+        let own = lower.then(|| cell.lock());
         let guard = other.map(|(id, cell)| (id, cell.lock()));
         let command = match &guard {
             Some((id, guard)) => {
@@ -154,7 +157,7 @@ impl Door {
             }
             None => command(&B::default()),
         };
-        let mut guard = cell.lock();
+        let mut guard = own.unwrap_or_else(|| cell.lock());
         let Some(slot) = guard.as_mut() else {
             return Ok(Decided::Gone);
         };
@@ -280,7 +283,7 @@ pub(super) fn advance<A: Aggregate>(
 }
 
 /// Forgets a state that is behind the log.
-fn forget<A: Aggregate>(cell: &Cell<A>) {
+pub(super) fn forget<A: Aggregate>(cell: &Cell<A>) {
     if let Some(slot) = cell.lock().as_ref() {
         slot.basis.withdraw();
     }

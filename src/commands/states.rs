@@ -28,7 +28,8 @@ pub(super) struct Slot<A> {
 }
 
 impl<A: Aggregate> Cell<A> {
-    /// Locks the cell. Hold several only in the order fleet, vehicle, track, and by key within a kind.
+    /// Locks the cell. Hold several only in the order of their streams, but a vehicle's before those of
+    /// its tracks.
     pub fn lock(&self) -> MutexGuard<'_, Option<Slot<A>>> {
         let mut slot = self.slot.lock().unwrap_or_else(|poisoned| {
             // A decision broke off in the middle: what it left is no state.

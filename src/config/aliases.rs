@@ -19,6 +19,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("DB_MAX_IDLE_CONNS", "database.pool_min"),
     ("DB_CONN_MAX_LIFETIME", "database.connection_lifetime"),
     ("BOLT_JWT_ACCESS_TOKEN_EXPIRY", "auth.access_ttl"),
+    ("API_KEYS", "auth.api_keys"),
     ("BOLT_OBSERVABILITY_LOG_FORMAT", "log.format"),
     ("BOLT_MONITORING_LOG_LEVEL", "log.level"),
     ("LOG_LEVEL", "log.level"),

@@ -1,5 +1,6 @@
-//! Settings that are lists: names of fields, networks.
+//! Settings that are lists: names of fields, networks, API keys.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::value::Setting;
@@ -16,6 +17,44 @@ pub struct Networks(Vec<Network>);
 struct Network {
     address: IpAddr,
     prefix_bits: u32,
+}
+
+/// API keys as other programs have them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ApiKeys(Vec<String>);
+
+/// Secrets are not shown.
+impl fmt::Debug for ApiKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} keys", self.0.len())
+    }
+}
+
+/// The shortest API key, in characters.
+const API_KEY_CHARS_MIN: usize = 16;
+
+impl ApiKeys {
+    /// The keys themselves.
+    pub fn expose(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl Setting for ApiKeys {
+    const KIND: &'static str = "API keys of 16 to 200 visible characters separated by commas";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let good = |key: &&str| {
+            (API_KEY_CHARS_MIN..=200).contains(&key.len())
+                && key.bytes().all(|b| b.is_ascii_graphic())
+        };
+        let keys: Vec<&str> = items(text).collect();
+        match keys.iter().all(good) {
+            true => Ok(ApiKeys(keys.into_iter().map(str::to_owned).collect())),
+            // What was written is a secret.
+            false => Err(format!("is not a list of {}", Self::KIND)),
+        }
+    }
 }
 
 impl FieldNames {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::knob::section;
-use super::lists::{FieldNames, Networks};
+use super::lists::{ApiKeys, FieldNames, Networks};
 use super::value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
 
 section! {
@@ -289,9 +289,39 @@ section! {
         leeway: Duration = "30s", "0s" ..= "5m";
         /// How long a token is good for, unless said otherwise when it is made.
         access_ttl: Duration = "15m", "1m" ..= "365d";
-        /// Ed25519 private key, PKCS #8 PEM, that only its owner should read; the same file for all
-        /// processes. Not set: `development-key.pem` in `data_dir`, made on the first start.
-        signing_key_file: Option<PathBuf> = "";
+        /// How long a token may be good for at most, whoever makes it; a key that has stopped signing is
+        /// published for as long.
+        token_ttl_max: Duration = "7d", "1m" ..= "365d";
+        /// How long a signing key signs before the next one does.
+        rotate_every: Duration = "30d", "1m" ..= "3650d";
+        /// How long others may keep the published keys; a key is published for longer before it signs.
+        jwks_max_age: Duration = "5m", "1s" ..= "1d";
+        /// How often it is looked which keys are due to be rotated, and how often use is written down.
+        tend_interval: Duration = "10s", "20ms" ..= "1h";
+        /// What the log says of a caller and of the signing keys is looked at again when it is older than
+        /// this: how long what was revoked elsewhere can still be used.
+        recheck: Duration = "2s", "0s" ..= "4s";
+        /// How long a session lasts after it was used last.
+        session_sliding: Duration = "7d", "1m" ..= "365d";
+        /// How long a session lasts in all.
+        session_absolute: Duration = "30d", "1m" ..= "3650d";
+        /// How long a refresh token that was used is answered with its successor once more.
+        refresh_grace: Duration = "10s", "0s" ..= "5m";
+        /// How long a link that verifies an address is good for.
+        link_ttl: Duration = "24h", "1m" ..= "30d";
+        /// Passwords hashed or checked at a time, 19 MiB each.
+        password_checks_max: usize = "2", "1" ..= "64";
+        /// How long a password waits for its turn before its owner is told to come back.
+        password_wait: Duration = "5s", "10ms" ..= "1m";
+        /// How long an API key may be good for at most.
+        api_key_ttl_max: Duration = "365d", "1m" ..= "3650d";
+        /// How long the secret before is good beside the new one when an API key is rotated.
+        api_key_overlap: Duration = "24h", "0s" ..= "30d";
+        /// API keys of other programs, separated by commas, each at least 16 characters: taken over once,
+        /// as digests, to hand records in with.
+        api_keys: Option<ApiKeys> = "";
+        /// API keys whose use is counted between two times it is written down.
+        usage_keys_max: usize = "10000", "1" ..= "1000000";
         /// Checked tokens remembered until they expire.
         verified_tokens_max: u64 = "10000", "0" ..= "10000000";
     }
@@ -325,7 +355,7 @@ section! {
         mutation_root_fields_max: usize = "10", "1" ..= "1000";
         /// Root fields that tell whether a guess at a secret is right: an operation may name one of them,
         /// once. A name that the schema does not have does no harm.
-        sensitive_fields: FieldNames = "login, refreshSession";
+        sensitive_fields: FieldNames = "signIn, refreshSession, verifyEmail, changePassword";
         /// Directives of the whole document.
         directives_max: usize = "50", "0" ..= "10000";
         /// Directives of one field.
@@ -423,6 +453,8 @@ section! {
         messages_burst: u32 = "50", "1" ..= "1000000";
         /// How often the other side is asked whether it is there; event streams get a comment as often.
         ping_interval: Duration = "15s", "10ms" ..= "10m";
+        /// How often it is looked whether a socket's or event stream's caller still may.
+        recheck: Duration = "2s", "20ms" ..= "3s";
         /// A socket that has sent nothing for so long, not even a reply to a ping, is gone.
         silence_max: Duration = "40s", "10ms" ..= "1h";
         /// How long a client may take nothing before its socket is closed.

@@ -2,37 +2,63 @@
 
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HeaderValue};
+use axum::http::{HeaderMap, HeaderName};
 use domain::Position;
 
-use super::graphql::Engine;
+use super::graphql::{Credentials, Engine, turned_away};
 use super::meter::Meter;
 use crate::api;
 use crate::api::fault::{Fault, FaultCode};
-use crate::auth::{self, Caller};
+use crate::auth::{self, Admission, Caller, Shown};
 
 /// The header that asks for read models at or behind a position.
 pub const AT_LEAST: &str = "daybook-at-least";
 
-/// The caller the request's token stands for. Whatever is wrong with it, the answer is the same.
-pub fn caller(engine: &dyn Engine, headers: &HeaderMap) -> Result<Arc<Caller>, Fault> {
-    engine.admit(token(headers)?)
-}
+/// The header of API keys.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The same, and counts the request as one of the caller's.
-pub fn admit(
+/// The caller a request stands for, whoever it shows it is. Whatever is wrong with that, the answer is the
+/// same.
+pub async fn caller(
     engine: &dyn Engine,
     meter: &Meter,
     headers: &HeaderMap,
 ) -> Result<Arc<Caller>, Fault> {
-    let caller = caller(engine, headers)?;
+    let shown = Shown {
+        bearer: bearer(headers)?,
+        api_key: api_key(headers)?,
+        address: meter.client(),
+    };
+    let admitted = match engine.admit(shown) {
+        Admission::Known(known) => known,
+        Admission::Asking(asking) => asking.await,
+    };
+    admitted.map_err(turned_away)
+}
+
+/// The same, and counts the request as one of the caller's.
+pub async fn admit(
+    engine: &dyn Engine,
+    meter: &Meter,
+    headers: &HeaderMap,
+) -> Result<Arc<Caller>, Fault> {
+    let caller = caller(engine, meter, headers).await?;
     meter.request(&caller)?;
     Ok(caller)
 }
 
+/// What a request shows, kept.
+pub fn credentials(headers: &HeaderMap, meter: &Meter) -> Result<Credentials, Fault> {
+    Ok(Credentials {
+        bearer: bearer(headers)?.map(str::to_owned),
+        api_key: api_key(headers)?.map(str::to_owned),
+        address: meter.client(),
+    })
+}
+
 /// The request's token; none if it sends none.
-pub fn token(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
     if !headers.contains_key(AUTHORIZATION) {
         return Ok(None);
     }
@@ -43,6 +69,19 @@ pub fn token(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
     auth::bearer(values)
         .map(Some)
         .map_err(|_| Fault::of(FaultCode::Unauthenticated))
+}
+
+/// The request's API key; none if it sends none.
+fn api_key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
+    let mut values = headers.get_all(API_KEY).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(key), None) => match key.to_str() {
+            Ok(key) => Ok(Some(key)),
+            Err(_) => Err(Fault::of(FaultCode::Unauthenticated)),
+        },
+        (Some(_), Some(_)) => Err(Fault::of(FaultCode::AmbiguousAuth)),
+    }
 }
 
 /// The position the `Daybook-At-Least` header asks for.

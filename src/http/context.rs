@@ -1,13 +1,15 @@
 //! What surrounds every request: its ids, its trace, its span, its metrics, and a net for panics.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    USER_AGENT, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::middleware::Next;
 use axum::response::Response;
@@ -38,6 +40,10 @@ pub struct Id {
     pub correlation: Correlation,
     /// Where the request stands in the caller's trace.
     pub trace: TraceContext,
+    /// Where the client is, as far as that is known by somebody who is trusted.
+    address: Option<IpAddr>,
+    /// What the client says it is.
+    user_agent: Option<Arc<str>>,
 }
 
 impl Id {
@@ -59,6 +65,7 @@ impl Id {
             Some(sent) => Correlation::Sent(sent.into()),
             None => Correlation::Request(request),
         };
+        let user_agent = headers.get(USER_AGENT).and_then(|v| v.to_str().ok());
         let parent = headers
             .get("traceparent")
             .and_then(|value| value.to_str().ok());
@@ -67,6 +74,8 @@ impl Id {
             request,
             correlation,
             trace: parent.map_or_else(TraceContext::root, |parent| parent.child()),
+            address: None,
+            user_agent: user_agent.map(Arc::from),
         }
     }
 
@@ -76,6 +85,8 @@ impl Id {
             request: Uuid::now_v7(),
             correlation: self.correlation.clone(),
             trace: self.trace.child(),
+            address: self.address,
+            user_agent: self.user_agent.clone(),
         }
     }
 
@@ -84,6 +95,8 @@ impl Id {
         Origin {
             correlation: Some(self.correlation.clone()),
             trace: Some(self.trace.clone()),
+            address: self.address,
+            user_agent: self.user_agent.clone(),
         }
     }
 
@@ -111,11 +124,12 @@ fn is_sane(id: &str) -> bool {
 /// for panics, the figures, the standing headers. One layer, since for each layer every request pays with a copy of all
 /// that lie beneath it.
 pub async fn surround(State(meters): State<Meters>, mut request: Request, next: Next) -> Response {
-    let id = Id::new(request.headers());
+    let mut id = Id::new(request.headers());
     let (span, seen) = (id.span(&request), Seen::of(&request));
-    request.extensions_mut().insert(id.clone());
     // Before anything else is done for it, its body read above all.
     let (meter, counted) = meters.begin(&mut request);
+    id.address = Some(meter.client());
+    request.extensions_mut().insert(id.clone());
     let settings = meters.settings();
     let answering = async {
         match counted {

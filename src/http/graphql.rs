@@ -16,7 +16,7 @@ mod ws;
 
 pub use body::{json_fault, read as read_body};
 pub use documents::DocumentsError;
-pub use engine::{Asking, Engine, Product};
+pub use engine::{Asking, Credentials, Engine, Product, turned_away};
 pub use run::{Alias, ask};
 
 use std::sync::Arc;
@@ -35,6 +35,7 @@ use metrics::counter;
 use super::context::Id;
 use super::meter::{Meter, Meters};
 use super::{caller, problem};
+use crate::api::Access;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::feed::FeedStream;
 use crate::api::telling::{Ids, Telling};
@@ -192,11 +193,13 @@ impl Transport {
         let inside = asked.at_least.take();
         let introspects = self.engine().may_introspect(&caller);
         let checked = self.0.documents.check(asked, introspects)?;
+        let access = self.access(&checked)?;
+        access.admit(&caller)?;
         meter.operation(&caller, checked.cost)?;
         let question = self
             .engine()
             .answers()
-            .and_then(|_| checked.question(inside));
+            .and_then(|_| checked.question(inside, access));
         Ok(Order {
             kind: checked.kind,
             work: Work::Checked(Box::new(checked)),
@@ -216,6 +219,7 @@ impl Transport {
     ) -> Result<Order, Fault> {
         let answers = self.engine().answers();
         if let Some(question) = answers.and_then(|kept| kept.recall(way.as_str(), &raw)) {
+            question.access.admit(&caller)?;
             meter.operation(&caller, question.cost)?;
             let at_least = at_least.max(question.at_least);
             return Ok(Order {
@@ -231,6 +235,11 @@ impl Transport {
             answers.remember(way.as_str(), &raw, question.clone());
         }
         Ok(order)
+    }
+
+    fn access(&self, checked: &Checked) -> Result<Access, Fault> {
+        let (document, operation) = checked.asks();
+        self.engine().access(document, operation)
     }
 
     fn checked(&self, work: Work, asking: &Asking) -> Result<Checked, Fault> {
@@ -310,13 +319,13 @@ pub async fn post(State(transport): State<Transport>, request: Request) -> Respo
     let (id, meter) = (Id::of(&request), Meter::of(&request));
     let (head, body) = request.into_parts();
     let asked = async {
-        let caller = caller::admit(transport.engine(), &meter, &head.headers)?;
+        let caller = caller::admit(transport.engine(), &meter, &head.headers).await?;
         let at_least = caller::at_least(&head.headers)?;
         let read = body::read(&transport.settings().http, &head.headers, body).await?;
         transport.order_raw((caller, &meter), (Way::Body, read), at_least, &id)
     };
     let order = asked.await;
-    respond(&transport, &head, order, &id).await
+    respond(&transport, &head, order, (&id, &meter)).await
 }
 
 /// `GET /graphql`: queries and subscriptions alone, or the way to a socket.
@@ -326,23 +335,23 @@ pub async fn get(State(transport): State<Transport>, request: Request) -> Respon
     }
     let (id, meter) = (Id::of(&request), Meter::of(&request));
     let (head, _) = request.into_parts();
-    let asked = || {
-        let caller = caller::admit(transport.engine(), &meter, &head.headers)?;
+    let asked = async {
+        let caller = caller::admit(transport.engine(), &meter, &head.headers).await?;
         let at_least = caller::at_least(&head.headers)?;
         let parameters = head.uri.query().unwrap_or_default().to_owned();
         let asked = (Way::Parameters, parameters.into());
         transport.order_raw((caller, &meter), asked, at_least, &id)
     };
-    match asked() {
+    match asked.await {
         // Whoever can make a browser follow a link must not change anything by it.
         Ok(order) if order.kind == OperationType::Mutation => {
             let fault = Fault::new(FaultCode::MethodNotAllowed, "mutations are sent by POST");
-            let mut answer = respond(&transport, &head, Err(fault), &id).await;
+            let mut answer = respond(&transport, &head, Err(fault), (&id, &meter)).await;
             let headers = answer.headers_mut();
             headers.insert(ALLOW, HeaderValue::from_static("POST"));
             answer
         }
-        order => respond(&transport, &head, order, &id).await,
+        order => respond(&transport, &head, order, (&id, &meter)).await,
     }
 }
 
@@ -383,7 +392,7 @@ async fn respond(
     transport: &Transport,
     head: &Parts,
     order: Result<Order, Fault>,
-    id: &Id,
+    (id, meter): (&Id, &Meter),
 ) -> Response {
     let accepted = match Accepted::negotiate(&head.headers) {
         Ok(accepted) => accepted,
@@ -407,7 +416,7 @@ async fn respond(
             refuse(fault)
         }
         Ok(order) if order.is_subscription() => {
-            match Box::pin(follow(transport, head, order, accepted.streams)).await {
+            match Box::pin(follow(transport, (head, meter), order, accepted.streams)).await {
                 Ok(answer) => answer,
                 Err(fault) => refuse(fault),
             }
@@ -424,7 +433,7 @@ async fn respond(
 
 async fn follow(
     transport: &Transport,
-    head: &Parts,
+    (head, meter): (&Parts, &Meter),
     order: Order,
     streams: bool,
 ) -> Result<Response, Fault> {
@@ -440,5 +449,12 @@ async fn follow(
     );
     let telling = order.telling.clone();
     let feed = transport.subscribe(order, resume).await?;
-    Ok(sse::stream(transport, &caller, feed, telling, places))
+    let shown = caller::credentials(&head.headers, meter)?;
+    Ok(sse::stream(
+        transport,
+        (caller, shown),
+        feed,
+        telling,
+        places,
+    ))
 }

@@ -1,13 +1,15 @@
 //! What a request spends of its caller's quotas, step by step, and how the answer tells what is left.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::whence;
-use crate::api::fault::{Fault, FaultCode};
+use crate::api::fault::Fault;
+use crate::api::limited;
 use crate::auth::Caller;
 use crate::config::Settings;
 use crate::limits::{Exceeded, Kind, Limiter, Payer, Standing};
@@ -34,6 +36,7 @@ struct Inner {
 pub struct Meter {
     limiter: Limiter,
     read: Arc<Mutex<Reading>>,
+    client: IpAddr,
 }
 
 /// What was left when it was spent of last: of the address, of the caller, of the caller's points.
@@ -62,18 +65,19 @@ impl Meters {
         &self.0.settings
     }
 
-    /// A meter that was not spent of.
-    pub fn meter(&self) -> Meter {
+    /// A meter of a client that was not spent of.
+    pub fn meter(&self, client: IpAddr) -> Meter {
         Meter {
             limiter: self.0.limiter.clone(),
             read: Arc::default(),
+            client,
         }
     }
 
     /// Counts a request against its client's address and hangs its meter on it.
     pub fn begin(&self, request: &mut Request) -> (Meter, Result<(), Fault>) {
-        let meter = self.meter();
         let client = whence::client(request, &self.0.settings.http.trusted_proxies);
+        let meter = self.meter(client);
         let counted = self.0.limiter.address(client);
         let counted = counted.map_or(Ok(()), |verdict| meter.take(verdict));
         request.extensions_mut().insert(meter.clone());
@@ -113,6 +117,11 @@ impl Meter {
         meter.cloned().expect("every route is surrounded")
     }
 
+    /// Where the client is.
+    pub fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// Counts a request of a caller, or its operation on a socket.
     pub fn request(&self, caller: &Caller) -> Result<(), Fault> {
         self.pay(caller, |payer| self.limiter.request(payer))
@@ -128,7 +137,9 @@ impl Meter {
         caller: &Caller,
         spend: impl FnOnce(Payer) -> Result<Standing, Exceeded>,
     ) -> Result<(), Fault> {
-        match self.limiter.payer(&caller.tenant, &caller.actor) {
+        // Nobody pays for those who are not known but their address.
+        let payer = || self.limiter.payer(&caller.tenant, &caller.actor);
+        match caller.is_known().then(payer).flatten() {
             None => Ok(()),
             Some(payer) => self.take(spend(payer)),
         }
@@ -143,15 +154,6 @@ impl Meter {
         if let Some(place) = read.0.get_mut(standing.kind as usize) {
             *place = Some(standing);
         }
-        verdict.map(drop).map_err(refusal)
+        verdict.map(drop).map_err(limited)
     }
-}
-
-/// How a client is told.
-fn refusal(exceeded: Exceeded) -> Fault {
-    // Rounded up: whoever waits so long is let through.
-    let after_ms = exceeded.retry_after.as_nanos().div_ceil(1_000_000);
-    Fault::of(FaultCode::RateLimited)
-        .with("quota", exceeded.standing.kind.as_str())
-        .with("retryAfterMs", u64::try_from(after_ms).unwrap_or(u64::MAX))
 }

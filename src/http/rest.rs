@@ -174,7 +174,7 @@ async fn ask(
 ) -> Result<(Bytes, Option<Position>), Fault> {
     let engine = edge.transport.engine();
     let asking = graphql::Asking {
-        caller: caller::admit(engine, meter, &head.headers)?,
+        caller: caller::admit(engine, meter, &head.headers).await?,
         at_least: caller::at_least(&head.headers)?,
         pages: Pages {
             default: edge.settings.limits.page_default as u32,

@@ -3,16 +3,18 @@
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::handler::Handler;
+use axum::http::HeaderMap;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 
 use super::context::{self, Id};
 use super::graphql::{self, Transport};
+use super::meter::Meter;
 use super::problem::problem;
 use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
-use crate::auth::Role;
+use crate::auth::{Needs, Rule};
 use crate::config::Environment;
 
 /// The routes of the product.
@@ -85,9 +87,11 @@ fn surrounded(routes: Router, transport: &Transport) -> Router {
         .layer(from_fn_with_state(meters, context::surround))
 }
 
-/// Lets in who is inside, or an operator's token; to anyone else there is nothing here.
+/// Lets in who is inside, or an administrator of the installation; to anyone else there is nothing here.
 async fn inside(State(edge): State<Edge>, request: Request, next: Next) -> Response {
-    let allowed = shield::is_from_inside(&request) || is_operator(&edge, &request);
+    // A request cannot be held while it is found out who sent it: its body is nobody else's to see.
+    let (meter, headers) = (Meter::of(&request), request.headers().clone());
+    let allowed = shield::is_from_inside(&request) || is_operator(&edge, &meter, &headers).await;
     if allowed {
         next.run(request).await
     } else {
@@ -95,9 +99,13 @@ async fn inside(State(edge): State<Edge>, request: Request, next: Next) -> Respo
     }
 }
 
-fn is_operator(edge: &Edge, request: &Request) -> bool {
-    let caller = caller::caller(edge.transport.engine(), request.headers());
-    caller.is_ok_and(|caller| caller.may(Role::Operator))
+async fn is_operator(edge: &Edge, meter: &Meter, headers: &HeaderMap) -> bool {
+    let caller = caller::caller(edge.transport.engine(), meter, headers).await;
+    let house = Rule {
+        needs: Needs::Installation,
+        scope: None,
+    };
+    caller.is_ok_and(|caller| caller.meets(&house).is_ok())
 }
 
 /// A route that answers GET (and HEAD).

@@ -109,6 +109,12 @@ impl Limiter {
         inner.judge(Kind::SignInAccount, PASSED).map(drop)
     }
 
+    /// Counts a wrong guess at a secret from an address, as a sign-in that failed.
+    pub fn guess(&self, address: IpAddr) -> Result<(), Exceeded> {
+        let inner = &*self.0;
+        inner.spend_alone(inner.keys.address(Kind::SignInAddress, address))
+    }
+
     /// Whoever signed in may have mistyped before: the account's attempts are forgotten.
     pub async fn signed_in(&self, account: &str) {
         let key = self.0.keys.account(account);

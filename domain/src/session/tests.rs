@@ -51,6 +51,7 @@ fn start(client: ClientInfo) -> SessionCommand {
         user_id: "ada".to_owned(),
         policy: POLICY,
         client,
+        user: UserStanding::Active,
         epoch: EPOCH,
         now: at(0),
     }
@@ -97,10 +98,10 @@ fn a_client_is_kept_as_far_as_it_is_printable() {
     };
     let (ip, agent) = decided("192.0.2.7", " curl/8\0\r\n\u{1b}[31m ");
     assert_eq!(ip, Some(Personal::Plain("192.0.2.7".to_owned())));
-    assert_eq!(agent.as_deref(), Some("curl/8[31m"));
+    assert_eq!(agent, Some(Personal::Plain("curl/8[31m".to_owned())));
     let (ip, agent) = decided(&"1".repeat(1_000), &"\u{e9}".repeat(201));
     assert_eq!(ip, Some(Personal::Plain("1".repeat(64))));
-    assert_eq!(agent, Some("\u{e9}".repeat(200)));
+    assert_eq!(agent, Some(Personal::Plain("\u{e9}".repeat(200))));
     assert_eq!(decided(" ", "\0"), (None, None));
 }
 

@@ -77,6 +77,7 @@ fn of_anybody() -> Vec<UserCommand> {
     vec![
         deactivate(None, false),
         UserCommand::Reactivate,
+        UserCommand::SignOutEverywhere,
         UserCommand::ErasePersonalData { admin: false },
     ]
 }
@@ -340,4 +341,14 @@ fn a_fingerprint_holds_what_was_asked() {
         text(&UserCommand::ErasePersonalData { admin: true }),
         r#"{"type":"erasePersonalData"}"#
     );
+}
+
+#[test]
+fn signing_out_everywhere_ends_what_was_begun() {
+    let gone = UserEvent::SignedOutEverywhere(SignedOutEverywhere {});
+    let known = [registered(&[])];
+    check::<User>(&known, UserCommand::SignOutEverywhere, Ok(&[gone.clone()]));
+    let user = given::<User>(&[registered(&[]), gone]);
+    assert_eq!((user.password_epoch, user.session_epoch), (0, 1));
+    check::<User>(&[], UserCommand::SignOutEverywhere, Err(Code::NotFound));
 }

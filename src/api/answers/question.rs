@@ -6,6 +6,7 @@ use domain::Position;
 use sha2::{Digest, Sha256};
 
 use super::touch::{self, Models};
+use crate::api::Access;
 use crate::api::operation_of;
 
 /// A query that was checked, and whose answer is a function of the states of some read models.
@@ -19,6 +20,8 @@ pub struct Question {
     pub at_least: Option<Position>,
     /// What asking it costs, points.
     pub cost: u64,
+    /// Who may ask it.
+    pub access: Access,
 }
 
 impl Question {
@@ -50,6 +53,7 @@ impl Question {
             models,
             at_least: None,
             cost: 1,
+            access: Access::default(),
         })
     }
 }

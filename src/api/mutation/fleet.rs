@@ -5,6 +5,7 @@ use domain::fleet::{Fleet, FleetCommand};
 use domain::values;
 
 use super::payload::{Conditions, FleetPayload, send};
+use crate::api::access::{AuthRole, Scope, auth, to};
 
 /// Creates a fleet.
 #[derive(InputObject)]
@@ -48,6 +49,7 @@ pub struct FleetCommands;
 #[Object]
 impl FleetCommands {
     /// Creates a fleet. An id that is taken is refused.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::VehiclesWrite)))]
     async fn create_fleet(
         &self,
         ctx: &Context<'_>,
@@ -64,6 +66,7 @@ impl FleetCommands {
     }
 
     /// Gives a fleet another name.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::VehiclesWrite)))]
     async fn rename_fleet(
         &self,
         ctx: &Context<'_>,
@@ -83,6 +86,7 @@ impl FleetCommands {
     }
 
     /// Archives a fleet: it then accepts nothing more. Its members stay members until they leave.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::VehiclesWrite)))]
     async fn archive_fleet(
         &self,
         ctx: &Context<'_>,

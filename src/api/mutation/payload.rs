@@ -5,15 +5,15 @@ use domain::{Aggregate, Refusal};
 use serde::Serialize;
 
 use crate::api::error::UserError;
-use crate::api::failure::refusal_or_fault;
+use crate::api::failure::auth_refusal_or_fault;
 use crate::api::operation::Operation;
 use crate::api::query::vehicle::{fleet, vehicle};
 use crate::api::scalars::Position;
 use crate::api::types::fleet::Fleet;
 use crate::api::types::int;
 use crate::api::types::vehicle::Vehicle;
-use crate::auth::Role;
-use crate::commands::{self, CommandContext, CommandError};
+use crate::auth::AuthError;
+use crate::commands::{self, CommandContext};
 
 /// Proof that a command was kept. It is durable when this is given out.
 #[derive(Clone, Copy, SimpleObject)]
@@ -55,6 +55,11 @@ pub struct Conditions {
 }
 
 impl Conditions {
+    /// Of a command that takes neither.
+    pub fn none() -> Conditions {
+        Conditions::of_new(None)
+    }
+
     /// Of a command that takes no `expectedVersion`.
     pub fn of_new(command_id: Option<ID>) -> Conditions {
         Conditions {
@@ -63,11 +68,10 @@ impl Conditions {
         }
     }
 
-    /// The context of a command of this operation's caller, who must be an editor.
-    pub fn context(self, ctx: &Context<'_>) -> Result<Told<CommandContext>> {
+    /// The context of a command of this operation's caller.
+    pub fn context(self, ctx: &Context<'_>) -> Told<CommandContext> {
         let operation = Operation::of(ctx);
-        operation.require(Role::Editor)?;
-        Ok(operation.command(self.command_id.map(|id| id.0), self.expected_version))
+        operation.command(self.command_id.map(|id| id.0), self.expected_version)
     }
 }
 
@@ -82,7 +86,7 @@ where
     A: Aggregate,
     A::Command: Serialize + Clone + Send + Sync,
 {
-    let (context, id) = match (conditions.context(ctx)?, id) {
+    let (context, id) = match (conditions.context(ctx), id) {
         (Ok(context), Ok(id)) => (context, id),
         (Err(refusal), _) | (_, Err(refusal)) => return Ok(Outcome::refused(refusal)),
     };
@@ -94,10 +98,13 @@ where
     Outcome::of(ctx, id, kept).await
 }
 
+/// What came of a command, or why it came to nothing.
+pub type CommandOutcome<T> = std::result::Result<T, AuthError>;
+
 /// Takes note of what the door said.
-pub async fn settle<T>(
+pub async fn settle<T, E: Into<AuthError>>(
     ctx: &Context<'_>,
-    kept: std::result::Result<T, CommandError>,
+    kept: std::result::Result<T, E>,
     receipt: impl Fn(&T) -> commands::Receipt,
 ) -> Result<Told<T>> {
     match kept {
@@ -105,16 +112,22 @@ pub async fn settle<T>(
             Operation::of(ctx).kept(&receipt(&kept)).await;
             Ok(Ok(kept))
         }
-        Err(error) => Ok(Err(refusal_or_fault(error)?.under(["input"]))),
+        Err(error) => Ok(Err(auth_refusal_or_fault(error.into())?.under(["input"]))),
     }
+}
+
+/// What a payload says of a refusal.
+pub fn user_errors<T>(told: &Told<T>) -> Vec<UserError> {
+    let refusal = told.as_ref().err().cloned();
+    refusal.map(UserError::from).into_iter().collect()
 }
 
 impl Outcome {
     /// What the door said of a command on the object with this id.
-    pub async fn of(
+    pub async fn of<E: Into<AuthError>>(
         ctx: &Context<'_>,
         id: String,
-        kept: std::result::Result<commands::Receipt, CommandError>,
+        kept: std::result::Result<commands::Receipt, E>,
     ) -> Result<Outcome> {
         let told = settle(ctx, kept, |receipt| *receipt)
             .await?
@@ -130,14 +143,19 @@ impl Outcome {
         }
     }
 
-    fn errors(&self) -> Vec<UserError> {
-        self.told
-            .as_ref()
-            .err()
-            .cloned()
-            .map(UserError::from)
-            .into_iter()
-            .collect()
+    /// The object's id, if the command was kept.
+    pub fn id(&self) -> Option<&str> {
+        self.told.is_ok().then_some(self.id.as_str())
+    }
+
+    /// Proof that it was kept.
+    pub fn receipt(&self) -> Option<Receipt> {
+        self.told.as_ref().ok().copied()
+    }
+
+    /// Why it was refused.
+    pub fn errors(&self) -> Vec<UserError> {
+        user_errors(&self.told)
     }
 }
 
@@ -152,15 +170,15 @@ pub struct FleetPayload(pub Outcome);
 impl VehiclePayload {
     /// The vehicle after the command; null if it was refused.
     async fn vehicle(&self, ctx: &Context<'_>) -> Result<Option<Vehicle>> {
-        match &self.0.told {
-            Ok(_) => vehicle(ctx, &self.0.id).await,
-            Err(_) => Ok(None),
+        match self.0.id() {
+            Some(id) => vehicle(ctx, id).await,
+            None => Ok(None),
         }
     }
 
     /// Proof that the command was kept; null if it was refused.
     async fn receipt(&self) -> Option<Receipt> {
-        self.0.told.as_ref().ok().copied()
+        self.0.receipt()
     }
 
     /// Why the command was refused; empty if it was kept.
@@ -174,15 +192,15 @@ impl VehiclePayload {
 impl FleetPayload {
     /// The fleet after the command; null if it was refused.
     async fn fleet(&self, ctx: &Context<'_>) -> Result<Option<Fleet>> {
-        match &self.0.told {
-            Ok(_) => fleet(ctx, &self.0.id).await,
-            Err(_) => Ok(None),
+        match self.0.id() {
+            Some(id) => fleet(ctx, id).await,
+            None => Ok(None),
         }
     }
 
     /// Proof that the command was kept; null if it was refused.
     async fn receipt(&self) -> Option<Receipt> {
-        self.0.told.as_ref().ok().copied()
+        self.0.receipt()
     }
 
     /// Why the command was refused; empty if it was kept.

@@ -4,6 +4,7 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject
 use domain::track::FixReport;
 
 use super::payload::{Conditions, Receipt, Told, settle};
+use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::error::UserError;
 use crate::api::operation::Operation;
 use crate::api::scalars::JsonObject;
@@ -88,19 +89,20 @@ pub struct PositionCommands;
 impl PositionCommands {
     /// Takes in position fixes of any vehicles, all in one transaction. A bad fix is rejected alone;
     /// the rest is kept. Late and out-of-order fixes are welcome.
+    #[graphql(directive = auth::apply(AuthRole::Ingest, to(Scope::PositionsWrite)))]
     async fn report_positions(
         &self,
         ctx: &Context<'_>,
         input: ReportPositionsInput,
     ) -> Result<ReportPositionsPayload> {
         let operation = Operation::of(ctx);
-        let context = match Conditions::of_new(input.command_id).context(ctx)? {
+        let context = match Conditions::of_new(input.command_id).context(ctx) {
             Ok(context) => context,
             Err(refusal) => return Ok(ReportPositionsPayload(Err(refusal.under(["input"])))),
         };
         let report = ReportPositions {
             fixes: input.fixes.into_iter().map(FixReport::from).collect(),
-            may_register: operation.caller.may(Role::Editor),
+            may_register: operation.caller.may(Role::Operator),
         };
         let kept = operation
             .parts

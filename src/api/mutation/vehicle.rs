@@ -5,6 +5,7 @@ use domain::values;
 use domain::vehicle::{Change, ProfileChanges, Vehicle, VehicleCommand, VehicleProfile};
 
 use super::payload::{Conditions, Outcome, VehiclePayload, send};
+use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::operation::Operation;
 
 /// Makes a vehicle known.
@@ -92,6 +93,7 @@ pub struct VehicleCommands;
 #[Object]
 impl VehicleCommands {
     /// Makes a vehicle known. An id or a key that is taken is refused.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::VehiclesWrite)))]
     async fn register_vehicle(
         &self,
         ctx: &Context<'_>,
@@ -118,6 +120,7 @@ impl VehicleCommands {
     }
 
     /// Changes what is known about a vehicle. A field left out stays as it is; null clears it.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::VehiclesWrite)))]
     async fn change_vehicle_profile(
         &self,
         ctx: &Context<'_>,
@@ -141,6 +144,7 @@ impl VehicleCommands {
     }
 
     /// Takes a vehicle out of service: it then accepts nothing but being reinstated.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::VehiclesWrite)))]
     async fn retire_vehicle(
         &self,
         ctx: &Context<'_>,
@@ -154,6 +158,7 @@ impl VehicleCommands {
     }
 
     /// Puts a retired vehicle back into service, with profile and fleets as they were.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::VehiclesWrite)))]
     async fn reinstate_vehicle(
         &self,
         ctx: &Context<'_>,
@@ -164,6 +169,7 @@ impl VehicleCommands {
     }
 
     /// Makes a vehicle a member of a fleet that is not archived. A member already: nothing happens.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::VehiclesWrite)))]
     async fn join_fleet(
         &self,
         ctx: &Context<'_>,
@@ -172,7 +178,7 @@ impl VehicleCommands {
         let conditions = conditions(input.command_id, input.expected_version);
         let ids = values::vehicle_id(&input.vehicle_id, "vehicleId")
             .and_then(|vehicle| Ok((vehicle, values::id(&input.fleet_id, "fleetId")?)));
-        let (context, (vehicle, fleet)) = match (conditions.context(ctx)?, ids) {
+        let (context, (vehicle, fleet)) = match (conditions.context(ctx), ids) {
             (Ok(context), Ok(ids)) => (context, ids),
             (Err(refusal), _) | (_, Err(refusal)) => {
                 return Ok(VehiclePayload(Outcome::refused(refusal)));
@@ -187,6 +193,7 @@ impl VehicleCommands {
     }
 
     /// Ends a vehicle's membership of a fleet, archived or not.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::VehiclesWrite)))]
     async fn leave_fleet(
         &self,
         ctx: &Context<'_>,

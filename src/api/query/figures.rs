@@ -9,6 +9,7 @@ use projections::{ReadError, Snapshot, summary};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::failure::read_fault;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
@@ -32,6 +33,7 @@ impl FigureQueries {
         clippy::too_many_arguments,
         reason = "each is an argument of the schema"
     )]
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn heatmap(
         &self,
         ctx: &Context<'_>,
@@ -80,6 +82,7 @@ impl FigureQueries {
         clippy::too_many_arguments,
         reason = "each is an argument of the schema"
     )]
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn trend(
         &self,
         ctx: &Context<'_>,
@@ -121,6 +124,7 @@ impl FigureQueries {
 
     /// What vehicles did over the fixes with `from` <= fix time < `to`, both cut outwards to five
     /// minutes: distance, time moving and idle, speeds.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn fleet_summary(
         &self,
         ctx: &Context<'_>,

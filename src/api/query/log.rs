@@ -3,6 +3,7 @@
 use async_graphql::{Context, InputObject, Object, Result};
 use projections::Page;
 
+use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::failure::store_fault;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
@@ -10,7 +11,6 @@ use crate::api::page::{Ask, Paged};
 use crate::api::scalars::Position;
 use crate::api::types::event::Event;
 use crate::api::types::projection::ProjectionStatus;
-use crate::auth::Role;
 use crate::consumers::ConsumerError;
 use crate::store::{EventFilter, PageLimits, StoredEvent};
 
@@ -42,6 +42,7 @@ impl LogQueries {
         clippy::too_many_arguments,
         reason = "each is an argument of the schema"
     )]
+    #[graphql(directive = auth::apply(AuthRole::Auditor, to(Scope::AuditRead)))]
     async fn events(
         &self,
         ctx: &Context<'_>,
@@ -57,7 +58,6 @@ impl LogQueries {
         #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
     ) -> Result<Paged<Event>> {
         let operation = Operation::of(ctx);
-        operation.require(Role::Viewer)?;
         let (kind, id) = aggregate.map_or((None, None), AggregateInput::parts);
         let filter = EventFilter {
             aggregate_type: kind,
@@ -76,9 +76,9 @@ impl LogQueries {
     }
 
     /// The read models: how far each has come, and what stopped those that stand still.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn projections(&self, ctx: &Context<'_>) -> Result<Vec<ProjectionStatus>> {
         let operation = Operation::of(ctx);
-        operation.require(Role::Viewer)?;
         let rows = operation.parts.consumers.status(operation.tenant()).await;
         let rows = rows.map_err(consumer_fault)?;
         Ok(rows.into_iter().map(ProjectionStatus::from).collect())

@@ -8,6 +8,7 @@ use projections::positions::{
 use projections::vehicles;
 use serde::{Deserialize, Serialize};
 
+use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::operation::Operation;
 use crate::api::page::{Ask, Paged};
 use crate::api::scalars::{DateTime, Duration};
@@ -57,6 +58,7 @@ impl PositionQueries {
         clippy::too_many_arguments,
         reason = "each is an argument of the schema"
     )]
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn latest_positions(
         &self,
         ctx: &Context<'_>,
@@ -110,6 +112,7 @@ impl PositionQueries {
         clippy::too_many_arguments,
         reason = "each is an argument of the schema"
     )]
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn position_history(
         &self,
         ctx: &Context<'_>,

@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Interface, Object, Result};
 use projections::vehicles;
 
+use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::operation::Operation;
 use crate::api::page::{Ask, Paged};
 use crate::api::types::fleet::Fleet;
@@ -42,6 +43,7 @@ pub struct VehicleQueries;
 #[Object]
 impl VehicleQueries {
     /// One vehicle; null if there is none with this id.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn vehicle(
         &self,
         ctx: &Context<'_>,
@@ -51,6 +53,7 @@ impl VehicleQueries {
     }
 
     /// Vehicles by ascending id.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn vehicles(
         &self,
         ctx: &Context<'_>,
@@ -62,6 +65,7 @@ impl VehicleQueries {
     }
 
     /// One fleet; null if there is none with this id.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn fleet(
         &self,
         ctx: &Context<'_>,
@@ -71,6 +75,7 @@ impl VehicleQueries {
     }
 
     /// Fleets by ascending id, archived ones too.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn fleets(
         &self,
         ctx: &Context<'_>,
@@ -88,6 +93,7 @@ impl VehicleQueries {
 
     /// One object by its id; null if there is none. A vehicle is looked for before a fleet: where
     /// both have the id, write `vehicle:ID` or `fleet:ID`.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn node(
         &self,
         ctx: &Context<'_>,
@@ -97,6 +103,7 @@ impl VehicleQueries {
     }
 
     /// Objects by their ids, in the order asked; null where there is none. See `node`.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn nodes(
         &self,
         ctx: &Context<'_>,

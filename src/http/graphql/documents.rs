@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::body::Asked;
 use super::run::GRAPHQL;
 use super::{guard, tokens};
+use crate::api::Access;
 use crate::api::Question;
 use crate::api::fault::{Fault, FaultCode};
 use crate::config::{Graphql, Limits};
@@ -35,13 +36,20 @@ pub struct Checked {
 
 impl Checked {
     /// What it asks, if its answer can be kept.
-    pub fn question(&self, at_least: Option<Position>) -> Option<Question> {
+    pub fn question(&self, at_least: Option<Position>, access: Access) -> Option<Question> {
         let Parsed { text, document, .. } = &*self.parsed;
         let name = self.request.operation_name.as_deref();
         let mut question = Question::of(GRAPHQL, text, document, name, &self.request.variables)?;
         question.at_least = at_least;
         question.cost = self.cost;
+        question.access = access;
         Some(question)
+    }
+
+    /// The document, and which operation of it.
+    pub fn asks(&self) -> (&ExecutableDocument, Option<&str>) {
+        let operation = self.request.operation_name.as_deref();
+        (&self.parsed.document, operation)
     }
 }
 

@@ -1,17 +1,20 @@
 //! What the transport serves: whom it lets in, and what carries operations out. Tests serve a schema of
 //! their own behind the very same transport.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_graphql::Request;
+use async_graphql::parser::types::ExecutableDocument;
 use domain::Position;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
+use crate::api::Access;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::feed::FeedStream;
-use crate::api::{Answer, Answers, Api, Operation, Origin, Pages};
-use crate::auth::{Auth, Caller, Role};
+use crate::api::{Answer, Answers, Api, Operation, Origin, Pages, limited};
+use crate::auth::{Admission, Auth, Caller, NotAdmitted, Shown};
 
 /// Who asks, and how.
 pub struct Asking {
@@ -25,10 +28,50 @@ pub struct Asking {
     pub pages: Pages,
 }
 
+/// What a request or a socket shows of who sends it, kept.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The bearer token.
+    pub bearer: Option<String>,
+    /// The API key.
+    pub api_key: Option<String>,
+    /// Where it comes from.
+    pub address: IpAddr,
+}
+
+impl Credentials {
+    /// To be looked at.
+    pub fn shown(&self) -> Shown<'_> {
+        Shown {
+            bearer: self.bearer.as_deref(),
+            api_key: self.api_key.as_deref(),
+            address: self.address,
+        }
+    }
+}
+
+/// What a client is told that is not let in.
+pub fn turned_away(not_admitted: NotAdmitted) -> Fault {
+    match not_admitted {
+        NotAdmitted::Unauthenticated => Fault::of(FaultCode::Unauthenticated),
+        NotAdmitted::Ambiguous => Fault::of(FaultCode::AmbiguousAuth),
+        NotAdmitted::Limited(exceeded) => limited(exceeded),
+        NotAdmitted::Unavailable => Fault::of(FaultCode::Unavailable),
+    }
+}
+
 /// Carries out operations whose documents have passed the guards.
 pub trait Engine: Send + Sync + 'static {
-    /// Whom a bearer token stands for; `None` if none was sent.
-    fn admit(&self, token: Option<&str>) -> Result<Arc<Caller>, Fault>;
+    /// Whom a request stands for by what it shows; somebody anonymous if it shows nothing.
+    fn admit<'a>(&'a self, shown: Shown<'a>) -> Admission<'a>;
+
+    /// The same, for those who do not wait where they ask.
+    fn admit_later(&self, shown: Credentials) -> BoxFuture<'static, Result<Arc<Caller>, Fault>>;
+
+    /// Who may carry out an operation of a document.
+    fn access(&self, _: &ExecutableDocument, _: Option<&str>) -> Result<Access, Fault> {
+        Ok(Access::default())
+    }
 
     /// May the caller see the schema?
     fn may_introspect(&self, _: &Caller) -> bool {
@@ -75,14 +118,30 @@ impl Product {
 }
 
 impl Engine for Product {
-    fn admit(&self, token: Option<&str>) -> Result<Arc<Caller>, Fault> {
-        let caller = token.and_then(|token| self.auth.verify(token).ok());
-        caller.ok_or_else(|| Fault::of(FaultCode::Unauthenticated))
+    fn admit<'a>(&'a self, shown: Shown<'a>) -> Admission<'a> {
+        self.auth.admit(shown)
+    }
+
+    fn admit_later(&self, shown: Credentials) -> BoxFuture<'static, Result<Arc<Caller>, Fault>> {
+        let auth = self.auth.clone();
+        async move {
+            let admission = auth.admit(shown.shown());
+            admission.settled().await.map_err(turned_away)
+        }
+        .boxed()
+    }
+
+    fn access(
+        &self,
+        document: &ExecutableDocument,
+        operation: Option<&str>,
+    ) -> Result<Access, Fault> {
+        self.api.rules().access(document, operation)
     }
 
     /// Whoever may ask nothing of it has no need to know it.
     fn may_introspect(&self, caller: &Caller) -> bool {
-        !self.production || caller.may(Role::Viewer)
+        !self.production || caller.is_known()
     }
 
     fn execute(&self, asking: Asking, request: Request) -> BoxFuture<'static, Answer> {

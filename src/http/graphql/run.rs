@@ -16,7 +16,7 @@ use super::documents::{Digest, write_digest};
 use super::engine::{Asking, Engine};
 use super::guard;
 use crate::api::fault::{Fault, FaultCode, FaultKind};
-use crate::api::{Answer, Answers, Found, Given, Lookup, Question};
+use crate::api::{Answer, Found, Given, Lookup, Question};
 use crate::config::Limits;
 use crate::http::meter::Meter;
 
@@ -111,19 +111,22 @@ impl Alias<'_> {
     }
 
     /// What it asks, if the answer can be kept, and what that costs: as remembered, or found out and
-    /// remembered.
+    /// remembered. Refuses callers who may not ask it.
     fn question(
         &self,
-        answers: Option<&Answers>,
+        engine: &dyn Engine,
         asking: &Asking,
         limits: &Limits,
     ) -> Result<(Option<Arc<Question>>, u64), Fault> {
-        let url = self.url.as_bytes();
+        let (answers, url) = (engine.answers(), self.url.as_bytes());
         if let Some(question) = answers.and_then(|kept| kept.recall(ALIAS, url)) {
+            question.access.admit(&asking.caller)?;
             let cost = question.cost;
             return Ok((Some(question), cost));
         }
         let document = parse_query(self.document).map_err(|_| Fault::of(FaultCode::Internal))?;
+        let access = engine.access(&document, None)?;
+        access.admit(&asking.caller)?;
         let variables = self.variables()?;
         // Our own pages are longer than those of a document.
         let limits = Limits {
@@ -137,6 +140,7 @@ impl Alias<'_> {
         let question = Question::of(ALIAS, self.document, &document, None, &variables);
         let question = question.map(|mut question| {
             question.cost = cost;
+            question.access = access;
             Arc::new(question)
         });
         if let Some(question) = &question {
@@ -163,7 +167,7 @@ pub async fn ask(
     asking: Asking,
     alias: Alias<'_>,
 ) -> Result<(Bytes, Option<Position>), Fault> {
-    let (question, cost) = alias.question(engine.answers(), &asking, limits)?;
+    let (question, cost) = alias.question(engine, &asking, limits)?;
     alias.meter.operation(&asking.caller, cost)?;
     let execute = |asking| {
         let request = Request::new(alias.document);

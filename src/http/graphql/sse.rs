@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -15,6 +16,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::Transport;
 use super::answer::{Written, event_stream};
+use super::engine::Credentials;
 use super::quota::{Seat, Ticket};
 use crate::api;
 use crate::api::fault::{Fault, FaultCode};
@@ -73,16 +75,18 @@ enum End {
 /// The feed's items as they come. Whoever takes them pulls them.
 pub fn stream(
     transport: &Transport,
-    caller: &Caller,
+    (caller, shown): (Arc<Caller>, Credentials),
     feed: FeedStream,
     telling: Telling,
     places: (Seat, Ticket),
 ) -> Response {
-    let expiry = transport.expiry(caller);
+    let expiry = transport.expiry(&caller);
+    let turned_away = turned_away(transport.clone(), caller, shown);
     let shutdown = transport.shutdown().clone();
     let until = async move {
         tokio::select! {
             () = tokio::time::sleep(expiry) => End::Expired,
+            () = turned_away => End::Expired,
             () = shutdown.soft() => End::Stopping,
         }
     };
@@ -100,6 +104,19 @@ pub fn stream(
     let open = stream::once(async { Bytes::from_static(b":\n\n") });
     let rest = stream::unfold(Some(events), async |events| events?.step().await);
     event_stream(Body::from_stream(open.chain(rest).map(Ok::<_, Infallible>)))
+}
+
+/// Comes back when the caller may not any more, or may do less.
+async fn turned_away(transport: Transport, caller: Arc<Caller>, shown: Credentials) {
+    loop {
+        tokio::time::sleep(transport.settings().sockets.recheck).await;
+        match transport.engine().admit_later(shown.clone()).await {
+            Ok(now) if now.covers(&caller) => {}
+            // Nothing can be read while the database is away; it is looked at again.
+            Err(fault) if fault.code() == FaultCode::Unavailable.as_str() => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 impl Events {

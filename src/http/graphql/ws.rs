@@ -27,6 +27,7 @@ use crate::api::fault::{Fault, FaultCode};
 use crate::config::Sockets;
 use crate::http::accept::Held;
 use crate::http::context::Id;
+use crate::http::meter::Meter;
 use crate::http::{caller, problem};
 use socket::Opening;
 
@@ -64,13 +65,13 @@ fn open(transport: Transport, mut request: Request, id: &Id) -> Result<Response,
     let key = check(request.method(), headers)?;
     let answer = accept(&key);
     // Malformed credentials are refused here, absent ones may still come in `connection_init`.
-    let token = caller::token(headers)?.map(str::to_owned);
+    let shown = caller::credentials(headers, &Meter::of(&request))?;
     if transport.shutdown().is_soft() {
         return Err(Fault::of(FaultCode::Unavailable));
     }
     let opening = Opening {
         id: id.clone(),
-        token,
+        shown,
         seat: transport.0.quota.seat()?,
         connection: request.extensions().get::<Held>().cloned(),
     };

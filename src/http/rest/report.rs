@@ -32,7 +32,11 @@ pub async fn report(State(edge): State<Edge>, request: Request) -> Response {
 async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsReceipt, Fault> {
     let meter = Meter::of(&request);
     let (head, body) = request.into_parts();
-    let caller = caller::admit(edge.transport.engine(), &meter, &head.headers)?;
+    let caller = caller::admit(edge.transport.engine(), &meter, &head.headers).await?;
+    edge.api
+        .rules()
+        .of_mutation("reportPositions")
+        .admit(&caller)?;
     // One field of a mutation, however many fixes: those are bounded by the body.
     meter.operation(&caller, 1)?;
     // Nothing is read here, but what cannot be meant is refused wherever it is said.
@@ -44,12 +48,12 @@ async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsRece
         max: edge.settings.http.page_max as u32,
     };
     let parts = edge.api.parts().clone();
+    let may_register = caller.may(Role::Operator);
     let operation = Operation::new(parts, caller, id.origin(), at_least, pages);
-    operation.require(Role::Editor)?;
     let context = operation.command(body.command_id, None)?;
     let report = ReportPositions {
         fixes: body.fixes,
-        may_register: true,
+        may_register,
     };
     let kept = edge
         .api

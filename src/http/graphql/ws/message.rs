@@ -56,6 +56,8 @@ pub const INVALID: Close = close(4400, "invalid message");
 pub const UNAUTHORIZED: Close = close(4401, "unauthorized");
 /// Not let in, or no longer.
 pub const FORBIDDEN: Close = close(4403, "forbidden");
+/// Who it is cannot be found out at this moment.
+pub const TRY_AGAIN_LATER: Close = close(1013, "try again later");
 /// Said nothing.
 pub const INIT_TIMEOUT: Close = close(4408, "connection initialisation timeout");
 /// An id that is taken.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Position;
+use futures::future::BoxFuture;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
@@ -24,11 +25,12 @@ use super::outbox::Outbox;
 use super::pace::Pace;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::telling::Telling;
-use crate::auth::Caller;
+use crate::auth::{Admission, Caller};
 use crate::http::accept::Held;
 use crate::http::context::Id;
 use crate::http::graphql::Transport;
 use crate::http::graphql::body::Asked;
+use crate::http::graphql::engine::{Credentials, turned_away};
 use crate::http::graphql::quota::{Seat, Ticket};
 use crate::http::meter::Meter;
 use crate::ops::metrics as names;
@@ -37,8 +39,8 @@ use crate::ops::metrics as names;
 pub struct Opening {
     /// The handshake's ids.
     pub id: Id,
-    /// The handshake's token.
-    pub token: Option<String>,
+    /// What the handshake shows of who it is.
+    pub shown: Credentials,
     /// Its place among all sockets.
     pub seat: Seat,
     /// Its place among all connections.
@@ -76,6 +78,9 @@ pub async fn serve(transport: Transport, stream: Stream, opening: Opening) {
             sent = session.outbox.send(&mut sink), if !session.outbox.is_empty() => {
                 sent.map_err(|_| End::Gone)
             }
+            found = found_out(&mut session.asking), if session.asking.is_some() => {
+                session.admitted(found).map_err(End::Closed)
+            }
             () = &mut alarm => session.wake(alarm.as_mut()),
             () = &mut stopping, if !session.stopping => session.stop(),
         };
@@ -92,6 +97,16 @@ pub async fn serve(transport: Transport, stream: Stream, opening: Opening) {
     // Boxed: what parting takes is no part of a socket's task before.
     Box::pin(part((sink, source), farewell, linger)).await;
     drop(places);
+}
+
+/// What is being found out, once it is.
+async fn found_out(
+    asking: &mut Option<BoxFuture<'static, Result<Arc<Caller>, Fault>>>,
+) -> Result<Arc<Caller>, Fault> {
+    match asking {
+        Some(asking) => asking.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Why a socket is over.
@@ -139,9 +154,13 @@ async fn part((mut sink, source): Halves, mut farewell: Farewell, linger: Durati
 struct Session {
     transport: Transport,
     id: Id,
-    /// The handshake's token, until the client has introduced itself.
-    token: Option<String>,
+    /// What it shows of who it is: in the handshake, or when it introduces itself.
+    shown: Credentials,
     caller: Option<(Arc<Caller>, Ticket)>,
+    /// Being found out: who it is, or whether it still may.
+    asking: Option<BoxFuture<'static, Result<Arc<Caller>, Fault>>>,
+    /// When it is to be found out again.
+    recheck: Option<Instant>,
     operations: Operations,
     outbox: Outbox,
     pace: Pace,
@@ -164,10 +183,12 @@ impl Session {
             outbox: Outbox::new(settings.queue_messages_max, settings.queue_bytes_max.len()),
             pace: Pace::new(settings.messages_per_second, settings.messages_burst, now),
             telling: transport.telling(&opening.id),
-            meter: transport.meters().meter(),
+            meter: transport.meters().meter(opening.shown.address),
             id: opening.id,
-            token: opening.token,
+            shown: opening.shown,
             caller: None,
+            asking: None,
+            recheck: None,
             operations: Operations::default(),
             opened: now,
             heard: now,
@@ -215,12 +236,53 @@ impl Session {
     }
 
     fn introduce(&mut self, token: Option<String>) -> Result<(), Close> {
-        if self.caller.is_some() {
+        if self.caller.is_some() || self.asking.is_some() {
             return Err(message::SECOND_INIT);
         }
-        let token = token.or_else(|| self.token.take());
-        let admitted = self.transport.engine().admit(token.as_deref());
-        let caller = admitted.map_err(|_| message::FORBIDDEN)?;
+        if token.is_some() {
+            self.shown.bearer = token;
+            self.shown.api_key = None;
+        }
+        let known = match self.transport.engine().admit(self.shown.shown()) {
+            Admission::Known(known) => Some(known.map_err(turned_away)),
+            Admission::Asking(_) => None,
+        };
+        match known {
+            Some(known) => self.admitted(known),
+            None => {
+                self.asking = Some(self.ask_again());
+                Ok(())
+            }
+        }
+    }
+
+    fn ask_again(&self) -> BoxFuture<'static, Result<Arc<Caller>, Fault>> {
+        self.transport.engine().admit_later(self.shown.clone())
+    }
+
+    /// It was found out who it is, or that it may not any more, or may do less.
+    fn admitted(&mut self, found: Result<Arc<Caller>, Fault>) -> Result<(), Close> {
+        self.asking = None;
+        let settings = &self.transport.settings().sockets;
+        self.recheck = Some(Instant::now() + settings.recheck);
+        let unavailable = |fault: &Fault| fault.code() == FaultCode::Unavailable.as_str();
+        let caller = match (found, &self.caller) {
+            // Nothing can be read while the database is away; it is looked at again.
+            (Err(fault), Some(_)) if unavailable(&fault) => return Ok(()),
+            (Err(fault), None) if unavailable(&fault) => return Err(message::TRY_AGAIN_LATER),
+            (Err(_), _) => return Err(message::FORBIDDEN),
+            (Ok(caller), Some((before, _))) if !caller.covers(before) => {
+                return Err(message::FORBIDDEN);
+            }
+            (Ok(caller), _) => caller,
+        };
+        if let Some((known, _)) = &mut self.caller {
+            *known = caller;
+            return Ok(());
+        }
+        if !caller.is_known() {
+            return Err(message::FORBIDDEN);
+        }
         let ticket = self.transport.0.quota.ticket(&caller);
         let ticket = ticket.map_err(|_| message::TOO_MANY_SOCKETS)?;
         // A token good for longer than a clock can count expires far enough away.
@@ -351,6 +413,7 @@ impl Session {
         }
         for at in [
             self.expires,
+            self.recheck,
             self.outbox.since().map(|at| at + settings.write_timeout),
         ] {
             next = at.map_or(next, |at| next.min(at));
@@ -379,6 +442,10 @@ impl Session {
         }
         if due(self.expires) {
             return Err(End::Closed(message::FORBIDDEN));
+        }
+        if due(self.recheck) {
+            self.recheck = None;
+            self.asking = Some(self.ask_again());
         }
         if due(self.outbox.since().map(|at| at + settings.write_timeout)) {
             return Err(End::Closed(message::TOO_SLOW));

@@ -1,0 +1,575 @@
+//! API keys: made, checked, rotated, taken back, and how often each is used.
+//!
+//! A key of ours is `dbk_live_`, 30 letters and digits drawn at random, and 6 that follow from them: what was
+//! mistyped or made up is refused without asking anybody. Of a key nothing is kept but its SHA-256.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chacha20poly1305::aead::OsRng;
+use chacha20poly1305::aead::rand_core::RngCore as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::api_key::{ApiKey, ApiKeyCommand};
+use domain::tenant::DEFAULT_TENANT;
+use domain::{Actor, ActorKind, Code, Refusal, Scope, StreamKey};
+use futures::FutureExt as _;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use super::caller::{Caller, Credential, Role, carries};
+use super::tokens::refused;
+use super::{Admission, Auth, AuthError, NotAdmitted};
+use crate::cache::Memo;
+use crate::commands::{CommandContext, CommandError, Receipt};
+use crate::config;
+
+/// What a key of ours begins with.
+const PREFIX: &str = "dbk_live_";
+
+/// Letters and digits drawn at random: 178 bits.
+const RANDOM_CHARS: usize = 30;
+
+/// Letters and digits that follow from the others.
+const CHECK_CHARS: usize = 6;
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The longest key that is looked at; those of other programs may be long.
+const CHARS_MAX: usize = 200;
+
+/// While the database cannot be asked, what it said of a key is believed for so long.
+const BELIEVED_FOR: Duration = Duration::from_secs(5);
+
+/// Keys taken over from other programs that one installation can have.
+const BOOTSTRAP_KEYS_MAX: i64 = 1_000;
+
+/// A SHA-256 of a secret.
+type Hash = [u8; 32];
+
+/// What is known of keys in this process.
+pub(super) struct ApiKeys {
+    seen: Memo<(Instant, Arc<Caller>)>,
+    /// Of keys that do not have our form.
+    bootstrap: Mutex<BTreeSet<Hash>>,
+    used: Mutex<HashMap<(Arc<str>, Arc<str>), Use>>,
+    used_max: usize,
+}
+
+/// How a key was used since it was written down.
+#[derive(Clone, Copy)]
+struct Use {
+    requests: i64,
+    last: DateTime<Utc>,
+}
+
+/// How a key was used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Requests that showed it and were let in, of the last 30 days.
+    pub requests: i64,
+    /// The last one ever.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A key that is to be made.
+#[derive(Clone, Debug)]
+pub struct KeyOrder {
+    /// What it is called, for people.
+    pub name: String,
+    /// What it may be used for.
+    pub scopes: BTreeSet<Scope>,
+    /// For how long; not set: as long as may be.
+    pub ttl: Option<Duration>,
+    /// How long a secret of it is to be used at most.
+    pub rotate_every: Option<Duration>,
+}
+
+/// A key that was made or rotated.
+#[derive(Clone)]
+pub struct Issued {
+    /// Its id.
+    pub id: String,
+    /// The key itself; told once, to whoever asked for it first.
+    pub secret: Option<String>,
+    /// What was kept.
+    pub receipt: Receipt,
+}
+
+impl ApiKeys {
+    pub fn new(settings: &config::Auth) -> ApiKeys {
+        let max = usize::try_from(settings.verified_tokens_max).unwrap_or(usize::MAX);
+        ApiKeys {
+            seen: Memo::new(max),
+            bootstrap: Mutex::default(),
+            used: Mutex::default(),
+            used_max: settings.usage_keys_max,
+        }
+    }
+
+    fn standing(&self, hash: &Hash, age_max: Duration) -> Option<Arc<Caller>> {
+        let (at, caller) = self.seen.get(hash)?;
+        (at.elapsed() <= age_max).then_some(caller)
+    }
+
+    fn knows_bootstrap(&self, hash: &Hash) -> bool {
+        let known = self.bootstrap.lock();
+        known.unwrap_or_else(PoisonError::into_inner).contains(hash)
+    }
+
+    fn count(&self, caller: &Caller, now: DateTime<Utc>) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (caller.tenant.clone(), caller.actor.id.clone());
+        if used.len() >= self.used_max && !used.contains_key(&key) {
+            return;
+        }
+        let used = used.entry(key).or_insert(Use {
+            requests: 0,
+            last: now,
+        });
+        used.requests += 1;
+        used.last = used.last.max(now);
+    }
+}
+
+impl Auth {
+    pub(super) fn admit_api_key<'a>(&'a self, key: &'a str, address: IpAddr) -> Admission<'a> {
+        let keys = &self.0.api_keys;
+        if key.len() > CHARS_MAX {
+            return Admission::Known(Err(refused("api_key_shape").into()));
+        }
+        let hash: Hash = Sha256::digest(key).into();
+        if !has_our_form(key) && !keys.knows_bootstrap(&hash) {
+            return Admission::Known(Err(refused("api_key_shape").into()));
+        }
+        let now = self.0.clock.now();
+        if let Some(caller) = keys.standing(&hash, self.0.settings.recheck) {
+            if now >= caller.expires_at {
+                return Admission::Known(Err(refused("api_key_expired").into()));
+            }
+            keys.count(&caller, now);
+            return Admission::Known(Ok(caller));
+        }
+        Admission::Asking(async move { self.ask_api_key(hash, address).await }.boxed())
+    }
+
+    async fn ask_api_key(&self, hash: Hash, address: IpAddr) -> Result<Arc<Caller>, NotAdmitted> {
+        let (asked, keys) = (Instant::now(), &self.0.api_keys);
+        match self.caller_of_key(&hash).await {
+            Ok(Some(caller)) => {
+                let caller = Arc::new(caller);
+                keys.seen.put(hash, (asked, caller.clone()));
+                keys.count(&caller, self.0.clock.now());
+                Ok(caller)
+            }
+            Ok(None) => {
+                // Whoever makes keys up that have our form does not have many tries.
+                let counted = self.0.limiter.guess(address);
+                counted.map_err(NotAdmitted::Limited)?;
+                Err(refused("api_key").into())
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an API key was not looked up: {error}");
+                let known = keys.standing(&hash, BELIEVED_FOR);
+                known.ok_or(NotAdmitted::Unavailable)
+            }
+        }
+    }
+
+    /// Whom a secret stands for by what the log says now; `None` if it is none, or none any more.
+    async fn caller_of_key(&self, hash: &Hash) -> Result<Option<Caller>, AuthError> {
+        let found: Option<(String, String)> = sqlx::query_as(
+            "select tenant, api_key_id from api_key_secrets where hash = $1 limit 1",
+        )
+        .bind(&hash[..])
+        .fetch_optional(self.0.store.pool())
+        .await?;
+        let Some((tenant, id)) = found else {
+            return Ok(None);
+        };
+        let tenant: Arc<str> = tenant.into();
+        let key: ApiKey = self.now(&tenant, &id).await?;
+        let Some(until) = key.good_until(&hex(hash)) else {
+            return Ok(None);
+        };
+        if self.0.clock.now() >= until {
+            return Ok(None);
+        }
+        // No more than its owner may do by now, and nothing if they may not sign in.
+        let mut scopes = key.scopes.clone();
+        if let Some(owner) = &key.owner {
+            let Some(roles) = self.roles_now(&tenant, owner).await? else {
+                return Ok(None);
+            };
+            scopes.retain(|scope| roles.iter().any(|role| carries(*role, *scope)));
+        }
+        Ok(Some(Caller {
+            actor: Actor {
+                kind: ActorKind::ApiKey,
+                id: id.into(),
+            },
+            suspended: self.is_suspended(&tenant).await?,
+            tenant,
+            roles: Vec::new(),
+            scopes: scopes.iter().map(|s| s.as_str().to_owned()).collect(),
+            credential: Credential::ApiKey,
+            expires_at: until,
+        }))
+    }
+
+    /// Makes a key that the caller answers for.
+    pub async fn issue_key(
+        &self,
+        ctx: &CommandContext,
+        caller: &Caller,
+        order: KeyOrder,
+    ) -> Result<Issued, AuthError> {
+        let id = match &ctx.command_id {
+            None => format!("key_{}", Uuid::now_v7().simple()),
+            Some(command_id) => {
+                let parts = [&*ctx.tenant, &ctx.actor.to_string(), command_id];
+                let digest = self.0.vault.digest("api key id", &parts);
+                let id = Uuid::from_slice(&digest[..16]).expect("it has 16 bytes");
+                format!("key_{}", id.simple())
+            }
+        };
+        let secret = random_key();
+        let hash: Hash = Sha256::digest(&secret).into();
+        let settings = &self.0.settings;
+        let ttl = order.ttl.unwrap_or(settings.api_key_ttl_max);
+        let has_account = matches!(
+            &caller.credential,
+            Credential::Token {
+                session: Some(_),
+                ..
+            }
+        );
+        let command = ApiKeyCommand::Issue {
+            name: order.name,
+            hash: hex(&hash),
+            last_four: last_four(&secret),
+            scopes: order.scopes,
+            issuer_scopes: caller.grantable().into_iter().collect(),
+            expires_at: self.secret_ends(ctx.now, ttl, order.rotate_every),
+            now: ctx.now,
+            ttl_max_s: seconds(settings.api_key_ttl_max),
+            rotate_every_s: order.rotate_every.map(seconds),
+            bootstrap: false,
+            owner: has_account.then(|| caller.actor.id.to_string()),
+        };
+        self.keep_secret(&ctx.tenant, &hash, &id, false).await?;
+        let kept = self.0.door.execute::<ApiKey>(ctx, &id, command).await;
+        self.settle_secret(&ctx.tenant, &hash, id, secret, kept)
+            .await
+    }
+
+    /// Makes another secret for a key; the one before is good for a while beside it. For the key itself,
+    /// its owner, and administrators.
+    pub async fn rotate_key(
+        &self,
+        ctx: &CommandContext,
+        caller: &Caller,
+        id: &str,
+        ttl: Option<Duration>,
+    ) -> Result<Issued, AuthError> {
+        self.must_look_after(ctx, caller, id).await?;
+        let key: ApiKey = self.now(&ctx.tenant, id).await?;
+        let secret = random_key();
+        let hash: Hash = Sha256::digest(&secret).into();
+        let settings = &self.0.settings;
+        let rotate_every = key.rotate_every_s.map(u64::from).map(Duration::from_secs);
+        let ttl = ttl.unwrap_or(settings.api_key_ttl_max);
+        let command = ApiKeyCommand::Rotate {
+            hash: hex(&hash),
+            last_four: last_four(&secret),
+            now: ctx.now,
+            overlap_s: seconds(settings.api_key_overlap),
+            expires_at: self.secret_ends(ctx.now, ttl, rotate_every),
+            ttl_max_s: seconds(settings.api_key_ttl_max),
+        };
+        self.keep_secret(&ctx.tenant, &hash, id, false).await?;
+        let kept = self.0.door.execute::<ApiKey>(ctx, id, command).await;
+        self.settle_secret(&ctx.tenant, &hash, id.to_owned(), secret, kept)
+            .await
+    }
+
+    /// Takes a key back. For its owner and administrators.
+    pub async fn revoke_key(
+        &self,
+        ctx: &CommandContext,
+        caller: &Caller,
+        id: &str,
+        reason: Option<String>,
+    ) -> Result<Receipt, AuthError> {
+        self.must_look_after(ctx, caller, id).await?;
+        let command = ApiKeyCommand::Revoke { reason };
+        Ok(self.0.door.execute::<ApiKey>(ctx, id, command).await?)
+    }
+
+    /// To whom a key is no business of theirs, there is none.
+    async fn must_look_after(
+        &self,
+        ctx: &CommandContext,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(), AuthError> {
+        let key: ApiKey = self.now(&ctx.tenant, id).await?;
+        let itself = caller.credential == Credential::ApiKey && *caller.actor.id == *id;
+        let own = key
+            .owner
+            .as_deref()
+            .is_some_and(|owner| caller.is_user(owner));
+        if itself || own || caller.may(Role::Admin) {
+            return Ok(());
+        }
+        let refusal = Refusal::new(Code::NotFound, "no such API key");
+        Err(refusal.at(["id"]).into())
+    }
+
+    /// A secret that is to be rotated ends when that is overdue.
+    fn secret_ends(
+        &self,
+        now: DateTime<Utc>,
+        ttl: Duration,
+        rotate_every: Option<Duration>,
+    ) -> DateTime<Utc> {
+        let overdue = rotate_every.map(|every| every + self.0.settings.api_key_overlap);
+        let ttl = overdue.map_or(ttl, |overdue| overdue.min(ttl));
+        let ttl = TimeDelta::from_std(ttl).ok();
+        ttl.and_then(|ttl| now.checked_add_signed(ttl))
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
+    async fn keep_secret(
+        &self,
+        tenant: &str,
+        hash: &Hash,
+        id: &str,
+        bootstrap: bool,
+    ) -> Result<(), AuthError> {
+        sqlx::query(
+            "insert into api_key_secrets (tenant, hash, api_key_id, bootstrap)
+             values ($1, $2, $3, $4) on conflict do nothing",
+        )
+        .bind(tenant)
+        .bind(&hash[..])
+        .bind(id)
+        .bind(bootstrap)
+        .execute(self.0.store.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Tells a secret that was kept; one that was not, or came too late, is forgotten.
+    async fn settle_secret(
+        &self,
+        tenant: &str,
+        hash: &Hash,
+        id: String,
+        secret: String,
+        kept: Result<Receipt, CommandError>,
+    ) -> Result<Issued, AuthError> {
+        let told = matches!(&kept, Ok(receipt) if !receipt.replayed);
+        if matches!(&kept, Ok(_) | Err(CommandError::Refused(_))) && !told {
+            sqlx::query("delete from api_key_secrets where tenant = $1 and hash = $2")
+                .bind(tenant)
+                .bind(&hash[..])
+                .execute(self.0.store.pool())
+                .await?;
+        }
+        Ok(Issued {
+            receipt: kept?,
+            id,
+            secret: told.then_some(secret),
+        })
+    }
+
+    /// Takes over the keys of other programs that the settings name, each once, and learns which there are.
+    pub(super) async fn import_bootstrap_keys(&self) -> Result<(), AuthError> {
+        let named = self.0.settings.api_keys.clone().unwrap_or_default();
+        for key in named.expose() {
+            self.import_bootstrap_key(key).await?;
+        }
+        let known: Vec<Vec<u8>> =
+            sqlx::query_scalar("select hash from api_key_secrets where bootstrap limit $1")
+                .bind(BOOTSTRAP_KEYS_MAX)
+                .fetch_all(self.0.store.pool())
+                .await?;
+        let known = known
+            .into_iter()
+            .filter_map(|hash| Hash::try_from(hash).ok());
+        let mut bootstrap = self.0.api_keys.bootstrap.lock();
+        let bootstrap = bootstrap.as_deref_mut();
+        if let Ok(bootstrap) = bootstrap {
+            bootstrap.extend(known);
+        }
+        Ok(())
+    }
+
+    async fn import_bootstrap_key(&self, key: &str) -> Result<(), AuthError> {
+        let hash: Hash = Sha256::digest(key).into();
+        let id = format!("key_bootstrap_{}", &hex(&hash)[..16]);
+        let tenant: Arc<str> = DEFAULT_TENANT.into();
+        let stream = StreamKey::of::<ApiKey>(&id);
+        if self.versions(&tenant, &[stream]).await?[0] > 0 {
+            return Ok(());
+        }
+        self.keep_secret(&tenant, &hash, &id, true).await?;
+        let ctx = self.own_context(tenant);
+        let scopes = [Scope::LogsWrite, Scope::PositionsWrite];
+        let ttl_max = self.0.settings.api_key_ttl_max;
+        let command = ApiKeyCommand::Issue {
+            name: "taken over from the settings".to_owned(),
+            hash: hex(&hash),
+            last_four: last_four(key),
+            scopes: scopes.into(),
+            issuer_scopes: scopes.into(),
+            expires_at: self.secret_ends(ctx.now, ttl_max, None),
+            now: ctx.now,
+            ttl_max_s: seconds(ttl_max),
+            rotate_every_s: None,
+            bootstrap: true,
+            owner: None,
+        };
+        match self.0.door.execute::<ApiKey>(&ctx, &id, command).await {
+            // Another process was faster.
+            Err(CommandError::Refused(refusal)) if refusal.code == Code::AlreadyExists => Ok(()),
+            kept => Ok(kept.map(drop)?),
+        }
+    }
+
+    /// Writes down how keys were used since it was written down last.
+    pub(super) async fn keep_usage(&self) -> Result<(), AuthError> {
+        let used = {
+            let mut used = self.0.api_keys.used.lock();
+            std::mem::take(used.as_deref_mut().unwrap_or(&mut HashMap::new()))
+        };
+        if used.is_empty() {
+            return Ok(());
+        }
+        let (mut tenants, mut ids) = (Vec::new(), Vec::new());
+        let (mut requests, mut lasts) = (Vec::new(), Vec::new());
+        for ((tenant, id), used) in &used {
+            tenants.push(&**tenant);
+            ids.push(&**id);
+            requests.push(used.requests);
+            lasts.push(used.last);
+        }
+        sqlx::query(
+            "insert into api_key_usage as u (tenant, api_key_id, day, requests, last_used_at)
+             select tenant, id, (last at time zone 'UTC')::date, requests, last
+             from unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[])
+                  as n(tenant, id, requests, last)
+             on conflict (tenant, api_key_id, day) do update
+             set requests = u.requests + excluded.requests,
+                 last_used_at = greatest(u.last_used_at, excluded.last_used_at)",
+        )
+        .bind(tenants)
+        .bind(ids)
+        .bind(requests)
+        .bind(lasts)
+        .execute(self.0.store.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// How keys were used, by their ids.
+    pub async fn usage(
+        &self,
+        tenant: &str,
+        ids: &[&str],
+    ) -> Result<HashMap<String, Usage>, AuthError> {
+        let rows: Vec<(String, i64, DateTime<Utc>)> = sqlx::query_as(
+            "select api_key_id,
+                    coalesce(sum(requests) filter (where day > current_date - 30), 0)::bigint,
+                    max(last_used_at)
+             from api_key_usage where tenant = $1 and api_key_id = any($2) group by api_key_id",
+        )
+        .bind(tenant)
+        .bind(ids)
+        .fetch_all(self.0.store.pool())
+        .await?;
+        let usage = rows.into_iter().map(|(id, requests, last)| {
+            let usage = Usage {
+                requests,
+                last_used_at: Some(last),
+            };
+            (id, usage)
+        });
+        Ok(usage.collect())
+    }
+}
+
+fn random_key() -> String {
+    let mut key = PREFIX.to_owned();
+    while key.len() < PREFIX.len() + RANDOM_CHARS {
+        let mut bytes = [0; RANDOM_CHARS];
+        OsRng.fill_bytes(&mut bytes);
+        // What would make some digits likelier than others is drawn again.
+        let fair = bytes.into_iter().filter(|byte| *byte < 248);
+        let wanted = PREFIX.len() + RANDOM_CHARS - key.len();
+        let digits = fair.take(wanted);
+        key.extend(digits.map(|byte| char::from(DIGITS[usize::from(byte % 62)])));
+    }
+    let check = check_of(&key);
+    key + &check
+}
+
+/// The six digits that follow from the rest of a key.
+fn check_of(rest: &str) -> String {
+    let mut sum = crc32fast::hash(rest.as_bytes());
+    let mut digits = [0; CHECK_CHARS];
+    for digit in digits.iter_mut().rev() {
+        *digit = DIGITS[(sum % 62) as usize];
+        sum /= 62;
+    }
+    digits.into_iter().map(char::from).collect()
+}
+
+fn has_our_form(key: &str) -> bool {
+    let length = PREFIX.len() + RANDOM_CHARS + CHECK_CHARS;
+    key.len() == length
+        && key.starts_with(PREFIX)
+        && key.is_char_boundary(length - CHECK_CHARS)
+        && check_of(&key[..length - CHECK_CHARS]) == key[length - CHECK_CHARS..]
+}
+
+/// The last four letters and digits, for people to know it by.
+fn last_four(key: &str) -> String {
+    let plain: Vec<char> = key.chars().filter(char::is_ascii_alphanumeric).collect();
+    let last: String = plain[plain.len().saturating_sub(4)..].iter().collect();
+    format!("{last:0>4}")
+}
+
+fn hex(hash: &Hash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_by_its_form() {
+        for _ in 0..100 {
+            let key = random_key();
+            assert!(has_our_form(&key), "{key}");
+            let mut other = key.clone().into_bytes();
+            let at = PREFIX.len() + 7;
+            other[at] = if other[at] == b'x' { b'y' } else { b'x' };
+            assert!(!has_our_form(&String::from_utf8(other).unwrap()));
+            assert!(!has_our_form(&key[1..]));
+            assert!(!has_our_form(&format!("{key}0")));
+        }
+        for none in ["", "dbk_live_", "dbk_live_\u{e9}", &"\u{e9}".repeat(23)] {
+            assert!(!has_our_form(none), "{none}");
+        }
+        assert_eq!(last_four("dbk-ab!c"), "kabc");
+        assert_eq!(last_four("-a-"), "000a");
+    }
+}

@@ -1,0 +1,133 @@
+//! Access tokens as they are made and checked, and what was found out about those seen before.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use sha2::{Digest as _, Sha256};
+
+use super::caller::Caller;
+use super::key::{PublicKey, Ring};
+use super::token::{self, Rules};
+use super::{AuthError, Grant, Unauthenticated};
+use crate::cache::Memo;
+use crate::config;
+use crate::ops::{Clock, metrics as names};
+
+/// Makes tokens and checks them with the keys of one moment. Whether whoever a token names may still do
+/// what it says is for others to find out.
+pub struct Tokens {
+    rules: Rules,
+    clock: Clock,
+    access_ttl: Duration,
+    ttl_max: Duration,
+    ring: RwLock<Arc<Ring>>,
+    remembered: Memo<Arc<Seen>>,
+}
+
+/// A token that was checked.
+pub struct Seen {
+    /// Whom it stands for, as it says itself.
+    pub claimed: Arc<Caller>,
+    ring_version: i64,
+    /// When it was looked at what the log says of its caller, and whom it stands for by that.
+    standing: Mutex<Option<(Instant, Arc<Caller>)>>,
+}
+
+impl Tokens {
+    /// With no keys yet.
+    pub fn new(settings: &config::Auth, clock: Clock) -> Tokens {
+        let max = usize::try_from(settings.verified_tokens_max).unwrap_or(usize::MAX);
+        Tokens {
+            rules: Rules::new(settings),
+            clock,
+            access_ttl: settings.access_ttl,
+            ttl_max: settings.token_ttl_max,
+            ring: RwLock::default(),
+            remembered: Memo::new(max),
+        }
+    }
+
+    /// Goes on with these keys.
+    pub fn install(&self, ring: Ring) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ring);
+    }
+
+    /// The keys of this moment.
+    pub fn ring(&self) -> Arc<Ring> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        ring.clone()
+    }
+
+    /// The keys that others may check tokens with.
+    pub fn published(&self) -> Vec<PublicKey> {
+        self.ring().published().to_vec()
+    }
+
+    /// Makes a token.
+    pub fn mint(&self, grant: &Grant) -> Result<String, AuthError> {
+        let ttl = grant.ttl.unwrap_or(self.access_ttl);
+        if ttl > self.ttl_max {
+            return Err(AuthError::Grant(
+                "it would live longer than auth.token_ttl_max",
+            ));
+        }
+        token::mint(&self.ring(), &self.rules, grant, ttl, self.clock.now())
+    }
+
+    /// Checks a token: its algorithm, signature and every claim.
+    pub fn verify(&self, token: &str) -> Result<Arc<Seen>, Unauthenticated> {
+        if token.len() > token::BYTES_MAX {
+            return Err(refused("size"));
+        }
+        let (now, ring) = (self.clock.now(), self.ring());
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        if let Some(seen) = self.remembered.get(&digest)
+            && seen.ring_version == ring.version
+        {
+            counter!(names::AUTH_TOTAL, "outcome" => "remembered").increment(1);
+            return match self.rules.expired(seen.claimed.expires_at, now) {
+                false => Ok(seen),
+                true => Err(refused("expired")),
+            };
+        }
+        let claimed = token::check(&ring, &self.rules, token, now).map_err(refused)?;
+        counter!(names::AUTH_TOTAL, "outcome" => "verified").increment(1);
+        let seen = Arc::new(Seen {
+            claimed: Arc::new(claimed),
+            ring_version: ring.version,
+            standing: Mutex::default(),
+        });
+        self.remembered.put(digest, seen.clone());
+        Ok(seen)
+    }
+
+    /// Whose tokens these are.
+    pub fn issuer(&self) -> &str {
+        self.rules.issuer()
+    }
+}
+
+impl Seen {
+    /// Whom it stands for, if that was found out no longer ago than this.
+    pub fn standing(&self, age_max: Duration) -> Option<Arc<Caller>> {
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (at, caller) = standing.as_ref()?;
+        (at.elapsed() <= age_max).then(|| caller.clone())
+    }
+
+    /// Takes note of whom it stands for, as of `asked`.
+    pub fn settle(&self, asked: Instant, caller: Arc<Caller>) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if standing.as_ref().is_none_or(|(at, _)| *at <= asked) {
+            *standing = Some((asked, caller));
+        }
+    }
+}
+
+/// Counts a refusal; why is never told.
+pub(super) fn refused(reason: &'static str) -> Unauthenticated {
+    counter!(names::AUTH_TOTAL, "outcome" => "refused", "reason" => reason).increment(1);
+    tracing::debug!(reason, "credentials were refused: {reason}");
+    Unauthenticated
+}
