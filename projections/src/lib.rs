@@ -19,6 +19,8 @@ mod zone;
 mod hash;
 mod copy;
 mod filling;
+mod latest;
+mod upsert;
 mod digest;
 #[cfg(test)]
 mod testing;
