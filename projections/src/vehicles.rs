@@ -17,6 +17,7 @@ use domain::vehicle::{VehicleEvent, VehicleProfile};
 use domain::{Event, Recorded};
 use sqlx::PgConnection;
 
+use crate::latest::{Latest, keep_last, keep_last_of};
 use crate::{Poison, Projection, Target};
 
 /// The read model's name.
@@ -32,13 +33,6 @@ pub(crate) struct Delta {
     fleets: HashMap<String, FleetChange>,
     /// By (fleet, vehicle): is it a member?
     members: HashMap<(String, String), Latest<bool>>,
-}
-
-/// A value and the position it was said at: of two, the one said last is kept.
-#[derive(Clone, Debug, PartialEq)]
-struct Latest<T> {
-    position: i64,
-    value: T,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -106,7 +100,7 @@ impl Projection for Vehicles {
             kept.position = kept.position.max(change.position);
         }
         for (key, member) in from.members {
-            keep_last_member(&mut into.members, key, member);
+            keep_last_of(&mut into.members, key, member);
         }
     }
 
@@ -160,7 +154,7 @@ fn fold_vehicle(delta: &mut Delta, event: &Recorded<Event>, what: &VehicleEvent)
         }
         VehicleEvent::VehicleJoinedFleet(joined) => {
             let key = (joined.fleet_id.clone(), id.to_owned());
-            keep_last_member(
+            keep_last_of(
                 &mut delta.members,
                 key,
                 Latest {
@@ -171,7 +165,7 @@ fn fold_vehicle(delta: &mut Delta, event: &Recorded<Event>, what: &VehicleEvent)
         }
         VehicleEvent::VehicleLeftFleet(left) => {
             let key = (left.fleet_id.clone(), id.to_owned());
-            keep_last_member(
+            keep_last_of(
                 &mut delta.members,
                 key,
                 Latest {
@@ -206,27 +200,6 @@ fn fold_fleet(delta: &mut Delta, event: &Recorded<Event>, what: &FleetEvent) {
             let value = event.recorded_at;
             keep_last(&mut change.archived, Some(Latest { position, value }));
         }
-    }
-}
-
-fn keep_last<T>(kept: &mut Option<Latest<T>>, said: Option<Latest<T>>) {
-    let Some(said) = said else { return };
-    if kept
-        .as_ref()
-        .is_none_or(|kept| kept.position < said.position)
-    {
-        *kept = Some(said);
-    }
-}
-
-fn keep_last_member(
-    members: &mut HashMap<(String, String), Latest<bool>>,
-    key: (String, String),
-    said: Latest<bool>,
-) {
-    let kept = members.entry(key).or_insert_with(|| said.clone());
-    if kept.position < said.position {
-        *kept = said;
     }
 }
 

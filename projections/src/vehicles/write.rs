@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-use super::{FleetChange, Latest, VehicleChange};
+use super::{FleetChange, VehicleChange};
 use crate::Target;
+use crate::latest::{Latest, said_at};
+use crate::upsert::{Column, in_key_order, keep_later};
 
 /// Statements that make the tables.
 pub(super) fn ddl(target: &Target<'_>) -> Vec<String> {
@@ -192,65 +194,11 @@ pub(super) async fn members(
     let column = Column(&members);
     sqlx::query(&statement)
         .bind(target.tenant)
-        .bind(
-            members
-                .iter()
-                .map(|((fleet, _), _)| fleet.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            members
-                .iter()
-                .map(|((_, vehicle), _)| vehicle.as_str())
-                .collect::<Vec<_>>(),
-        )
+        .bind(column.first_keys())
+        .bind(column.second_keys())
         .bind(column.of(|m| m.value))
         .bind(column.of(|m| m.position))
         .execute(conn)
         .await?;
     Ok(())
-}
-
-/// SQL that takes `columns` and their position from the new row where that position is later.
-fn keep_later(table: &str, said: &str, columns: &[&str]) -> String {
-    let mut sets: Vec<String> = columns
-        .iter()
-        .map(|column| {
-            format!(
-                "{column} = case when excluded.{said} > {table}.{said}
-                 then excluded.{column} else {table}.{column} end"
-            )
-        })
-        .collect();
-    sets.push(format!(
-        "{said} = greatest({table}.{said}, excluded.{said})"
-    ));
-    sets.join(", ")
-}
-
-/// The position something was said at, 0 if it was not.
-fn said_at<T>(said: &Option<Latest<T>>) -> i64 {
-    said.as_ref().map_or(0, |said| said.position)
-}
-
-/// In key order, so that two writers cannot wait for each other.
-fn in_key_order<K: Ord, V>(changes: HashMap<K, V>) -> Vec<(K, V)> {
-    let mut changes: Vec<(K, V)> = changes.into_iter().collect();
-    changes.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    changes
-}
-
-/// Changes turned into one array for each column.
-struct Column<'a, K, V>(&'a [(K, V)]);
-
-impl<K, V> Column<'_, K, V> {
-    fn of<T>(&self, value: impl Fn(&V) -> T) -> Vec<T> {
-        self.0.iter().map(|(_, change)| value(change)).collect()
-    }
-}
-
-impl<V> Column<'_, String, V> {
-    fn keys(&self) -> Vec<&str> {
-        self.0.iter().map(|(key, _)| key.as_str()).collect()
-    }
 }
