@@ -50,6 +50,7 @@ pub(super) fn user(
             keep_last(&mut change.deactivated, said(event, Some(deactivated)));
             change.epochs += 1;
         }
+        UserEvent::SignedOutEverywhere(_) => change.epochs += 1,
         UserEvent::UserReactivated(_) => keep_last(&mut change.deactivated, said(event, None)),
         UserEvent::PersonalDataErased(_) => {
             keep_min(&mut change.erased_at, Some(event.recorded_at));
@@ -98,7 +99,7 @@ fn started(event: &Recorded<Event>, e: &SessionStarted) -> Result<Started, Poiso
         policy: e.policy,
         epoch: i64::try_from(e.epoch)
             .map_err(|_| Poison(format!("epoch {} is beyond counting", e.epoch)))?,
-        user_agent: e.user_agent.clone(),
+        user_agent: e.user_agent.as_ref().map(sealed).transpose()?,
         ip: e.ip.as_ref().map(sealed).transpose()?,
         event: event.event_id,
     })

@@ -67,9 +67,9 @@ fn sessions(target: &Target<'_>) -> [String; 2] {
                 sliding_s    bigint, -- seconds it lasts after its last use
                 absolute_s   bigint, -- seconds it lasts after its start, whatever its use
                 epoch        bigint, -- the user's session epoch it is good for
-                user_agent   text, -- what the client said it is; null once the user is erased
+                user_agent_sealed text, -- what the client said it is; null once the user is erased
                 ip_sealed    text, -- the client's address; null once the user is erased
-                ip_event     uuid, -- the event that holds the address; null without one
+                started_event uuid, -- the event that holds both
                 started_pos  bigint not null default 0, -- position that said so
                 last_used_at timestamptz, -- when a token was last given, the first one included
                 ended_at     timestamptz, -- when it was ended; null if it was not, though it may run out

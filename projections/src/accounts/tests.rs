@@ -46,7 +46,7 @@ fn started(n: i64, user_id: String, ip: Personal) -> SessionEvent {
             grace_s: 10,
         },
         ip: Some(ip),
-        user_agent: Some(format!("agent{n}")),
+        user_agent: Some(Personal::Sealed(format!("agent{n}"))),
         epoch: 0,
         at: at(n),
     })

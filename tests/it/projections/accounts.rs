@@ -446,7 +446,7 @@ async fn an_erasure_and_a_session_written_at_once_leave_nothing() {
         beside.await.unwrap();
         let rows: Vec<String> = sqlx::query_scalar(
             "select s::text from read.accounts_sessions_g9 s
-             where user_id = 'eve' and user_agent is null and ip_sealed is null and ip_event is null",
+             where user_id = 'eve' and user_agent_sealed is null and ip_sealed is null",
         )
         .fetch_all(world.db.pool())
         .await

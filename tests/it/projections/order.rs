@@ -32,7 +32,7 @@ fn about_an_account(n: u32) -> (String, Event) {
         user_id: format!("user-{}", n % 5 % 3),
         policy: SessionPolicy::default(),
         ip: Some(sealed.clone()),
-        user_agent: Some(format!("agent{n}")),
+        user_agent: Some(Personal::Sealed(format!("agent{n}"))),
         epoch: 0,
         at,
     };

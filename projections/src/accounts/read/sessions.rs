@@ -22,8 +22,8 @@ pub struct SessionRow {
     pub last_used_at: DateTime<Utc>,
     /// When it runs out if it is not used again, like [`domain::session::Session::ends_at`].
     pub ends_at: DateTime<Utc>,
-    /// What the client said it is; `None` if it said nothing, and once the user is erased.
-    pub user_agent: Option<String>,
+    /// What the client said it is, field `user_agent`; `None` if it said nothing, and once the user is erased.
+    pub user_agent: Option<Sealed>,
     /// The client's address, field `ip`; `None` if it is not known, and once the user is erased.
     pub ip: Option<Sealed>,
     /// When it was ended; `None` if it was not, though it may have run out.
@@ -90,7 +90,7 @@ fn select<'q>(snap: &Snapshot) -> Result<QueryBuilder<'q, Postgres>, ReadError> 
     let users = snap.name(NAME, "accounts_users")?;
     let mut sql = QueryBuilder::new(format!(
         "select s.session_id, s.user_id, s.started_at, s.last_used_at, {ENDS_AT} as ends_at,
-                s.user_agent, s.ip_sealed, s.ip_event, s.ended_at, s.ended_why,
+                s.user_agent_sealed, s.ip_sealed, s.started_event, s.ended_at, s.ended_why,
                 {OUTDATED} as outdated, s.version, s.position
          from {sessions} s
          left join {users} u on u.tenant = s.tenant and u.user_id = s.user_id
@@ -107,8 +107,8 @@ fn read(row: &PgRow) -> Result<SessionRow, sqlx::Error> {
         started_at: row.try_get("started_at")?,
         last_used_at: row.try_get("last_used_at")?,
         ends_at: row.try_get("ends_at")?,
-        user_agent: row.try_get("user_agent")?,
-        ip: sealed(row, "ip_sealed", "ip_event")?,
+        user_agent: sealed(row, "user_agent_sealed", "started_event")?,
+        ip: sealed(row, "ip_sealed", "started_event")?,
         ended_at: row.try_get("ended_at")?,
         ended_why: row.try_get("ended_why")?,
         outdated: row.try_get("outdated")?,

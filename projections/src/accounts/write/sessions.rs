@@ -31,7 +31,7 @@ pub(super) async fn sessions(
         .bind(column.of(|c| started(c).map(|s| s.epoch)))
         .bind(column.of(|c| started(c).and_then(|s| s.user_agent.clone())))
         .bind(column.of(|c| started(c).and_then(|s| s.ip.clone())))
-        .bind(column.of(|c| started(c).filter(|s| s.ip.is_some()).map(|s| s.event)))
+        .bind(column.of(|c| started(c).map(|s| s.event)))
         .bind(column.of(|c| said_at(&c.started)))
         .bind(column.of(|c| c.last_used_at))
         .bind(column.of(|c| ended(c).map(|(at, _)| at)))
@@ -51,16 +51,16 @@ fn sessions_sql(table: &str) -> String {
         "sliding_s",
         "absolute_s",
         "epoch",
-        "user_agent",
+        "user_agent_sealed",
         "ip_sealed",
-        "ip_event",
+        "started_event",
     ];
     let started = keep_later("s", "started_pos", &started);
     let ended = keep_later("s", "ended_pos", &["ended_at", "ended_why"]);
     format!(
         "insert into {table} as s
-             (tenant, session_id, user_id, started_at, sliding_s, absolute_s, epoch, user_agent,
-              ip_sealed, ip_event, started_pos, last_used_at, ended_at, ended_why, ended_pos,
+             (tenant, session_id, user_id, started_at, sliding_s, absolute_s, epoch,
+              user_agent_sealed, ip_sealed, started_event, started_pos, last_used_at, ended_at, ended_why, ended_pos,
               version, position)
          select $1, n.* from unnest(
              $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::bigint[], $7::bigint[],
@@ -86,11 +86,11 @@ pub(super) async fn forget_clients(
     users: &[String],
 ) -> Result<(), sqlx::Error> {
     let statement = format!(
-        "update {} s set user_agent = null, ip_sealed = null, ip_event = null
+        "update {} s set user_agent_sealed = null, ip_sealed = null
          from {} u
          where s.tenant = $1 and (s.session_id = any($2) or s.user_id = any($3))
            and u.tenant = s.tenant and u.user_id = s.user_id and u.erased_at is not null
-           and (s.user_agent is not null or s.ip_sealed is not null)",
+           and (s.user_agent_sealed is not null or s.ip_sealed is not null)",
         target.table("accounts_sessions"),
         target.table("accounts_users")
     );
