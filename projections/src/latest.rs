@@ -37,3 +37,8 @@ pub(crate) fn keep_last_of<K: Eq + Hash>(
 pub(crate) fn said_at<T>(said: &Option<Latest<T>>) -> i64 {
     said.as_ref().map_or(0, |said| said.position)
 }
+
+/// What was said last, if anything was.
+pub(crate) fn last<T>(said: &Option<Latest<T>>) -> Option<&T> {
+    said.as_ref().map(|said| &said.value)
+}

@@ -11,6 +11,7 @@ pub mod vehicles;
 pub mod positions;
 pub mod heatmap;
 pub mod trends;
+pub mod accounts;
 pub mod summary;
 pub mod evidence;
 mod geo;
@@ -58,5 +59,6 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         Arc::new(Erased::<positions::Positions>::new()),
         Arc::new(Erased::<heatmap::HeatmapCells>::new()),
         Arc::new(Erased::<trends::TrackBuckets>::new()),
+        Arc::new(Erased::<accounts::Accounts>::new()),
     ]
 }

@@ -507,7 +507,10 @@ async fn the_log_can_be_read() {
         .iter()
         .map(|p| &p["name"])
         .collect();
-    assert_eq!(names, ["vehicles", "positions", "heatmap", "trends"]);
+    assert_eq!(
+        names,
+        ["vehicles", "positions", "heatmap", "trends", "accounts"]
+    );
 }
 
 #[tokio::test]

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::DateTime;
 use daybook::commands::{CommandContext, CommandError, Door, DoorSettings};
-use daybook::config;
 use daybook::store::{PageLimits, Store, StoreSettings, StoredEvent};
 use daybook::vault::{Place, Vault, VaultError};
 use domain::user::{User, UserCommand, UserEvent};
 use domain::{Actor, ActorKind, Code, Personal, Position};
 
-use crate::support::{Scratch, TestDb};
+use crate::support::{Scratch, TestDb, vault};
 
 const TENANT: &str = "default";
 const EMAIL: &str = "Ada.Lovelace@Example.org";
@@ -28,14 +25,6 @@ async fn store(db: &TestDb) -> Store {
         ..StoreSettings::default()
     };
     Store::connect(options, settings).await.unwrap()
-}
-
-fn vault(db: &TestDb, keys: &Path) -> Vault {
-    let settings = config::Vault {
-        key_ttl: Duration::from_secs(5),
-        ..config::Settings::default().vault
-    };
-    Vault::open(&settings, keys, db.pool().clone()).unwrap()
 }
 
 fn context(tenant: &str) -> CommandContext {

@@ -1,17 +1,24 @@
 //! The read models themselves among faults: each of their tables, before and after a row of a batch.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use daybook::commands::{CommandContext, Door, DoorSettings, ReportPositions};
 use daybook::consumers::{Consumers, RebuildOptions, rebuild};
+use domain::api_key::{ApiKey, ApiKeyCommand};
 use domain::fleet::{Fleet, FleetCommand};
+use domain::session::{ClientInfo, Session, SessionCommand, SessionPolicy};
+use domain::tenant::{Tenant, TenantCommand};
 use domain::track::FixReport;
+use domain::user::{Role, User, UserCommand};
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
-use domain::{Actor, ActorKind};
+use domain::{Actor, ActorKind, Scope};
 
 use super::scene::{settings, store, tenant};
-use crate::support::{Action, PATIENCE, Step, TestDb, Trap};
+use crate::support::{Action, PATIENCE, Scratch, Step, TestDb, Trap, vault};
 
-/// Something new for every table: a fleet, a vehicle that joins it, where it was at an hour of its own.
+/// Something new for every table: a fleet, a vehicle that joins it, where it was at an hour of its own;
+/// a tenant, a user with a role, a session and an API key.
 async fn happen(door: &Door, nth: i64) {
     let actor = Actor {
         kind: ActorKind::User,
@@ -19,6 +26,7 @@ async fn happen(door: &Door, nth: i64) {
     };
     let began = DateTime::from_timestamp(1_767_571_200, 0).unwrap();
     let ctx = CommandContext::new(tenant(), actor, began + TimeDelta::days(30));
+    accounts(door, &ctx, nth).await;
     let (fleet, bus) = (format!("fleet{nth}"), format!("bus{nth}"));
     let name = format!("Fleet {nth}");
     let create = FleetCommand::Create { name };
@@ -45,11 +53,49 @@ async fn happen(door: &Door, nth: i64) {
     door.report_positions(&ctx, report).await.unwrap();
 }
 
+async fn accounts(door: &Door, ctx: &CommandContext, nth: i64) {
+    let (user, id) = (format!("user{nth}"), format!("id{nth}"));
+    let register = UserCommand::Register {
+        email: format!("{user}@example.org"),
+        name: user.clone(),
+        roles: BTreeSet::from([Role::Viewer]),
+        verified: true,
+    };
+    door.execute::<User>(ctx, &user, register).await.unwrap();
+    let start = SessionCommand::Start {
+        user_id: user,
+        policy: SessionPolicy::default(),
+        client: ClientInfo::default(),
+        epoch: 0,
+        now: ctx.now,
+    };
+    door.execute::<Session>(ctx, &id, start).await.unwrap();
+    let scopes = BTreeSet::from([Scope::VehiclesRead]);
+    let issue = ApiKeyCommand::Issue {
+        name: id.clone(),
+        hash: "0".repeat(64),
+        last_four: "0000".to_owned(),
+        scopes: scopes.clone(),
+        issuer_scopes: scopes,
+        expires_at: ctx.now + TimeDelta::seconds(60),
+        now: ctx.now,
+        ttl_max_s: 60,
+        rotate_every_s: None,
+        bootstrap: false,
+    };
+    door.execute::<ApiKey>(ctx, &id, issue).await.unwrap();
+    let name = id.clone();
+    let create = TenantCommand::Create { name };
+    door.execute::<Tenant>(ctx, &id, create).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_at_any_table_of_any_read_model_leaves_a_fold_of_the_log() {
     let db = TestDb::create().await;
     let store = store(db.options()).await;
-    let door = Door::new(store.clone(), DoorSettings::default());
+    let keys = Scratch::new();
+    let vault = vault(&db, keys.path());
+    let door = Door::new(store.clone(), DoorSettings::default()).sealing(vault);
     let models = projections::all();
     let names: Vec<_> = models.iter().map(|model| model.name()).collect();
     let consumers = Consumers::start(store.clone(), models.clone(), settings())
