@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// A key pair and its name.
 pub struct SigningKey {
-    pub private: EncodingKey,
+    pub(super) private: EncodingKey,
     seed: [u8; 32],
     public: String,
     id: String,

@@ -12,7 +12,7 @@ use domain::session::{
 use domain::tenant::{TenantCreated, TenantEvent, TenantRenamed, TenantResumed, TenantSuspended};
 use domain::user::{
     EmailVerified, PasswordChangeReason, PasswordChanged, PersonalDataErased, Role, RoleAssigned,
-    RoleRevoked, UserDeactivated, UserEvent, UserReactivated, UserRegistered,
+    RoleRevoked, SignedOutEverywhere, UserDeactivated, UserEvent, UserReactivated, UserRegistered,
 };
 use proptest::prelude::*;
 
@@ -53,7 +53,7 @@ fn started(n: i64, user_id: String, ip: Personal) -> SessionEvent {
 }
 
 /// How many kinds of event there are.
-const KINDS: u8 = 21;
+const KINDS: u8 = 22;
 
 /// Of every kind there is; `n` is told by the values.
 fn event(kind: u8, n: i64, user_id: String) -> Event {
@@ -68,6 +68,7 @@ fn event(kind: u8, n: i64, user_id: String) -> Event {
         5 => deactivated(sealed).into(),
         6 => UserEvent::UserReactivated(UserReactivated {}).into(),
         7 => UserEvent::PersonalDataErased(PersonalDataErased {}).into(),
+        21 => UserEvent::SignedOutEverywhere(SignedOutEverywhere {}).into(),
         8 => AdminsEvent::AdminAppointed(AdminAppointed { user_id }).into(),
         9 => AdminsEvent::AdminDismissed(AdminDismissed { user_id }).into(),
         10 => started(n, user_id, sealed).into(),
@@ -95,6 +96,7 @@ fn event(kind: u8, n: i64, user_id: String) -> Event {
             expires_at: at(n + 1_000),
             rotate_every_s: Some(60),
             bootstrap: n % 2 == 0,
+            owner: None,
         })
         .into(),
         15 => ApiKeyEvent::ApiKeyRotated(ApiKeyRotated {

@@ -114,8 +114,8 @@ impl ApiKeyCommands {
             (Err(refusal), _) | (_, Err(refusal)) => return Ok(refused(refusal)),
         };
         let operation = Operation::of(ctx);
-        let (auth, caller) = (&operation.parts.auth, &operation.caller);
-        let issued = auth.issue_key(&context, caller, order).await;
+        let (identity, caller) = (&operation.parts.auth, &operation.caller);
+        let issued = identity.issue_key(&context, caller, order).await;
         told(ctx, issued).await
     }
 
@@ -136,8 +136,8 @@ impl ApiKeyCommands {
             (Err(refusal), _) | (_, Err(refusal)) => return Ok(refused(refusal)),
         };
         let operation = Operation::of(ctx);
-        let (auth, caller) = (&operation.parts.auth, &operation.caller);
-        let rotated = auth.rotate_key(&context, caller, &input.id, ttl).await;
+        let (identity, caller) = (&operation.parts.auth, &operation.caller);
+        let rotated = identity.rotate_key(&context, caller, &input.id, ttl).await;
         told(ctx, rotated).await
     }
 
@@ -157,8 +157,8 @@ impl ApiKeyCommands {
             Err(refusal) => return Ok(refused(refusal)),
         };
         let operation = Operation::of(ctx);
-        let (auth, caller) = (&operation.parts.auth, &operation.caller);
-        let revoked = auth
+        let (identity, caller) = (&operation.parts.auth, &operation.caller);
+        let revoked = identity
             .revoke_key(&context, caller, &input.id, input.reason)
             .await;
         let revoked = revoked.map(|receipt| Issued {

@@ -191,8 +191,8 @@ impl InstallationCommands {
                 });
             }
         };
-        let auth = &Operation::of(ctx).parts.auth;
-        let rotated = auth
+        let identity = &Operation::of(ctx).parts.auth;
+        let rotated = identity
             .rotate(&context, compromised.as_deref().map(String::as_str))
             .await;
         let told = settle(ctx, rotated, |rotation| rotation.receipt).await?;

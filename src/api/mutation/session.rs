@@ -117,8 +117,8 @@ impl SessionCommands {
         if let Some(tenant) = input.tenant {
             context.tenant = tenant.0.into();
         }
-        let auth = &operation.parts.auth;
-        let signed_in = auth
+        let identity = &operation.parts.auth;
+        let signed_in = identity
             .sign_in(&context, &operation.client(), &input.email, &input.password)
             .await;
         signed(ctx, signed_in).await
@@ -132,8 +132,8 @@ impl SessionCommands {
         input: RefreshSessionInput,
     ) -> Result<SignInPayload> {
         let operation = Operation::of(ctx);
-        let auth = &operation.parts.auth;
-        let refreshed = auth
+        let identity = &operation.parts.auth;
+        let refreshed = identity
             .refresh(&operation.own_affair(), &input.refresh_token)
             .await;
         signed(ctx, refreshed).await
@@ -148,16 +148,16 @@ impl SessionCommands {
         input: Option<SignOutInput>,
     ) -> Result<DonePayload> {
         let operation = Operation::of(ctx);
-        let (auth, caller) = (&operation.parts.auth, &operation.caller);
+        let (identity, caller) = (&operation.parts.auth, &operation.caller);
         let context = operation.own_affair();
         let input = input.unwrap_or(SignOutInput {
             session_id: None,
             everywhere: false,
         });
         let kept = match (input.everywhere, input.session_id) {
-            (true, _) => auth.sign_out_everywhere(&context, caller).await,
-            (false, Some(id)) => auth.revoke_session(&context, caller, &id).await,
-            (false, None) => auth.sign_out(&context, caller).await,
+            (true, _) => identity.sign_out_everywhere(&context, caller).await,
+            (false, Some(id)) => identity.revoke_session(&context, caller, &id).await,
+            (false, None) => identity.sign_out(&context, caller).await,
         };
         done(ctx, kept).await
     }
@@ -170,9 +170,9 @@ impl SessionCommands {
         input: VerifyEmailInput,
     ) -> Result<VerifyEmailPayload> {
         let operation = Operation::of(ctx);
-        let auth = &operation.parts.auth;
+        let identity = &operation.parts.auth;
         let password = input.password.as_deref();
-        let followed = auth
+        let followed = identity
             .follow_link(&operation.own_affair(), &input.token, password)
             .await;
         let told = settle(ctx, followed, |(_, receipt)| *receipt).await?;
@@ -202,8 +202,8 @@ impl SessionCommands {
             }
         };
         let passwords = (input.current_password.as_str(), input.new_password.as_str());
-        let (auth, caller) = (&operation.parts.auth, &operation.caller);
-        let changed = auth
+        let (identity, caller) = (&operation.parts.auth, &operation.caller);
+        let changed = identity
             .change_password(&context, caller, &operation.client(), passwords)
             .await;
         signed(ctx, changed).await

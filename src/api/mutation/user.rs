@@ -176,7 +176,7 @@ impl UserCommands {
             ctx,
             conditions,
             &input.user_id,
-            async |auth, context, id| auth.assign_role(context, id, role).await,
+            async |identity, context, id| identity.assign_role(context, id, role).await,
         )
         .await
     }
@@ -189,7 +189,7 @@ impl UserCommands {
             ctx,
             conditions,
             &input.user_id,
-            async |auth, context, id| auth.revoke_role(context, id, role).await,
+            async |identity, context, id| identity.revoke_role(context, id, role).await,
         )
         .await
     }
@@ -211,7 +211,7 @@ impl UserCommands {
             ctx,
             conditions,
             &input.user_id,
-            async |auth, context, id| auth.deactivate(context, id, reason).await,
+            async |identity, context, id| identity.deactivate(context, id, reason).await,
         )
         .await
     }
@@ -227,7 +227,7 @@ impl UserCommands {
             ctx,
             conditions,
             &input.user_id,
-            async |auth, context, id| auth.reactivate(context, id).await,
+            async |identity, context, id| identity.reactivate(context, id).await,
         )
         .await
     }
@@ -249,7 +249,7 @@ impl UserCommands {
             ctx,
             conditions,
             &input.user_id,
-            async |auth, context, id| auth.erase(context, id).await,
+            async |identity, context, id| identity.erase(context, id).await,
         )
         .await
     }

@@ -111,8 +111,8 @@ impl IdentityQueries {
                 return Err(fault.with("role", Role::Admin.as_str()).into());
             }
             Some(email) => {
-                let auth = &operation.parts.auth;
-                let found = auth.user_of_email(operation.tenant(), email).await;
+                let identity = &operation.parts.auth;
+                let found = identity.user_of_email(operation.tenant(), email).await;
                 Some(found.map_err(fault)?.into_iter().collect())
             }
         };

@@ -205,6 +205,7 @@ impl World {
                 ip: Some("192.0.2.7".to_owned()),
                 user_agent: Some(format!("browser of {user}")),
             },
+            user: UserStanding::Active,
             epoch: 0,
             now: at(seconds),
         };
