@@ -2,9 +2,12 @@
 -- it is in any event, read model or cache. Rows whose object the log does not know are left-overs of a command
 -- that was refused, and mean nothing.
 
+-- The log of what belongs to no tenant: of the keys that sign tokens. No tenant can have this id.
+insert into logs (tenant) values ('_installation');
+
 -- The private parts of the keys that sign tokens.
 create table signing_key_secrets (
-    tenant     text        not null, -- whose log tells of the key: 'default'
+    tenant     text        not null, -- which log tells of the key: '_installation'
     issuer     text        not null, -- whose tokens it signs
     kid        text        not null, -- the key's id
     wrapped    bytea       not null, -- the private part, encrypted with the vault's master key

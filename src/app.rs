@@ -42,7 +42,9 @@ pub struct App {
     pub reader: Reader,
     /// Answers kept for a while.
     pub cache: Cache,
-    /// Tokens.
+    /// Keys of secrets and of personal values.
+    pub vault: Vault,
+    /// Who calls.
     pub auth: Auth,
     /// Who asks how much.
     pub limiter: Limiter,
@@ -157,7 +159,7 @@ impl App {
         let cache = Cache::new(&settings.cache, &settings.redis, secret)?;
         let secret = vault.shared_secret(&format!("limits of {identity}"));
         let limiter = Limiter::start(&settings.limits, cache.ledger(), secret, clock.clone());
-        let (door, auth) = doors(settings, &log, vault, &limiter, &clock).await?;
+        let (door, auth) = doors(settings, &log, vault.clone(), &limiter, &clock).await?;
         let consumers = Consumers::start(
             store.clone(),
             projections::all(),
@@ -177,6 +179,7 @@ impl App {
             consumers,
             reader,
             cache,
+            vault,
             auth,
             limiter,
             metrics,

@@ -5,15 +5,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_graphql::Request;
+use chrono::DateTime;
 use daybook::api::telling::Telling;
 use daybook::api::{Api, FeedStream, Operation, Origin, Pages, Parts};
-use daybook::auth::{Caller, Role};
+use daybook::auth::{Auth, Caller, Credential, Foundation, Role};
 use daybook::cache::Cache;
 use daybook::commands::Door;
 use daybook::config::Settings;
 use daybook::consumers::{ConsumerSettings, Consumers};
+use daybook::limits::Limiter;
 use daybook::ops::Clock;
 use daybook::store::Store;
+use daybook::vault::Vault;
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
 use domain::{Actor, ActorKind, Position};
 use futures::{StreamExt, stream};
@@ -50,7 +53,7 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let settings = ConsumerSettings::default();
     let consumers = Consumers::start(store.clone(), projections::all(), settings).await?;
     let ours = Ours {
-        api: api(&store, &consumers)?,
+        api: api(&store, &consumers).await?,
         door: door(&store),
         store,
     };
@@ -86,8 +89,17 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
-    let defaults = Settings::default();
+async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
+    let (defaults, clock) = (Settings::default(), Clock::system());
+    let keys = std::env::temp_dir();
+    let foundation = Foundation {
+        door: door(store),
+        store: store.clone(),
+        vault: Vault::open(&defaults.vault, &keys, store.pool().clone())?,
+        limiter: Limiter::start(&defaults.limits, None, [0; 32], clock.clone()),
+        clock,
+    };
+    let auth = Auth::start(&defaults.auth, foundation).await?;
     let parts = Parts {
         store: store.clone(),
         door: door(store),
@@ -100,6 +112,8 @@ fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
         turn_wait: Duration::from_secs(2),
         answers: defaults.cache.clone(),
         telling: Telling::new(&defaults.limits),
+        auth,
+        shows_links: false,
     };
     Ok(Api::new(parts, true))
 }
@@ -120,7 +134,12 @@ impl Ours {
             tenant: "default".into(),
             roles: vec![Role::Viewer],
             scopes: Vec::new(),
-            token_id: "bench".into(),
+            credential: Credential::Token {
+                id: "bench".into(),
+                session: None,
+                issued_at: DateTime::UNIX_EPOCH,
+            },
+            suspended: false,
             expires_at: Clock::system().now(),
         });
         let pages = Pages {

@@ -18,6 +18,11 @@ macro_rules! codes {
                 match self { $(Code::$variant => $code,)* }
             }
 
+            /// The code that clients see so.
+            pub fn of_word(word: &str) -> Option<Code> {
+                match word { $($code => Some(Code::$variant),)* _ => None }
+            }
+
             /// May the very same request succeed later?
             pub fn retryable(self) -> bool {
                 match self { $(Code::$variant => $retryable,)* }

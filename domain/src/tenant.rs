@@ -12,6 +12,9 @@ pub const TENANT_ID_MAX: usize = 63;
 /// The tenant that is always there: whoever runs the server.
 pub const DEFAULT_TENANT: &str = "default";
 
+/// The log of what belongs to no tenant, such as the keys that sign tokens. No tenant can have this id.
+pub const INSTALLATION_LOG: &str = "_installation";
+
 /// The id of a tenant, as it will be stored: 1 to [`TENANT_ID_MAX`] of `a-z`, `0-9` and `-`.
 pub fn tenant_id(value: &str, field: &str) -> Result<String, Refusal> {
     if value.len() > TENANT_ID_MAX {

@@ -161,6 +161,13 @@ impl Fault {
         match self.kind {
             FaultKind::Fault(code) => code.status(),
             FaultKind::Refused(Code::NotFound) => 404,
+            FaultKind::Refused(
+                Code::SignInFailed
+                | Code::InvalidToken
+                | Code::TokenExpired
+                | Code::SessionRevoked
+                | Code::RefreshReused,
+            ) => 401,
             FaultKind::Refused(_) => 422,
         }
     }

@@ -300,6 +300,11 @@ impl Auth {
         Ok(value.map_or(PersonalValue::Erased, PersonalValue::Known))
     }
 
+    /// Can what was sealed of a person still be read by anybody?
+    pub async fn is_readable(&self, tenant: &str, subject: &str) -> Result<bool, AuthError> {
+        Ok(self.0.vault.existing_key(tenant, subject).await?.is_some())
+    }
+
     /// What somebody's password must not consist of: their name and address.
     async fn words_about(
         &self,

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::signing_keys::{KeyStanding, SigningKeys, SigningKeysCommand};
-use domain::tenant::DEFAULT_TENANT;
+use domain::tenant::INSTALLATION_LOG;
 use domain::{Code, StreamKey};
 
 use super::key::{PublicKey, Ring, SigningKey, VerifyingKey};
 use super::{Auth, AuthError, Inner};
-use crate::commands::{CommandContext, CommandError, Receipt};
+use crate::commands::{CommandContext, CommandError};
 
 /// A key is published for so much longer than others may keep what they were told: nodes hear of it one
 /// after the other.
@@ -24,8 +24,6 @@ pub struct Rotation {
     pub signs: String,
     /// The key that will, and from when on.
     pub next: Option<(String, DateTime<Utc>)>,
-    /// What was kept.
-    pub receipt: Receipt,
 }
 
 impl Auth {
@@ -40,7 +38,7 @@ impl Auth {
     pub(super) async fn refresh_keys(&self) -> Result<(), AuthError> {
         let asked = Instant::now();
         let stream = StreamKey::of::<SigningKeys>(self.0.tokens.issuer());
-        let version = self.versions(&own_tenant(), &[stream]).await?[0];
+        let version = self.versions(&own_log(), &[stream]).await?[0];
         if version != self.0.tokens.ring().version {
             let keys = self.keys().await?;
             self.0.tokens.install(self.ring(version, &keys).await?);
@@ -51,7 +49,7 @@ impl Auth {
     }
 
     async fn keys(&self) -> Result<SigningKeys, CommandError> {
-        self.now::<SigningKeys>(&own_tenant(), self.0.tokens.issuer())
+        self.now::<SigningKeys>(&own_log(), self.0.tokens.issuer())
             .await
     }
 
@@ -82,16 +80,17 @@ impl Auth {
 
     /// Makes the first key where there is none that signs, and takes over what is there.
     pub(super) async fn keep_signing(&self) -> Result<(), AuthError> {
-        if self.keys().await?.active().is_none() {
+        let keys = self.keys().await?;
+        if keys.active().is_none() {
             // However many nodes start at once, the first to come makes it.
-            let mut ctx = self.own_context(own_tenant());
-            ctx.command_id = Some(format!("first signing key {}", self.0.tokens.issuer()));
-            let (key, _) = self.publish(&ctx).await?;
+            let mut ctx = self.own_context(own_log());
+            ctx.command_id = Some(format!("the key after {} others", keys.keys.len()));
+            let key = self.publish(&ctx).await?;
             if self.keys().await?.active().is_none() {
-                let ctx = self.own_context(own_tenant());
+                let ctx = self.own_context(own_log());
                 match self.activate(&ctx, &key).await {
                     Err(error) if has_code(&error, Code::NotFound) => {}
-                    activated => drop(activated?),
+                    activated => activated?,
                 }
             }
         }
@@ -100,9 +99,9 @@ impl Auth {
 
     /// Publishes a new key, unless this very command did before. Gives the id of the key that was published
     /// last.
-    async fn publish(&self, ctx: &CommandContext) -> Result<(String, Receipt), AuthError> {
+    async fn publish(&self, ctx: &CommandContext) -> Result<String, AuthError> {
         let (issuer, key) = (self.0.tokens.issuer(), SigningKey::random());
-        let (kid, tenant) = (key.id(), own_tenant());
+        let (kid, tenant) = (key.id(), own_log());
         let wrapped = self.0.vault.wrap(&[issuer, kid], key.seed());
         sqlx::query("insert into signing_key_secrets (tenant, issuer, kid, wrapped) values ($1, $2, $3, $4)")
             .bind(&*tenant)
@@ -117,13 +116,13 @@ impl Auth {
             now: self.0.clock.now(),
         };
         let door = &self.0.door;
-        let receipt = door.execute::<SigningKeys>(ctx, issuer, command).await?;
+        door.execute::<SigningKeys>(ctx, issuer, command).await?;
         let keys = self.keys().await?;
         let last = keys.keys.last().ok_or(AuthError::NoKey)?;
-        Ok((last.kid.clone(), receipt))
+        Ok(last.kid.clone())
     }
 
-    async fn activate(&self, ctx: &CommandContext, kid: &str) -> Result<Receipt, AuthError> {
+    async fn activate(&self, ctx: &CommandContext, kid: &str) -> Result<(), AuthError> {
         let settings = &self.0.settings;
         let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
         let command = SigningKeysCommand::Activate {
@@ -133,7 +132,8 @@ impl Auth {
             token_life_s: seconds(settings.token_ttl_max + settings.leeway + settings.recheck * 2),
         };
         let (door, issuer) = (&self.0.door, self.0.tokens.issuer());
-        Ok(door.execute::<SigningKeys>(ctx, issuer, command).await?)
+        door.execute::<SigningKeys>(ctx, issuer, command).await?;
+        Ok(())
     }
 
     /// Publishes the key that signs next, if none is waiting. Nothing that a `compromised` key signed is good
@@ -144,50 +144,29 @@ impl Auth {
         compromised: Option<&str>,
     ) -> Result<Rotation, AuthError> {
         let (door, issuer) = (&self.0.door, self.0.tokens.issuer());
-        let mut receipt = None;
+        let mut ctx = ctx.clone();
+        ctx.tenant = own_log();
         if let Some(kid) = compromised {
             let command = SigningKeysCommand::Compromise {
                 kid: kid.to_owned(),
                 now: self.0.clock.now(),
             };
-            receipt = Some(door.execute::<SigningKeys>(ctx, issuer, command).await?);
+            door.execute::<SigningKeys>(&ctx, issuer, command).await?;
+            // The command is done; what follows from it is another.
+            ctx.command_id = None;
         }
         let keys = self.keys().await?;
         if waiting(&keys).is_none() && (compromised.is_none() || keys.active().is_none()) {
-            let (_, published) = match receipt {
-                None => self.publish(ctx).await?,
-                Some(_) => self.publish(&self.own_context(own_tenant())).await?,
-            };
-            receipt = receipt.or(Some(published));
+            self.publish(&ctx).await?;
         }
         self.tend_keys().await?;
         self.refresh_keys().await?;
-        self.rotation(receipt).await
-    }
-
-    /// How the keys stand after a command.
-    async fn rotation(&self, receipt: Option<Receipt>) -> Result<Rotation, AuthError> {
         let keys = self.keys().await?;
-        let receipt = match receipt {
-            Some(receipt) => receipt,
-            None => Receipt {
-                position: self
-                    .0
-                    .store
-                    .head(DEFAULT_TENANT)
-                    .await
-                    .map_err(CommandError::from)?,
-                version: self.0.tokens.ring().version,
-                replayed: false,
-            },
-        };
         let signs = keys.active().ok_or(AuthError::NoKey)?;
-        let next =
-            waiting(&keys).map(|key| (key.kid.clone(), key.published_at + self.published_for()));
+        let next = waiting(&keys);
         Ok(Rotation {
             signs: signs.kid.clone(),
-            next,
-            receipt,
+            next: next.map(|key| (key.kid.clone(), key.published_at + self.published_for())),
         })
     }
 
@@ -206,9 +185,9 @@ impl Auth {
         let due = |since: DateTime<Utc>, after: TimeDelta| {
             since.checked_add_signed(after).is_some_and(|at| at <= now)
         };
-        let ctx = self.own_context(own_tenant());
+        let ctx = self.own_context(own_log());
         match (waiting(&keys), keys.active().map(|key| key.standing)) {
-            (Some(next), None) => drop(self.activate(&ctx, &next.kid).await?),
+            (Some(next), None) => self.activate(&ctx, &next.kid).await?,
             (Some(next), Some(_)) if due(next.published_at, self.published_for()) => {
                 self.activate(&ctx, &next.kid).await?;
             }
@@ -234,7 +213,7 @@ impl Auth {
             "delete from signing_key_secrets where tenant = $1 and issuer = $2
                 and kid <> all($3) and created_at < now() - interval '1 hour'",
         )
-        .bind(DEFAULT_TENANT)
+        .bind(INSTALLATION_LOG)
         .bind(self.0.tokens.issuer())
         .bind(needed)
         .execute(self.0.store.pool())
@@ -247,7 +226,7 @@ impl Auth {
         let wrapped: Option<Vec<u8>> = sqlx::query_scalar(
             "select wrapped from signing_key_secrets where tenant = $1 and issuer = $2 and kid = $3",
         )
-        .bind(DEFAULT_TENANT)
+        .bind(INSTALLATION_LOG)
         .bind(issuer)
         .bind(kid)
         .fetch_optional(self.0.store.pool())
@@ -264,9 +243,9 @@ fn waiting(keys: &SigningKeys) -> Option<&domain::signing_keys::SigningKey> {
     waiting.find(|key| key.standing == KeyStanding::Published)
 }
 
-/// Whose log tells of the keys: one set for all tenants.
-fn own_tenant() -> Arc<str> {
-    DEFAULT_TENANT.into()
+/// Which log tells of the keys: one set for all tenants.
+fn own_log() -> Arc<str> {
+    INSTALLATION_LOG.into()
 }
 
 fn has_code(error: &AuthError, code: Code) -> bool {

@@ -2,6 +2,7 @@
 //! is one document of ours and the parameters that become its variables.
 
 mod fixes;
+pub mod identity;
 mod params;
 mod report;
 
@@ -126,6 +127,26 @@ pub async fn trend(State(edge): State<Edge>, request: Request) -> Response {
     answer(&edge, &ALIAS, request).await
 }
 
+/// `GET /api/jwt/status`
+pub async fn token_status(State(edge): State<Edge>, request: Request) -> Response {
+    const ALIAS: Alias = Alias {
+        document: "{ tokenStatus { kind subject tenant roles scopes tokenId sessionId issuedAt
+                     expiresAt expiresInS } }",
+        params: &[],
+    };
+    answer(&edge, &ALIAS, request).await
+}
+
+/// `GET /api/v1/auth/me`
+pub async fn me(State(edge): State<Edge>, request: Request) -> Response {
+    const ALIAS: Alias = Alias {
+        document: "{ me { id tenant roles user { id email name roles status emailVerified
+                     registeredAt version } } }",
+        params: &[],
+    };
+    answer(&edge, &ALIAS, request).await
+}
+
 /// `GET /api/analytics/history`
 pub async fn summary(State(edge): State<Edge>, request: Request) -> Response {
     const ALIAS: Alias = Alias {
@@ -190,13 +211,17 @@ async fn ask(
         meter,
     };
     let answer = graphql::ask(engine, &edge.settings.limits, asking, question).await;
-    answer.map_err(|fault| match fault.kind {
-        // The document is ours: what does not fit is a parameter.
+    answer.map_err(as_parameter)
+}
+
+/// The document is ours: what does not fit is a parameter.
+fn as_parameter(fault: Fault) -> Fault {
+    match fault.kind {
         FaultKind::Fault(FaultCode::ValidationFailed) => {
             Refusal::new(Code::Validation, fault.message).into()
         }
         _ => fault,
-    })
+    }
 }
 
 /// A connection as a plain page: `items`, and in `next` the cursor to send as `after`.

@@ -12,6 +12,7 @@ use super::context::{self, Id};
 use super::graphql::{self, Transport};
 use super::meter::Meter;
 use super::problem::problem;
+use super::rest::identity;
 use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::auth::{Needs, Rule};
@@ -26,7 +27,40 @@ pub fn router(edge: Edge) -> Router {
         .route("/api/vehicles/history", read(rest::history))
         .route("/api/analytics/heatmap", read(rest::heatmap))
         .route("/api/analytics/trend", read(rest::trend))
-        .route("/api/analytics/history", read(rest::summary));
+        .route("/api/analytics/history", read(rest::summary))
+        .route("/api/jwt/status", read(rest::token_status))
+        .route("/api/jwt/refresh", only(post(identity::refresh), "POST"))
+        .route("/api/jwt/revoke", only(post(identity::sign_out), "POST"))
+        .route("/api/v1/auth/me", read(rest::me))
+        .route(
+            "/api/v1/auth/sign-in",
+            only(post(identity::sign_in), "POST"),
+        )
+        .route(
+            "/api/v1/auth/refresh",
+            only(post(identity::refresh), "POST"),
+        )
+        .route(
+            "/api/v1/auth/sign-out",
+            only(post(identity::sign_out), "POST"),
+        )
+        .route(
+            "/api/v1/auth/register",
+            only(post(identity::register), "POST"),
+        )
+        .route(
+            "/api/v1/auth/verify-email",
+            only(post(identity::verify_email), "POST"),
+        )
+        .route(
+            "/api/v1/auth/change-password",
+            only(post(identity::change_password), "POST"),
+        );
+
+    // Whoever checks our tokens. No token.
+    let checkers = Router::new()
+        .route("/.well-known/jwks.json", read(identity::keys))
+        .route("/api/jwt/keys", read(identity::keys));
 
     // Whoever looks after the process: orchestrators, balancers. No token.
     let keepers = Router::new()
@@ -57,6 +91,7 @@ pub fn router(edge: Edge) -> Router {
 
     let routes = Router::new()
         .merge(callers)
+        .merge(checkers)
         .merge(keepers)
         .merge(watchers)
         .merge(writers)

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use domain::tenant::INSTALLATION_LOG;
 use domain::{DecodeError, Event, Metadata, Position, Recorded, StreamKey};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
@@ -154,11 +155,13 @@ const AT_POSITIONS: &str = concat!(
 );
 
 impl Store {
-    /// The tenants that have a log, in name order.
+    /// The tenants that have a log, in name order; the log of the installation is nobody's.
     pub async fn tenants(&self) -> Result<Vec<Arc<str>>, StoreError> {
-        let names: Vec<String> = sqlx::query_scalar("select tenant from logs order by tenant")
-            .fetch_all(self.pool())
-            .await?;
+        let names: Vec<String> =
+            sqlx::query_scalar("select tenant from logs where tenant <> $1 order by tenant")
+                .bind(INSTALLATION_LOG)
+                .fetch_all(self.pool())
+                .await?;
         Ok(names.into_iter().map(Arc::from).collect())
     }
 

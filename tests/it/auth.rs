@@ -1,11 +1,10 @@
-//! Tokens: what is accepted, what is not (each with the same answer), and the key file.
+//! Tokens: what is accepted, and what is not (each with the same answer).
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use daybook::auth::{Auth, AuthError, DEVELOPMENT_KEY, Grant, Role, Unauthenticated, bearer};
+use daybook::auth::{Caller, Grant, Ring, Role, SigningKey, Tokens, Unauthenticated, bearer};
 use daybook::config::Settings;
 use daybook::ops::{Clock, MockClock};
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
@@ -14,28 +13,32 @@ use serde_json::{Value, json};
 const NOW: i64 = 1_800_000_000;
 
 struct Given {
-    dir: PathBuf,
-    auth: Auth,
+    seed: [u8; 32],
+    auth: Tokens,
     clock: MockClock,
 }
 
 impl Given {
     fn new() -> Given {
-        let name = format!(
-            "daybook-auth-{}-{}",
-            std::process::id(),
-            uuid::Uuid::now_v7()
-        );
-        let dir = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&dir).unwrap();
         let (system, clock) = Clock::mock(DateTime::from_timestamp(NOW, 0).unwrap());
-        let auth = Auth::open(&Settings::default().auth, &dir, system).unwrap();
-        Given { dir, auth, clock }
+        let key = SigningKey::random();
+        let given = Given {
+            seed: *key.seed(),
+            auth: Tokens::new(&Settings::default().auth, system),
+            clock,
+        };
+        given.auth.install(Ring::of(key));
+        given
     }
 
     fn key(&self) -> EncodingKey {
-        let pem = std::fs::read(self.dir.join(DEVELOPMENT_KEY)).unwrap();
-        EncodingKey::from_ed_pem(&pem).unwrap()
+        let head = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
+        EncodingKey::from_ed_der(&[&head[..], &self.seed].concat())
+    }
+
+    /// Whom the token stands for.
+    fn verify(&self, token: &str) -> Result<Arc<Caller>, Unauthenticated> {
+        self.auth.verify(token).map(|seen| seen.claimed.clone())
     }
 
     fn mint(&self) -> String {
@@ -71,26 +74,20 @@ impl Given {
     }
 }
 
-impl Drop for Given {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.dir).ok();
-    }
-}
-
 fn grant() -> Grant {
     Grant {
         subject: "ann".into(),
         tenant: "default".into(),
-        roles: vec![Role::Editor],
+        roles: vec![Role::Operator],
         scopes: vec!["backfill".into()],
-        ttl: None,
+        ..Grant::default()
     }
 }
 
 fn claims() -> Value {
     json!({
         "iss": "daybook", "aud": "daybook-api", "sub": "ann", "exp": NOW + 900, "nbf": NOW,
-        "iat": NOW, "jti": "t1", "tenant": "default", "roles": ["editor"],
+        "iat": NOW, "jti": "t1", "tenant": "default", "roles": ["operator"],
     })
 }
 
@@ -137,22 +134,22 @@ fn unbase64(text: &str) -> Vec<u8> {
 fn a_minted_token_stands_for_its_caller_until_it_ends() {
     let given = Given::new();
     let token = given.mint();
-    let caller = given.auth.verify(&token).unwrap();
+    let caller = given.verify(&token).unwrap();
     assert_eq!(caller.actor.to_string(), "user:ann");
     assert_eq!(&*caller.tenant, "default");
-    assert!(caller.may(Role::Editor) && !caller.may(Role::Admin) && !caller.may(Role::Viewer));
+    assert!(caller.may(Role::Operator) && !caller.may(Role::Admin) && !caller.may(Role::Auditor));
     assert!(caller.has_scope("backfill") && !caller.has_scope("back"));
     assert_eq!(caller.expires_at.timestamp(), NOW + 900);
 
     given.clock.advance(TimeDelta::seconds(930));
     assert_eq!(
-        given.auth.verify(&token).unwrap(),
+        given.verify(&token).unwrap(),
         caller,
         "within the leeway, remembered"
     );
     given.clock.advance(TimeDelta::milliseconds(1));
     assert_eq!(
-        given.auth.verify(&token),
+        given.verify(&token),
         Err(Unauthenticated),
         "remembered is not believed"
     );
@@ -173,7 +170,7 @@ fn claims_that_are_as_they_should_be_are_accepted() {
     ];
     for case in cases {
         assert!(
-            given.auth.verify(&given.with_claims(case.clone())).is_ok(),
+            given.verify(&given.with_claims(case.clone())).is_ok(),
             "{case}"
         );
     }
@@ -222,11 +219,11 @@ fn claims_that_are_not_are_refused() {
     }
     for case in cases {
         let token = given.with_claims(case.clone());
-        assert_eq!(given.auth.verify(&token), Err(Unauthenticated), "{case}");
+        assert_eq!(given.verify(&token), Err(Unauthenticated), "{case}");
     }
     for text in ["", "null", "[]", "{", "{}", &format!("{}x", claims())] {
         let token = given.signed(&given.header().to_string(), text);
-        assert_eq!(given.auth.verify(&token), Err(Unauthenticated), "{text}");
+        assert_eq!(given.verify(&token), Err(Unauthenticated), "{text}");
     }
     for twice in [
         "\"sub\":\"bob\"",
@@ -237,14 +234,14 @@ fn claims_that_are_not_are_refused() {
             .to_string()
             .replacen('{', &format!("{{{twice},"), 1);
         let token = given.signed(&given.header().to_string(), &text);
-        assert_eq!(given.auth.verify(&token), Err(Unauthenticated), "{text}");
+        assert_eq!(given.verify(&token), Err(Unauthenticated), "{text}");
     }
 }
 
 #[test]
 fn headers_that_are_not_ours_are_refused() {
     let given = Given::new();
-    assert!(given.auth.verify(&given.with_header(json!({}))).is_ok());
+    assert!(given.verify(&given.with_header(json!({}))).is_ok());
     let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": base64(&[9; 32])});
     let cases = [
         json!({"alg": "none"}),
@@ -277,14 +274,14 @@ fn headers_that_are_not_ours_are_refused() {
     ];
     for case in cases {
         let token = given.with_header(case.clone());
-        assert_eq!(given.auth.verify(&token), Err(Unauthenticated), "{case}");
+        assert_eq!(given.verify(&token), Err(Unauthenticated), "{case}");
     }
     let twice = given
         .header()
         .to_string()
         .replacen('{', "{\"alg\":\"none\",", 1);
     let token = given.signed(&twice, &claims().to_string());
-    assert_eq!(given.auth.verify(&token), Err(Unauthenticated), "{twice}");
+    assert_eq!(given.verify(&token), Err(Unauthenticated), "{twice}");
 }
 
 #[test]
@@ -301,7 +298,7 @@ fn a_public_key_is_no_secret_to_sign_with() {
     let secret = EncodingKey::from_secret(public.try_get_as_bytes().unwrap());
     let signature = crypto::sign(message.as_bytes(), &secret, Algorithm::HS256).unwrap();
     assert_eq!(
-        given.auth.verify(&format!("{message}.{signature}")),
+        given.verify(&format!("{message}.{signature}")),
         Err(Unauthenticated)
     );
 }
@@ -316,7 +313,6 @@ fn what_is_not_exactly_a_token_is_refused() {
     let long = given.with_claims(json!({"filler": "x".repeat(4_096)}));
     assert!(
         given
-            .auth
             .verify(&given.with_claims(json!({"filler": "x".repeat(2_000)})))
             .is_ok()
     );
@@ -348,7 +344,7 @@ fn what_is_not_exactly_a_token_is_refused() {
     ];
     for case in cases {
         let shown = &case[..case.len().min(80)];
-        assert_eq!(given.auth.verify(&case), Err(Unauthenticated), "{shown:?}");
+        assert_eq!(given.verify(&case), Err(Unauthenticated), "{shown:?}");
     }
 }
 
@@ -376,95 +372,6 @@ fn one_authorization_header_with_one_bearer_token() {
         Err(Unauthenticated)
     );
     assert_eq!(bearer([b"Bearer \xff".as_slice()]), Err(Unauthenticated));
-}
-
-#[test]
-fn the_key_is_made_once_and_only_its_owner_reads_it() {
-    let given = Given::new();
-    let path = given.dir.join(DEVELOPMENT_KEY);
-    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&path), 0o600);
-
-    let open = || Auth::open(&Settings::default().auth, &given.dir, Clock::system());
-    let (first, second) = (open().unwrap(), open().unwrap());
-    let caller = second.verify(&first.mint(&grant()).unwrap()).unwrap();
-    assert_eq!(caller.actor.to_string(), "user:ann");
-    assert_eq!(first.shared_secret("cache"), second.shared_secret("cache"));
-    assert_ne!(first.shared_secret("cache"), first.shared_secret("other"));
-    assert!(matches!(
-        Auth::make_key(&path),
-        Err(AuthError::File { doing: "made", .. })
-    ));
-    assert_eq!(
-        std::fs::read_dir(&given.dir).unwrap().count(),
-        1,
-        "no draft is left behind"
-    );
-
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o444)).unwrap();
-    assert!(open().is_ok(), "as containers mount secrets");
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
-    assert!(
-        open()
-            .map(|_| ())
-            .unwrap_err()
-            .to_string()
-            .contains("chmod 600")
-    );
-}
-
-#[test]
-fn many_processes_that_start_together_share_one_key() {
-    let given = Given::new();
-    let path = given.dir.join("shared");
-    std::fs::create_dir(&path).unwrap();
-    let open = || Auth::open(&Settings::default().auth, &path, Clock::system()).unwrap();
-    let secrets: Vec<[u8; 32]> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| open().shared_secret("cache")))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
-    });
-    assert!(secrets.windows(2).all(|pair| pair[0] == pair[1]));
-}
-
-#[test]
-fn a_configured_key_that_cannot_be_used_is_told_with_a_way_out() {
-    let given = Given::new();
-    let file = |name: &str, content: &[u8]| {
-        let path = given.dir.join(name);
-        std::fs::write(&path, content).unwrap();
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        path
-    };
-    let cases = [
-        (given.dir.join("absent.pem"), "daybook token --new-key"),
-        (file("empty.pem", b""), "openssl genpkey"),
-        (
-            file(
-                "text.pem",
-                b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
-            ),
-            "PKCS #8",
-        ),
-        (file("large.pem", &[b'x'; 5_000]), "too large"),
-        (given.dir.clone(), "cannot be"),
-    ];
-    for (path, part) in cases {
-        let mut settings = Settings::default().auth;
-        settings.signing_key_file = Some(path.clone());
-        let error = Auth::open(&settings, &given.dir, Clock::system())
-            .map(|_| ())
-            .unwrap_err();
-        let said = error.to_string();
-        assert!(
-            said.contains(part) && said.contains(path.to_str().unwrap()),
-            "{said}"
-        );
-    }
 }
 
 #[test]
@@ -503,7 +410,7 @@ fn a_token_cannot_be_made_to_say_what_would_be_refused() {
         ttl: Some(Duration::from_secs(86_400)),
         ..grant()
     };
-    let caller = given.auth.verify(&given.auth.mint(&day).unwrap()).unwrap();
+    let caller = given.verify(&given.auth.mint(&day).unwrap()).unwrap();
     assert_eq!(
         caller.expires_at,
         DateTime::<Utc>::from_timestamp(NOW + 86_400, 0).unwrap()

@@ -100,7 +100,7 @@ async fn a_process_that_hears_nothing_else_is_woken_by_redis() {
     let identity = app.store().identity().await.unwrap();
     let secret = app
         .app()
-        .auth
+        .vault
         .shared_secret(&format!("cache of {identity}"));
     bell(&redis, secret).ring("default", Position(7)).await;
     let mut head = app.store().watch_head(&"default".into());
@@ -116,7 +116,7 @@ async fn appends_are_told_by_redis_too() {
     let identity = app.store().identity().await.unwrap();
     let secret = app
         .app()
-        .auth
+        .vault
         .shared_secret(&format!("cache of {identity}"));
     let (bell, heard) = (bell(&redis, secret), Mutex::new(Position::START));
     let register = async || {

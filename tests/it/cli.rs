@@ -7,7 +7,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use daybook::auth::Auth;
 use rustix::process::Signal;
 
 use crate::support::{Scratch, Served, TestDb, command, eventually};
@@ -94,7 +93,7 @@ fn what_cannot_be_understood_exits_2_and_says_why() {
         (
             &["token", "--role", "king"],
             &[],
-            &["--role", "viewer, editor, operator, admin"],
+            &["--role", "viewer, operator, approver, analyst"],
         ),
         (
             &["serve", "--port", "70000"],
@@ -115,12 +114,7 @@ fn what_cannot_be_understood_exits_2_and_says_why() {
         (
             &["token"],
             &[("DAYBOOK_ENV", "production")],
-            &[
-                "auth.signing_key_file",
-                "--new-key",
-                "vault.master_key_file",
-                "openssl rand -hex 32",
-            ],
+            &["vault.master_key_file", "openssl rand -hex 32"],
         ),
     ];
     for (args, environment, parts) in cases {
@@ -168,33 +162,27 @@ fn a_server_that_cannot_be_used_exits_1_without_telling_the_password() {
     }
 }
 
-#[test]
-fn a_token_is_all_that_is_printed() {
-    let dir = Scratch::new();
-    let (code, out, err) = texts(&run(dir.path(), &["token"], &[]));
+#[tokio::test]
+async fn a_token_is_all_that_is_printed() {
+    let (dir, db) = (Scratch::new(), TestDb::create().await);
+    let url = db.url();
+    let environment = [
+        ("DATABASE_URL", url.as_str()),
+        ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
+    ];
+    let (code, out, err) = texts(&run(dir.path(), &["token"], &environment));
     assert_eq!((code, err.as_str()), (0, ""));
     let token = out.strip_suffix('\n').unwrap();
     assert_eq!(token.split('.').count(), 3, "{token}");
-    assert!(dir.join(".daybook/development-key.pem").exists());
+    assert!(dir.join(".daybook/development-vault.key").exists());
 
-    let (code, out, err) = texts(&run(dir.path(), &["token", "--new-key", "key.pem"], &[]));
-    assert_eq!((code, out.as_str()), (0, ""));
-    assert!(
-        err.contains("DAYBOOK_AUTH__SIGNING_KEY_FILE=key.pem"),
-        "{err}"
-    );
-    let again = texts(&run(dir.path(), &["token", "--new-key", "key.pem"], &[]));
-    assert_eq!(again.0, 1, "a key is never replaced");
-
-    let production = [
-        ("DAYBOOK_ENV", "production"),
-        ("DAYBOOK_AUTH__SIGNING_KEY_FILE", "key.pem"),
-        ("DAYBOOK_VAULT__MASTER_KEY_FILE", "vault.key"),
-    ];
-    assert_eq!(
-        texts(&run(dir.path(), &["token", "--ttl", "7d"], &production)).0,
-        0
-    );
+    let long = texts(&run(dir.path(), &["token", "--ttl", "8d"], &environment));
+    assert_eq!(long.0, 1);
+    assert!(long.2.contains("auth.token_ttl_max"), "{}", long.2);
+    let elsewhere = Scratch::new();
+    let other = texts(&run(elsewhere.path(), &["token"], &environment));
+    assert_eq!(other.0, 1);
+    assert!(other.2.contains("not the master key"), "{}", other.2);
 }
 
 #[test]
@@ -279,15 +267,13 @@ async fn it_serves_says_where_and_stops_cleanly() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_stops_at_once() {
     let (dir, db) = (Scratch::new(), TestDb::create().await);
-    let (url, key) = (db.url(), dir.join("key.pem"));
-    Auth::make_key(&key).unwrap();
+    let url = db.url();
     let vault = dir.join("vault.key");
     std::fs::write(&vault, "07".repeat(32)).unwrap();
     std::fs::set_permissions(&vault, Permissions::from_mode(0o600)).unwrap();
     let environment = [
         ("DATABASE_URL", url.as_str()),
         ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
-        ("DAYBOOK_AUTH__SIGNING_KEY_FILE", key.to_str().unwrap()),
         ("DAYBOOK_VAULT__MASTER_KEY_FILE", vault.to_str().unwrap()),
         ("DAYBOOK_HTTP__BODY_TIMEOUT", "5m"),
         ("DAYBOOK_HTTP__DRAIN_SOFT", "10m"),

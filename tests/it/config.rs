@@ -350,11 +350,9 @@ fn all_problems_are_told_at_once() {
 #[test]
 fn production_makes_up_no_key() {
     let said = refusal(&environment(&[("DAYBOOK_ENV", "production")]));
-    assert!(said.contains("auth.signing_key_file"), "{said}");
     assert!(said.contains("vault.master_key_file"), "{said}");
     let given = [
         ("DAYBOOK_ENV", "production"),
-        ("DAYBOOK_AUTH__SIGNING_KEY_FILE", "/k.pem"),
         ("DAYBOOK_VAULT__MASTER_KEY_FILE", "/v.key"),
     ];
     assert!(config::load(&environment(&given)).is_ok());

@@ -1,10 +1,9 @@
 //! REST aliases, probes, and what every answer has in common.
 
-use daybook::auth::Auth;
 use daybook::config::Environment;
 use serde_json::{Value, json};
 
-use crate::support::{Scratch, TestApp};
+use crate::support::TestApp;
 
 async fn report(app: &TestApp, vehicles: i64) {
     let fix = |n: i64| {
@@ -295,16 +294,9 @@ async fn what_a_request_carries_is_found_in_its_events() {
 
 #[tokio::test]
 async fn in_production_nothing_is_suggested_or_shown() {
-    let keys = Scratch::new();
-    let key = keys.join("signing.pem");
-    Auth::make_key(&key).unwrap();
     let misspelt = "{ vehicle(id: \"v\") { latestPositio { lat } } }";
     let told = async |env: Environment| {
-        let app = TestApp::with(|settings| {
-            settings.process.env = env;
-            settings.auth.signing_key_file = Some(key.clone());
-        })
-        .await;
+        let app = TestApp::with(|settings| settings.process.env = env).await;
         let reply = app.ask(misspelt, json!({})).await;
         let message = reply["errors"][0]["message"].as_str().unwrap().to_owned();
         (message, app.get("/schema.graphql").await.status)

@@ -193,7 +193,18 @@ mod tests {
     /// Whoever adds a question decides here whether its answer may be kept.
     #[test]
     fn every_question_of_the_schema_is_either_kept_or_left_out() {
-        const LEFT_OUT: &[&str] = &["events", "projections"];
+        // What is told of persons is told to one caller, not to whoever asks the same.
+        const LEFT_OUT: &[&str] = &[
+            "events",
+            "projections",
+            "me",
+            "tokenStatus",
+            "user",
+            "users",
+            "sessions",
+            "apiKeys",
+            "tenants",
+        ];
         let sdl = crate::api::sdl();
         let schema = async_graphql::parser::parse_schema(sdl).expect("our own schema");
         let query = schema

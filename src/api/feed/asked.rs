@@ -189,7 +189,7 @@ fn invalid(message: impl Into<String>) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Role;
+    use crate::auth::{Credential, Role};
     use serde_json::{Value as Json, json};
 
     fn asked(query: &str, variables: Json) -> Result<Asked, Fault> {
@@ -205,7 +205,12 @@ mod tests {
             tenant: tenant.into(),
             roles: roles.to_vec(),
             scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
-            token_id: token.into(),
+            credential: Credential::Token {
+                id: token.into(),
+                session: None,
+                issued_at: chrono::DateTime::UNIX_EPOCH,
+            },
+            suspended: false,
             expires_at: chrono::DateTime::UNIX_EPOCH,
         }
     }
@@ -230,16 +235,26 @@ mod tests {
     fn tokens_do_not_part_and_rights_do() {
         let asked = asked("subscription { events { id } }", json!({})).ok();
         let key = |caller: Caller| asked.as_ref().map(|asked| asked.key(&caller));
-        let first = key(caller("a", &[Role::Viewer, Role::Editor], &["x", "y"], "1"));
+        let first = key(caller(
+            "a",
+            &[Role::Viewer, Role::Operator],
+            &["x", "y"],
+            "1",
+        ));
         assert_eq!(
             first,
-            key(caller("a", &[Role::Editor, Role::Viewer], &["y", "x"], "2"))
+            key(caller(
+                "a",
+                &[Role::Operator, Role::Viewer],
+                &["y", "x"],
+                "2"
+            ))
         );
         for other in [
-            caller("b", &[Role::Viewer, Role::Editor], &["x", "y"], "1"),
+            caller("b", &[Role::Viewer, Role::Operator], &["x", "y"], "1"),
             caller("a", &[Role::Viewer], &["x", "y"], "1"),
-            caller("a", &[Role::Viewer, Role::Editor], &["x"], "1"),
-            caller("a", &[Role::Viewer, Role::Editor], &["x\",\"y"], "1"),
+            caller("a", &[Role::Viewer, Role::Operator], &["x"], "1"),
+            caller("a", &[Role::Viewer, Role::Operator], &["x\",\"y"], "1"),
         ] {
             assert_ne!(first, key(other.clone()), "{other:?}");
         }

@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use domain::tenant::{TenantCommand, new_tenant_id, tenant_id};
 
-use super::payload::{Conditions, Outcome, Receipt, settle, user_errors};
+use super::payload::{Conditions, Outcome, Receipt, told, user_errors};
 use crate::api::access::{AuthRole, auth};
 use crate::api::error::UserError;
 use crate::api::operation::Operation;
@@ -100,8 +100,6 @@ impl TenantPayload {
 struct RotateSigningKeyPayload {
     /// How the keys stand; null if the command was refused.
     signing_keys: Option<SigningKeys>,
-    /// Proof that the command was kept; null if it was refused.
-    receipt: Option<Receipt>,
     /// Why the command was refused; empty if it was kept.
     user_errors: Vec<UserError>,
 }
@@ -186,7 +184,6 @@ impl InstallationCommands {
             Err(refusal) => {
                 return Ok(RotateSigningKeyPayload {
                     signing_keys: None,
-                    receipt: None,
                     user_errors: vec![refusal.under(["input"]).into()],
                 });
             }
@@ -195,10 +192,9 @@ impl InstallationCommands {
         let rotated = identity
             .rotate(&context, compromised.as_deref().map(String::as_str))
             .await;
-        let told = settle(ctx, rotated, |rotation| rotation.receipt).await?;
+        let told = told(rotated)?;
         Ok(RotateSigningKeyPayload {
             user_errors: user_errors(&told),
-            receipt: told.as_ref().ok().map(|rotation| rotation.receipt.into()),
             signing_keys: told.ok().map(|rotation| {
                 let (next, next_signs_from) = rotation.next.unzip();
                 SigningKeys {

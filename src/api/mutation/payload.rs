@@ -116,6 +116,15 @@ pub async fn settle<T, E: Into<AuthError>>(
     }
 }
 
+/// What the door said of a command on another log than the caller's tenant has: how far that is says nothing
+/// here.
+pub fn told<T, E: Into<AuthError>>(kept: std::result::Result<T, E>) -> Result<Told<T>> {
+    match kept {
+        Ok(kept) => Ok(Ok(kept)),
+        Err(error) => Ok(Err(auth_refusal_or_fault(error.into())?.under(["input"]))),
+    }
+}
+
 /// What a payload says of a refusal.
 pub fn user_errors<T>(told: &Told<T>) -> Vec<UserError> {
     let refusal = told.as_ref().err().cloned();

@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
-use super::payload::{CommandOutcome, Conditions, Receipt, settle, user_errors};
+use super::payload::{CommandOutcome, Conditions, Receipt, Told, settle, told, user_errors};
 use crate::api::access::{AuthRole, auth};
 use crate::api::error::UserError;
 use crate::api::operation::Operation;
@@ -121,7 +121,7 @@ impl SessionCommands {
         let signed_in = identity
             .sign_in(&context, &operation.client(), &input.email, &input.password)
             .await;
-        signed(ctx, signed_in).await
+        Ok(signed(told(signed_in)?))
     }
 
     /// Gives the next tokens for a refresh token, which is then given up.
@@ -136,7 +136,7 @@ impl SessionCommands {
         let refreshed = identity
             .refresh(&operation.own_affair(), &input.refresh_token)
             .await;
-        signed(ctx, refreshed).await
+        Ok(signed(told(refreshed)?))
     }
 
     /// Ends a session: its tokens are good for nothing any more, on every node within 5 seconds. A token that
@@ -175,7 +175,7 @@ impl SessionCommands {
         let followed = identity
             .follow_link(&operation.own_affair(), &input.token, password)
             .await;
-        let told = settle(ctx, followed, |(_, receipt)| *receipt).await?;
+        let told = told(followed)?;
         Ok(VerifyEmailPayload {
             user_errors: user_errors(&told),
             receipt: told.as_ref().ok().map(|(_, receipt)| (*receipt).into()),
@@ -206,13 +206,14 @@ impl SessionCommands {
         let changed = identity
             .change_password(&context, caller, &operation.client(), passwords)
             .await;
-        signed(ctx, changed).await
+        Ok(signed(
+            settle(ctx, changed, |signed_in| signed_in.receipt).await?,
+        ))
     }
 }
 
-async fn signed(ctx: &Context<'_>, signed_in: CommandOutcome<SignedIn>) -> Result<SignInPayload> {
-    let told = settle(ctx, signed_in, |signed_in| signed_in.receipt).await?;
-    Ok(SignInPayload {
+fn signed(told: Told<SignedIn>) -> SignInPayload {
+    SignInPayload {
         user_errors: user_errors(&told),
         session: told.ok().map(|signed_in| SessionTokens {
             user_id: ID(signed_in.user_id),
@@ -222,7 +223,7 @@ async fn signed(ctx: &Context<'_>, signed_in: CommandOutcome<SignedIn>) -> Resul
             refresh_token: signed_in.refresh_token,
             session_ends_at: DateTime(signed_in.session_ends_at),
         }),
-    })
+    }
 }
 
 async fn done(

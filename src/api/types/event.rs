@@ -1,13 +1,18 @@
-//! Events as they stand in the log.
+//! Events as they stand in the log, but for what they say of persons.
 
-use async_graphql::{SimpleObject, Value};
+use async_graphql::{ComplexObject, Context, Enum, Result, SimpleObject, Value};
+use serde_json::Value as Tree;
 
 use super::int;
+use crate::api::failure::auth_refusal_or_fault;
+use crate::api::fault::Fault;
+use crate::api::operation::Operation;
 use crate::api::scalars::{DateTime, Json, Position, Uuid};
 use crate::store::StoredEvent;
 
 /// A fact: something that happened, never changed afterwards.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct Event {
     /// The event's own id (UUIDv7).
     id: Uuid,
@@ -26,10 +31,88 @@ pub struct Event {
     event_type: String,
     /// Version of the payload's shape.
     schema_version: String,
-    /// The fact as it is stored; null if the stored text is no JSON.
+    /// The fact as it is stored; null if the stored text is no JSON. Personal values in it are null, and
+    /// named in `redacted`.
     payload: Option<Json>,
     /// Who caused it and why.
     metadata: EventMetadata,
+    #[graphql(skip)]
+    hidden: Hidden,
+}
+
+/// Personal values of an event.
+#[derive(Default)]
+struct Hidden {
+    /// Whose.
+    subject: String,
+    /// Which fields of the payload.
+    fields: Vec<String>,
+}
+
+/// Why a value of an event is not told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum RedactionReason {
+    /// It is about a person, and told with that person's account only.
+    Personal,
+    /// The person's data was erased: nobody can read it again.
+    Erased,
+}
+
+/// A value of an event that is not told.
+#[derive(SimpleObject)]
+pub struct Redaction {
+    /// The field of the payload.
+    field: String,
+    /// Why.
+    reason: RedactionReason,
+}
+
+#[ComplexObject]
+impl Event {
+    /// Values of the payload that are about a person, and therefore null in it.
+    async fn redacted(&self, ctx: &Context<'_>) -> Result<Vec<Redaction>> {
+        let Hidden { subject, fields } = &self.hidden;
+        if fields.is_empty() {
+            return Ok(Vec::new());
+        }
+        let operation = Operation::of(ctx);
+        let readable = operation
+            .parts
+            .auth
+            .is_readable(operation.tenant(), subject);
+        let readable = readable.await.map_err(|error| {
+            auth_refusal_or_fault(error).map_or_else(|fault| fault, Fault::from)
+        })?;
+        let reason = match readable {
+            true => RedactionReason::Personal,
+            false => RedactionReason::Erased,
+        };
+        let redacted = fields.iter().map(|field| Redaction {
+            field: field.clone(),
+            reason,
+        });
+        Ok(redacted.collect())
+    }
+}
+
+/// Takes personal values out of a payload: those of the two kinds of stream that have any.
+fn hide(kind: &str, id: &str, payload: &mut Tree) -> Hidden {
+    let subject = match kind {
+        "user" => Some(id.to_owned()),
+        "session" => payload["userId"].as_str().map(str::to_owned),
+        _ => None,
+    };
+    let (Some(subject), Some(members)) = (subject, payload.as_object_mut()) else {
+        return Hidden::default();
+    };
+    let mut fields = Vec::new();
+    for (name, value) in members.iter_mut() {
+        if value.get("sealed").is_some() {
+            *value = Tree::Null;
+            fields.push(name.clone());
+        }
+    }
+    Hidden { subject, fields }
 }
 
 /// Who caused an event, and by what.
@@ -54,7 +137,10 @@ pub struct EventMetadata {
 impl From<&StoredEvent> for Event {
     fn from(stored: &StoredEvent) -> Event {
         let metadata: domain::Metadata = serde_json::from_str(&stored.metadata).unwrap_or_default();
-        let payload = serde_json::from_str(&stored.payload).ok();
+        let mut payload = serde_json::from_str(&stored.payload).ok();
+        let hidden = payload
+            .as_mut()
+            .map(|payload| hide(&stored.aggregate_type, &stored.aggregate_id, payload));
         Event {
             id: Uuid(stored.event_id),
             position: Position(stored.position),
@@ -68,6 +154,7 @@ impl From<&StoredEvent> for Event {
                 .and_then(|json| Value::from_json(json).ok())
                 .map(Json),
             metadata: metadata.into(),
+            hidden: hidden.unwrap_or_default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use domain::fleet::{Fleet, FleetCommand};
 use domain::session::{ClientInfo, Session, SessionCommand, SessionPolicy};
 use domain::tenant::{Tenant, TenantCommand};
 use domain::track::FixReport;
-use domain::user::{Role, User, UserCommand};
+use domain::user::{Role, User, UserCommand, UserStanding};
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
 use domain::{Actor, ActorKind, Scope};
 
@@ -66,6 +66,7 @@ async fn accounts(door: &Door, ctx: &CommandContext, nth: i64) {
         user_id: user,
         policy: SessionPolicy::default(),
         client: ClientInfo::default(),
+        user: UserStanding::Active,
         epoch: 0,
         now: ctx.now,
     };
@@ -82,6 +83,7 @@ async fn accounts(door: &Door, ctx: &CommandContext, nth: i64) {
         ttl_max_s: 60,
         rotate_every_s: None,
         bootstrap: false,
+        owner: None,
     };
     door.execute::<ApiKey>(ctx, &id, issue).await.unwrap();
     let name = id.clone();

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::{Request, Variables};
+use chrono::DateTime;
 use daybook::api::fault::Fault;
 use daybook::api::telling::Telling;
 use daybook::api::{Api, FeedItem, FeedStream, Operation, Origin, Pages, Parts};
-use daybook::auth::{Caller, Role};
+use daybook::auth::{Caller, Credential, Role};
 use daybook::cache::Cache;
 use daybook::commands::{CommandContext, Door, DoorSettings};
 use daybook::config::Settings;
@@ -22,7 +23,7 @@ use projections::Reader;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::support::{PATIENCE, TestDb};
+use crate::support::{PATIENCE, TestDb, auth};
 
 pub const TENANT: &str = "default";
 
@@ -62,7 +63,10 @@ impl Node {
             .unwrap();
         let door = Door::new(store.clone(), DoorSettings::default());
         let defaults = Settings::default();
+        let auth = auth(db, &store, &door).await;
         let parts = Parts {
+            auth,
+            shows_links: false,
             reader: Reader::new(store.pool().clone()),
             store: store.clone(),
             door: door.clone(),
@@ -90,7 +94,12 @@ impl Node {
             tenant: tenant.into(),
             roles: roles.to_vec(),
             scopes: Vec::new(),
-            token_id: "t".into(),
+            credential: Credential::Token {
+                id: "t".into(),
+                session: None,
+                issued_at: DateTime::UNIX_EPOCH,
+            },
+            suspended: false,
             expires_at: Clock::system().now() + Duration::from_secs(3_600),
         };
         let pages = Pages {

@@ -52,6 +52,7 @@ fn about_an_account(n: u32) -> (String, Event) {
         expires_at: at,
         rotate_every_s: None,
         bootstrap: false,
+        owner: None,
     };
     let name = format!("tenant{n}");
     match n % 7 {

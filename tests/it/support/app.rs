@@ -216,6 +216,7 @@ fn mint(app: &App, roles: &[Role], tenant: &str) -> String {
         roles: roles.to_vec(),
         scopes: Vec::new(),
         ttl: Some(Duration::from_secs(3_600)),
+        session: None,
     };
     app.auth.mint(&grant).unwrap()
 }

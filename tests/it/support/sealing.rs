@@ -1,12 +1,18 @@
-//! A vault for a test's database.
+//! A vault for a test's database, and who may call.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use daybook::auth::{Auth, Foundation};
+use daybook::commands::Door;
 use daybook::config;
+use daybook::limits::Limiter;
+use daybook::ops::Clock;
+use daybook::store::Store;
 use daybook::vault::Vault;
 
-use super::TestDb;
+use super::{Scratch, TestDb};
 
 /// A vault with its master key in `keys`, which remembers a key for five seconds.
 pub fn vault(db: &TestDb, keys: &Path) -> Vault {
@@ -15,4 +21,18 @@ pub fn vault(db: &TestDb, keys: &Path) -> Vault {
         ..config::Settings::default().vault
     };
     Vault::open(&settings, keys, db.pool().clone()).unwrap()
+}
+
+/// Who calls, for nodes that are built by hand. All of this process have one master key.
+pub async fn auth(db: &TestDb, store: &Store, door: &Door) -> Auth {
+    static KEYS: LazyLock<Scratch> = LazyLock::new(Scratch::new);
+    let (settings, clock) = (config::Settings::default(), Clock::system());
+    let foundation = Foundation {
+        door: door.clone(),
+        store: store.clone(),
+        vault: vault(db, KEYS.path()),
+        limiter: Limiter::start(&settings.limits, None, [0; 32], clock.clone()),
+        clock,
+    };
+    Auth::start(&settings.auth, foundation).await.unwrap()
 }

@@ -1,12 +1,12 @@
 //! G29: what graphql-cop looks for in an API, twelve checks by the names it gives them. Written from what
 //! they look for; each sends one request and knows the sign of a finding.
 
-use daybook::auth::{Auth, Role};
+use daybook::auth::Role;
 use daybook::config::Environment;
 use serde_json::{Value, json};
 
 use super::server::encoded;
-use crate::support::{Reply, Scratch, TestApp};
+use crate::support::{Reply, TestApp};
 
 /// What is sent.
 enum Ask {
@@ -170,14 +170,7 @@ async fn graphql_cop_finds_nothing() {
         assert!((check.found)(&check.sign), "{} sees nothing", check.name);
         assert!(!(check.found)(&json!({ "errors": [{}] })), "{}", check.name);
     }
-    let keys = Scratch::new();
-    let key = keys.join("key.pem");
-    Auth::make_key(&key).unwrap();
-    let production = TestApp::with(|s| {
-        s.process.env = Environment::Production;
-        s.auth.signing_key_file = Some(key.clone());
-    })
-    .await;
+    let production = TestApp::with(|s| s.process.env = Environment::Production).await;
     let viewer = production.token(&[Role::Viewer], "default");
     assert_eq!(findings(&production, None).await, [""; 0]);
     // Whoever was let in may ask by GET, since a token in a header is nobody else's to send, and may

@@ -164,14 +164,7 @@ async fn the_page_for_trying_out() {
         assert_eq!(reply.status, 406, "{accept}");
     }
 
-    let key = crate::support::Scratch::new();
-    let file = key.path().join("key.pem");
-    daybook::auth::Auth::make_key(&file).unwrap();
-    let production = TestApp::with(|s| {
-        s.process.env = Environment::Production;
-        s.auth.signing_key_file = Some(file.clone());
-    })
-    .await;
+    let production = TestApp::with(|s| s.process.env = Environment::Production).await;
     for path in ["/", "/page.js", "/schema.graphql"] {
         assert_eq!(production.get(path).await.status, 404, "{path}");
     }
@@ -181,14 +174,7 @@ async fn the_page_for_trying_out() {
 /// telling a question about it from any other.
 #[tokio::test]
 async fn the_schema_is_not_for_everybody() {
-    let keys = crate::support::Scratch::new();
-    let key = keys.join("key.pem");
-    daybook::auth::Auth::make_key(&key).unwrap();
-    let production = TestApp::with(|s| {
-        s.process.env = Environment::Production;
-        s.auth.signing_key_file = Some(key.clone());
-    })
-    .await;
+    let production = TestApp::with(|s| s.process.env = Environment::Production).await;
     let development = TestApp::start().await;
     let document = "{ __schema { queryType { name } } }";
     for (app, roles, expect) in [

@@ -274,6 +274,7 @@ async fn the_product_counts_too() {
             roles: vec![Role::Admin],
             scopes: Vec::new(),
             ttl: None,
+            session: None,
         };
         format!("Bearer {}", app.app().auth.mint(&grant).unwrap())
     };

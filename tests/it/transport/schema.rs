@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use async_graphql::connection::{Connection, Edge, EmptyFields};
 use async_graphql::{Error, Object, Request, Response, Schema, SimpleObject, Subscription, Value};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 use daybook::api::Answer;
 use daybook::api::fault::{Fault, FaultCode};
 use daybook::api::feed::{FeedItem, FeedStream};
 use daybook::api::telling::{Telling, is_refusal};
-use daybook::auth::{Caller, Role};
+use daybook::auth::{Admission, Caller, Credential, NotAdmitted, Role, Shown};
 use daybook::config::Settings;
-use daybook::http::{Asking, Engine};
+use daybook::http::{Asking, Credentials, Engine};
 use daybook::ops::Clock;
 use domain::{Actor, ActorKind, Position};
 use futures::future::BoxFuture;
@@ -72,16 +72,16 @@ fn feed(responses: impl Stream<Item = Response> + Send + 'static, telling: Telli
 
 impl Engine for TestEngine {
     /// Nobody is asked for a token; `bad` is refused, `brief` expires soon, others are names.
-    fn admit(&self, token: Option<&str>) -> Result<Arc<Caller>, Fault> {
-        let token = token.unwrap_or("anyone");
+    fn admit<'a>(&'a self, shown: Shown<'a>) -> Admission<'a> {
+        let token = shown.bearer.unwrap_or("anyone");
         if token == "bad" {
-            return Err(Fault::of(FaultCode::Unauthenticated));
+            return Admission::Known(Err(NotAdmitted::Unauthenticated));
         }
         let ttl = match token {
             "brief" => TimeDelta::seconds(1),
             _ => TimeDelta::hours(1),
         };
-        Ok(Arc::new(Caller {
+        Admission::Known(Ok(Arc::new(Caller {
             actor: Actor {
                 kind: ActorKind::User,
                 id: token.into(),
@@ -89,9 +89,23 @@ impl Engine for TestEngine {
             tenant: "default".into(),
             roles: vec![Role::Admin],
             scopes: Vec::new(),
-            token_id: token.into(),
+            credential: Credential::Token {
+                id: token.into(),
+                session: None,
+                issued_at: DateTime::UNIX_EPOCH,
+            },
+            suspended: false,
             expires_at: self.clock.now() + ttl,
-        }))
+        })))
+    }
+
+    fn admit_later(&self, shown: Credentials) -> BoxFuture<'static, Result<Arc<Caller>, Fault>> {
+        let known = match self.admit(shown.shown()) {
+            Admission::Known(known) => known,
+            Admission::Asking(_) => unreachable!("it knows everybody"),
+        };
+        let told = known.map_err(|_| Fault::of(FaultCode::Unauthenticated));
+        async move { told }.boxed()
     }
 
     fn execute(&self, asking: Asking, request: Request) -> BoxFuture<'static, Answer> {

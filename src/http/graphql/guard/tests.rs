@@ -277,15 +277,18 @@ fn whoever_may_not_see_the_schema_is_shown_none_of_it() {
 #[test]
 fn what_takes_a_secret_stands_once() {
     for (text, expect) in [
-        ("mutation { login }", "ok"),
-        ("mutation { a: login b: refreshSession }", "SENSITIVE_ONCE"),
-        ("mutation { login login }", "SENSITIVE_ONCE"),
+        ("mutation { signIn }", "ok"),
+        ("mutation { a: signIn b: refreshSession }", "SENSITIVE_ONCE"),
+        ("mutation { signIn signIn }", "SENSITIVE_ONCE"),
         (
-            "{ ...F ...F } fragment F on Query { login }",
+            "{ ...F ...F } fragment F on Query { signIn }",
             "SENSITIVE_ONCE",
         ),
-        ("{ ... on Query { login } ... { login } }", "SENSITIVE_ONCE"),
-        ("{ a { login } b { login } login }", "ok"),
+        (
+            "{ ... on Query { signIn } ... { signIn } }",
+            "SENSITIVE_ONCE",
+        ),
+        ("{ a { signIn } b { signIn } signIn }", "ok"),
     ] {
         plain(text, expect);
     }

@@ -241,6 +241,7 @@ impl World {
             ttl_max_s: u32::MAX,
             rotate_every_s,
             bootstrap,
+            owner: None,
         };
         self.tell::<ApiKey>(id, issue).await;
     }
