@@ -7,12 +7,14 @@ mod knob;
 mod layers;
 pub mod lists;
 mod reference;
+pub mod secret_file;
 pub mod sections;
 pub mod value;
 
 pub use layers::{Override, Sources};
 pub use lists::{FieldNames, Networks};
 pub use reference::reference;
+pub use secret_file::{SecretFile, SecretFileError};
 pub use sections::*;
 pub use value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
 
