@@ -12,7 +12,7 @@ pub mod sections;
 pub mod value;
 
 pub use layers::{Override, Sources};
-pub use lists::{FieldNames, Networks};
+pub use lists::{FieldNames, Networks, Origins};
 pub use reference::reference;
 pub use secret_file::{SecretFile, SecretFileError};
 pub use sections::*;
@@ -158,6 +158,13 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
         refuse(
             "http.drain_soft",
             "is longer than http.drain_hard".to_owned(),
+        );
+    }
+    if http.cors_credentials && http.cors_origins.are_all() {
+        refuse(
+            "http.cors_credentials",
+            "cannot be granted to every origin: name those of http.cors_origins instead of `*`"
+                .to_owned(),
         );
     }
     if settings.sockets.ping_interval >= settings.sockets.silence_max {

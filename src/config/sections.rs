@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::knob::section;
-use super::lists::{FieldNames, Networks};
+use super::lists::{FieldNames, Networks, Origins};
 use super::value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
 
 section! {
@@ -52,6 +52,17 @@ section! {
         trusted_proxies: Networks = "";
         /// Names this process answers to as `Host`, separated by commas; not set: any.
         hosts: Option<HostNames> = "";
+        /// Origins whose pages may read answers and open sockets, each as a browser sends it; `*` for all.
+        /// Not set: those of other origins may not. A socket is given to pages of the process's own host too.
+        cors_origins: Origins = "";
+        /// Lets those pages send what the browser keeps for us. There is nothing of the kind: it is for a
+        /// proxy in front that signs people in by cookies. Not with `*`.
+        cors_credentials: bool = "false";
+        /// How long a browser may remember what such a page may send.
+        cors_max_age: Duration = "10m", "0s" ..= "1d";
+        /// Tells browsers to come by TLS only for so long (`Strict-Transport-Security`). TLS ends at a proxy,
+        /// so it is said only when set; a year (`365d`) once all of the host is served by TLS.
+        hsts_max_age: Option<Duration> = "", "0s" ..= "730d";
         /// How long a request's body may take to arrive.
         body_timeout: Duration = "15s", "100ms" ..= "5m";
         /// Bytes of a GraphQL request's body.

@@ -198,6 +198,11 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "everybody",
         &["http.trusted_proxies", "networks such as"],
     ),
+    (
+        "DAYBOOK_HTTP__CORS_ORIGINS",
+        "https://app.example/",
+        &["http.cors_origins", "without a path"],
+    ),
     ("DAYBOOK_AUTH__ISSUER", "", &["auth.issuer", "empty"]),
     ("REDIS_URL", "localhost:6379", &["redis.url", "redis://"]),
     (
@@ -345,6 +350,20 @@ fn all_problems_are_told_at_once() {
         ("DAYBOOK_NO_SUCH", "x"),
     ]));
     assert_eq!(said.lines().count(), 5, "{said}");
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let said = refusal(&environment(&[
+        ("DAYBOOK_HTTP__CORS_ORIGINS", "*"),
+        ("DAYBOOK_HTTP__CORS_CREDENTIALS", "true"),
+    ]));
+    assert!(said.contains("http.cors_credentials"), "{said}");
+    let named = environment(&[
+        ("DAYBOOK_HTTP__CORS_ORIGINS", "https://app.example"),
+        ("DAYBOOK_HTTP__CORS_CREDENTIALS", "true"),
+    ]);
+    assert!(config::load(&named).unwrap().http.cors_credentials);
 }
 
 #[test]
