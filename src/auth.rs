@@ -1,6 +1,7 @@
 //! Who is calling: tokens made and checked with one Ed25519 key (RFC 9068, RFC 8725).
 
 mod key;
+pub mod oidc;
 mod password;
 mod token;
 

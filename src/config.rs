@@ -7,16 +7,20 @@ mod knob;
 mod layers;
 pub mod lists;
 mod reference;
+pub mod roles;
 pub mod secret_file;
 pub mod sections;
 pub mod value;
+pub mod web;
 
 pub use layers::{Override, Sources};
 pub use lists::{FieldNames, Networks, Origins};
 pub use reference::reference;
+pub use roles::{Roles, RolesMap};
 pub use secret_file::{SecretFile, SecretFileError};
 pub use sections::*;
 pub use value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
+pub use web::WebUrl;
 
 use std::time::Duration;
 
@@ -48,6 +52,10 @@ pub struct Settings {
     pub cache: Cache,
     /// Tokens.
     pub auth: Auth,
+    /// A foreign issuer of tokens.
+    pub oidc: Oidc,
+    /// Asking other services.
+    pub http_client: HttpClient,
     /// Keys of personal values.
     pub vault: Vault,
     /// Bounds on GraphQL requests.
@@ -110,6 +118,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (cache, auth) = (Cache::read(raw, problems), Auth::read(raw, problems));
     let (feeds, limits) = (Feeds::read(raw, problems), Limits::read(raw, problems));
     let (graphql, sockets) = (Graphql::read(raw, problems), Sockets::read(raw, problems));
+    let (oidc, http_client) = (Oidc::read(raw, problems), HttpClient::read(raw, problems));
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
     Some(Settings {
         process: process?,
@@ -123,6 +132,8 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         feeds: feeds?,
         cache: cache?,
         auth: auth?,
+        oidc: oidc?,
+        http_client: http_client?,
         vault: vault?,
         limits: limits?,
         graphql: graphql?,
@@ -191,8 +202,42 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
             "is above cache.bytes_max".to_owned(),
         );
     }
+    check_issuer(settings, &mut refuse);
     if settings.process.env == Environment::Production {
         check_production(settings, &mut refuse);
+    }
+}
+
+/// What must be said of a foreign issuer once one is trusted.
+fn check_issuer(settings: &Settings, refuse: &mut impl FnMut(&'static str, String)) {
+    let oidc = &settings.oidc;
+    if domain::tenant::tenant_id(&oidc.tenant, "tenant").is_err() {
+        refuse("oidc.tenant", "is not made of a-z, 0-9 and -".to_owned());
+    }
+    if oidc.jwks_ttl > oidc.jwks_stale_max && !oidc.jwks_stale_max.is_zero() {
+        refuse(
+            "oidc.jwks_ttl",
+            "is longer than oidc.jwks_stale_max".to_owned(),
+        );
+    }
+    let Some(issuer) = &oidc.issuer else {
+        return;
+    };
+    if issuer.has_parameters() {
+        refuse("oidc.issuer", "must not have parameters".to_owned());
+    }
+    if issuer.as_str() == settings.auth.issuer {
+        refuse(
+            "oidc.issuer",
+            "is auth.issuer: the two kinds of tokens could not be told apart".to_owned(),
+        );
+    }
+    if oidc.audience.is_none() {
+        refuse(
+            "oidc.audience",
+            "must be set with oidc.issuer: tokens made for others would be accepted otherwise"
+                .to_owned(),
+        );
     }
 }
 
@@ -253,6 +298,8 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Feeds>(),
         of::<Cache>(),
         of::<Auth>(),
+        of::<Oidc>(),
+        of::<HttpClient>(),
         of::<Vault>(),
         of::<Limits>(),
         of::<Graphql>(),

@@ -165,7 +165,7 @@ fn is_origin(text: &str) -> bool {
 }
 
 /// The items of a list; an empty text is an empty list.
-fn items(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     let items = text.split(',').map(str::trim);
     items.filter(|item| !item.is_empty())
 }

@@ -1,5 +1,9 @@
 //! Every setting: name, type, default, bounds and meaning.
 
+mod foreign;
+
+pub use foreign::*;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;

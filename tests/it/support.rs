@@ -1,6 +1,7 @@
 //! What tests stand on: private databases, servers of their own, directories, waiting.
 
 mod app;
+mod base64;
 mod child;
 mod cluster;
 mod database;
@@ -11,8 +12,10 @@ mod redis;
 mod scratch;
 mod served;
 mod trap;
+mod web;
 
 pub use app::{Reply, TestApp, exchange};
+pub use base64::{base64url, pem};
 pub use child::Child;
 pub use database::TestDb;
 pub use line::{Line, Trouble};
@@ -22,6 +25,7 @@ pub use redis::{TestRedis, redis_settings, url_of as redis_url};
 pub use scratch::Scratch;
 pub use served::{Served, command};
 pub use trap::{Action, Step, Trap};
+pub use web::{Answer, Web};
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -32,6 +32,11 @@ pub(super) const MODULES: &[Module] = &[
         &["sqlx", "cqrs_es", "postgres_es", "rustix", "libc"],
     ),
     module("cache", 2, &["redis", "moka"]),
+    module(
+        "fetch",
+        2,
+        &["hyper", "hyper_util", "tokio_rustls", "webpki_roots"],
+    ),
     module("vault", 3, &["sqlx", "chacha20poly1305", "hmac"]),
     module("limits", 3, &[]),
     module("commands", 4, &[]),
