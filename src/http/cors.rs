@@ -46,8 +46,10 @@ impl Visitor {
     /// The page that sends these headers.
     pub fn of(settings: &Http, headers: &HeaderMap) -> Visitor {
         let origins = &settings.cors_origins;
+        if origins.are_none() {
+            return Visitor::Closed;
+        }
         match sole(headers, ORIGIN) {
-            _ if origins.are_none() => Visitor::Closed,
             Some(_) if origins.are_all() => Visitor::Guest(HeaderValue::from_static("*")),
             Some(origin) if origins.have(origin.as_bytes()) => Visitor::Guest(origin.clone()),
             _ => Visitor::Stranger,
