@@ -9,6 +9,7 @@ pub mod lists;
 mod reference;
 pub mod roles;
 pub mod secret_file;
+mod secrets;
 pub mod sections;
 pub mod value;
 pub mod web;
@@ -241,7 +242,7 @@ fn check_issuer(settings: &Settings, refuse: &mut impl FnMut(&'static str, Strin
     }
 }
 
-/// What is made up on the spot in development must be given in production.
+/// What is made up on the spot in development must be given in production, and be worth its name.
 fn check_production(settings: &Settings, refuse: &mut impl FnMut(&'static str, String)) {
     if settings.auth.signing_key_file.is_none() {
         refuse(
@@ -251,15 +252,7 @@ fn check_production(settings: &Settings, refuse: &mut impl FnMut(&'static str, S
                 .to_owned(),
         );
     }
-    if settings.vault.master_key_file.is_none() {
-        refuse(
-            "vault.master_key_file",
-            "must be set in production: with a key made on the spot and lost, every personal value \
-             in the log is lost. Make one with `openssl rand -hex 32 > FILE`, and keep a copy apart \
-             from the database's"
-                .to_owned(),
-        );
-    }
+    secrets::check(settings, refuse);
 }
 
 /// Pauses that grow from one setting to another: the settings' name without `_min` and `_max`, the two.

@@ -19,7 +19,8 @@ section! {
         data_dir: PathBuf = "./.daybook";
         /// Directory of the PostgreSQL programs for the private server; searched for when not set.
         pg_bin: Option<PathBuf> = "";
-        /// `production` refuses to start with anything made up on the spot.
+        /// `production` refuses to start with anything made up on the spot, and with secrets that are missing,
+        /// weak or open to others.
         env: Environment = "development";
     }
 }

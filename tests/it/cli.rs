@@ -186,6 +186,10 @@ fn a_token_is_all_that_is_printed() {
     let again = texts(&run(dir.path(), &["token", "--new-key", "key.pem"], &[]));
     assert_eq!(again.0, 1, "a key is never replaced");
 
+    let vault = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    std::fs::write(dir.join("vault.key"), vault).unwrap();
+    let mode = Permissions::from_mode(0o600);
+    std::fs::set_permissions(dir.join("vault.key"), mode).unwrap();
     let production = [
         ("DAYBOOK_ENV", "production"),
         ("DAYBOOK_AUTH__SIGNING_KEY_FILE", "key.pem"),
@@ -195,6 +199,33 @@ fn a_token_is_all_that_is_printed() {
         texts(&run(dir.path(), &["token", "--ttl", "7d"], &production)).0,
         0
     );
+}
+
+/// O3: the process itself, and not only the reading of its settings.
+#[test]
+fn production_does_not_start_with_secrets_that_would_not_do() {
+    let dir = Scratch::new();
+    let environment = [
+        ("DAYBOOK_ENV", "production"),
+        ("DAYBOOK_VAULT__MASTER_KEY_FILE", "absent.key"),
+        (
+            "DATABASE_URL",
+            "postgres://daybook:daybook@127.0.0.1:1/daybook",
+        ),
+    ];
+    for args in [&["serve"][..], &[], &["migrate"]] {
+        let (code, out, err) = texts(&run(dir.path(), args, &environment));
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
+        for name in [
+            "auth.signing_key_file",
+            "vault.master_key_file",
+            "database.url",
+        ] {
+            assert!(err.contains(name), "{args:?}: {err}");
+        }
+        assert!(!err.contains("daybook:daybook"), "{err}");
+    }
+    assert!(!dir.join(".daybook").exists(), "nothing was begun");
 }
 
 #[test]
