@@ -105,7 +105,7 @@ async fn doors(
         limiter: limiter.clone(),
         clock: clock.clone(),
     };
-    let auth = Auth::start(&settings.auth, foundation).await;
+    let auth = Auth::start(settings, foundation).await;
     Ok((door, auth.context("who calls cannot be told")?))
 }
 

@@ -9,8 +9,10 @@ mod accounts;
 mod api_keys;
 pub mod caller;
 mod erasure;
+mod foreign;
 mod key;
 mod links;
+pub mod oidc;
 mod password;
 mod sessions;
 mod signing;
@@ -27,7 +29,8 @@ use domain::{Actor, ActorKind};
 use futures::future::BoxFuture;
 
 use crate::commands::{CommandContext, CommandError, Door};
-use crate::config;
+use crate::config::{self, Settings};
+use crate::fetch::CertificatesError;
 use crate::limits::{Exceeded, Limiter};
 use crate::ops::Clock;
 use crate::store::Store;
@@ -35,7 +38,9 @@ use crate::vault::{Vault, VaultError};
 pub use accounts::{PersonalValue, Registered, Registration};
 pub use api_keys::{Issued, KeyOrder, Usage};
 pub use caller::{Caller, Credential, Denied, Needs, Role, Rule};
+use foreign::Foreigners;
 pub use key::{PublicKey, Ring, SigningKey};
+use oidc::Oidc;
 pub use password::{PasswordError, Passwords};
 pub use sessions::{ClientAt, SignedIn};
 pub use signing::Rotation;
@@ -48,6 +53,7 @@ pub struct Auth(Arc<Inner>);
 struct Inner {
     settings: config::Auth,
     tokens: Tokens,
+    foreign: Foreigners,
     door: Door,
     store: Store,
     vault: Vault,
@@ -172,6 +178,9 @@ pub enum AuthError {
     /// The database failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+    /// The certificates by which servers are believed cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
 }
 
 impl From<domain::Refusal> for AuthError {
@@ -183,11 +192,14 @@ impl From<domain::Refusal> for AuthError {
 impl Auth {
     /// Reads the signing keys, and makes the first one where there is none. Rotates them, and passes on how
     /// API keys are used, until the last clone is dropped.
-    pub async fn start(settings: &config::Auth, on: Foundation) -> Result<Auth, AuthError> {
+    pub async fn start(settings: &Settings, on: Foundation) -> Result<Auth, AuthError> {
+        let oidc = Oidc::start(settings, on.clock.clone())?;
+        let settings = &settings.auth;
         let auth = Auth(Arc::new(Inner {
             tokens: Tokens::new(settings, on.clock.clone()),
             passwords: Passwords::new(settings.password_checks_max, settings.password_wait),
             api_keys: api_keys::ApiKeys::new(settings),
+            foreign: Foreigners::new(oidc, settings),
             settings: settings.clone(),
             door: on.door,
             store: on.store,

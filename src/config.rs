@@ -7,14 +7,21 @@ mod knob;
 mod layers;
 pub mod lists;
 mod reference;
+pub mod roles;
+pub mod secret_file;
+mod secrets;
 pub mod sections;
 pub mod value;
+pub mod web;
 
 pub use layers::{Override, Sources};
-pub use lists::{ApiKeys, FieldNames, Networks};
+pub use lists::{ApiKeys, FieldNames, Networks, Origins};
 pub use reference::reference;
+pub use roles::{Roles, RolesMap};
+pub use secret_file::{SecretFile, SecretFileError};
 pub use sections::*;
 pub use value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
+pub use web::WebUrl;
 
 use std::time::Duration;
 
@@ -46,6 +53,10 @@ pub struct Settings {
     pub cache: Cache,
     /// Tokens.
     pub auth: Auth,
+    /// A foreign issuer of tokens.
+    pub oidc: Oidc,
+    /// Asking other services.
+    pub http_client: HttpClient,
     /// Keys of personal values.
     pub vault: Vault,
     /// Bounds on GraphQL requests.
@@ -108,6 +119,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (cache, auth) = (Cache::read(raw, problems), Auth::read(raw, problems));
     let (feeds, limits) = (Feeds::read(raw, problems), Limits::read(raw, problems));
     let (graphql, sockets) = (Graphql::read(raw, problems), Sockets::read(raw, problems));
+    let (oidc, http_client) = (Oidc::read(raw, problems), HttpClient::read(raw, problems));
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
     Some(Settings {
         process: process?,
@@ -121,6 +133,8 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         feeds: feeds?,
         cache: cache?,
         auth: auth?,
+        oidc: oidc?,
+        http_client: http_client?,
         vault: vault?,
         limits: limits?,
         graphql: graphql?,
@@ -158,6 +172,13 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
             "is longer than http.drain_hard".to_owned(),
         );
     }
+    if http.cors_credentials && http.cors_origins.are_all() {
+        refuse(
+            "http.cors_credentials",
+            "cannot be granted to every origin: name those of http.cors_origins instead of `*`"
+                .to_owned(),
+        );
+    }
     if settings.sockets.ping_interval >= settings.sockets.silence_max {
         refuse(
             "sockets.ping_interval",
@@ -182,22 +203,48 @@ fn check_together(settings: &Settings, raw: &Raw, problems: &mut Vec<Problem>) {
             "is above cache.bytes_max".to_owned(),
         );
     }
+    check_issuer(settings, &mut refuse);
     if settings.process.env == Environment::Production {
         check_production(settings, &mut refuse);
     }
 }
 
-/// What is made up on the spot in development must be given in production.
-fn check_production(settings: &Settings, refuse: &mut impl FnMut(&'static str, String)) {
-    if settings.vault.master_key_file.is_none() {
+/// What must be said of a foreign issuer once one is trusted.
+fn check_issuer(settings: &Settings, refuse: &mut impl FnMut(&'static str, String)) {
+    let oidc = &settings.oidc;
+    if domain::tenant::tenant_id(&oidc.tenant, "tenant").is_err() {
+        refuse("oidc.tenant", "is not made of a-z, 0-9 and -".to_owned());
+    }
+    if oidc.jwks_ttl > oidc.jwks_stale_max && !oidc.jwks_stale_max.is_zero() {
         refuse(
-            "vault.master_key_file",
-            "must be set in production: with a key made on the spot and lost, every personal value \
-             in the log is lost. Make one with `openssl rand -hex 32 > FILE`, and keep a copy apart \
-             from the database's"
+            "oidc.jwks_ttl",
+            "is longer than oidc.jwks_stale_max".to_owned(),
+        );
+    }
+    let Some(issuer) = &oidc.issuer else {
+        return;
+    };
+    if issuer.has_parameters() {
+        refuse("oidc.issuer", "must not have parameters".to_owned());
+    }
+    if issuer.as_str() == settings.auth.issuer {
+        refuse(
+            "oidc.issuer",
+            "is auth.issuer: the two kinds of tokens could not be told apart".to_owned(),
+        );
+    }
+    if oidc.audience.is_none() {
+        refuse(
+            "oidc.audience",
+            "must be set with oidc.issuer: tokens made for others would be accepted otherwise"
                 .to_owned(),
         );
     }
+}
+
+/// What is made up on the spot in development must be given in production, and be worth its name.
+fn check_production(settings: &Settings, refuse: &mut impl FnMut(&'static str, String)) {
+    secrets::check(settings, refuse);
 }
 
 /// Pauses that grow from one setting to another: the settings' name without `_min` and `_max`, the two.
@@ -236,6 +283,8 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Feeds>(),
         of::<Cache>(),
         of::<Auth>(),
+        of::<Oidc>(),
+        of::<HttpClient>(),
         of::<Vault>(),
         of::<Limits>(),
         of::<Graphql>(),

@@ -3,6 +3,7 @@
 mod accept;
 mod caller;
 mod context;
+mod cors;
 mod graphql;
 mod json;
 mod meter;

@@ -6,6 +6,7 @@ pub mod ops;
 
 pub mod store;
 pub mod cache;
+pub mod fetch;
 
 pub mod vault;
 

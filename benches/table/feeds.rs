@@ -99,7 +99,7 @@ async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
         limiter: Limiter::start(&defaults.limits, None, [0; 32], clock.clone()),
         clock,
     };
-    let auth = Auth::start(&defaults.auth, foundation).await?;
+    let auth = Auth::start(&defaults, foundation).await?;
     let parts = Parts {
         store: store.clone(),
         door: door(store),

@@ -151,6 +151,13 @@ impl Rules {
                 Some(Some(rule)) => access.0.push(*rule),
             }
         }
+        // Asked of the schema alone: for those who may be told at all.
+        if access.0.is_empty() {
+            access.0.push(Rule {
+                needs: Needs::Credentials,
+                scope: None,
+            });
+        }
         Ok(access)
     }
 }
@@ -273,7 +280,8 @@ mod tests {
             ("{ d }", forbidden, forbidden),
             ("{ e }", forbidden, forbidden),
             // Not in the schema: whoever validates says so.
-            ("{ zzz }", None, None),
+            ("{ zzz }", unknown, None),
+            ("{ __typename }", unknown, None),
         ] {
             assert_eq!(code(query, &nobody), of_nobody, "{query}");
             assert_eq!(code(query, &viewer), of_viewer, "{query}");

@@ -88,7 +88,10 @@ pub fn auth_refusal_or_fault(error: AuthError) -> Result<Refusal, Fault> {
         AuthError::Limited(exceeded) => Err(limited(exceeded)),
         AuthError::Busy => Err(Fault::of(FaultCode::Overloaded).with("retryAfterMs", 1_000)),
         AuthError::Database(error) => Err(store_fault(error.into())),
-        error @ (AuthError::Grant(_) | AuthError::NoKey | AuthError::Vault(_)) => {
+        error @ (AuthError::Grant(_)
+        | AuthError::NoKey
+        | AuthError::Vault(_)
+        | AuthError::Certificates(_)) => {
             tracing::error!(error = %error, "a matter of identity failed: {error}");
             Err(Fault::of(FaultCode::Internal))
         }

@@ -3,13 +3,14 @@
 //! A key of ours is `dbk_live_`, 30 letters and digits drawn at random, and 6 that follow from them: what was
 //! mistyped or made up is refused without asking anybody. Of a key nothing is kept but its SHA-256.
 
-use std::collections::{BTreeSet, HashMap};
+mod form;
+mod usage;
+
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chacha20poly1305::aead::OsRng;
-use chacha20poly1305::aead::rand_core::RngCore as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::api_key::{ApiKey, ApiKeyCommand};
 use domain::tenant::DEFAULT_TENANT;
@@ -24,17 +25,9 @@ use super::{Admission, Auth, AuthError, NotAdmitted};
 use crate::cache::Memo;
 use crate::commands::{CommandContext, CommandError, Receipt};
 use crate::config;
-
-/// What a key of ours begins with.
-const PREFIX: &str = "dbk_live_";
-
-/// Letters and digits drawn at random: 178 bits.
-const RANDOM_CHARS: usize = 30;
-
-/// Letters and digits that follow from the others.
-const CHECK_CHARS: usize = 6;
-
-const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+use form::{has_our_form, last_four, random_key};
+pub use usage::Usage;
+use usage::Used;
 
 /// The longest key that is looked at; those of other programs may be long.
 const CHARS_MAX: usize = 200;
@@ -53,24 +46,7 @@ pub(super) struct ApiKeys {
     seen: Memo<(Instant, Arc<Caller>)>,
     /// Of keys that do not have our form.
     bootstrap: Mutex<BTreeSet<Hash>>,
-    used: Mutex<HashMap<(Arc<str>, Arc<str>), Use>>,
-    used_max: usize,
-}
-
-/// How a key was used since it was written down.
-#[derive(Clone, Copy)]
-struct Use {
-    requests: i64,
-    last: DateTime<Utc>,
-}
-
-/// How a key was used.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
-    /// Requests that showed it and were let in, of the last 30 days.
-    pub requests: i64,
-    /// The last one ever.
-    pub last_used_at: Option<DateTime<Utc>>,
+    used: Used,
 }
 
 /// A key that is to be made.
@@ -103,8 +79,7 @@ impl ApiKeys {
         ApiKeys {
             seen: Memo::new(max),
             bootstrap: Mutex::default(),
-            used: Mutex::default(),
-            used_max: settings.usage_keys_max,
+            used: Used::new(settings.usage_keys_max),
         }
     }
 
@@ -116,20 +91,6 @@ impl ApiKeys {
     fn knows_bootstrap(&self, hash: &Hash) -> bool {
         let known = self.bootstrap.lock();
         known.unwrap_or_else(PoisonError::into_inner).contains(hash)
-    }
-
-    fn count(&self, caller: &Caller, now: DateTime<Utc>) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (caller.tenant.clone(), caller.actor.id.clone());
-        if used.len() >= self.used_max && !used.contains_key(&key) {
-            return;
-        }
-        let used = used.entry(key).or_insert(Use {
-            requests: 0,
-            last: now,
-        });
-        used.requests += 1;
-        used.last = used.last.max(now);
     }
 }
 
@@ -148,7 +109,7 @@ impl Auth {
             if now >= caller.expires_at {
                 return Admission::Known(Err(refused("api_key_expired").into()));
             }
-            keys.count(&caller, now);
+            keys.used.count(&caller, now);
             return Admission::Known(Ok(caller));
         }
         Admission::Asking(async move { self.ask_api_key(hash, address).await }.boxed())
@@ -160,7 +121,7 @@ impl Auth {
             Ok(Some(caller)) => {
                 let caller = Arc::new(caller);
                 keys.seen.put(hash, (asked, caller.clone()));
-                keys.count(&caller, self.0.clock.now());
+                keys.used.count(&caller, self.0.clock.now());
                 Ok(caller)
             }
             Ok(None) => {
@@ -438,108 +399,6 @@ impl Auth {
             kept => Ok(kept.map(drop)?),
         }
     }
-
-    /// Writes down how keys were used since it was written down last.
-    pub(super) async fn keep_usage(&self) -> Result<(), AuthError> {
-        let used = {
-            let mut used = self.0.api_keys.used.lock();
-            std::mem::take(used.as_deref_mut().unwrap_or(&mut HashMap::new()))
-        };
-        if used.is_empty() {
-            return Ok(());
-        }
-        let (mut tenants, mut ids) = (Vec::new(), Vec::new());
-        let (mut requests, mut lasts) = (Vec::new(), Vec::new());
-        for ((tenant, id), used) in &used {
-            tenants.push(&**tenant);
-            ids.push(&**id);
-            requests.push(used.requests);
-            lasts.push(used.last);
-        }
-        sqlx::query(
-            "insert into api_key_usage as u (tenant, api_key_id, day, requests, last_used_at)
-             select tenant, id, (last at time zone 'UTC')::date, requests, last
-             from unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[])
-                  as n(tenant, id, requests, last)
-             on conflict (tenant, api_key_id, day) do update
-             set requests = u.requests + excluded.requests,
-                 last_used_at = greatest(u.last_used_at, excluded.last_used_at)",
-        )
-        .bind(tenants)
-        .bind(ids)
-        .bind(requests)
-        .bind(lasts)
-        .execute(self.0.store.pool())
-        .await?;
-        Ok(())
-    }
-
-    /// How keys were used, by their ids.
-    pub async fn usage(
-        &self,
-        tenant: &str,
-        ids: &[&str],
-    ) -> Result<HashMap<String, Usage>, AuthError> {
-        let rows: Vec<(String, i64, DateTime<Utc>)> = sqlx::query_as(
-            "select api_key_id,
-                    coalesce(sum(requests) filter (where day > current_date - 30), 0)::bigint,
-                    max(last_used_at)
-             from api_key_usage where tenant = $1 and api_key_id = any($2) group by api_key_id",
-        )
-        .bind(tenant)
-        .bind(ids)
-        .fetch_all(self.0.store.pool())
-        .await?;
-        let usage = rows.into_iter().map(|(id, requests, last)| {
-            let usage = Usage {
-                requests,
-                last_used_at: Some(last),
-            };
-            (id, usage)
-        });
-        Ok(usage.collect())
-    }
-}
-
-fn random_key() -> String {
-    let mut key = PREFIX.to_owned();
-    while key.len() < PREFIX.len() + RANDOM_CHARS {
-        let mut bytes = [0; RANDOM_CHARS];
-        OsRng.fill_bytes(&mut bytes);
-        // What would make some digits likelier than others is drawn again.
-        let fair = bytes.into_iter().filter(|byte| *byte < 248);
-        let wanted = PREFIX.len() + RANDOM_CHARS - key.len();
-        let digits = fair.take(wanted);
-        key.extend(digits.map(|byte| char::from(DIGITS[usize::from(byte % 62)])));
-    }
-    let check = check_of(&key);
-    key + &check
-}
-
-/// The six digits that follow from the rest of a key.
-fn check_of(rest: &str) -> String {
-    let mut sum = crc32fast::hash(rest.as_bytes());
-    let mut digits = [0; CHECK_CHARS];
-    for digit in digits.iter_mut().rev() {
-        *digit = DIGITS[(sum % 62) as usize];
-        sum /= 62;
-    }
-    digits.into_iter().map(char::from).collect()
-}
-
-fn has_our_form(key: &str) -> bool {
-    let length = PREFIX.len() + RANDOM_CHARS + CHECK_CHARS;
-    key.len() == length
-        && key.starts_with(PREFIX)
-        && key.is_char_boundary(length - CHECK_CHARS)
-        && check_of(&key[..length - CHECK_CHARS]) == key[length - CHECK_CHARS..]
-}
-
-/// The last four letters and digits, for people to know it by.
-fn last_four(key: &str) -> String {
-    let plain: Vec<char> = key.chars().filter(char::is_ascii_alphanumeric).collect();
-    let last: String = plain[plain.len().saturating_sub(4)..].iter().collect();
-    format!("{last:0>4}")
 }
 
 fn hex(hash: &Hash) -> String {
@@ -548,28 +407,4 @@ fn hex(hash: &Hash) -> String {
 
 fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_known_by_its_form() {
-        for _ in 0..100 {
-            let key = random_key();
-            assert!(has_our_form(&key), "{key}");
-            let mut other = key.clone().into_bytes();
-            let at = PREFIX.len() + 7;
-            other[at] = if other[at] == b'x' { b'y' } else { b'x' };
-            assert!(!has_our_form(&String::from_utf8(other).unwrap()));
-            assert!(!has_our_form(&key[1..]));
-            assert!(!has_our_form(&format!("{key}0")));
-        }
-        for none in ["", "dbk_live_", "dbk_live_\u{e9}", &"\u{e9}".repeat(23)] {
-            assert!(!has_our_form(none), "{none}");
-        }
-        assert_eq!(last_four("dbk-ab!c"), "kabc");
-        assert_eq!(last_four("-a-"), "000a");
-    }
 }

@@ -1,11 +1,11 @@
 //! Signing keys: Ed25519 pairs, and the ring of those that sign or verify at one moment.
 
-use chacha20poly1305::aead::OsRng;
-use chacha20poly1305::aead::rand_core::RngCore as _;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use serde::Serialize;
+
+use crate::vault::random_bytes;
 
 /// A key pair and its name.
 pub struct SigningKey {
@@ -53,9 +53,7 @@ const PKCS8_HEAD: [u8; 16] = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34,
 impl SigningKey {
     /// A new one.
     pub fn random() -> SigningKey {
-        let mut seed = [0; 32];
-        OsRng.fill_bytes(&mut seed);
-        SigningKey::of_seed(seed)
+        SigningKey::of_seed(random_bytes())
     }
 
     /// The key of this seed (RFC 8032, 5.1.5).

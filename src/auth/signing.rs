@@ -254,7 +254,7 @@ fn has_code(error: &AuthError, code: Code) -> bool {
 
 /// Does what is due, now and then, as long as anybody needs it.
 pub(super) async fn tend(auth: Weak<Inner>, every: Duration) {
-    let mut turns = tokio::time::interval(every);
+    let mut turns = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         turns.tick().await;

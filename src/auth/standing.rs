@@ -16,6 +16,7 @@ use domain::{Aggregate, StreamKey};
 use futures::FutureExt as _;
 
 use super::caller::{Caller, Credential, Role};
+use super::foreign::Stranger;
 use super::tokens::{Seen, refused};
 use super::{Admission, Auth, NotAdmitted, Shown};
 use crate::commands::CommandError;
@@ -42,6 +43,15 @@ impl Auth {
             }
             (Some(token), None) => token,
         };
+        match self
+            .0
+            .foreign
+            .known(token, self.0.settings.recheck, self.0.clock.now())
+        {
+            Stranger::No => {}
+            Stranger::Known(caller) => return Admission::Known(Ok(caller)),
+            Stranger::Unknown => return Admission::Asking(self.admit_foreign(token).boxed()),
+        }
         if self.keys_are_fresh(self.0.settings.recheck) {
             match self.0.tokens.verify(token) {
                 Ok(seen) => {
@@ -71,7 +81,7 @@ impl Auth {
     }
 
     /// Whom a token that was checked stands for by what the log says now.
-    async fn still(&self, seen: &Seen) -> Result<Arc<Caller>, NotAdmitted> {
+    pub(super) async fn still(&self, seen: &Seen) -> Result<Arc<Caller>, NotAdmitted> {
         let asked = Instant::now();
         match self.standing(&seen.claimed).await {
             Ok(Some(caller)) => {

@@ -109,6 +109,15 @@ impl Tokens {
 }
 
 impl Seen {
+    /// Of a token of another issuer.
+    pub fn foreign(claimed: Caller) -> Seen {
+        Seen {
+            claimed: Arc::new(claimed),
+            ring_version: 0,
+            standing: Mutex::default(),
+        }
+    }
+
     /// Whom it stands for, if that was found out no longer ago than this.
     pub fn standing(&self, age_max: Duration) -> Option<Arc<Caller>> {
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
-//! Settings that are lists: names of fields, networks, API keys.
+//! Settings that are lists: names of fields, networks, origins, API keys.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::value::Setting;
 
@@ -12,6 +12,15 @@ pub struct FieldNames(Vec<String>);
 /// Networks, by their first address and the length of what their addresses have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<Network>);
+
+/// Origins of pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// These, each as a browser sends it.
+    Listed(Vec<String>),
+    /// Whichever.
+    All,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
@@ -128,8 +137,74 @@ impl Setting for Networks {
     }
 }
 
+impl Origins {
+    /// Is this, as a browser sent it, one of them? To the letter.
+    pub fn have(&self, origin: &[u8]) -> bool {
+        match self {
+            Origins::Listed(own) => own.iter().any(|own| own.as_bytes() == origin),
+            Origins::All => true,
+        }
+    }
+
+    /// Whichever it is?
+    pub fn are_all(&self) -> bool {
+        *self == Origins::All
+    }
+
+    /// None at all?
+    pub fn are_none(&self) -> bool {
+        matches!(self, Origins::Listed(own) if own.is_empty())
+    }
+}
+
+impl Setting for Origins {
+    const KIND: &'static str = "origins such as https://app.example separated by commas, or `*`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let origins: Vec<&str> = items(text).collect();
+        match origins.as_slice() {
+            ["*"] => Ok(Origins::All),
+            origins if origins.iter().all(|origin| is_origin(origin)) => {
+                let own = origins.iter().map(|origin| (*origin).to_owned());
+                Ok(Origins::Listed(own.collect()))
+            }
+            _ => Err(
+                "is not a list of origins as browsers send them: `https://app.example` or \
+                 `https://app.example:8443`, in lower case, without a path or the usual port"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// Could a browser send it? What it would not send would never be let in, and nobody would know why.
+fn is_origin(text: &str) -> bool {
+    let (host, usual_port) = match text.split_once("://") {
+        Some(("https", host)) => (host, "443"),
+        Some(("http", host)) => (host, "80"),
+        _ => return false,
+    };
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !host.ends_with(']') => (name, Some(port)),
+        _ => (host, None),
+    };
+    let port_is_sane = port.is_none_or(|port| {
+        let number = port.parse::<u16>().ok().filter(|number| *number > 0);
+        port != usual_port && number.is_some_and(|number| number.to_string() == port)
+    });
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
+    let address = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
+    let name_is_sane = match address {
+        Some(address) => address
+            .parse::<Ipv6Addr>()
+            .is_ok_and(|a| a.to_string() == address),
+        None => !name.is_empty() && !name.ends_with('.') && name.bytes().all(plain),
+    };
+    port_is_sane && name_is_sane
+}
+
 /// The items of a list; an empty text is an empty list.
-fn items(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn items(text: &str) -> impl Iterator<Item = &str> {
     let items = text.split(',').map(str::trim);
     items.filter(|item| !item.is_empty())
 }
@@ -172,6 +247,50 @@ mod tests {
             "10.0.0.0 /8",
         ] {
             assert!(Networks::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn origins_are_as_browsers_send_them() {
+        let text = "https://app.example, http://localhost:3000,https://[::1]:8443";
+        let origins = Origins::parse(text).expect("good");
+        for (origin, expect) in [
+            ("https://app.example", true),
+            ("http://localhost:3000", true),
+            ("https://[::1]:8443", true),
+            ("http://app.example", false),
+            ("https://app.example:8443", false),
+            ("https://app.example.", false),
+            ("https://APP.example", false),
+            ("https://evil-app.example", false),
+            ("https://app.example.evil.example", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(origins.have(origin.as_bytes()), expect, "{origin}");
+        }
+        assert!(Origins::parse("*").expect("good").have(b"null"));
+        assert!(Origins::parse("").expect("good").are_none());
+        for bad in [
+            "app.example",
+            "null",
+            "https://",
+            "https://app.example/",
+            "https://App.example",
+            "https://app.example:443",
+            "http://app.example:80",
+            "https://app.example:0443",
+            "https://app.example:0",
+            "https://app.example:99999",
+            "https://app.example.",
+            "https://ann@app.example",
+            "https://[::1",
+            "https://[0:0::1]",
+            "wss://app.example",
+            "https://*.app.example",
+            "*, https://app.example",
+        ] {
+            assert!(Origins::parse(bad).is_err(), "{bad}");
         }
     }
 

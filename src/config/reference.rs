@@ -41,8 +41,8 @@ pub fn reference() -> String {
 const PREAMBLE: &str = "\
 # Configuration
 
-Generated from the declarations in `src/config/sections.rs` by `daybook schema --settings`; a test \
-compares this page with them.
+Generated from the declarations in `src/config/sections.rs` and below it by `daybook schema --settings`; \
+a test compares this page with them.
 
 Daybook runs with nothing configured.
 Later layers win: the defaults below, then `daybook.toml` (or the file named by `--config` or \

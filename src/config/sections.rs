@@ -1,11 +1,15 @@
 //! Every setting: name, type, default, bounds and meaning.
 
+mod foreign;
+
+pub use foreign::*;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::knob::section;
-use super::lists::{ApiKeys, FieldNames, Networks};
+use super::lists::{ApiKeys, FieldNames, Networks, Origins};
 use super::value::{Bytes, Environment, HostNames, LogFilter, LogFormat, PostgresUrl, RedisUrl};
 
 section! {
@@ -15,7 +19,8 @@ section! {
         data_dir: PathBuf = "./.daybook";
         /// Directory of the PostgreSQL programs for the private server; searched for when not set.
         pg_bin: Option<PathBuf> = "";
-        /// `production` refuses to start with anything made up on the spot.
+        /// `production` refuses to start with anything made up on the spot, and with secrets that are missing,
+        /// weak or open to others.
         env: Environment = "development";
     }
 }
@@ -52,6 +57,17 @@ section! {
         trusted_proxies: Networks = "";
         /// Names this process answers to as `Host`, separated by commas; not set: any.
         hosts: Option<HostNames> = "";
+        /// Origins whose pages may read answers and open sockets, each as a browser sends it; `*` for all.
+        /// Not set: those of other origins may not. A socket is given to pages of the process's own host too.
+        cors_origins: Origins = "";
+        /// Lets those pages send what the browser keeps for us. There is nothing of the kind: it is for a
+        /// proxy in front that signs people in by cookies. Not with `*`.
+        cors_credentials: bool = "false";
+        /// How long a browser may remember what such a page may send.
+        cors_max_age: Duration = "10m", "0s" ..= "1d";
+        /// Tells browsers to come by TLS only for so long (`Strict-Transport-Security`). TLS ends at a proxy,
+        /// so it is said only when set; a year (`365d`) once all of the host is served by TLS.
+        hsts_max_age: Option<Duration> = "", "0s" ..= "730d";
         /// How long a request's body may take to arrive.
         body_timeout: Duration = "15s", "100ms" ..= "5m";
         /// Bytes of a GraphQL request's body.
@@ -355,7 +371,7 @@ section! {
         mutation_root_fields_max: usize = "10", "1" ..= "1000";
         /// Root fields that tell whether a guess at a secret is right: an operation may name one of them,
         /// once. A name that the schema does not have does no harm.
-        sensitive_fields: FieldNames = "signIn, refreshSession, verifyEmail, changePassword";
+        sensitive_fields: FieldNames = "login, signIn, refreshSession, verifyEmail, changePassword";
         /// Directives of the whole document.
         directives_max: usize = "50", "0" ..= "10000";
         /// Directives of one field.

@@ -51,7 +51,7 @@ pub struct RedisUrl(String);
 pub enum Environment {
     /// A key is made on the spot, a development token is offered.
     Development,
-    /// Nothing is made up: a missing secret is refused.
+    /// Nothing is made up: a secret that is missing, weak or open to others is refused.
     Production,
 }
 

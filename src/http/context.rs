@@ -9,7 +9,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::Method;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    USER_AGENT, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    STRICT_TRANSPORT_SECURITY, USER_AGENT, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::middleware::Next;
 use axum::response::Response;
@@ -18,11 +18,13 @@ use metrics::SharedString;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
+use super::cors::Visitor;
 use super::meter::Meters;
 use super::problem::problem;
 use super::{graphql, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::{Correlation, Origin};
+use crate::config::Http;
 use crate::ops::{TraceContext, metrics as names};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -121,7 +123,7 @@ fn is_sane(id: &str) -> bool {
 }
 
 /// Does for every request what is done for each: ids and a span, its address's quota, the [`shield`], a net
-/// for panics, the figures, the standing headers. One layer, since for each layer every request pays with a copy of all
+/// for panics, the figures, the standing headers and those for pages of other origins. One layer, since for each layer every request pays with a copy of all
 /// that lie beneath it.
 pub async fn surround(State(meters): State<Meters>, mut request: Request, next: Next) -> Response {
     let mut id = Id::new(request.headers());
@@ -131,6 +133,7 @@ pub async fn surround(State(meters): State<Meters>, mut request: Request, next: 
     id.address = Some(meter.client());
     request.extensions_mut().insert(id.clone());
     let settings = meters.settings();
+    let visitor = Visitor::of(&settings.http, request.headers());
     let answering = async {
         match counted {
             Ok(()) => shield::shield(&settings.http, request, next).await,
@@ -147,12 +150,13 @@ pub async fn surround(State(meters): State<Meters>, mut request: Request, next: 
     };
     seen.count(&answer);
     meters.tell(&meter, answer.headers_mut());
-    label(answer.headers_mut(), &id);
+    visitor.tell(&settings.http, answer.headers_mut());
+    label(answer.headers_mut(), &id, &settings.http);
     answer
 }
 
 /// Says which request was answered, and what every answer says.
-fn label(headers: &mut HeaderMap, id: &Id) {
+fn label(headers: &mut HeaderMap, id: &Id, settings: &Http) {
     let sane = "ids are visible ASCII";
     let request = id.request.to_string();
     let correlation = match &id.correlation {
@@ -161,6 +165,11 @@ fn label(headers: &mut HeaderMap, id: &Id) {
     };
     headers.insert(CORRELATION_ID, correlation.expect(sane));
     headers.insert(REQUEST_ID, HeaderValue::try_from(request).expect(sane));
+    if let Some(max_age) = settings.hsts_max_age {
+        let value = format!("max-age={}", max_age.as_secs());
+        let value = HeaderValue::try_from(value).expect("digits");
+        headers.insert(STRICT_TRANSPORT_SECURITY, value);
+    }
     for (name, value) in STANDING {
         headers
             .entry(name)

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::context::Id;
+use super::cors;
 use super::problem::problem;
 use crate::api::fault::{Fault, FaultCode};
 use crate::config::Http;
@@ -18,7 +19,10 @@ use crate::config::Http;
 pub async fn shield(settings: &Http, request: Request, next: Next) -> Response {
     let chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let (mut answer, close) = match check(settings, &request) {
-        Ok(()) => (next.run(request).await, chunked),
+        Ok(()) => match cors::preflight(settings, &request) {
+            Some(answer) => (answer, chunked),
+            None => (next.run(request).await, chunked),
+        },
         Err(fault) => {
             let mut answer = problem(&fault, &Id::of(&request));
             if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
@@ -50,13 +54,16 @@ fn check(settings: &Http, request: &Request) -> Result<(), Fault> {
     }
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().map_err(|_| Fault::of(FaultCode::BadHost))?,
-        (None, None) if request.version() < Version::HTTP_11 => return Ok(()),
+        (Some(host), None) => {
+            let host = host.to_str().map_err(|_| Fault::of(FaultCode::BadHost))?;
+            Some(host)
+        }
+        (None, None) if request.version() < Version::HTTP_11 => None,
         _ => return Err(Fault::of(FaultCode::BadHost)),
     };
-    match &settings.hosts {
-        Some(own) if !own.has(name(host)) => Err(Fault::of(FaultCode::Misdirected)),
-        _ => Ok(()),
+    match (&settings.hosts, host) {
+        (Some(own), Some(host)) if !own.has(name(host)) => Err(Fault::of(FaultCode::Misdirected)),
+        _ => cors::check_socket(settings, headers),
     }
 }
 

@@ -68,6 +68,10 @@ metrics! {
         "Processor time this process has used, user and system, in whole seconds.";
     counter AUTH_TOTAL "daybook_auth_total" Count
         "Tokens looked at, by `outcome` (verified, remembered, refused).";
+    counter OIDC_FETCHES_TOTAL "daybook_oidc_fetches_total" Count
+        "Times the keys of the foreign issuer were fetched, by `outcome` (ok, failed).";
+    gauge OIDC_KEYS "daybook_oidc_keys" Count
+        "Keys of the foreign issuer that tokens may be signed with, as last fetched.";
     counter ANSWERS_TOTAL "daybook_answers_total" Count
         "Answers to queries that may be kept, by `source` (memory, redis, miss, bypass).";
     counter STALE_READS_TOTAL "daybook_stale_reads_total" Count

@@ -1,20 +1,14 @@
 //! The master key: 32 random bytes in a file of their own, from which everything else of the vault follows.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use chacha20poly1305::Key;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
-use uuid::Uuid;
 
 use super::VaultError;
 use super::seal::{SubjectKey, decrypt, encrypt, hex, join, unhex};
-
-/// A key file holds 64 digits and perhaps a line's end; whatever is larger is not one.
-const FILE_BYTES_MAX: u64 = 256;
+use crate::config::{SecretFile, SecretFileError, secret_file};
 
 /// Wraps keys and makes keyed digests, each under a key of its own.
 pub(super) struct MasterKey {
@@ -25,49 +19,13 @@ pub(super) struct MasterKey {
 impl MasterKey {
     /// Reads a key file.
     pub fn read(path: &Path) -> Result<MasterKey, VaultError> {
-        let unusable = |problem: String| unusable(path, problem);
-        let unreadable = |error: io::Error| {
-            match error.kind() {
-            io::ErrorKind::NotFound => unusable(
-                "it is not there. Make one with `openssl rand -hex 32` and give the same file to every \
-                 process"
-                    .to_owned(),
-            ),
-            _ => unusable(format!("it cannot be read: {error}")),
-        }
-        };
-        let mut file = File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        let mode = metadata.permissions().mode();
-        // Containers mount secrets so, and their user often cannot read them otherwise.
-        if mode & 0o007 != 0 && !path.starts_with("/run/secrets") {
-            let mode = mode & 0o777;
-            return Err(unusable(format!(
-                "everybody may read it (mode {mode:o}): chmod 600"
-            )));
-        }
-        if metadata.len() > FILE_BYTES_MAX {
-            return Err(unusable("it is too large for a key".to_owned()));
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(unreadable)?;
-        MasterKey::parse(text.trim_end()).ok_or_else(|| {
-            unusable("it does not hold 64 hexadecimal digits (`openssl rand -hex 32`)".to_owned())
-        })
+        MasterKey::of(path, SecretFile::MASTER_KEY.read(path))
     }
 
     /// Reads a key file; makes it first if it is not there.
     pub fn read_or_make(path: &Path) -> Result<MasterKey, VaultError> {
-        if !path.exists() {
-            let made = make(path);
-            // Another process was faster: its key counts.
-            if let Err(error) = made
-                && error.kind() != io::ErrorKind::AlreadyExists
-            {
-                return Err(unusable(path, format!("it cannot be made: {error}")));
-            }
-        }
-        MasterKey::read(path)
+        let random = || secret_file::random::<32>().map(|bytes| hex(&bytes));
+        MasterKey::of(path, SecretFile::MASTER_KEY.read_or_make(path, random))
     }
 
     /// Wraps a subject's key for its place.
@@ -85,6 +43,17 @@ impl MasterKey {
         hmac(&self.digesting, &join(parts))
     }
 
+    fn of(path: &Path, read: Result<String, SecretFileError>) -> Result<MasterKey, VaultError> {
+        let unusable = |problem: String| VaultError::Key {
+            path: path.to_owned(),
+            problem,
+        };
+        let text = read.map_err(|error| unusable(error.to_string()))?;
+        MasterKey::parse(&text).ok_or_else(|| {
+            unusable("it does not hold 64 hexadecimal digits (`openssl rand -hex 32`)".to_owned())
+        })
+    }
+
     fn parse(text: &str) -> Option<MasterKey> {
         let bytes: [u8; 32] = unhex(text)?.try_into().ok()?;
         Some(MasterKey {
@@ -98,34 +67,6 @@ fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length is a key");
     mac.update(message);
     mac.finalize().into_bytes().into()
-}
-
-fn unusable(path: &Path, problem: String) -> VaultError {
-    VaultError::Key {
-        path: path.to_owned(),
-        problem,
-    }
-}
-
-/// Makes a key file. It appears whole or not at all, and never in place of another.
-fn make(path: &Path) -> io::Result<()> {
-    let draft = path.with_extension(format!("{}.draft", Uuid::now_v7()));
-    let made = write_new(&draft).and_then(|()| fs::hard_link(&draft, path));
-    // Gone already if it was never written.
-    let _ = fs::remove_file(&draft);
-    made
-}
-
-fn write_new(path: &Path) -> io::Result<()> {
-    let mut bytes = [0; 32];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(format!("{}\n", hex(&bytes)).as_bytes())?;
-    file.sync_all()
 }
 
 #[cfg(test)]

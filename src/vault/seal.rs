@@ -8,6 +8,13 @@ use uuid::Uuid;
 /// Bytes of a nonce; random ones of this length do not meet.
 const NONCE_BYTES: usize = 24;
 
+/// Bytes that nobody can guess.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    OsRng.fill_bytes(&mut bytes);
+    bytes
+}
+
 /// Where a sealed value stands: moved to another place it does not open.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {

@@ -185,6 +185,29 @@ async fn a_token_is_all_that_is_printed() {
     assert!(other.2.contains("not the master key"), "{}", other.2);
 }
 
+/// O3: the process itself, and not only the reading of its settings.
+#[test]
+fn production_does_not_start_with_secrets_that_would_not_do() {
+    let dir = Scratch::new();
+    let environment = [
+        ("DAYBOOK_ENV", "production"),
+        ("DAYBOOK_VAULT__MASTER_KEY_FILE", "absent.key"),
+        (
+            "DATABASE_URL",
+            "postgres://daybook:daybook@127.0.0.1:1/daybook",
+        ),
+    ];
+    for args in [&["serve"][..], &[], &["migrate"]] {
+        let (code, out, err) = texts(&run(dir.path(), args, &environment));
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
+        for name in ["vault.master_key_file", "database.url"] {
+            assert!(err.contains(name), "{args:?}: {err}");
+        }
+        assert!(!err.contains("daybook:daybook"), "{err}");
+    }
+    assert!(!dir.join(".daybook").exists(), "nothing was begun");
+}
+
 #[test]
 fn generated_pages_are_printed_whole() {
     let dir = Scratch::new();

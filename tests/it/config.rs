@@ -1,5 +1,7 @@
 //! Settings: what is accepted, which layer wins, and what a refused value's author is told.
 
+mod production;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -198,6 +200,11 @@ const BAD: &[(&str, &str, &[&str])] = &[
         "everybody",
         &["http.trusted_proxies", "networks such as"],
     ),
+    (
+        "DAYBOOK_HTTP__CORS_ORIGINS",
+        "https://app.example/",
+        &["http.cors_origins", "without a path"],
+    ),
     ("DAYBOOK_AUTH__ISSUER", "", &["auth.issuer", "empty"]),
     ("REDIS_URL", "localhost:6379", &["redis.url", "redis://"]),
     (
@@ -348,14 +355,78 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
-fn production_makes_up_no_key() {
-    let said = refusal(&environment(&[("DAYBOOK_ENV", "production")]));
-    assert!(said.contains("vault.master_key_file"), "{said}");
-    let given = [
-        ("DAYBOOK_ENV", "production"),
-        ("DAYBOOK_VAULT__MASTER_KEY_FILE", "/v.key"),
-    ];
-    assert!(config::load(&environment(&given)).is_ok());
+fn an_issuer_is_trusted_with_all_that_it_takes() {
+    let issuer = "https://login.example/realms/ops";
+    let trusted = |more: &[(&str, &str)]| {
+        let mut all = vec![("DAYBOOK_OIDC__ISSUER", issuer)];
+        all.extend_from_slice(more);
+        environment(&all)
+    };
+    for (more, parts) in [
+        (&[][..], "oidc.audience"),
+        (
+            &[
+                ("DAYBOOK_OIDC__AUDIENCE", "daybook"),
+                ("DAYBOOK_AUTH__ISSUER", issuer),
+            ],
+            "oidc.issuer",
+        ),
+        (
+            &[
+                ("DAYBOOK_OIDC__AUDIENCE", "daybook"),
+                ("DAYBOOK_OIDC__TENANT", "A b"),
+            ],
+            "oidc.tenant",
+        ),
+        (
+            &[
+                ("DAYBOOK_OIDC__AUDIENCE", "daybook"),
+                ("DAYBOOK_OIDC__ROLES_MAP", "x=root"),
+            ],
+            "admin",
+        ),
+        (
+            &[
+                ("DAYBOOK_OIDC__AUDIENCE", "daybook"),
+                ("DAYBOOK_OIDC__JWKS_STALE_MAX", "1m"),
+            ],
+            "oidc.jwks_ttl",
+        ),
+    ] {
+        let said = refusal(&trusted(more));
+        assert!(said.contains(parts), "{more:?}: {said}");
+    }
+    let settings = config::load(&trusted(&[("DAYBOOK_OIDC__AUDIENCE", "daybook")])).unwrap();
+    assert_eq!(settings.oidc.issuer.unwrap().as_str(), issuer);
+    for bad in [
+        "http://login.example",
+        "login.example",
+        "https://login.example?tenant=a",
+        "https://ann:pw@login.example",
+    ] {
+        let bad = [
+            ("DAYBOOK_OIDC__ISSUER", bad),
+            ("DAYBOOK_OIDC__AUDIENCE", "daybook"),
+        ];
+        assert!(
+            refusal(&environment(&bad)).contains("oidc.issuer"),
+            "{bad:?}"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let said = refusal(&environment(&[
+        ("DAYBOOK_HTTP__CORS_ORIGINS", "*"),
+        ("DAYBOOK_HTTP__CORS_CREDENTIALS", "true"),
+    ]));
+    assert!(said.contains("http.cors_credentials"), "{said}");
+    let named = environment(&[
+        ("DAYBOOK_HTTP__CORS_ORIGINS", "https://app.example"),
+        ("DAYBOOK_HTTP__CORS_CREDENTIALS", "true"),
+    ]);
+    assert!(config::load(&named).unwrap().http.cors_credentials);
 }
 
 #[test]

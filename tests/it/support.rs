@@ -1,6 +1,7 @@
 //! What tests stand on: private databases, servers of their own, directories, waiting.
 
 mod app;
+mod base64;
 mod child;
 mod cluster;
 mod database;
@@ -12,8 +13,10 @@ mod scratch;
 mod sealing;
 mod served;
 mod trap;
+mod web;
 
 pub use app::{Reply, TestApp, exchange};
+pub use base64::{base64url, pem};
 pub use child::Child;
 pub use database::TestDb;
 pub use line::{Line, Trouble};
@@ -24,6 +27,7 @@ pub use scratch::Scratch;
 pub use sealing::{auth, vault};
 pub use served::{Served, command};
 pub use trap::{Action, Step, Trap};
+pub use web::{Answer, Web};
 
 use std::path::Path;
 use std::time::{Duration, Instant};

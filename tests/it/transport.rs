@@ -3,6 +3,7 @@
 mod client;
 mod conformance;
 mod cop;
+mod cors;
 mod documents;
 mod figures;
 mod http;

@@ -211,6 +211,19 @@ fn bad(message: &str) -> Fault {
     Fault::new(FaultCode::BadRequest, message)
 }
 
+/// A body that is one JSON object, in the words of a route of our own.
+pub fn object_of(body: &[u8]) -> Result<serde_json::Value, Fault> {
+    match json::parse(body).map_err(json_fault)? {
+        object @ Value::Object(_) => object
+            .into_json()
+            .map_err(|_| Fault::of(FaultCode::BadJson)),
+        _ => {
+            let message = "the body is one JSON object: the command's fields";
+            Err(Fault::new(FaultCode::BadRequest, message))
+        }
+    }
+}
+
 /// What is wrong with a body, as the caller is told.
 pub fn json_fault(flaw: JsonFlaw) -> Fault {
     match flaw {

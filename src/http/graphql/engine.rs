@@ -141,7 +141,9 @@ impl Engine for Product {
 
     /// Whoever may ask nothing of it has no need to know it.
     fn may_introspect(&self, caller: &Caller) -> bool {
-        !self.production || caller.is_known()
+        let asks = !caller.roles.is_empty() || !caller.scopes.is_empty();
+        // Whoever is not known is refused for that.
+        !self.production || asks || !caller.is_known()
     }
 
     fn execute(&self, asking: Asking, request: Request) -> BoxFuture<'static, Answer> {

@@ -13,7 +13,7 @@ use crate::api::Pages;
 use crate::api::fault::{Fault, FaultCode};
 use crate::http::context::Id;
 use crate::http::meter::Meter;
-use crate::http::{caller, graphql, json as strict, problem};
+use crate::http::{caller, graphql, problem};
 
 /// What is asked for of a session that has begun.
 macro_rules! session_of {
@@ -108,16 +108,7 @@ async fn carry_out(
         origin: id.origin(),
     };
     let body = graphql::read_body(&edge.settings.http, &head.headers, body).await?;
-    let input = match strict::parse(&body).map_err(graphql::json_fault)? {
-        async_graphql::Value::Object(input) => async_graphql::Value::Object(input),
-        _ => {
-            let message = "the body is one JSON object: the command's fields";
-            return Err(Fault::new(FaultCode::BadRequest, message));
-        }
-    };
-    let input = input
-        .into_json()
-        .map_err(|_| Fault::of(FaultCode::BadJson))?;
+    let input = graphql::object_of(&body)?;
     let variables = || Ok(Map::from_iter([("input".to_owned(), input.clone())]));
     let alias = graphql::Alias {
         url: "",

@@ -386,12 +386,13 @@ const PIECES: [((&str, &str), &str); 8] = [
     ),
     (
         ("update", "streams"),
-        "update streams set version = version + 2, last_position = (select position from logs) - 1
+        "update streams set version = version + 2, last_position = (select position from logs where tenant = 'default') - 1
          where aggregate_id = 'Full'",
     ),
     (
         ("insert", "streams"),
-        "insert into streams select 'default', 'vehicle', $opened, 1, position, position from logs",
+        "insert into streams select 'default', 'vehicle', $opened, 1, position, position from logs
+             where tenant = 'default'",
     ),
     (
         ("insert", "events"),
@@ -399,6 +400,7 @@ const PIECES: [((&str, &str), &str); 8] = [
              case n when 2 then $opened else 'Full' end,
              case n when 2 then 1 else s.version - 1 + n end, 'vehicle.retired', '1',
              gen_random_uuid(), clock_timestamp(), '{}', json_build_object('command_id', $id)
-         from logs l, streams s, generate_series(0, 2) n where s.aggregate_id = 'Full'",
+         from logs l, streams s, generate_series(0, 2) n
+         where l.tenant = 'default' and s.aggregate_id = 'Full'",
     ),
 ];

@@ -42,6 +42,13 @@ impl Reply {
         found.map_or("", |(_, value)| value.as_str())
     }
 
+    /// All headers of this lower-case name as one list.
+    pub fn list(&self, name: &str) -> String {
+        let found = self.headers.iter().filter(|(n, _)| n == name);
+        let values: Vec<&str> = found.map(|(_, value)| value.as_str()).collect();
+        values.join(", ")
+    }
+
     /// The body as JSON.
     pub fn json(&self) -> Value {
         let text = String::from_utf8_lossy(&self.body);

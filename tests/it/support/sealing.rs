@@ -34,5 +34,5 @@ pub async fn auth(db: &TestDb, store: &Store, door: &Door) -> Auth {
         limiter: Limiter::start(&settings.limits, None, [0; 32], clock.clone()),
         clock,
     };
-    Auth::start(&settings.auth, foundation).await.unwrap()
+    Auth::start(&settings, foundation).await.unwrap()
 }

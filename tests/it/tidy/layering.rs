@@ -32,10 +32,27 @@ pub(super) const MODULES: &[Module] = &[
         &["sqlx", "cqrs_es", "postgres_es", "rustix", "libc"],
     ),
     module("cache", 2, &["redis", "moka"]),
+    module(
+        "fetch",
+        2,
+        &["hyper", "hyper_util", "tokio_rustls", "webpki_roots"],
+    ),
     module("vault", 3, &["sqlx", "chacha20poly1305", "hmac"]),
     module("limits", 3, &[]),
     module("commands", 4, &[]),
-    module("auth", 5, &["argon2", "jsonwebtoken", "sqlx", "zxcvbn"]),
+    module(
+        "auth",
+        5,
+        &[
+            "argon2",
+            "base64ct",
+            "crc32fast",
+            "jsonwebtoken",
+            "sqlx",
+            "subtle",
+            "zxcvbn",
+        ],
+    ),
     module("consumers", 5, &["sqlx"]),
     module("api", 6, &["async_graphql"]),
     module(

@@ -67,8 +67,8 @@ async fn of_an_erased_user_no_row_says_anything_whatever_came_first() {
 
     let log = world.log().await;
     let (eves, adas) = (sealed_texts(&log, "eve"), sealed_texts(&log, "ada"));
-    // E-mail, name, reason and one session; e-mail, name and five sessions.
-    assert_eq!((eves.len(), adas.len()), (4, 7));
+    // E-mail, name, reason and address and client of one session; e-mail, name and five sessions.
+    assert_eq!((eves.len(), adas.len()), (5, 12));
     let expected = digest_of(&world.db, &*model, 1).await;
     // As it was folded live; then one by one, and backwards, and backwards in batches.
     for (generation, batch, backwards) in
