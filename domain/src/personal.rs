@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum Personal {
     /// As it was said. Exists between deciding and appending only, and cannot be written down.
     Plain(String),
-    /// As it is stored: base64url, opaque here.
+    /// As it is stored: hexadecimal, opaque here.
     Sealed(String),
 }
 
