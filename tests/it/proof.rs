@@ -4,6 +4,7 @@
 mod erasing;
 mod finishing;
 mod keys;
+mod libraries;
 mod revoking;
 mod scene;
 mod secrets;
