@@ -17,6 +17,7 @@ use futures::FutureExt as _;
 
 use super::caller::{Caller, Credential, Role};
 use super::foreign::Stranger;
+use super::signing::KEYS_PAUSE;
 use super::tokens::{Seen, refused};
 use super::{Admission, Auth, NotAdmitted, Shown};
 use crate::commands::CommandError;
@@ -24,9 +25,6 @@ use crate::commands::CommandError;
 /// While the database cannot be asked, what it said is believed for so long: revocations take effect within
 /// this, or nobody is let in.
 const BELIEVED_FOR: Duration = Duration::from_secs(5);
-
-/// An unknown key is looked for in the log, but only so often.
-const KEYS_PAUSE: Duration = Duration::from_millis(200);
 
 /// What keeps a key of ours apart from a token.
 const API_KEY_MARK: &str = "dbk_";
@@ -70,7 +68,7 @@ impl Auth {
     }
 
     async fn admit_token(&self, token: &str) -> Result<Arc<Caller>, NotAdmitted> {
-        if let Err(error) = self.refresh_keys().await {
+        if let Err(error) = self.look_at_keys().await {
             tracing::warn!(%error, "the signing keys were not looked at: {error}");
             if !self.keys_are_fresh(BELIEVED_FOR) {
                 return Err(NotAdmitted::Unavailable);
