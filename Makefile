@@ -1,7 +1,7 @@
 # Thin: each target is one obvious command.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test conformance lint fmt bench ci schema compose freeze-migrations clean
+.PHONY: help demo run test conformance tokens lint fmt bench ci schema compose freeze-migrations clean
 
 help: ## Lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-18s %s\n", $$1, $$2 }'
@@ -25,6 +25,11 @@ conformance: ## Runs other projects' GraphQL clients and audits against the tran
 	@scripts/ensure-rust
 	@scripts/ensure-servers test
 	scripts/conformance
+
+tokens: ## Has PyJWT and npm jose check our tokens by our published keys; needs Python and Node
+	@scripts/ensure-rust
+	@scripts/ensure-servers test
+	scripts/check-tokens
 
 lint: ## Checks format and lints, warnings being errors
 	cargo fmt --all --check

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use domain::tenant::DEFAULT_TENANT;
 use metrics::gauge;
 use projections::Reader;
 use tokio::net::TcpListener;
@@ -199,7 +200,7 @@ impl App {
         if !development || !self.log.is_private() {
             return Ok(Vec::new());
         }
-        let made = self.auth.first_admin(FIRST_ADMIN).await;
+        let made = self.auth.first_admin(DEFAULT_TENANT, FIRST_ADMIN).await;
         let made = made.context("the first administrator cannot be made")?;
         let told = made.map(|password| {
             format!("  admin    {FIRST_ADMIN}, password {password} (told this once; change it)")

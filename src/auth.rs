@@ -226,8 +226,14 @@ impl Auth {
         self.0.tokens.mint(grant)
     }
 
-    /// The keys that others may check tokens with, those that will sign included.
-    pub fn published_keys(&self) -> Vec<PublicKey> {
+    /// The keys that others may check tokens with, those that will sign included: as of no longer ago than
+    /// `auth.recheck`, or as they were last known while the database cannot be asked.
+    pub async fn published_keys(&self) -> Vec<PublicKey> {
+        if !self.keys_are_fresh(self.0.settings.recheck)
+            && let Err(error) = self.refresh_keys().await
+        {
+            tracing::warn!(%error, "the signing keys were not looked at: {error}");
+        }
         self.0.tokens.published()
     }
 

@@ -6,6 +6,7 @@ pub mod import;
 pub mod rebuild;
 pub mod projection;
 pub mod token;
+pub mod tenant;
 pub mod migrate;
 pub mod schema;
 pub mod progress;
@@ -68,13 +69,15 @@ enum Command {
     /// Serve with a small real sample in it, and say what to ask
     Demo(demo::DemoArgs),
     /// Bring facts in from files
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
     /// Fold the log into a new generation of a read model beside the one that answers
     Rebuild(rebuild::RebuildArgs),
     /// Look at the read models; pause, resume or skip
     Projection(projection::ProjectionArgs),
     /// Make a token for calling the API
     Token(token::TokenArgs),
+    /// Create, list, rename, suspend and resume tenants
+    Tenant(tenant::TenantArgs),
     /// Bring the database's schema up to date and show it
     Migrate(migrate::MigrateArgs),
     /// Print the GraphQL schema, or a generated reference
@@ -149,10 +152,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(_) => serve::run(settings).await,
         Command::Demo(_) => demo::run(settings).await,
-        Command::Import(args) => import::run(args, settings).await,
+        Command::Import(args) => import::run(*args, settings).await,
         Command::Rebuild(args) => rebuild::run(args, settings).await,
         Command::Projection(args) => projection::run(args, settings).await,
         Command::Token(args) => token::run(args, settings).await,
+        Command::Tenant(args) => tenant::run(args, settings).await,
         Command::Migrate(args) => migrate::run(args, settings).await,
         Command::Schema(args) => schema::run(args),
         Command::TestCluster { .. } | Command::HoldPostgres { .. } => Ok(ExitCode::SUCCESS),
@@ -186,6 +190,31 @@ fn quiet(settings: &Settings) -> config::Log {
         };
     }
     log
+}
+
+/// Rows of a table as lines, each column as wide as what stands in it.
+fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let padded = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}  "));
+        padded.collect::<String>().trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// The operating system's word for who runs this.
+fn operator() -> String {
+    let name = ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    format!("cli:{}", name.unwrap_or_else(|| "unknown".to_owned()))
 }
 
 /// Says what went wrong, and picks the exit code.

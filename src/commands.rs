@@ -24,9 +24,6 @@ use crate::vault::{Vault, VaultError};
 use envelope::Receipts;
 use states::States;
 
-/// How often a state is loaded anew that others keep withdrawing.
-const LOADS_MAX: usize = 8;
-
 /// States stored at once.
 const SNAPSHOTS_AT_ONCE: usize = 1;
 
@@ -223,21 +220,26 @@ impl Door {
     }
 
     /// The state of one aggregate at this version of its stream or a later one, which the log has reached.
+    /// Nothing of it is still on its way: whoever may be let in by it must not be by what is never kept.
     pub async fn load_from<A: Aggregate>(
         &self,
         tenant: &Arc<str>,
         id: &str,
         version: i64,
     ) -> Result<A, CommandError> {
-        for _ in 0..LOADS_MAX {
+        let cell = self.loaded::<A>(tenant, id).await?;
+        if let Some((state, at)) = cell.peek_kept() {
+            if at >= version {
+                return Ok(state);
+            }
+            // Another process has written.
+            decide::forget(&cell);
             let cell = self.loaded::<A>(tenant, id).await?;
-            match cell.peek() {
-                Some((state, at)) if at >= version => return Ok(state),
-                // Another process has written; what is loaded now is at least as new as that.
-                _ => decide::forget(&cell),
+            if let Some((state, _)) = cell.peek_kept().filter(|(_, at)| *at >= version) {
+                return Ok(state);
             }
         }
-        Err(decide::conflict(&StreamKey::of::<A>(id), Some(version)).into())
+        self.load_kept(tenant, id).await
     }
 
     /// The state of one aggregate as the log has it now, whoever wrote it.

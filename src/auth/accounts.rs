@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use domain::admins::{ADMINS_ID, Admins, AdminsCommand};
-use domain::tenant::DEFAULT_TENANT;
 use domain::user::{PasswordChangeReason, User, UserCommand, UserEvent, email_claim};
 use domain::{Aggregate as _, Code, Event, Personal, Refusal, StreamKey};
 use sqlx::{Executor as _, Postgres};
@@ -92,10 +91,14 @@ impl Auth {
         })
     }
 
-    /// Makes the first administrator of the default tenant, with a password drawn at random, which is told here
-    /// and never again. `None` if there is one, or another process makes one at this moment.
-    pub async fn first_admin(&self, email: &str) -> Result<Option<String>, AuthError> {
-        let ctx = self.own_context(DEFAULT_TENANT.into());
+    /// Makes the first administrator of a tenant, with a password drawn at random, which is told here and never
+    /// again. `None` if there is one, or another process makes one at this moment.
+    pub async fn first_admin(
+        &self,
+        tenant: &str,
+        email: &str,
+    ) -> Result<Option<String>, AuthError> {
+        let ctx = self.own_context(tenant.into());
         let roster: Admins = self.now(&ctx.tenant, ADMINS_ID).await?;
         if !roster.user_ids.is_empty() {
             return Ok(None);

@@ -44,7 +44,8 @@ type Hash = [u8; 32];
 
 /// What is known of keys in this process.
 pub(super) struct ApiKeys {
-    seen: Memo<(Instant, Arc<Caller>)>,
+    /// Whom each stood for, if for anybody any more.
+    seen: Memo<(Instant, Option<Arc<Caller>>)>,
     /// Of keys that do not have our form.
     bootstrap: Mutex<BTreeSet<Hash>>,
     used: Used,
@@ -86,7 +87,7 @@ impl ApiKeys {
 
     fn standing(&self, hash: &Hash, age_max: Duration) -> Option<Arc<Caller>> {
         let (at, caller) = self.seen.get(hash)?;
-        (at.elapsed() <= age_max).then_some(caller)
+        caller.filter(|_| at.elapsed() <= age_max)
     }
 
     fn knows_bootstrap(&self, hash: &Hash) -> bool {
@@ -121,11 +122,14 @@ impl Auth {
         match self.caller_of_key(&hash).await {
             Ok(Some(caller)) => {
                 let caller = Arc::new(caller);
-                keys.seen.put(hash, (asked, caller.clone()));
+                keys.seen.put(hash, (asked, Some(caller.clone())));
                 keys.used.count(&caller, self.0.clock.now());
                 Ok(caller)
             }
             Ok(None) => {
+                if keys.seen.get(&hash).is_some() {
+                    keys.seen.put(hash, (asked, None));
+                }
                 // Whoever makes keys up that have our form does not have many tries.
                 let counted = self.0.limiter.guess(address);
                 counted.map_err(NotAdmitted::Limited)?;

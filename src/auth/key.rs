@@ -44,7 +44,8 @@ pub struct Ring {
     pub version: i64,
     signing: Option<SigningKey>,
     verifying: Vec<VerifyingKey>,
-    published: Vec<PublicKey>,
+    /// Each with the time from which on it is told of no more.
+    published: Vec<(PublicKey, Option<DateTime<Utc>>)>,
 }
 
 /// What stands before the 32 bytes of an Ed25519 private key in PKCS #8 (RFC 8410, section 7).
@@ -123,7 +124,7 @@ impl Ring {
         let verifying = VerifyingKey::new(key.id(), key.public(), None);
         Ring {
             version: 0,
-            published: vec![PublicKey::new(key.id(), key.public())],
+            published: vec![(PublicKey::new(key.id(), key.public()), None)],
             verifying: verifying.into_iter().collect(),
             signing: Some(key),
         }
@@ -134,7 +135,7 @@ impl Ring {
         version: i64,
         signing: Option<SigningKey>,
         verifying: Vec<VerifyingKey>,
-        published: Vec<PublicKey>,
+        published: Vec<(PublicKey, Option<DateTime<Utc>>)>,
     ) -> Ring {
         Ring {
             version,
@@ -152,14 +153,18 @@ impl Ring {
     /// The key of this name, if what it signed is good now.
     pub fn verifier(&self, id: &str, now: DateTime<Utc>) -> Option<&DecodingKey> {
         let key = self.verifying.iter().find(|key| key.id == id)?;
-        let over = key.until.is_some_and(|until| now >= until);
-        (!over).then_some(&key.public)
+        (!is_over(key.until, now)).then_some(&key.public)
     }
 
-    /// The keys that others may check tokens with, those that will sign included.
-    pub fn published(&self) -> &[PublicKey] {
-        &self.published
+    /// The keys that others may check tokens with now, those that will sign included.
+    pub fn published(&self, now: DateTime<Utc>) -> Vec<PublicKey> {
+        let told = self.published.iter().filter(|key| !is_over(key.1, now));
+        told.map(|(key, _)| key.clone()).collect()
     }
+}
+
+fn is_over(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    until.is_some_and(|until| now >= until)
 }
 
 #[cfg(test)]
@@ -186,10 +191,14 @@ mod tests {
         let key = SigningKey::random();
         let until = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let retired = VerifyingKey::new(key.id(), key.public(), Some(until)).unwrap();
-        let ring = Ring::new(1, None, vec![retired], Vec::new());
+        let public = PublicKey::new(key.id(), key.public());
+        let told = vec![(public.clone(), Some(until))];
+        let ring = Ring::new(1, None, vec![retired], told);
         let before = until - chrono::TimeDelta::seconds(1);
         assert!(ring.verifier(key.id(), before).is_some());
         assert!(ring.verifier(key.id(), until).is_none());
+        assert_eq!(ring.published(before), [public]);
+        assert_eq!(ring.published(until), []);
         assert!(ring.verifier("other", before).is_none());
     }
 }

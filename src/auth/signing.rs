@@ -73,16 +73,18 @@ impl Auth {
             None => None,
             Some(key) => Some(self.private_part(&key.kid).await?),
         };
-        // Whose time is over is told by the clock, each time it is asked.
+        // Whose time is over is told by the clock, each time it is asked: nothing happens when it is.
+        let until = |key: &domain::signing_keys::SigningKey| match key.standing {
+            KeyStanding::Retired { until, .. } => Some(until),
+            _ => None,
+        };
+        // One that is published only may sign on another node by now.
         let verifying = keys.keys.iter().filter_map(|key| match key.standing {
-            KeyStanding::Active { .. } => VerifyingKey::new(&key.kid, &key.public, None),
-            KeyStanding::Retired { until, .. } => {
-                VerifyingKey::new(&key.kid, &key.public, Some(until))
-            }
-            KeyStanding::Published | KeyStanding::Compromised { .. } => None,
+            KeyStanding::Compromised { .. } => None,
+            _ => VerifyingKey::new(&key.kid, &key.public, until(key)),
         });
         let published = keys.published(now);
-        let published = published.map(|key| PublicKey::new(&key.kid, &key.public));
+        let published = published.map(|key| (PublicKey::new(&key.kid, &key.public), until(key)));
         Ok(Ring::new(
             version,
             signing,
@@ -91,23 +93,38 @@ impl Auth {
         ))
     }
 
-    /// Makes the first key where there is none that signs, and takes over what is there.
+    /// Has a key sign where none does, and takes over what is there.
     pub(super) async fn keep_signing(&self) -> Result<(), AuthError> {
         let keys = self.keys().await?;
         if keys.active().is_none() {
-            // However many nodes start at once, the first to come makes it.
-            let mut ctx = self.own_context(own_log());
-            ctx.command_id = Some(format!("the key after {} others", keys.keys.len()));
-            let key = self.publish(&ctx).await?;
-            if self.keys().await?.active().is_none() {
-                let ctx = self.own_context(own_log());
-                match self.activate(&ctx, &key).await {
-                    Err(error) if has_code(&error, Code::NotFound) => {}
-                    activated => activated?,
-                }
-            }
+            self.succeed_nobody(&keys).await?;
         }
         self.refresh_keys().await
+    }
+
+    /// Has a key sign at once, where none does: the one that waits, or a new one.
+    async fn succeed_nobody(&self, keys: &SigningKeys) -> Result<(), AuthError> {
+        let key = match waiting(keys) {
+            Some(key) => key.kid.clone(),
+            None => {
+                // However many nodes see this at once, the first to come makes it.
+                let before = keys.keys.last().map_or("none", |key| &key.kid);
+                let mut ctx = self.own_context(own_log());
+                ctx.command_id = Some(format!("the key after {before}"));
+                self.publish(&ctx).await?
+            }
+        };
+        if self.keys().await?.active().is_some() {
+            return Ok(());
+        }
+        let ctx = self.own_context(own_log());
+        match self.activate(&ctx, &key).await {
+            // By now it was retired, compromised or forgotten: others have seen to the keys.
+            Err(error) if has_code(&error, Code::NotFound) || has_code(&error, Code::KeySpent) => {
+                Ok(())
+            }
+            activated => activated,
+        }
     }
 
     /// Publishes a new key, unless this very command did before. Gives the id of the key that was published
@@ -157,19 +174,20 @@ impl Auth {
         compromised: Option<&str>,
     ) -> Result<Rotation, AuthError> {
         let (door, issuer) = (&self.0.door, self.0.tokens.issuer());
-        let mut ctx = ctx.clone();
-        ctx.tenant = own_log();
+        let ctx = CommandContext {
+            tenant: own_log(),
+            ..ctx.clone()
+        };
         if let Some(kid) = compromised {
             let command = SigningKeysCommand::Compromise {
                 kid: kid.to_owned(),
                 now: self.0.clock.now(),
             };
-            door.execute::<SigningKeys>(&ctx, issuer, command).await?;
-            // The command is done; what follows from it is another.
-            ctx.command_id = None;
+            let done = door.execute::<SigningKeys>(&ctx, issuer, command).await;
+            done.map_err(|error| of_field(error, "compromised"))?;
         }
         let keys = self.keys().await?;
-        if waiting(&keys).is_none() && (compromised.is_none() || keys.active().is_none()) {
+        if waiting(&keys).is_none() && compromised.is_none() {
             self.publish(&ctx).await?;
         }
         self.tend_keys().await?;
@@ -200,7 +218,7 @@ impl Auth {
         };
         let ctx = self.own_context(own_log());
         match (waiting(&keys), keys.active().map(|key| key.standing)) {
-            (Some(next), None) => self.activate(&ctx, &next.kid).await?,
+            (_, None) => self.succeed_nobody(&keys).await?,
             (Some(next), Some(_)) if due(next.published_at, self.published_for()) => {
                 self.activate(&ctx, &next.kid).await?;
             }
@@ -259,6 +277,14 @@ fn waiting(keys: &SigningKeys) -> Option<&domain::signing_keys::SigningKey> {
 /// Which log tells of the keys: one set for all tenants.
 fn own_log() -> Arc<str> {
     INSTALLATION_LOG.into()
+}
+
+/// A refusal about a key, which the caller named in this field.
+fn of_field(error: CommandError, field: &str) -> CommandError {
+    match error {
+        CommandError::Refused(refusal) if refusal.path == ["kid"] => refusal.at([field]).into(),
+        error => error,
+    }
 }
 
 fn has_code(error: &AuthError, code: Code) -> bool {

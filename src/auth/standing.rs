@@ -84,10 +84,13 @@ impl Auth {
         match self.standing(&seen.claimed).await {
             Ok(Some(caller)) => {
                 let caller = Arc::new(caller);
-                seen.settle(asked, caller.clone());
+                seen.settle(asked, Some(caller.clone()));
                 Ok(caller)
             }
-            Ok(None) => Err(refused("revoked").into()),
+            Ok(None) => {
+                seen.settle(asked, None);
+                Err(refused("revoked").into())
+            }
             Err(error) => {
                 tracing::warn!(%error, "a caller's standing was not found out: {error}");
                 seen.standing(BELIEVED_FOR).ok_or(NotAdmitted::Unavailable)

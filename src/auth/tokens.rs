@@ -30,8 +30,8 @@ pub struct Seen {
     /// Whom it stands for, as it says itself.
     pub claimed: Arc<Caller>,
     ring_version: i64,
-    /// When it was looked at what the log says of its caller, and whom it stands for by that.
-    standing: Mutex<Option<(Instant, Arc<Caller>)>>,
+    /// When it was looked at what the log says of its caller, and whom it stands for by that, if for anybody.
+    standing: Mutex<Option<(Instant, Option<Arc<Caller>>)>>,
 }
 
 impl Tokens {
@@ -61,7 +61,7 @@ impl Tokens {
 
     /// The keys that others may check tokens with.
     pub fn published(&self) -> Vec<PublicKey> {
-        self.ring().published().to_vec()
+        self.ring().published(self.clock.now())
     }
 
     /// Makes a token.
@@ -122,11 +122,11 @@ impl Seen {
     pub fn standing(&self, age_max: Duration) -> Option<Arc<Caller>> {
         let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, caller) = standing.as_ref()?;
-        (at.elapsed() <= age_max).then(|| caller.clone())
+        caller.clone().filter(|_| at.elapsed() <= age_max)
     }
 
-    /// Takes note of whom it stands for, as of `asked`.
-    pub fn settle(&self, asked: Instant, caller: Arc<Caller>) {
+    /// Takes note of whom it stands for, as of `asked`; once it stands for nobody, nothing before counts.
+    pub fn settle(&self, asked: Instant, caller: Option<Arc<Caller>>) {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         if standing.as_ref().is_none_or(|(at, _)| *at <= asked) {
             *standing = Some((asked, caller));

@@ -14,6 +14,7 @@ pub mod vehicles;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use self::catch_up::catch_up;
@@ -115,7 +116,16 @@ async fn import(
 async fn import_into(app: &App, inflow: Inflow, shutdown: &Shutdown) -> anyhow::Result<ExitCode> {
     let tenant = inflow.tenant.clone();
     let store = app.log.store();
-    store.head(&tenant).await?; // a tenant without a log would refuse row after row
+    // Without a log, or a right to write to it, row after row would be refused.
+    store.head(&tenant).await.with_context(
+        || "nothing was imported; `daybook tenant list` names the tenants there are",
+    )?;
+    if app.auth.tenant(&tenant).await?.suspended {
+        bail!(
+            "nothing was imported: the tenant {tenant} is suspended, it can be read and not written. \
+             `daybook tenant resume {tenant}` has it written again"
+        );
+    }
     let names: Vec<Arc<str>> = inflow.sources.iter().map(|s| s.name.clone()).collect();
     let progress = Progress::new("importing", "rows", total_bytes(&inflow.sources));
     let summary = import_vehicles(&app.door, inflow, progress, shutdown).await?;

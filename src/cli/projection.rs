@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use domain::Position;
 
+use super::{columns, operator};
 use crate::app::Log;
 use crate::config::Settings;
 use crate::consumers::{self, ProjectionStatus};
@@ -53,7 +54,7 @@ enum Action {
         #[arg(long)]
         reason: String,
         /// Who decides so; kept
-        #[arg(long, default_value_t = user())]
+        #[arg(long, default_value_t = operator())]
         by: String,
     },
 }
@@ -113,22 +114,5 @@ fn table(rows: &[ProjectionStatus]) -> Vec<String> {
             row.error.clone().unwrap_or_default(),
         ]
     }));
-    let width = |column: usize| cells.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: [usize; 6] = std::array::from_fn(width);
-    let line = |row: &[String; 6]| {
-        let padded = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}  "));
-        padded.collect::<String>().trim_end().to_owned()
-    };
-    cells.iter().map(line).collect()
-}
-
-/// The operating system's word for who runs this.
-fn user() -> String {
-    let name = ["SUDO_USER", "USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok());
-    format!("cli:{}", name.unwrap_or_else(|| "unknown".to_owned()))
+    columns(&cells)
 }

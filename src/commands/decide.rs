@@ -12,7 +12,7 @@ use super::envelope::{Envelope, key_reused};
 use super::sealing::Keyring;
 use super::states::{Cell, Slot};
 use super::{CommandContext, CommandError, Door, Receipt};
-use crate::store::{Append, AppendError, Appended, Claim, NewEvent, Pending, StreamWrite};
+use crate::store::{Append, AppendError, Appended, Basis, Claim, NewEvent, Pending, StreamWrite};
 
 /// How the states of a refusal stand to the log.
 enum Standing {
@@ -34,8 +34,8 @@ struct Attempt<'a> {
 
 /// What deciding under the lock came to.
 enum Decided {
-    /// The append is in its lane.
-    Sent(Pending),
+    /// The append is in its lane; it was decided on this basis.
+    Sent(Pending, Basis),
     /// Refused on states of these versions: of the aggregate, and of the one it relies on.
     Refused(Refusal, i64, Option<i64>),
     /// The state went away between loading and locking.
@@ -81,8 +81,9 @@ impl Door {
             };
             let decided = self.decide(&attempt, &cell, other.as_ref(), command.clone())?;
             let lost = match decided {
-                Decided::Sent(pending) => match pending.outcome().await {
+                Decided::Sent(pending, basis) => match pending.outcome().await {
                     Ok(kept) => {
+                        cell.keep(&basis, kept.version);
                         self.receipts.keep(&ctx.tenant, &envelope, &kept);
                         self.note_growth::<A>(&ctx.tenant, &stream, &cell, kept.version);
                         return Ok(Receipt::from(&kept));
@@ -175,6 +176,7 @@ impl Door {
             return Ok(Decided::Keyless(missing));
         }
         let mut claims = Vec::new();
+        let basis = slot.basis.clone();
         let (write, grown_bytes) = advance(slot, stream, events, keyring, &mut claims);
         self.states.grew(grown_bytes);
         // The receipt speaks of the command's own stream, so that one comes first.
@@ -189,7 +191,7 @@ impl Door {
             metadata: envelope.metadata.clone(),
         };
         match self.store.submit(&ctx.tenant, append) {
-            Ok(pending) => Ok(Decided::Sent(pending)),
+            Ok(pending) => Ok(Decided::Sent(pending, basis)),
             Err(error) => {
                 // Those before it are on their way and stand; nobody has seen this state yet.
                 *guard = None;

@@ -147,6 +147,16 @@ impl Door {
         Ok(())
     }
 
+    /// The state of one aggregate from the log itself, whatever is cached of it.
+    pub(super) async fn load_kept<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+    ) -> Result<A, CommandError> {
+        let stream = StreamKey::of::<A>(id);
+        Ok(self.load_stream::<A>(tenant, &stream).await?.state)
+    }
+
     /// Folds a stream, page by page.
     async fn load_stream<A: Aggregate>(
         &self,

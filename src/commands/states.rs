@@ -21,6 +21,8 @@ pub(super) struct Slot<A> {
     pub state: A,
     /// Version with everything decided so far.
     pub version: i64,
+    /// The log is known to hold the state up to this version; what is beyond may still be lost.
+    pub kept: i64,
     /// Withdrawn when something of this state was not kept.
     pub basis: Basis,
     /// The version at which the state was last stored, or was to be.
@@ -49,11 +51,26 @@ impl<A: Aggregate> Cell<A> {
         self.lock().as_ref().map(|s| (s.state.clone(), s.version))
     }
 
+    /// The state now, if it is loaded and the log is known to hold all of it.
+    pub fn peek_kept(&self) -> Option<(A, i64)> {
+        let slot = self.lock();
+        let kept = slot.as_ref().filter(|s| s.kept >= s.version);
+        kept.map(|s| (s.state.clone(), s.version))
+    }
+
+    /// What was decided on this basis is kept up to this version.
+    pub fn keep(&self, basis: &Basis, version: i64) {
+        if let Some(slot) = self.lock().as_mut().filter(|s| s.basis.is(basis)) {
+            slot.kept = slot.kept.max(version);
+        }
+    }
+
     /// Puts a freshly loaded state in place.
     pub fn fill(&self, state: A, version: i64, snapshot_at: i64) {
         *self.lock() = Some(Slot {
             state,
             version,
+            kept: version,
             basis: Basis::default(),
             snapshot_at,
         });
@@ -165,6 +182,22 @@ mod tests {
         cell.fill(Fleet::default(), 1, 0);
         cell.lock().as_ref().unwrap().basis.withdraw();
         assert!(cell.peek().is_none());
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_not_kept_until_it_is_told_so_of_the_same_state() {
+        let states = States::new(1 << 20);
+        let cell = states.cell::<Fleet>(&"default".into(), &key("a"));
+        cell.fill(Fleet::default(), 3, 0);
+        assert_eq!(cell.peek_kept().unwrap().1, 3);
+        let basis = cell.lock().as_ref().unwrap().basis.clone();
+        cell.lock().as_mut().unwrap().version = 5;
+        cell.keep(&basis, 4);
+        assert!(cell.peek_kept().is_none() && cell.peek().is_some());
+        cell.keep(&Basis::default(), 5);
+        assert!(cell.peek_kept().is_none(), "that was another state");
+        cell.keep(&basis, 5);
+        assert_eq!(cell.peek_kept().unwrap().1, 5);
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl Basis {
         self.0.store(true, Ordering::Release);
     }
 
+    /// Is it the basis of the same state?
+    pub fn is(&self, other: &Basis) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Must the state be loaded again?
     pub fn is_withdrawn(&self) -> bool {
         self.0.load(Ordering::Acquire)

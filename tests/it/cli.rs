@@ -39,6 +39,7 @@ fn every_command_explains_itself_with_examples() {
         "rebuild",
         "projection",
         "token",
+        "tenant",
         "migrate",
         "schema",
     ] {
@@ -50,12 +51,13 @@ fn every_command_explains_itself_with_examples() {
     for hidden in ["test-cluster", "hold-postgres"] {
         assert!(!page.contains(hidden), "{hidden} is nobody's command");
     }
-    let pages: [&[&str]; 7] = [
+    let pages: [&[&str]; 8] = [
         &["serve"],
         &["import", "vehicles"],
         &["rebuild"],
         &["projection"],
         &["token"],
+        &["tenant"],
         &["migrate"],
         &["schema"],
     ];

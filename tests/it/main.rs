@@ -29,6 +29,7 @@ mod local;
 mod log;
 mod oidc;
 mod projections;
+mod proof;
 mod reads;
 mod redis_faults;
 mod rest;

@@ -8,9 +8,12 @@ use chrono::{DateTime, Utc};
 use crate::auth::caller::Caller;
 use crate::auth::{Auth, AuthError};
 
-/// How keys were used since it was written down, by tenant and id.
+/// A key's tenant and id.
+type Named = (Arc<str>, Arc<str>);
+
+/// How keys were used since it was written down.
 pub struct Used {
-    used: Mutex<HashMap<(Arc<str>, Arc<str>), Use>>,
+    used: Mutex<HashMap<Named, Use>>,
     keys_max: usize,
 }
 

@@ -72,7 +72,7 @@ pub async fn verify_email(State(edge): State<Edge>, request: Request) -> Respons
 /// `GET /.well-known/jwks.json` (RFC 7517, 5)
 pub async fn keys(State(edge): State<Edge>) -> Response {
     let auth = &edge.api.parts().auth;
-    let set = json!({ "keys": auth.published_keys() });
+    let set = json!({ "keys": auth.published_keys().await });
     let mut answer = problem::answer(StatusCode::OK, "application/jwk-set+json", set.to_string());
     let max_age = format!("public, max-age={}", auth.keys_max_age().as_secs());
     let max_age = HeaderValue::try_from(max_age).expect("visible ASCII");
