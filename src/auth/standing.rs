@@ -21,10 +21,6 @@ use super::tokens::{Seen, refused};
 use super::{Admission, Auth, NotAdmitted, Shown};
 use crate::commands::CommandError;
 
-/// While the database cannot be asked, what it said is believed for so long: revocations take effect within
-/// this, or nobody is let in.
-const BELIEVED_FOR: Duration = Duration::from_secs(5);
-
 /// An unknown key is looked for in the log, but only so often.
 const KEYS_PAUSE: Duration = Duration::from_millis(200);
 
@@ -72,7 +68,7 @@ impl Auth {
     async fn admit_token(&self, token: &str) -> Result<Arc<Caller>, NotAdmitted> {
         if let Err(error) = self.refresh_keys().await {
             tracing::warn!(%error, "the signing keys were not looked at: {error}");
-            if !self.keys_are_fresh(BELIEVED_FOR) {
+            if !self.keys_are_fresh(self.0.settings.believed_for) {
                 return Err(NotAdmitted::Unavailable);
             }
         }
@@ -92,7 +88,8 @@ impl Auth {
             Ok(None) => Err(refused("revoked").into()),
             Err(error) => {
                 tracing::warn!(%error, "a caller's standing was not found out: {error}");
-                seen.standing(BELIEVED_FOR).ok_or(NotAdmitted::Unavailable)
+                let known = seen.standing(self.0.settings.believed_for);
+                known.ok_or(NotAdmitted::Unavailable)
             }
         }
     }
