@@ -27,6 +27,7 @@ mod table {
     pub mod commands;
     pub mod mutations;
     pub mod history;
+    pub mod identity;
     pub mod rebuilds;
     pub mod lag;
     pub mod cached;
@@ -124,6 +125,11 @@ const LINES: &[Line] = &[
         name: "Q1",
         about: "quotas checked on one core against windows counted in one locked map",
         measure: |stand| Box::pin(table::limits::measure(stand)),
+    },
+    Line {
+        name: "Q2",
+        about: "who asks and whether they may: tokens, and quotas on lists",
+        measure: |stand| Box::pin(table::identity::measure(stand)),
     },
     Line {
         name: "P11",

@@ -26,6 +26,9 @@ use crate::vault::Vault;
 
 pub use log::{Log, data_dir};
 
+/// Whom the first start in development makes an administrator.
+const FIRST_ADMIN: &str = "admin@daybook.local";
+
 /// Everything a process is made of but its listener.
 pub struct App {
     /// As given.
@@ -71,7 +74,7 @@ pub async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
 pub async fn serve(
     settings: &Settings,
     shutdown: Shutdown,
-    ready: impl FnOnce(&App, SocketAddr),
+    ready: impl FnOnce(&App, SocketAddr, Vec<String>),
 ) -> anyhow::Result<()> {
     bounds::open_files(settings);
     let listener = listen(settings).await?;
@@ -80,7 +83,8 @@ pub async fn serve(
         app = App::start(settings) => app?,
         () = shutdown.soft() => return Ok(()),
     };
-    ready(&app, address);
+    let admin = app.first_admin().await?;
+    ready(&app, address, admin);
     let served = app.serve(listener, shutdown.clone()).await;
     tokio::select! {
         () = app.stop() => {}
@@ -186,6 +190,21 @@ impl App {
             health,
             _wakes: wakes,
         })
+    }
+
+    /// Makes the first administrator where nobody else could: in development, on a server of our own. Says in
+    /// lines for a person who they are; the password is told once.
+    pub async fn first_admin(&self) -> anyhow::Result<Vec<String>> {
+        let development = self.settings.process.env == Environment::Development;
+        if !development || !self.log.is_private() {
+            return Ok(Vec::new());
+        }
+        let made = self.auth.first_admin(FIRST_ADMIN).await;
+        let made = made.context("the first administrator cannot be made")?;
+        let told = made.map(|password| {
+            format!("  admin    {FIRST_ADMIN}, password {password} (told this once; change it)")
+        });
+        Ok(told.into_iter().collect())
     }
 
     /// Answers until `shutdown`, then finishes what was begun.

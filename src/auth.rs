@@ -63,6 +63,8 @@ struct Inner {
     clock: Clock,
     /// When it was last looked which keys sign and verify.
     ring_checked: Mutex<Option<Instant>>,
+    /// Held while it is.
+    looking_at_keys: tokio::sync::Mutex<()>,
     anonymous: Arc<Caller>,
 }
 
@@ -207,6 +209,7 @@ impl Auth {
             limiter: on.limiter,
             clock: on.clock,
             ring_checked: Mutex::default(),
+            looking_at_keys: tokio::sync::Mutex::default(),
             anonymous: Arc::new(Caller::anonymous()),
         }));
         auth.keep_signing().await?;

@@ -13,9 +13,10 @@ use super::stand::Stand;
 use super::wire::Target;
 
 /// Vehicles on the page: 50 of 8 fields.
-const VEHICLES: usize = 50;
+pub const VEHICLES: usize = 50;
 
-const LIST: &str = "query($first: Int!) { vehicles(first: $first) { nodes {
+/// The list that is asked for.
+pub const LIST: &str = "query($first: Int!) { vehicles(first: $first) { nodes {
   id externalId vin plate name kind registeredAt version } asOfPosition } }";
 
 const REGISTER: &str = "mutation($input: RegisterVehicleInput!) {
@@ -31,7 +32,7 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         ("DAYBOOK_CONSUMERS__PROJECT", "false"),
     ];
     let making = Served::start(&data_dir, Some(&database), &making).await?;
-    let token = token(&data_dir).await?;
+    let token = token(&data_dir, Some(&database)).await?;
     let last = register(&keeping.address, &token).await?;
     let body = serde_json::to_vec(&json!({
         "query": LIST, "variables": { "first": VEHICLES },
@@ -90,7 +91,8 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-async fn rounds(stand: &Stand, ours: &Target, reference: &Target) -> anyhow::Result<Rounds> {
+/// Rounds of both, one after the other.
+pub async fn rounds(stand: &Stand, ours: &Target, reference: &Target) -> anyhow::Result<Rounds> {
     let mut rounds = Rounds::default();
     for n in 0..=stand.rounds() {
         let (ours, reference) = (ours.round(stand).await?, reference.round(stand).await?);
@@ -104,7 +106,7 @@ async fn rounds(stand: &Stand, ours: &Target, reference: &Target) -> anyhow::Res
 }
 
 /// Makes the vehicles known; the position of the last one's event.
-async fn register(address: &str, token: &str) -> anyhow::Result<String> {
+pub async fn register(address: &str, token: &str) -> anyhow::Result<String> {
     let mut connection = Connection::open(address).await?;
     for n in 0..VEHICLES {
         let input = json!({

@@ -83,7 +83,7 @@ async fn over_http(
     let project = if projecting { "true" } else { "false" };
     let settings = [("DAYBOOK_CONSUMERS__PROJECT", project)];
     let served = Served::start(&data_dir, Some(&database), &settings).await?;
-    let token = token(&data_dir).await?;
+    let token = token(&data_dir, Some(&database)).await?;
     for n in 0..=stand.rounds() {
         let batches = traffic.batches(stand.size(BATCHES).max(GROUPS));
         let requests = requests(way, &served, &token, &batches);

@@ -41,7 +41,7 @@ pub async fn serve(
         ("DAYBOOK_FEEDS__MEMBERS_MAX", SOCKETS_MAX),
     ];
     let served = Served::start(data_dir, Some(database), &settings).await?;
-    Ok((served, token(data_dir).await?))
+    Ok((served, token(data_dir, Some(database)).await?))
 }
 
 /// How an event is written.

@@ -80,14 +80,14 @@ impl Served {
     }
 }
 
-/// A token for everything, signed with the development key of this data directory.
-pub async fn token(data_dir: &Path) -> anyhow::Result<String> {
+/// A token for everything, of the processes on this data directory and this database.
+pub async fn token(data_dir: &Path, database: Option<&PgConnectOptions>) -> anyhow::Result<String> {
     let mut command = Command::new(BINARY);
-    let output = command
-        .args(["token", "--data-dir"])
-        .arg(data_dir)
-        .output()
-        .await?;
+    command.args(["token", "--data-dir"]).arg(data_dir);
+    if let Some(database) = database {
+        command.arg("--database-url").arg(url(database));
+    }
+    let output = command.output().await?;
     ensure!(
         output.status.success(),
         "daybook token: {}",

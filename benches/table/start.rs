@@ -21,7 +21,7 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let data_dir = stand.dir().join("start");
     // The first start sets the database up: what is measured is every later one.
     let first = Served::start(&data_dir, None, &[]).await?;
-    let token = token(&data_dir).await?;
+    let token = token(&data_dir, None).await?;
     first.stop().await?;
     let (mut starts, mut resident) = (Vec::new(), Vec::new());
     for n in 0..stand.rounds() {

@@ -217,7 +217,9 @@ impl Operation {
     /// Notes how far the log is if all commands were refused: a refusal rests on what it holds by now.
     pub async fn conclude(&self) {
         let progress = *self.progress.lock().expect("no panic while it is held");
-        if !progress.commanded || progress.last_kept.or(progress.lowest_read).is_some() {
+        let told = progress.last_kept.or(progress.lowest_read).is_some();
+        // How far a tenant's log is is none of a stranger's business.
+        if !progress.commanded || told || !self.caller.is_known() {
             return;
         }
         match self.parts.store.head(self.tenant()).await {

@@ -122,6 +122,11 @@ impl Log {
         &self.place
     }
 
+    /// Is the server our own?
+    pub fn is_private(&self) -> bool {
+        self.private.is_some()
+    }
+
     /// Whole sentences that a person should see.
     pub fn notes(&self) -> &[String] {
         &self.notes

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use domain::admins::{ADMINS_ID, Admins, AdminsCommand};
+use domain::tenant::DEFAULT_TENANT;
 use domain::user::{PasswordChangeReason, User, UserCommand, UserEvent, email_claim};
 use domain::{Aggregate as _, Code, Event, Personal, Refusal, StreamKey};
 use sqlx::{Executor as _, Postgres};
 use uuid::Uuid;
 
+use super::api_keys::random_word;
 use super::links::Link;
 use super::password::{CHARS_MAX, PasswordError};
 use super::{Auth, AuthError, Role};
@@ -88,6 +90,33 @@ impl Auth {
             receipt,
             link,
         })
+    }
+
+    /// Makes the first administrator of the default tenant, with a password drawn at random, which is told here
+    /// and never again. `None` if there is one, or another process makes one at this moment.
+    pub async fn first_admin(&self, email: &str) -> Result<Option<String>, AuthError> {
+        let ctx = self.own_context(DEFAULT_TENANT.into());
+        let roster: Admins = self.now(&ctx.tenant, ADMINS_ID).await?;
+        if !roster.user_ids.is_empty() {
+            return Ok(None);
+        }
+        let password = random_word();
+        let who = Registration {
+            email: email.to_owned(),
+            name: "Administrator".to_owned(),
+            password: Some(password.clone()),
+            roles: vec![Role::Admin],
+            verified: true,
+        };
+        match self.register(&ctx, who).await {
+            Ok(_) => Ok(Some(password)),
+            Err(AuthError::Command(CommandError::Refused(refusal)))
+                if refusal.code == Code::EmailTaken =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// What a link carries that verifies the address of somebody, or sets their first password.

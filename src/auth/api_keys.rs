@@ -25,6 +25,7 @@ use super::{Admission, Auth, AuthError, NotAdmitted};
 use crate::cache::Memo;
 use crate::commands::{CommandContext, CommandError, Receipt};
 use crate::config;
+pub(super) use form::random_word;
 use form::{has_our_form, last_four, random_key};
 pub use usage::Usage;
 use usage::Used;

@@ -13,6 +13,9 @@ use super::key::{PublicKey, Ring, SigningKey, VerifyingKey};
 use super::{Auth, AuthError, Inner};
 use crate::commands::{CommandContext, CommandError};
 
+/// An unknown key is looked for in the log, but only so often.
+pub(super) const KEYS_PAUSE: Duration = Duration::from_millis(200);
+
 /// A key is published for so much longer than others may keep what they were told: nodes hear of it one
 /// after the other.
 const PUBLISHED_LONGER: Duration = Duration::from_secs(10);
@@ -32,6 +35,16 @@ impl Auth {
         let checked = self.0.ring_checked.lock();
         let checked = checked.unwrap_or_else(PoisonError::into_inner);
         checked.is_some_and(|at| at.elapsed() <= age_max)
+    }
+
+    /// Looks which keys sign and verify, unless that was done a moment ago; once for all who wait.
+    pub(super) async fn look_at_keys(&self) -> Result<(), AuthError> {
+        let looking = self.0.looking_at_keys.lock().await;
+        if !self.keys_are_fresh(KEYS_PAUSE) {
+            self.refresh_keys().await?;
+        }
+        drop(looking);
+        Ok(())
     }
 
     /// Looks which keys sign and verify.

@@ -17,12 +17,10 @@ use futures::FutureExt as _;
 
 use super::caller::{Caller, Credential, Role};
 use super::foreign::Stranger;
+use super::signing::KEYS_PAUSE;
 use super::tokens::{Seen, refused};
 use super::{Admission, Auth, NotAdmitted, Shown};
 use crate::commands::CommandError;
-
-/// An unknown key is looked for in the log, but only so often.
-const KEYS_PAUSE: Duration = Duration::from_millis(200);
 
 /// What keeps a key of ours apart from a token.
 const API_KEY_MARK: &str = "dbk_";
@@ -66,7 +64,7 @@ impl Auth {
     }
 
     async fn admit_token(&self, token: &str) -> Result<Arc<Caller>, NotAdmitted> {
-        if let Err(error) = self.refresh_keys().await {
+        if let Err(error) = self.look_at_keys().await {
             tracing::warn!(%error, "the signing keys were not looked at: {error}");
             if !self.keys_are_fresh(self.0.settings.believed_for) {
                 return Err(NotAdmitted::Unavailable);

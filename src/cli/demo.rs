@@ -23,7 +23,7 @@ use crate::app::{self, App};
 use crate::auth::{Grant, Role};
 use crate::config::Settings;
 use crate::ops::{Shutdown, on_signals};
-use crate::store::PageLimits;
+use crate::store::{EventFilter, PageLimits};
 
 /// Serves with a small real sample in it: two days of the buses of Austin, Texas.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -108,7 +108,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let served = match prepare(&app, &shutdown).await {
         Ok(_) if shutdown.is_soft() => Ok(()),
         Ok(sample) => {
-            say(&app, address, &sample)?;
+            let admin = app.first_admin().await?;
+            say(&app, address, &sample, &admin)?;
             app.serve(listener, shutdown.clone()).await
         }
         Err(e) => Err(e),
@@ -173,18 +174,19 @@ async fn import_sample(app: &App, tenant: &Arc<str>, shutdown: &Shutdown) -> any
     Ok(())
 }
 
-/// Is the log empty, or one that began with the sample?
+/// Are there no vehicles in the log, or does it begin with those of the sample?
 async fn is_for_sample(app: &App, tenant: &Arc<str>) -> anyhow::Result<bool> {
     let limits = PageLimits {
         events_max: 1,
-        up_to: Position(1),
         ..PageLimits::default()
     };
-    let first = app
-        .log
-        .store()
-        .read_log(tenant, Position::START, limits)
-        .await?;
+    let vehicles = EventFilter {
+        aggregate_type: Some("vehicle".to_owned()),
+        ..EventFilter::default()
+    };
+    let store = app.log.store();
+    let first = store.read_filtered(tenant, &vehicles, Position::START, limits);
+    let first = first.await?;
     let Some(first) = first.first() else {
         return Ok(true);
     };
@@ -192,7 +194,7 @@ async fn is_for_sample(app: &App, tenant: &Arc<str>) -> anyhow::Result<bool> {
     Ok(metadata.correlation_id.as_deref() == Some(SAMPLE_ID))
 }
 
-fn say(app: &App, address: SocketAddr, sample: &str) -> anyhow::Result<()> {
+fn say(app: &App, address: SocketAddr, sample: &str, admin: &[String]) -> anyhow::Result<()> {
     let token = app.auth.mint(&Grant {
         subject: "dev".to_owned(),
         tenant: TENANT.to_owned(),
@@ -201,7 +203,7 @@ fn say(app: &App, address: SocketAddr, sample: &str) -> anyhow::Result<()> {
         ttl: Some(TOKEN_TTL),
         session: None,
     })?;
-    for line in app.start_lines(address) {
+    for line in app.start_lines(address).iter().chain(admin) {
         println!("{line}");
     }
     println!("  sample   {sample}");

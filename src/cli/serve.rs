@@ -47,8 +47,8 @@ impl ServeArgs {
 pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let (trigger, shutdown) = Shutdown::new();
     tokio::spawn(on_signals(trigger, settings.http.drain_hard));
-    app::serve(&settings, shutdown, |app, address| {
-        for line in app.start_lines(address) {
+    app::serve(&settings, shutdown, |app, address, admin| {
+        for line in app.start_lines(address).iter().chain(&admin) {
             println!("{line}");
         }
     })

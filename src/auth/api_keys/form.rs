@@ -15,17 +15,26 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /// A new key.
 pub fn random_key() -> String {
-    let mut key = PREFIX.to_owned();
-    while key.len() < PREFIX.len() + RANDOM_CHARS {
-        let bytes: [u8; RANDOM_CHARS] = random_bytes();
-        // What would make some digits likelier than others is drawn again.
-        let fair = bytes.into_iter().filter(|byte| *byte < 248);
-        let wanted = PREFIX.len() + RANDOM_CHARS - key.len();
-        let digits = fair.take(wanted);
-        key.extend(digits.map(|byte| char::from(DIGITS[usize::from(byte % 62)])));
-    }
+    let key = PREFIX.to_owned() + &random_digits(RANDOM_CHARS);
     let check = check_of(&key);
     key + &check
+}
+
+/// A password that nobody guesses, for a machine to make and a person to type once.
+pub fn random_word() -> String {
+    random_digits(20)
+}
+
+fn random_digits(count: usize) -> String {
+    let mut digits = String::with_capacity(count);
+    while digits.len() < count {
+        let bytes: [u8; 32] = random_bytes();
+        // What would make some digits likelier than others is drawn again.
+        let fair = bytes.into_iter().filter(|byte| *byte < 248);
+        let wanted = fair.take(count - digits.len());
+        digits.extend(wanted.map(|byte| char::from(DIGITS[usize::from(byte % 62)])));
+    }
+    digits
 }
 
 /// The six digits that follow from the rest of a key.

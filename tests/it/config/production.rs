@@ -33,7 +33,6 @@ fn production(keys: &Keys, changes: &[(&str, &str)]) -> config::Sources {
     let master = keys.file(GOOD_KEY, 0o600);
     let good = [
         ("DAYBOOK_ENV", "production"),
-        ("DAYBOOK_AUTH__SIGNING_KEY_FILE", "/k.pem"),
         ("DAYBOOK_VAULT__MASTER_KEY_FILE", master.to_str().unwrap()),
     ];
     let changed = |name: &str| changes.iter().any(|(own, _)| *own == name);
@@ -213,5 +212,5 @@ fn everything_that_is_wrong_is_told_at_once() {
     ] {
         assert!(said.contains(&format!("  {name}: ")), "{name}: {said}");
     }
-    assert_eq!(said.lines().count(), 6, "{said}");
+    assert_eq!(said.lines().count(), 5, "{said}");
 }

@@ -36,7 +36,10 @@ fn slow_to_fold() -> Arc<dyn AnyProjection> {
 /// back.
 async fn read_on(pool: PgPool, done: Arc<AtomicBool>) -> (usize, i32) {
     let (mut last, mut generations, mut reads) = (Position::START, vec![], 0);
-    while !done.load(Ordering::SeqCst) {
+    let mut over = false;
+    while !over {
+        // Once more after the end: a slow machine's last read may have begun long before.
+        over = done.load(Ordering::SeqCst);
         let (counts, generation, position) = live(&pool, "tally").await;
         assert_eq!(
             counts,

@@ -160,11 +160,10 @@ async fn operations_by_kind_and_outcome() {
         (OPERATIONS, "kind=\"query\",outcome=\"errors\"", 1.0),
         (OPERATIONS, "kind=\"query\",outcome=\"refused\"", 1.0),
         (OPERATIONS, "kind=\"mutation\",outcome=\"ok\"", 2.0),
-        (OPERATIONS, "kind=\"mutation\",outcome=\"errors\"", 1.0),
         (OPERATIONS, "kind=\"mutation\",outcome=\"refused\"", 1.0),
         (OPERATIONS, "kind=\"subscription\",outcome=\"ok\"", 1.0),
         (OPERATIONS, "kind=\"subscription\",outcome=\"refused\"", 1.0),
-        (OPERATIONS, "kind=\"unknown\",outcome=\"refused\"", 2.0),
+        (OPERATIONS, "kind=\"unknown\",outcome=\"refused\"", 3.0),
         ("daybook_stale_reads_total", "", 1.0),
     ];
     let before = process.figures(&kinds);

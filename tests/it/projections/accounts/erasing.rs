@@ -87,8 +87,7 @@ async fn of_an_erased_user_no_row_says_anything_whatever_came_first() {
         assert_eq!(digest_of(&world.db, &*model, generation).await, expected);
         let rows = rows(&world, generation).await;
         assert!(adas.iter().all(|text| rows.contains(text)));
-        assert!(rows.contains("browser of ada"));
-        for gone in eves.iter().map(String::as_str).chain(["browser of eve"]) {
+        for gone in &eves {
             assert!(!rows.contains(gone), "generation {generation}");
         }
         for hash in ["a".repeat(64), "b".repeat(64)] {
