@@ -5,7 +5,7 @@
 //! `auth.recheck`, with Redis or without, and nothing has to be told to anybody.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use domain::admins::{ADMINS_ID, Admins};
 use domain::session::Session;

@@ -6,3 +6,4 @@ mod matrix;
 mod scene;
 mod schema;
 mod tenants;
+mod tokens;

@@ -374,6 +374,10 @@ impl Neighbours {
     }
 }
 
+/// What is looked at now and then, such as the signing keys, falls to one request or another: work is compared
+/// so often at most.
+const TRIES: usize = 10;
+
 /// Z1, Z2, Z14: the same answer, found out with the same questions to the database, which give as many rows.
 #[tokio::test]
 async fn z1_what_is_anothers_is_not_there() {
@@ -393,17 +397,22 @@ async fn z1_what_is_anothers_is_not_there() {
             there
                 .answer(who, document, &of_nothing(&foreign, "9"))
                 .await;
-            heard.take();
-            let missing = there
-                .answer(who, document, &of_nothing(&foreign, "0"))
-                .await;
-            let for_missing = heard.statements();
-            let told = there.answer(who, document, &foreign).await;
-            assert_eq!(told, missing, "{document}");
-            assert_eq!(heard.statements(), for_missing, "{document}");
-            if outcome_of(&told) != "FORBIDDEN" {
-                assert!(!for_missing.is_empty(), "{document}");
+            let mut work = Vec::new();
+            for _ in 0..TRIES {
+                heard.take();
+                let nothing = of_nothing(&foreign, "0");
+                let missing = there.answer(who, document, &nothing).await;
+                let for_missing = heard.statements();
+                let told = there.answer(who, document, &foreign).await;
+                assert_eq!(told, missing, "{document}");
+                let known = outcome_of(&told) != "FORBIDDEN";
+                assert!(!known || !for_missing.is_empty(), "{document}");
+                work = vec![for_missing, heard.statements()];
+                if work[0] == work[1] {
+                    break;
+                }
             }
+            assert_eq!(work[0], work[1], "{document}");
         }
         // What is one's own is told apart: the answers above say something.
         let told = there

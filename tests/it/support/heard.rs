@@ -21,9 +21,7 @@ pub struct Heard {
 /// One event, or the beginning of a span.
 #[derive(Clone, Debug)]
 pub struct Said {
-    /// Who says it.
-    pub target: String,
-    /// Its level, its fields, and those of the spans it was said in.
+    /// Its level, who says it, its fields, and those of the spans it was said in.
     pub text: String,
     /// Was it said while a request was answered?
     pub in_request: bool,
@@ -97,7 +95,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ear {
         if let Some(span) = ctx.span(id) {
             let words = format!(" {}:{}", span.name(), fields.text);
             self.0.lock().unwrap().push(Said {
-                target: attributes.metadata().target().to_owned(),
                 text: words.clone(),
                 in_request: span.name() == "request",
                 statement: None,
@@ -119,7 +116,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ear {
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let mut text = format!("{}{}", event.metadata().level(), fields.text);
+        let said_by = event.metadata();
+        let mut text = format!("{} {}{}", said_by.level(), said_by.target(), fields.text);
         let mut in_request = false;
         for span in ctx.event_scope(event).into_iter().flatten() {
             in_request |= span.name() == "request";
@@ -130,7 +128,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Ear {
         let is_query = event.metadata().target() == "sqlx::query";
         let statement = fields.statement.filter(|_| is_query);
         self.0.lock().unwrap().push(Said {
-            target: event.metadata().target().to_owned(),
             text,
             in_request,
             statement: statement.map(|statement| (statement, fields.rows)),
