@@ -33,9 +33,6 @@ use usage::Used;
 /// The longest key that is looked at; those of other programs may be long.
 const CHARS_MAX: usize = 200;
 
-/// While the database cannot be asked, what it said of a key is believed for so long.
-const BELIEVED_FOR: Duration = Duration::from_secs(5);
-
 /// Keys taken over from other programs that one installation can have.
 const BOOTSTRAP_KEYS_MAX: i64 = 1_000;
 
@@ -137,8 +134,11 @@ impl Auth {
             }
             Err(error) => {
                 tracing::warn!(%error, "an API key was not looked up: {error}");
-                let known = keys.standing(&hash, BELIEVED_FOR);
-                known.ok_or(NotAdmitted::Unavailable)
+                let known = keys.standing(&hash, self.0.settings.believed_for);
+                match known.ok_or(NotAdmitted::Unavailable)? {
+                    caller if self.0.clock.now() < caller.expires_at => Ok(caller),
+                    _ => Err(refused("api_key_expired").into()),
+                }
             }
         }
     }

@@ -62,10 +62,15 @@ impl Foreigners {
         }
     }
 
-    /// The token as it was checked before, unless it is over by now.
+    /// The token as it was checked before, unless it is over by now, or the clock was set back.
     fn seen(&self, token: &str, now: DateTime<Utc>) -> Option<Arc<Seen>> {
         let seen = self.remembered.get(&Sha256::digest(token).into())?;
-        (now <= seen.claimed.expires_at + self.leeway).then_some(seen)
+        let early = match seen.claimed.credential {
+            Credential::Token { issued_at, .. } => issued_at > now + self.leeway,
+            Credential::None | Credential::ApiKey => false,
+        };
+        let over = now > seen.claimed.expires_at + self.leeway;
+        (!early && !over).then_some(seen)
     }
 }
 

@@ -5,7 +5,7 @@
 //! `auth.recheck`, with Redis or without, and nothing has to be told to anybody.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use domain::admins::{ADMINS_ID, Admins};
 use domain::session::Session;
@@ -21,10 +21,6 @@ use super::signing::KEYS_PAUSE;
 use super::tokens::{Seen, refused};
 use super::{Admission, Auth, NotAdmitted, Shown};
 use crate::commands::CommandError;
-
-/// While the database cannot be asked, what it said is believed for so long: revocations take effect within
-/// this, or nobody is let in.
-const BELIEVED_FOR: Duration = Duration::from_secs(5);
 
 /// What keeps a key of ours apart from a token.
 const API_KEY_MARK: &str = "dbk_";
@@ -70,7 +66,7 @@ impl Auth {
     async fn admit_token(&self, token: &str) -> Result<Arc<Caller>, NotAdmitted> {
         if let Err(error) = self.look_at_keys().await {
             tracing::warn!(%error, "the signing keys were not looked at: {error}");
-            if !self.keys_are_fresh(BELIEVED_FOR) {
+            if !self.keys_are_fresh(self.0.settings.believed_for) {
                 return Err(NotAdmitted::Unavailable);
             }
         }
@@ -93,7 +89,8 @@ impl Auth {
             }
             Err(error) => {
                 tracing::warn!(%error, "a caller's standing was not found out: {error}");
-                seen.standing(BELIEVED_FOR).ok_or(NotAdmitted::Unavailable)
+                let known = seen.standing(self.0.settings.believed_for);
+                known.ok_or(NotAdmitted::Unavailable)
             }
         }
     }

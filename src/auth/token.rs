@@ -71,6 +71,11 @@ impl Rules {
     pub fn expired(&self, expires_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         now > expires_at + self.leeway
     }
+
+    /// Was a token of `issued_at` made later than now? Then the clock was set back, here or where it was made.
+    pub fn early(&self, issued_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        issued_at > now + self.leeway
+    }
 }
 
 /// Makes a token that is good from now for `ttl`.
@@ -181,7 +186,7 @@ fn caller_of(claims: Claims, rules: &Rules, now: DateTime<Utc>) -> Result<Caller
     if rules.expired(expires_at, now) {
         return Err("expired");
     }
-    if not_before > now + rules.leeway || issued_at > now + rules.leeway {
+    if rules.early(not_before, now) || rules.early(issued_at, now) {
         return Err("early");
     }
     if ![&claims.sub, &claims.tenant, &claims.jti]

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use metrics::counter;
 use sha2::{Digest as _, Sha256};
 
-use super::caller::Caller;
+use super::caller::{Caller, Credential};
 use super::key::{PublicKey, Ring};
 use super::token::{self, Rules};
 use super::{AuthError, Grant, Unauthenticated};
@@ -86,9 +87,9 @@ impl Tokens {
             && seen.ring_version == ring.version
         {
             counter!(names::AUTH_TOTAL, "outcome" => "remembered").increment(1);
-            return match self.rules.expired(seen.claimed.expires_at, now) {
-                false => Ok(seen),
-                true => Err(refused("expired")),
+            return match self.flaw(&seen.claimed, now) {
+                None => Ok(seen),
+                Some(flaw) => Err(refused(flaw)),
             };
         }
         let claimed = token::check(&ring, &self.rules, token, now).map_err(refused)?;
@@ -100,6 +101,20 @@ impl Tokens {
         });
         self.remembered.put(digest, seen.clone());
         Ok(seen)
+    }
+
+    /// What is wrong with a token that was good when it was checked: the clock goes on, and is set back at
+    /// times. The same is answered by a process that sees the token for the first time.
+    fn flaw(&self, claimed: &Caller, now: DateTime<Utc>) -> Option<&'static str> {
+        if self.rules.expired(claimed.expires_at, now) {
+            return Some("expired");
+        }
+        match claimed.credential {
+            Credential::Token { issued_at, .. } if self.rules.early(issued_at, now) => {
+                Some("early")
+            }
+            _ => None,
+        }
     }
 
     /// Whose tokens these are.

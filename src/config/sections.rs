@@ -317,6 +317,9 @@ section! {
         /// What the log says of a caller and of the signing keys is looked at again when it is older than
         /// this: how long what was revoked elsewhere can still be used.
         recheck: Duration = "2s", "0s" ..= "4s";
+        /// While the database cannot be asked, what it said of a caller and of the signing keys is believed
+        /// for so long: revocations take effect within this, or nobody is let in.
+        believed_for: Duration = "5s", "0s" ..= "5s";
         /// How long a session lasts after it was used last.
         session_sliding: Duration = "7d", "1m" ..= "365d";
         /// How long a session lasts in all.

@@ -23,6 +23,8 @@ pub struct Accounts {
 #[derive(Clone, Copy, Default)]
 struct Attempts {
     count: u32,
+    /// How long the pause is that the last one began.
+    pause_ns: u64,
     /// None is let through before.
     paused_until: u64,
     /// All is forgotten after so long without one.
@@ -50,10 +52,14 @@ impl Accounts {
     fn attempt(&self, key: Key, now: u64, share: u64) -> Result<u64, u64> {
         let at_once = u64::from(self.at_once).div_ceil(share.max(1));
         self.attempts.with(key, now, |attempts| {
-            // A clock that was set back ends no pause, and makes none longer than there are.
+            // A clock that was set back ends no pause, and makes none longer than it was.
+            let paused_until = now.saturating_add(attempts.pause_ns);
+            attempts.paused_until = attempts.paused_until.min(paused_until);
+            let lapses_at = paused_until.saturating_add(self.pause_max_ns);
+            attempts.lapses_at = attempts.lapses_at.min(lapses_at);
             let wait = attempts.paused_until.saturating_sub(now);
             if wait > 0 {
-                return Err(wait.min(self.pause_max_ns));
+                return Err(wait);
             }
             if attempts.lapses_at <= now {
                 *attempts = Attempts::default();
@@ -69,6 +75,7 @@ impl Accounts {
                         .min(self.pause_max_ns)
                 }
             };
+            attempts.pause_ns = pause;
             attempts.paused_until = now.saturating_add(pause);
             attempts.lapses_at = attempts.paused_until.saturating_add(self.pause_max_ns);
             Ok(pause)
@@ -272,6 +279,25 @@ mod tests {
             assert_eq!(limiter.login(from(n), "a").await, Ok(()), "{n}");
         }
         assert!(limiter.login(from(30), "a").await.is_err());
+    }
+
+    /// T22: a clock that is set back by an hour keeps nobody waiting for an hour.
+    #[tokio::test]
+    async fn a_clock_that_is_set_back_makes_no_pause_longer() {
+        let (limiter, hand) = limiter();
+        for n in 0..5 {
+            limiter.login(from(n), "paused").await.unwrap();
+        }
+        limiter.login(from(5), "mistyped").await.unwrap();
+        for n in 0..10 {
+            limiter.login(from(6), &format!("a{n}")).await.unwrap();
+        }
+        hand.advance(-TimeDelta::hours(1));
+        assert_eq!(limiter.login(from(9), "mistyped").await, Ok(()));
+        assert_eq!(seconds(limiter.login(from(7), "paused").await), 1);
+        assert_eq!(limiter.login(from(6), "b").await, Ok(()));
+        hand.advance(TimeDelta::seconds(1));
+        assert_eq!(limiter.login(from(8), "paused").await, Ok(()));
     }
 
     #[tokio::test]

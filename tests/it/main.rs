@@ -23,6 +23,7 @@ mod config;
 mod consumers;
 mod feeds;
 mod fetch;
+mod identity;
 mod import;
 mod limits;
 mod local;

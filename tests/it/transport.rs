@@ -1,6 +1,6 @@
 //! The GraphQL transport over a schema of the tests: the same code that serves the product.
 
-mod client;
+pub mod client;
 mod conformance;
 mod cop;
 mod cors;
@@ -13,6 +13,6 @@ mod product;
 mod rates;
 mod resuming;
 mod schema;
-mod server;
+pub mod server;
 mod sockets;
 mod streams;

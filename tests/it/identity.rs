@@ -1,0 +1,9 @@
+//! Who may do what, proved against bad input: sections T, K, Z, N and S of `docs/promises.md`, as far as they
+//! are about identity.
+
+mod foreign;
+mod matrix;
+mod scene;
+mod schema;
+mod tenants;
+mod tokens;
