@@ -347,7 +347,11 @@ fn a_fingerprint_holds_what_was_asked() {
 fn signing_out_everywhere_ends_what_was_begun() {
     let gone = UserEvent::SignedOutEverywhere(SignedOutEverywhere {});
     let known = [registered(&[])];
-    check::<User>(&known, UserCommand::SignOutEverywhere, Ok(std::slice::from_ref(&gone)));
+    check::<User>(
+        &known,
+        UserCommand::SignOutEverywhere,
+        Ok(std::slice::from_ref(&gone)),
+    );
     let user = given::<User>(&[registered(&[]), gone]);
     assert_eq!((user.password_epoch, user.session_epoch), (0, 1));
     check::<User>(&[], UserCommand::SignOutEverywhere, Err(Code::NotFound));
