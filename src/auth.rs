@@ -230,7 +230,7 @@ impl Auth {
     /// `auth.recheck`, or as they were last known while the database cannot be asked.
     pub async fn published_keys(&self) -> Vec<PublicKey> {
         if !self.keys_are_fresh(self.0.settings.recheck)
-            && let Err(error) = self.refresh_keys().await
+            && let Err(error) = self.look_at_keys().await
         {
             tracing::warn!(%error, "the signing keys were not looked at: {error}");
         }
