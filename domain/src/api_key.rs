@@ -40,7 +40,10 @@ pub enum ApiKeyCommand {
         /// What its issuer may do at this moment.
         #[serde(skip_serializing)]
         issuer_scopes: BTreeSet<Scope>,
+        /// For how many seconds it was asked to be good, if that was said.
+        asked_s: Option<u64>,
         /// Good until then.
+        #[serde(skip_serializing)]
         expires_at: DateTime<Utc>,
         /// The time.
         #[serde(skip_serializing)]
@@ -71,6 +74,8 @@ pub enum ApiKeyCommand {
         /// Seconds the one before is good for.
         #[serde(skip_serializing)]
         overlap_s: u32,
+        /// For how many seconds the new one was asked to be good, if that was said.
+        asked_s: Option<u64>,
         /// Good until then.
         #[serde(skip_serializing)]
         expires_at: DateTime<Utc>,
@@ -277,6 +282,7 @@ impl Aggregate for ApiKey {
                 last_four,
                 scopes,
                 issuer_scopes,
+                asked_s: _,
                 expires_at,
                 now,
                 ttl_max_s,
@@ -314,6 +320,7 @@ impl Aggregate for ApiKey {
                 last_four,
                 now,
                 overlap_s,
+                asked_s: _,
                 expires_at,
                 ttl_max_s,
             } => {
@@ -412,6 +419,7 @@ mod tests {
             last_four: wanted.last_four,
             scopes: wanted.scopes,
             issuer_scopes,
+            asked_s: Some(1_000),
             expires_at: wanted.expires_at,
             now: at(0),
             ttl_max_s: DAY_S,
@@ -428,6 +436,7 @@ mod tests {
             last_four: "Zz9z".to_owned(),
             now: at(now),
             overlap_s: 300,
+            asked_s: None,
             expires_at: at(now + 2_000),
             ttl_max_s: DAY_S,
         }
@@ -568,7 +577,7 @@ mod tests {
         let text = serde_json::to_string(&issue(|_, _| {})).expect("a command");
         assert_eq!(
             text,
-            r#"{"type":"issue","name":"depot","scopes":["vehicles:read","logs:write"],"expiresAt":"2026-09-21T14:30:00Z","rotateEveryS":null,"bootstrap":false}"#
+            r#"{"type":"issue","name":"depot","scopes":["vehicles:read","logs:write"],"askedS":1000,"rotateEveryS":null,"bootstrap":false}"#
         );
     }
 }

@@ -203,6 +203,7 @@ impl Auth {
         let secret = random_key();
         let hash: Hash = Sha256::digest(&secret).into();
         let settings = &self.0.settings;
+        let asked_s = order.ttl.map(|ttl| ttl.as_secs());
         let ttl = order.ttl.unwrap_or(settings.api_key_ttl_max);
         let has_account = matches!(
             &caller.credential,
@@ -217,6 +218,7 @@ impl Auth {
             last_four: last_four(&secret),
             scopes: order.scopes,
             issuer_scopes: caller.grantable().into_iter().collect(),
+            asked_s,
             expires_at: self.secret_ends(ctx.now, ttl, order.rotate_every),
             now: ctx.now,
             ttl_max_s: seconds(settings.api_key_ttl_max),
@@ -245,12 +247,14 @@ impl Auth {
         let hash: Hash = Sha256::digest(&secret).into();
         let settings = &self.0.settings;
         let rotate_every = key.rotate_every_s.map(u64::from).map(Duration::from_secs);
+        let asked_s = ttl.map(|ttl| ttl.as_secs());
         let ttl = ttl.unwrap_or(settings.api_key_ttl_max);
         let command = ApiKeyCommand::Rotate {
             hash: hex(&hash),
             last_four: last_four(&secret),
             now: ctx.now,
             overlap_s: seconds(settings.api_key_overlap),
+            asked_s,
             expires_at: self.secret_ends(ctx.now, ttl, rotate_every),
             ttl_max_s: seconds(settings.api_key_ttl_max),
         };
@@ -391,6 +395,7 @@ impl Auth {
             last_four: last_four(key),
             scopes: scopes.into(),
             issuer_scopes: scopes.into(),
+            asked_s: None,
             expires_at: self.secret_ends(ctx.now, ttl_max, None),
             now: ctx.now,
             ttl_max_s: seconds(ttl_max),

@@ -1,9 +1,11 @@
 //! Who may do what, proved against bad input: sections T, K, Z, N and S of `docs/promises.md`, as far as they
 //! are about identity.
 
+mod api_keys;
 mod foreign;
 mod matrix;
 mod scene;
 mod schema;
+mod signing_in;
 mod tenants;
 mod tokens;

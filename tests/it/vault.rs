@@ -1,7 +1,6 @@
 //! Personal values: sealed in the log, readable as long as their subject's key exists, nowhere in the clear.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -78,26 +77,6 @@ async fn told(vault: &Vault, event: &StoredEvent, id: &str) -> Option<(String, S
     ))
 }
 
-/// Everything the database holds, as text.
-async fn dump(db: &TestDb) -> String {
-    let tables: Vec<String> = sqlx::query_scalar(
-        "select format('%I.%I', schemaname, tablename) from pg_tables
-         where schemaname in ('public', 'read')",
-    )
-    .fetch_all(db.pool())
-    .await
-    .unwrap();
-    let mut dump = String::new();
-    for table in tables {
-        let rows: Vec<String> = sqlx::query_scalar(&format!("select t::text from {table} t"))
-            .fetch_all(db.pool())
-            .await
-            .unwrap();
-        rows.iter().for_each(|row| writeln!(dump, "{row}").unwrap());
-    }
-    dump
-}
-
 #[tokio::test]
 async fn a_personal_value_is_read_with_its_key_and_never_without() {
     let (db, keys) = (TestDb::create().await, Scratch::new());
@@ -143,7 +122,7 @@ async fn nothing_personal_is_in_the_database_in_the_clear() {
         .await
         .unwrap();
 
-    let dump = dump(&db).await;
+    let dump = db.dump().await;
     assert!(dump.contains("user.registered"), "{dump}");
     let hex = |text: &str| text.bytes().map(|b| format!("{b:02x}")).collect::<String>();
     for value in [EMAIL, NAME, "ada.lovelace@example.org", "Quillfeather"] {

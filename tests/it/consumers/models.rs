@@ -78,6 +78,7 @@ async fn accounts(door: &Door, ctx: &CommandContext, nth: i64) {
         last_four: "0000".to_owned(),
         scopes: scopes.clone(),
         issuer_scopes: scopes,
+        asked_s: None,
         expires_at: ctx.now + TimeDelta::seconds(60),
         now: ctx.now,
         ttl_max_s: 60,

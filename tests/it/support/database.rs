@@ -61,6 +61,26 @@ impl TestDb {
         self.options.clone()
     }
 
+    /// Every row of every table, as text.
+    pub async fn dump(&self) -> String {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "select format('%I.%I', schemaname, tablename) from pg_tables
+             where schemaname in ('public', 'read')",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        let mut dump = String::new();
+        for table in tables {
+            let rows: Vec<String> = sqlx::query_scalar(&format!("select t::text from {table} t"))
+                .fetch_all(&self.pool)
+                .await
+                .unwrap();
+            dump += &(rows.join("\n") + "\n");
+        }
+        dump
+    }
+
     /// The same as a `DATABASE_URL`.
     pub fn url(&self) -> String {
         url_of(&self.options)

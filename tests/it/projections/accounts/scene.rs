@@ -130,6 +130,7 @@ impl World {
             last_four: "Zz9z".to_owned(),
             now: at(0),
             overlap_s: 300,
+            asked_s: None,
             expires_at: far,
             ttl_max_s: u32::MAX,
         };
@@ -236,6 +237,7 @@ impl World {
             last_four: "aB3d".to_owned(),
             scopes: scopes.clone(),
             issuer_scopes: scopes,
+            asked_s: None,
             expires_at,
             now: at(0),
             ttl_max_s: u32::MAX,
