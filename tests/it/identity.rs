@@ -3,9 +3,12 @@
 
 mod api_keys;
 mod foreign;
+mod injection;
 mod matrix;
 mod scene;
 mod schema;
+mod secrets;
 mod signing_in;
+mod streams;
 mod tenants;
 mod tokens;

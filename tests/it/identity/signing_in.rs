@@ -400,3 +400,29 @@ async fn links_are_good_once() {
     hand.advance(TimeDelta::hours(24));
     assert_eq!(follow(&late, Some(PASSWORD)).await, "TOKEN_EXPIRED");
 }
+
+/// An account that is asked for twice by the same command is one, with its first password.
+#[tokio::test]
+async fn an_account_asked_for_twice_is_made_once() {
+    let scene = Scene::start().await;
+    let admin = scene.admin("default");
+    let query = "mutation($i: RegisterUserInput!) { registerUser(input: $i) {
+                 user { id } verificationToken receipt { replayed } userErrors { code } } }";
+    let other = "another horse altogether";
+    let input = |name: &str, password: &str| json!({ "email": email("ann"), "name": name, "password": password, "commandId": "ann" });
+    let first = scene.done(&admin, query, input("Ann", PASSWORD)).await;
+    assert_ne!(first["verificationToken"], Value::Null);
+    // A password is no part of what a command is recognised by: the first one stays.
+    for password in [PASSWORD, other] {
+        let again = scene.done(&admin, query, input("Ann", password)).await;
+        assert_eq!(again["user"], first["user"]);
+        assert_eq!(again["receipt"]["replayed"], true);
+        assert_eq!(again["verificationToken"], Value::Null, "told once");
+    }
+    let variables = json!({ "i": input("Eve", other) });
+    let refused = scene.ask(&admin, query, variables).await;
+    assert_eq!(outcome(&refused), "IDEMPOTENCY_KEY_REUSED");
+    scene.sign_in("default", "ann").await;
+    let wrong = scene.try_sign_in("default", &email("ann"), other).await;
+    assert_eq!(outcome(&wrong), "SIGN_IN_FAILED");
+}
