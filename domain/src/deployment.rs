@@ -274,3 +274,6 @@ impl Aggregate for Deployment {
         size_of::<Self>() + names + changes + approval
     }
 }
+
+#[cfg(test)]
+mod tests;
