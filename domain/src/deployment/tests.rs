@@ -117,12 +117,12 @@ fn satisfied_by(names: &[&str]) -> DeploymentEvent {
     })
 }
 
-fn overridden(lifts: &[Barrier]) -> DeploymentEvent {
+fn overridden() -> DeploymentEvent {
     DeploymentEvent::ApprovalOverridden(ApprovalOverridden {
         by: "ada".to_owned(),
         revision: 1,
         reason: "Nobody can sign in".to_owned(),
-        lifts: lifts.to_vec(),
+        lifts: vec![Barrier::Approval, Barrier::WaitTimer, Barrier::Freeze],
         at: at(1),
     })
 }
@@ -249,6 +249,7 @@ fn expire(now: i64) -> DeploymentCommand {
 
 fn amend(version: &str) -> DeploymentCommand {
     DeploymentCommand::Amend(Amendment {
+        by: None,
         version: Some(version.to_owned()),
         description: None,
         changes: None,

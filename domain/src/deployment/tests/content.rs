@@ -5,6 +5,7 @@ use super::*;
 fn amended(revision: u32, version: &str, reopened: Option<ApprovalTimes>) -> DeploymentEvent {
     DeploymentEvent::DeploymentAmended(DeploymentAmended {
         revision,
+        by: None,
         version: version.to_owned(),
         description: None,
         changes: None,
@@ -28,7 +29,7 @@ fn amending_voids_votes_and_is_another_revision() {
         Ok(&[amended(2, "v539", None)]),
     );
     let anew = amended(2, "v539", Some(times(1)));
-    for history in [awaiting(), approved(), and(awaiting(), &[overridden(&[])])] {
+    for history in [awaiting(), approved(), and(awaiting(), &[overridden()])] {
         check::<Deployment>(&history, amend("v539"), Ok(std::slice::from_ref(&anew)));
         let after = and(history, std::slice::from_ref(&anew));
         let state = given::<Deployment>(&after);
@@ -57,6 +58,31 @@ fn amending_voids_votes_and_is_another_revision() {
     }
 }
 
+/// Whoever changes what is deployed asks for it: otherwise two could approve each other's doing by
+/// turns, each alone.
+#[test]
+fn who_amends_does_not_approve() {
+    let by = |by: &str| {
+        DeploymentCommand::Amend(Amendment {
+            by: Some(by.to_owned()),
+            version: Some("v539".to_owned()),
+            description: None,
+            changes: None,
+            now: at(1),
+        })
+    };
+    let events = given::<Deployment>(&awaiting())
+        .decide(&by("ada"))
+        .expect("before the start");
+    let after = and(awaiting(), &events);
+    let approve = |by: &str| DeploymentCommand::Approve(vote(by, 2));
+    for who in ["ada", "linus"] {
+        check::<Deployment>(&after, approve(who), Err(Code::SelfApprovalForbidden));
+    }
+    assert!(given::<Deployment>(&after).decide(&approve("joan")).is_ok());
+    check::<Deployment>(&awaiting(), by(""), Err(Code::Validation));
+}
+
 #[test]
 fn without_rules_an_amended_deployment_is_approved_again_at_once() {
     let free = ApprovalPolicy::default();
@@ -79,6 +105,7 @@ fn without_rules_an_amended_deployment_is_approved_again_at_once() {
 fn what_is_left_out_stays_and_no_difference_is_already_so() {
     let amendment = |description: Option<&str>, changes: Option<&[&str]>| {
         DeploymentCommand::Amend(Amendment {
+            by: None,
             version: None,
             description: description.map(str::to_owned),
             changes: changes.map(|ids| ids.iter().copied().map(change).collect()),
@@ -95,6 +122,7 @@ fn what_is_left_out_stays_and_no_difference_is_already_so() {
     );
     let said = DeploymentEvent::DeploymentAmended(DeploymentAmended {
         revision: 2,
+        by: None,
         version: "v538".to_owned(),
         description: Some("Search".to_owned()),
         changes: Some(vec![change("c1"), change("c2")]),

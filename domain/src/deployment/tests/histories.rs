@@ -131,15 +131,15 @@ proptest! {
 
 #[test]
 fn a_state_is_written_as_it_always_was() {
-    let state = given::<Deployment>(&and(awaiting(), &[overridden(&[]), started(700)]));
+    let state = given::<Deployment>(&and(awaiting(), &[overridden(), started(700)]));
     let text = concat!(
         r#"{"status":"in_progress","project":"publishing","service":"frontend","#,
         r#""environment":"production","version":"v538","description":null,"external":null,"#,
-        r#""requestedBy":"linus","requestedAt":"2026-09-21T14:13:20Z","#,
+        r#""askedBy":["linus"],"requestedAt":"2026-09-21T14:13:20Z","#,
         r#""startedAt":"2026-09-21T14:25:00Z","finishedAt":null,"revision":1,"#,
         r#""approval":{"policy":{"rules":[{"group":"web","members":["ada","grace","joan","linus"],"#,
         r#""required":2}],"preventSelfReview":true,"waitMinutes":10,"expiryDays":2},"#,
-        r#""times":{"waitUntil":"2026-09-21T14:23:20Z","expiresAt":"2026-09-23T14:13:20Z"},"#,
+        r#""askedAt":"2026-09-21T14:13:20Z","times":{"waitUntil":"2026-09-21T14:23:20Z","expiresAt":"2026-09-23T14:13:20Z"},"#,
         r#""votes":["grace"]},"overridden":true,"hotfix":false,"changes":[]}"#,
     );
     check_shape(&state, text);

@@ -43,7 +43,7 @@ fn a_wait_timer_and_a_freeze_hold_it_up() {
 
 #[test]
 fn breaking_the_glass_lifts_both_and_the_start_says_so() {
-    let lifted = and(awaiting(), &[overridden(&[])]);
+    let lifted = and(approved(), &[overridden()]);
     let both = [Barrier::WaitTimer, Barrier::Freeze];
     check::<Deployment>(
         &lifted,
@@ -61,6 +61,18 @@ fn breaking_the_glass_lifts_both_and_the_start_says_so() {
         Ok(&[started_despite(700, &both[1..])]),
     );
     check::<Deployment>(&lifted, start_at(None, 700), Ok(&[started(700)]));
+    let unread = and(awaiting(), &[overridden()]);
+    let votes = [Barrier::Approval];
+    check::<Deployment>(
+        &unread,
+        start_at(None, 700),
+        Ok(&[started_despite(700, &votes)]),
+    );
+    check::<Deployment>(
+        &unread,
+        start_frozen(5, None),
+        Ok(&[started_despite(5, Barrier::ALL)]),
+    );
 }
 
 #[test]
@@ -134,6 +146,11 @@ fn a_version_that_never_ran_is_nothing_to_go_back_to() {
         reason: None,
     });
     check::<Deployment>(&done, command(true), Ok(std::slice::from_ref(&back)));
+    let itself = DeploymentCommand::RollBack(RollBack {
+        to: "v538".to_owned(),
+        ..roll_back(true)
+    });
+    check::<Deployment>(&done, itself, Err(Code::Validation));
     let twice = and(done, &[back]);
     check::<Deployment>(&twice, command(true), Err(Code::IllegalTransition));
 }

@@ -194,7 +194,7 @@ fn a_persons_name_is_sealed_with_the_deployments_key_and_kept_in_no_state() {
     let command = DeploymentCommand::Record(record);
     let mut events = Deployment::default().decide(&command).expect("new");
     let state = given::<Deployment>(&events);
-    assert_eq!(state.requested_by, None);
+    assert!(state.asked_by.is_empty());
     let fields = Deployment::personal("d-1", &mut events[0]);
     let [field] = &fields[..] else {
         panic!("one name: {fields:?}");

@@ -96,7 +96,7 @@ fn a_vote_is_taken_back_until_it_starts() {
     check::<Deployment>(&approved(), revoke("grace"), Ok(&[back("grace", true)]));
     let three = and(approved(), &[granted("joan")]);
     check::<Deployment>(&three, revoke("grace"), Ok(&[back("grace", false)]));
-    let lifted = and(approved(), &[overridden(&[])]);
+    let lifted = and(approved(), &[overridden()]);
     check::<Deployment>(&lifted, revoke("grace"), Ok(&[back("grace", false)]));
 
     let reopened = and(approved(), &[back("grace", true)]);
@@ -131,6 +131,7 @@ fn an_approval_is_good_for_its_time() {
                 now: at(last),
             },
             DeploymentCommand::Amend(Amendment {
+                by: None,
                 version: Some("v539".to_owned()),
                 description: None,
                 changes: None,
@@ -161,10 +162,9 @@ fn an_approval_is_good_for_its_time() {
 
 #[test]
 fn breaking_the_glass_says_what_it_lifts_and_is_done_once() {
-    let all = [Barrier::Approval, Barrier::WaitTimer, Barrier::Freeze];
-    check::<Deployment>(&awaiting(), break_glass(), Ok(&[overridden(&all)]));
-    check::<Deployment>(&approved(), break_glass(), Ok(&[overridden(&all[1..])]));
-    let lifted = and(awaiting(), &[overridden(&all)]);
+    check::<Deployment>(&awaiting(), break_glass(), Ok(&[overridden()]));
+    check::<Deployment>(&approved(), break_glass(), Ok(&[overridden()]));
+    let lifted = and(awaiting(), &[overridden()]);
     check::<Deployment>(&lifted, break_glass(), Ok(&[]));
     // Votes still count for the record, but approve nothing a second time.
     check::<Deployment>(&lifted, approve("ada"), Ok(&[granted("ada")]));
@@ -190,6 +190,65 @@ fn approval_is_asked_for_with_a_policy_that_can_be_met() {
     let state = given::<Deployment>(&then);
     let approval = state.approval.expect("asked for");
     assert_eq!((approval.policy, approval.times), (policy(), times(0)));
+}
+
+/// D19: whoever decides next may have a clock that is behind.
+#[test]
+fn no_wait_is_of_negative_length() {
+    let back = |command| {
+        let events = given::<Deployment>(&awaiting())
+            .decide(&command)
+            .expect("in time");
+        match &events[0] {
+            DeploymentEvent::ApprovalGranted(e) => e.at,
+            DeploymentEvent::ApprovalRejected(e) => e.at,
+            DeploymentEvent::ApprovalRevoked(e) => e.at,
+            DeploymentEvent::ApprovalOverridden(e) => e.at,
+            DeploymentEvent::DeploymentAmended(e) => e.at,
+            other => panic!("{other:?}"),
+        }
+    };
+    let early = |by: &str| Vote {
+        now: at(-60),
+        ..vote(by, 1)
+    };
+    for command in [
+        DeploymentCommand::Approve(early("ada")),
+        DeploymentCommand::Reject(early("ada")),
+        DeploymentCommand::RevokeApproval {
+            by: "grace".to_owned(),
+            now: at(-60),
+        },
+        DeploymentCommand::Override {
+            by: "ada".to_owned(),
+            reason: "early".to_owned(),
+            now: at(-60),
+        },
+        DeploymentCommand::Amend(Amendment {
+            by: None,
+            version: Some("v539".to_owned()),
+            description: None,
+            changes: None,
+            now: at(-60),
+        }),
+    ] {
+        assert_eq!(back(command), at(0));
+    }
+    let command = DeploymentCommand::RequestApproval {
+        policy: ApprovalPolicy::default(),
+        now: at(-60),
+    };
+    let events = given::<Deployment>(&[requested()])
+        .decide(&command)
+        .expect("no rule");
+    let [
+        DeploymentEvent::ApprovalRequested(asked),
+        DeploymentEvent::ApprovalSatisfied(enough),
+    ] = &events[..]
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!((asked.at, enough.at), (at(0), at(0)));
 }
 
 #[test]
