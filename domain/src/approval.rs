@@ -201,3 +201,6 @@ fn one_more<'a>(
     }
     false
 }
+
+#[cfg(test)]
+mod tests;

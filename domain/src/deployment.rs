@@ -55,8 +55,8 @@ pub struct Deployment {
     pub description: Option<String>,
     /// What the system that deploys calls it.
     pub external: Option<ExternalRef>,
-    /// The user who wants it, by id; `None` for anybody else.
-    pub requested_by: Option<String>,
+    /// The users who want it as it is, by id: who asked for it, and who amended it.
+    pub asked_by: BTreeSet<String>,
     /// When it was wanted.
     pub requested_at: Option<DateTime<Utc>>,
     /// When it began.
@@ -112,10 +112,9 @@ impl Deployment {
         self.external.clone_from(&plan.external);
         self.changes = ids(&plan.changes);
         self.revision = 1;
-        self.requested_by = match by {
-            Some(RequestedBy::User(user_id)) => Some(user_id.clone()),
-            _ => None,
-        };
+        if let Some(RequestedBy::User(user_id)) = by {
+            self.asked_by.insert(user_id.clone());
+        }
     }
 }
 
@@ -184,6 +183,7 @@ impl Aggregate for Deployment {
                 self.status = Some(Status::AwaitingApproval);
                 self.approval = Some(Approval {
                     policy: e.policy.clone(),
+                    asked_at: e.at,
                     times: e.times,
                     votes: BTreeSet::new(),
                 });
@@ -274,3 +274,6 @@ impl Aggregate for Deployment {
         size_of::<Self>() + names + changes + approval
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -260,3 +260,6 @@ impl Aggregate for Environment {
         size_of::<Self>() + rules + freezes
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -414,3 +414,6 @@ impl Aggregate for Incident {
                 .sum::<usize>()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -347,3 +347,6 @@ impl Aggregate for Slo {
             + self.alerts.len() * size_of::<BurnRule>()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,6 +204,8 @@ pub struct RollBack {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Amendment {
+    /// Who says so, if it is a user of ours, by id: it is what they ask for, too.
+    pub by: Option<String>,
     /// The version from now on.
     pub version: Option<String>,
     /// The description from now on.

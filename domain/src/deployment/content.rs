@@ -21,6 +21,7 @@ impl Deployment {
         }
         let now = amendment.now;
         self.must_be_in_time(now)?;
+        let by = amendment.by.as_deref().map(|by| id(by, "by")).transpose()?;
         let version = amendment.version.as_deref().unwrap_or(&self.version);
         let version = text(TextRule::Name, version, "version")?.to_owned();
         let said = description(amendment.description.as_deref())?;
@@ -36,25 +37,32 @@ impl Deployment {
         let policy = self.approval.as_ref().map(|approval| &approval.policy);
         let amended = DeploymentAmended {
             revision,
+            by,
             version,
             description,
             changes,
             reopened: policy.map(|policy| ApprovalTimes::of(policy, now)),
-            at: now,
+            at: self.not_back(now),
         };
         let mut events = vec![DeploymentEvent::DeploymentAmended(amended)];
-        events.extend(policy.and_then(|policy| satisfied(policy, &BTreeSet::new(), revision, now)));
+        events.extend(
+            policy.and_then(|policy| {
+                satisfied(policy, &BTreeSet::new(), revision, self.not_back(now))
+            }),
+        );
         Ok(events)
     }
 
     pub(super) fn amended(&mut self, event: &DeploymentAmended) {
         self.revision = event.revision;
+        self.asked_by.extend(event.by.clone());
         self.version.clone_from(&event.version);
         self.description.clone_from(&event.description);
         if let Some(changes) = &event.changes {
             self.changes = ids(changes);
         }
         if let (Some(approval), Some(times)) = (&mut self.approval, event.reopened) {
+            approval.asked_at = event.at;
             approval.times = times;
             approval.votes.clear();
             self.overridden = false;

@@ -222,6 +222,10 @@ pub struct ApprovalOverridden {
 pub struct DeploymentAmended {
     /// Its number from now on: the first one is 1.
     pub revision: u32,
+    /// Who says so, if it is a user of ours, by id: as whoever asked for it, they do not approve it
+    /// where the policy says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The version from now on.
     pub version: String,
     /// The description from now on.

@@ -28,6 +28,9 @@ impl Deployment {
             .map(|approval| approval.times.wait_until);
         let waits = waits.filter(|until| now < *until);
         let mut despite = Vec::new();
+        if self.lacks_votes() {
+            despite.push(Barrier::Approval);
+        }
         if let Some(until) = waits {
             if !self.overridden {
                 let message = "the wait timer of the approval is running";
@@ -79,6 +82,10 @@ impl Deployment {
     pub(super) fn roll_back(&self, back: &RollBack) -> Result<Vec<DeploymentEvent>, Refusal> {
         self.must_become(Status::RolledBack)?;
         let to = text(TextRule::Name, &back.to, "to")?.to_owned();
+        if to == self.version {
+            let message = "this is the version that is to be replaced";
+            return Err(Refusal::new(Code::Validation, message).at(["to"]));
+        }
         if !back.known_version {
             let message = "this version was never deployed to this service and environment";
             return Err(Refusal::new(Code::VersionNeverDeployed, message).at(["to"]));

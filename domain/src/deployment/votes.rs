@@ -22,6 +22,8 @@ use crate::values::{TextRule, id, instant, optional_text, text};
 pub struct Approval {
     /// What it takes.
     pub policy: ApprovalPolicy,
+    /// When it was asked for, or for what it is about now.
+    pub asked_at: DateTime<Utc>,
     /// From when to when the deployment may start.
     pub times: ApprovalTimes,
     /// Who has agreed to the current revision, by user id.
@@ -62,12 +64,9 @@ impl Deployment {
         }
         let policy = policy.clone().checked()?;
         let times = ApprovalTimes::of(&policy, now);
-        let satisfied = satisfied(&policy, &BTreeSet::new(), self.revision, now);
-        let requested = ApprovalRequested {
-            policy,
-            at: now,
-            times,
-        };
+        let at = self.not_back(now);
+        let satisfied = satisfied(&policy, &BTreeSet::new(), self.revision, at);
+        let requested = ApprovalRequested { policy, at, times };
         let mut events = vec![DeploymentEvent::ApprovalRequested(requested)];
         events.extend(satisfied);
         Ok(events)
@@ -84,9 +83,9 @@ impl Deployment {
             self.must_take_votes(Status::Approved)?;
         }
         self.must_be_in_time(*now)?;
+        let at = self.not_back(*now);
         let approval = self.must_let_vote(voter, *revision)?;
-        let own = self.requested_by.as_deref() == Some(voter.user_id.as_str());
-        if own && approval.policy.prevent_self_review {
+        if self.asked_by.contains(&voter.user_id) && approval.policy.prevent_self_review {
             let message = "who asked for the deployment does not approve it";
             return Err(Refusal::new(Code::SelfApprovalForbidden, message));
         }
@@ -95,13 +94,13 @@ impl Deployment {
             by: voter.user_id.clone(),
             revision: *revision,
             comment: optional_text(TextRule::Reason, comment.as_deref(), "comment")?,
-            at: *now,
+            at,
         };
         let mut votes = approval.votes.clone();
         votes.insert(voter.user_id.clone());
         let mut events = vec![DeploymentEvent::ApprovalGranted(granted)];
         if self.status == Some(Status::AwaitingApproval) {
-            events.extend(satisfied(&approval.policy, &votes, *revision, *now));
+            events.extend(satisfied(&approval.policy, &votes, *revision, at));
         }
         Ok(events)
     }
@@ -121,7 +120,7 @@ impl Deployment {
             by: voter.user_id.clone(),
             revision: *revision,
             comment: optional_text(TextRule::Reason, comment.as_deref(), "comment")?,
-            at: *now,
+            at: self.not_back(*now),
         })])
     }
 
@@ -148,7 +147,7 @@ impl Deployment {
             by,
             revision: self.revision,
             reopened: approved && !self.overridden && missing,
-            at: now,
+            at: self.not_back(now),
         })])
     }
 
@@ -158,10 +157,8 @@ impl Deployment {
         reason: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<DeploymentEvent>, Refusal> {
-        let mut lifts = vec![Barrier::WaitTimer, Barrier::Freeze];
         if self.status != Some(Status::Approved) {
             self.must_take_votes(Status::Approved)?;
-            lifts.insert(0, Barrier::Approval);
         }
         self.must_be_in_time(now)?;
         let by = id(by, "by")?;
@@ -174,8 +171,8 @@ impl Deployment {
                 by,
                 revision: self.revision,
                 reason,
-                lifts,
-                at: now,
+                lifts: Barrier::ALL.to_vec(),
+                at: self.not_back(now),
             },
         )])
     }
@@ -200,6 +197,20 @@ impl Deployment {
             }
             None => Ok(()),
         }
+    }
+
+    /// Now, or when the latest step before was, where that was told by a clock ahead of this one: no
+    /// wait is of negative length.
+    pub(super) fn not_back(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let asked_at = self.approval.as_ref().map(|approval| approval.asked_at);
+        let before = asked_at.max(self.requested_at);
+        before.map_or(now, |before| now.max(before))
+    }
+
+    /// Would votes be missing, were they not overridden?
+    pub(super) fn lacks_votes(&self) -> bool {
+        let lacks = |approval: &Approval| approval.policy.missing(&approval.votes) > 0;
+        self.approval.as_ref().is_some_and(lacks)
     }
 
     fn expired_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
