@@ -71,10 +71,9 @@ struct DeploymentChange {
     content: Option<Latest<Content>>,
     status: Option<Latest<&'static str>>,
     requested: Mark,
-    /// When approval was asked for, and may the requester not give it?
-    asked: Option<Latest<(DateTime<Utc>, bool)>>,
-    /// From when to when it may start.
-    times: Option<Latest<(DateTime<Utc>, DateTime<Utc>)>>,
+    /// May those who want it not approve it?
+    self_review_barred: Option<Latest<bool>>,
+    times: Option<Latest<Times>>,
     approved: Mark,
     started: Mark,
     succeeded: Mark,
@@ -118,6 +117,14 @@ struct Content {
     version: String,
     description: Option<String>,
     revision: i64,
+}
+
+/// When approval was asked for, or for what it is about now; from when to when it may start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Times {
+    asked_at: DateTime<Utc>,
+    wait_until: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -272,7 +279,7 @@ impl DeploymentChange {
         keep_last(&mut self.content, from.content);
         keep_last(&mut self.status, from.status);
         keep_last(&mut self.requested, from.requested);
-        keep_last(&mut self.asked, from.asked);
+        keep_last(&mut self.self_review_barred, from.self_review_barred);
         keep_last(&mut self.times, from.times);
         keep_last(&mut self.approved, from.approved);
         keep_last(&mut self.started, from.started);

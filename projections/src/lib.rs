@@ -13,6 +13,7 @@ pub mod heatmap;
 pub mod trends;
 pub mod accounts;
 pub mod deployments;
+pub mod dora;
 pub mod summary;
 pub mod evidence;
 mod geo;

@@ -9,13 +9,13 @@ pub(super) use incidents::incident;
 
 use chrono::{DateTime, Utc};
 use domain::deployment::{
-    ApprovalRequested, Change, DeploymentAmended, DeploymentEvent, DeploymentRecorded, Plan,
-    RequestedBy, Status, Tier,
+    ApprovalRequested, ApprovalTimes, Change, DeploymentAmended, DeploymentEvent,
+    DeploymentRecorded, Plan, RequestedBy, Status, Tier,
 };
 use domain::{Event, Personal, Recorded};
 
 use self::steps::step;
-use super::{Content, Delta, DeploymentChange, Mark, Planned, RolledBack, Vote};
+use super::{Content, Delta, DeploymentChange, Mark, Planned, RolledBack, Times, Vote};
 use crate::Poison;
 use crate::latest::{Latest, keep_last, keep_last_of};
 
@@ -162,10 +162,9 @@ fn first_content(plan: &Plan) -> Content {
 }
 
 fn asked(change: &mut DeploymentChange, event: &Recorded<Event>, e: &ApprovalRequested) {
-    let asked = (e.at, e.policy.prevent_self_review);
-    keep_last(&mut change.asked, said(event, asked));
-    let times = (e.times.wait_until, e.times.expires_at);
-    keep_last(&mut change.times, said(event, times));
+    let barred = e.policy.prevent_self_review;
+    keep_last(&mut change.self_review_barred, said(event, barred));
+    keep_last(&mut change.times, said(event, times(e.at, e.times)));
     stands(change, event, Status::AwaitingApproval);
 }
 
@@ -179,10 +178,17 @@ fn amended(change: &mut DeploymentChange, event: &Recorded<Event>, e: &Deploymen
     if e.changes.is_some() {
         change.changes_from = change.changes_from.max(event.position.0);
     }
-    if let Some(times) = e.reopened {
-        let times = (times.wait_until, times.expires_at);
-        keep_last(&mut change.times, said(event, times));
+    if let Some(reopened_for) = e.reopened {
+        keep_last(&mut change.times, said(event, times(e.at, reopened_for)));
         reopened(change, event);
+    }
+}
+
+fn times(asked_at: DateTime<Utc>, times: ApprovalTimes) -> Times {
+    Times {
+        asked_at,
+        wait_until: times.wait_until,
+        expires_at: times.expires_at,
     }
 }
 

@@ -46,12 +46,12 @@ fn deployments(target: &Target<'_>) -> String {
             status_pos       bigint not null default 0, -- position that said so
             requested_at     timestamptz, -- when it was wanted
             requested_pos    bigint not null default 0, -- position that said so
-            asked_at         timestamptz, -- when approval was asked for
-            self_review_barred boolean, -- may the requester not give it
-            asked_pos        bigint not null default 0, -- position that asked, with the policy
+            self_review_barred boolean, -- may those who want it not approve it
+            policy_pos       bigint not null default 0, -- position that asked for approval
+            asked_at         timestamptz, -- when it was asked for, or for what it is about now
             wait_until       timestamptz, -- it may start then
             expires_at       timestamptz, -- and until then
-            times_pos        bigint not null default 0, -- position that said both
+            times_pos        bigint not null default 0, -- position that said these three
             approved_at      timestamptz, -- when it was approved; null if it is not, or not any more
             approved_pos     bigint not null default 0, -- position that said so
             started_at       timestamptz, -- when it began

@@ -159,6 +159,7 @@ fn event(kind: u8, n: i64, deployment: String) -> Event {
         .into(),
         9 => DeploymentEvent::DeploymentAmended(DeploymentAmended {
             revision,
+            by: Some(by),
             version: format!("w{n}"),
             description: None,
             changes: (n % 2 == 0).then(|| vec![change(n)]),

@@ -43,7 +43,7 @@ pub(super) fn step(event: &Recorded<Event>, what: &DeploymentEvent) -> StepTold 
         ),
         DeploymentEvent::DeploymentAmended(e) => (
             Some(e.at),
-            json!({ "revision": e.revision, "version": e.version,
+            json!({ "by": e.by, "revision": e.revision, "version": e.version,
                     "changes": e.changes.as_ref().map(Vec::len), "reopened": e.reopened.is_some() }),
         ),
         DeploymentEvent::ChangesAdded(e) => (None, json!({ "changes": e.changes.len() })),

@@ -50,7 +50,7 @@ pub struct DeploymentRow {
     pub known_at: DateTime<Utc>,
     /// When it was wanted.
     pub requested_at: Option<DateTime<Utc>>,
-    /// When approval was asked for.
+    /// When approval was asked for, or for what it is about now.
     pub asked_at: Option<DateTime<Utc>>,
     /// It may start then.
     pub wait_until: Option<DateTime<Utc>>,

@@ -48,12 +48,16 @@ const ROWS: Rows = Rows {
             columns: &[("status", "text")],
         },
         Said {
-            position: "asked_pos",
-            columns: &[("asked_at", "timestamptz"), ("self_review_barred", "bool")],
+            position: "policy_pos",
+            columns: &[("self_review_barred", "bool")],
         },
         Said {
             position: "times_pos",
-            columns: &[("wait_until", "timestamptz"), ("expires_at", "timestamptz")],
+            columns: &[
+                ("asked_at", "timestamptz"),
+                ("wait_until", "timestamptz"),
+                ("expires_at", "timestamptz"),
+            ],
         },
         Said {
             position: "rolled_back_pos",
@@ -130,11 +134,11 @@ pub(super) async fn deployments(
         .bind(column.of(|c| said_at(&c.content)))
         .bind(column.of(|c| last(&c.status).copied()))
         .bind(column.of(|c| said_at(&c.status)))
-        .bind(column.of(|c| last(&c.asked).map(|(at, _)| *at)))
-        .bind(column.of(|c| last(&c.asked).map(|(_, barred)| *barred)))
-        .bind(column.of(|c| said_at(&c.asked)))
-        .bind(column.of(|c| last(&c.times).map(|(wait_until, _)| *wait_until)))
-        .bind(column.of(|c| last(&c.times).map(|(_, expires_at)| *expires_at)))
+        .bind(column.of(|c| last(&c.self_review_barred).copied()))
+        .bind(column.of(|c| said_at(&c.self_review_barred)))
+        .bind(column.of(|c| last(&c.times).map(|t| t.asked_at)))
+        .bind(column.of(|c| last(&c.times).map(|t| t.wait_until)))
+        .bind(column.of(|c| last(&c.times).map(|t| t.expires_at)))
         .bind(column.of(|c| said_at(&c.times)))
         .bind(column.of(|c| rolled_back(c).and_then(|b| b.at)))
         .bind(column.of(|c| rolled_back(c).and_then(|b| b.to.clone())))
