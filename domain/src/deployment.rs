@@ -61,7 +61,7 @@ pub struct Deployment {
     pub requested_at: Option<DateTime<Utc>>,
     /// When it began.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended, well or not.
+    /// When it ended, well, not, or called off.
     pub finished_at: Option<DateTime<Utc>>,
     /// Its number: 1 for what was asked for first, one more for each time it was amended.
     pub revision: u32,
@@ -223,7 +223,10 @@ impl Aggregate for Deployment {
                 self.finished_at = Some(e.at);
             }
             DeploymentEvent::DeploymentRolledBack(_) => self.status = Some(Status::RolledBack),
-            DeploymentEvent::DeploymentCancelled(_) => self.status = Some(Status::Cancelled),
+            DeploymentEvent::DeploymentCancelled(e) => {
+                self.status = Some(Status::Cancelled);
+                self.finished_at = Some(e.at);
+            }
             DeploymentEvent::HotfixMarked(_) => self.hotfix = true,
             DeploymentEvent::HotfixUnmarked(_) => self.hotfix = false,
         }

@@ -25,7 +25,9 @@ pub enum DeploymentCommand {
     /// Tell of it as it stands where it is carried out. Known already by the same external id: already
     /// so, whatever else is said; known otherwise: `ALREADY_EXISTS`.
     Record(Record),
-    /// Ask those whom the environment's policy names. No rule: approved at once.
+    /// Ask those whom the environment's policy names. No rule: approved at once. A policy that is met
+    /// only with the vote of who asks, which does not count, is taken all the same: then the glass can
+    /// be broken.
     RequestApproval {
         /// The environment's policy at this moment.
         #[serde(skip_serializing)]

@@ -109,7 +109,7 @@ pub struct DeploymentRecorded {
     /// When it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it ended, well or not.
+    /// When it ended: well, not, or called off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<DateTime<Utc>>,
 }

@@ -82,13 +82,11 @@ impl Times {
 
     /// What is needed where the deployment stands is there, and what cannot be is not.
     fn must_fit(&self, status: Status) -> Result<(), Refusal> {
-        let (idle, begun, ended) = (
-            status.is_idle(),
-            status == Status::InProgress,
-            status.has_ended(),
-        );
-        let needed = [idle, begun, ended];
-        let possible = [true, !idle, !idle && !begun];
+        let idle = status.is_idle();
+        let under_way = status == Status::InProgress;
+        let ended = !idle && !under_way;
+        let needed = [idle, under_way, ended];
+        let possible = [true, !idle, ended];
         for (n, (field, time)) in self.0.into_iter().enumerate() {
             let why = match time {
                 None if needed[n] => "is needed for",

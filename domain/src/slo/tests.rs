@@ -1,6 +1,9 @@
 //! The rules of objectives.
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::event::Event;
 use crate::given::{at, check, check_shape, given, refusal};
 
 fn objective() -> Objective {
@@ -362,4 +365,53 @@ fn a_state_is_written_as_it_always_was() {
         r#""alerts":[{"longMinutes":60,"shortMinutes":5,"factorMilli":14400}]}"#,
     );
     check_shape(&state, text);
+}
+
+fn any_command() -> impl Strategy<Value = SloCommand> {
+    let rule = prop::sample::select(vec![rule(60), rule(360)]);
+    prop_oneof![
+        1 => Just(define(objective())),
+        2 => prop::sample::select(vec![objective(), better()]).prop_map(revise),
+        4 => rule.clone().prop_map(raise),
+        4 => rule.prop_map(clear),
+        2 => (0i64..4, 0i64..4).prop_map(|(from, to)| exclude(from, to)),
+    ]
+}
+
+proptest! {
+    /// Revisions are counted without a gap, an alert goes up and down in turn within one of them, and
+    /// what is stored is read back.
+    #[test]
+    fn any_history_holds_together(commands in prop::collection::vec(any_command(), 0..40)) {
+        let (mut state, mut revision, mut up) = (Slo::default(), 0, BTreeSet::new());
+        for command in commands {
+            let Ok(events) = state.decide(&command) else { continue };
+            for event in events {
+                match &event {
+                    SloEvent::SloDefined(_) => revision += 1,
+                    SloEvent::SloRevised(e) => {
+                        revision += 1;
+                        up.clear();
+                        prop_assert_eq!(e.revision, revision);
+                    }
+                    SloEvent::BurnAlertRaised(e) => {
+                        prop_assert!(up.insert(e.rule), "raised twice");
+                        prop_assert_eq!(e.revision, revision);
+                    }
+                    SloEvent::BurnAlertCleared(e) => {
+                        prop_assert!(up.remove(&e.rule), "cleared without being up");
+                        prop_assert_eq!(e.revision, revision);
+                    }
+                    SloEvent::PeriodExcluded(e) => prop_assert!(e.from < e.to),
+                    SloEvent::SloRetired(_) => {}
+                }
+                state.apply(&event);
+                let stored = Event::from(event);
+                let payload = stored.payload().expect("JSON");
+                let read = Event::decode(stored.event_type(), stored.event_version(), &payload);
+                prop_assert_eq!(read.ok(), Some(stored));
+            }
+            prop_assert_eq!((&state.alerts, state.revision), (&up, revision));
+        }
+    }
 }
