@@ -81,7 +81,7 @@ impl Auth {
         }
         let receipt = kept?;
         if admin {
-            self.appoint(&following(ctx), &user_id).await?;
+            self.appoint(&ctx.following(), &user_id).await?;
         }
         let link = (!receipt.replayed && !who.verified).then(|| self.link(ctx, &user_id, 0));
         Ok(Registered {
@@ -175,7 +175,7 @@ impl Auth {
             }
             let reason = PasswordChangeReason::Reset;
             let change = UserCommand::ChangePassword { reason };
-            let ctx = following(&ctx);
+            let ctx = ctx.following();
             receipt = self
                 .0
                 .door
@@ -456,21 +456,6 @@ pub(super) fn check_shape(password: &str, field: &str) -> Result<(), Refusal> {
         return Err(refusal.with("limit", CHARS_MAX).with("actual", chars));
     }
     Ok(())
-}
-
-/// The context of the command that follows another of the same request.
-pub(super) fn following(ctx: &CommandContext) -> CommandContext {
-    let command_id = ctx.command_id.as_ref().map(|id| {
-        use sha2::Digest as _;
-        let digest = sha2::Sha256::digest(id);
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("after {hex}")
-    });
-    CommandContext {
-        command_id,
-        expected_version: None,
-        ..ctx.clone()
-    }
 }
 
 /// Says of a refusal about a password which field it came in.

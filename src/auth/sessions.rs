@@ -11,7 +11,7 @@ use domain::user::{User, UserCommand, UserStanding, email_claim};
 use domain::{Actor, ActorKind, Code, Refusal};
 use uuid::Uuid;
 
-use super::accounts::{check_shape, following};
+use super::accounts::check_shape;
 use super::links::RefreshToken;
 use super::{Auth, AuthError, Caller, Credential, Grant};
 use crate::commands::{CommandContext, CommandError, Receipt};
@@ -265,7 +265,7 @@ impl Auth {
         counted.map_err(AuthError::Limited)?;
         self.replace_password(ctx, user_id, current, new).await?;
         self.0.limiter.signed_in(&account).await;
-        let ctx = following(ctx);
+        let ctx = ctx.following();
         self.begin_session(&ctx, client, user_id).await
     }
 }

@@ -352,9 +352,10 @@ fn taken(scope: &str) -> Refusal {
         let why = "another user of this tenant has this e-mail address";
         return Refusal::new(Code::EmailTaken, why).at([field]);
     }
+    let what = scope.split('.').next().unwrap_or(scope);
     Refusal::new(
         Code::ExternalIdTaken,
-        format!("another vehicle of this tenant has this {field}"),
+        format!("another {what} of this tenant has this {field}"),
     )
     .at([field])
 }

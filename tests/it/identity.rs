@@ -5,7 +5,7 @@ mod api_keys;
 mod foreign;
 mod injection;
 mod matrix;
-mod scene;
+pub mod scene;
 mod schema;
 mod secrets;
 mod signing_in;
