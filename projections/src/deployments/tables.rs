@@ -209,7 +209,7 @@ fn environments(target: &Target<'_>) -> [String; 2] {
                 tenant         text collate "C" not null, -- whose
                 environment_id text collate "C" not null, -- of which environment
                 freeze_id      text collate "C" not null, -- its name there
-                freeze         jsonb, -- when and why; null once lifted
+                entry          jsonb, -- when and why; null once lifted
                 position       bigint not null default 0, -- position that said so
                 primary key (tenant, environment_id, freeze_id))"#
         ),
