@@ -99,11 +99,6 @@ impl DoraQuery {
             known_at: None,
         }
     }
-
-    /// Said later than this it is not known.
-    fn known(&self) -> i64 {
-        self.known_at.map_or(i64::MAX, |known| known.0)
-    }
 }
 
 /// The figures of a span, and of its buckets.
@@ -140,9 +135,11 @@ pub struct DoraFigures {
 pub async fn dora(snap: &mut Snapshot, query: &DoraQuery) -> Result<Dora, ReadError> {
     let as_of = snap.position(&[NAME])?;
     let window = window::window(snap, query).await?;
+    plan_once(snap, true).await?;
     let frequency = frequency::frequency(snap, query, &window).await?;
     let lead = lead::lead_times(snap, query, &window).await?;
     let failures = failures::failures(snap, query, &window).await?;
+    plan_once(snap, false).await?;
     let figures = |n: usize| {
         let span = window.span(n);
         let (frequency, rework, rollbacks) = frequency.figures(span, n);
@@ -167,6 +164,17 @@ pub async fn dora(snap: &mut Snapshot, query: &DoraQuery) -> Result<Dora, ReadEr
         buckets,
         as_of: query.known_at.map_or(as_of, |known| known.min(as_of)),
     })
+}
+
+/// Has the next statements planned once for each connection and shape of question, not for each span.
+/// Their plans are the same for all spans, look-ups by index; making one takes as long as answering for
+/// one service.
+async fn plan_once(snap: &mut Snapshot, once: bool) -> Result<(), sqlx::Error> {
+    let mode = if once { "force_generic_plan" } else { "auto" };
+    sqlx::query(&format!("set local plan_cache_mode = {mode}"))
+        .execute(snap.connection())
+        .await?;
+    Ok(())
 }
 
 /// A part of a whole; `None` without a whole.

@@ -77,6 +77,9 @@ fn deployments(target: &Target<'_>) -> String {
 fn deployment_indexes(target: &Target<'_>) -> Vec<String> {
     let (table, generation) = (target.table("deployments"), target.generation);
     let reached = "where succeeded_at is not null";
+    // What counting asks of each row stands in the index itself.
+    let counted = "include (succeeded_pos, reason, remedies, project, service, environment, team)
+             where succeeded_at is not null";
     let indexes = [
         // Lists, newest first: all, of a service, and those that are not over.
         ("known", "known_at desc, deployment_id desc", ""),
@@ -91,9 +94,19 @@ fn deployment_indexes(target: &Target<'_>) -> Vec<String> {
             "external_source, external_id",
             "where external_id is not null",
         ),
-        // Figures: of all, and of a service.
-        ("reached", "tier, succeeded_at", reached),
+        // Figures: of all, of a service, of those with changes, of those that may be failures.
+        ("reached", "tier, succeeded_at", counted),
         ("reached_service", "service, tier, succeeded_at", reached),
+        (
+            "carrying",
+            "tier, succeeded_at",
+            "where succeeded_at is not null and change_facts > 0",
+        ),
+        (
+            "suspects",
+            "tier, succeeded_at",
+            "where succeeded_at is not null and (failure_facts > 0 or rolled_back_pos > 0)",
+        ),
         // What ran where: rollbacks, and what they replaced.
         (
             "versions",
@@ -107,10 +120,10 @@ fn deployment_indexes(target: &Target<'_>) -> Vec<String> {
         ),
         ("remedies", "remedies", "where remedies is not null"),
     ];
-    let make = |(name, columns, only): (&str, &str, &str)| {
+    let make = |(name, columns, rest): (&str, &str, &str)| {
         format!(
             "create index if not exists deployments_g{generation}_{name}
-             on {table} (tenant, {columns}) {only}"
+             on {table} (tenant, {columns}) {rest}"
         )
     };
     indexes.into_iter().map(make).collect()
@@ -209,7 +222,7 @@ fn environments(target: &Target<'_>) -> [String; 2] {
                 tenant         text collate "C" not null, -- whose
                 environment_id text collate "C" not null, -- of which environment
                 freeze_id      text collate "C" not null, -- its name there
-                freeze         jsonb, -- when and why; null once lifted
+                entry          jsonb, -- when and why; null once lifted
                 position       bigint not null default 0, -- position that said so
                 primary key (tenant, environment_id, freeze_id))"#
         ),

@@ -82,7 +82,7 @@ const OF_CHANGES: &str =
     " select succeeded_at, succeeded_pos, deployment_id, change_id, lead as seconds,
      array[position, succeeded_pos] as positions from carried where ";
 const OF_DEPLOYMENTS: &str = " select succeeded_at, succeeded_pos, deployment_id,
-     array[succeeded_pos] as positions from d where ";
+     array[succeeded_pos] as positions";
 const OF_FAILURES: &str = " select succeeded_at, succeeded_pos, deployment_id, recovery as seconds,
      explicit, inferred, rolled_back, undone, hotfix, incidents, positions from judged where ";
 
@@ -106,9 +106,11 @@ pub async fn evidence(
     let mut sql = QueryBuilder::new("");
     match of {
         DoraEvidence::Deployments | DoraEvidence::Rollbacks | DoraEvidence::Rework => {
-            let span = (query.from, query.to);
-            push_reached(&mut sql, snap, &query, &whole.starts, span, "")?;
-            sql.push(OF_DEPLOYMENTS);
+            let table = snap.name(NAME, "deployments")?;
+            sql.push(OF_DEPLOYMENTS)
+                .push(format!(" from {table} d where "));
+            push_reached(&mut sql, snap, &query);
+            sql.push(" and ");
         }
         DoraEvidence::LeadTimes | DoraEvidence::Excluded => {
             push_carried(&mut sql, snap, &query, &whole)?;

@@ -1,10 +1,11 @@
 //! How many deployments break something, and how long it is broken.
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 
-use super::reached::{push_reached, push_running, push_scope};
-use super::window::{WHOLE, Window};
+use super::reached::{push_known, push_places, push_reached, push_running};
+use super::window::Window;
 use super::{DoraQuery, rate};
 use crate::deployments::NAME;
 use crate::{ReadError, Snapshot};
@@ -121,31 +122,31 @@ pub(super) async fn failures(
 ) -> Result<Failures, ReadError> {
     let mut sql = QueryBuilder::new("");
     push_judged(&mut sql, snap, query, window)?;
+    let (which, grouping) = window.grouping();
     let kinds = FailureKind::ALL.map(|(_, column)| format!("count(*) filter (where {column})"));
     sql.push(format!(
-        " select grouping(n), n, count(*), {},
+        " select {which}, count(*), {},
              count(recovery), percentile_cont(array[0.5, 0.9, 0.95]) within group (order by recovery),
              avg(recovery)
-         from judged group by grouping sets ((n), ())",
-        kinds.join(", ")
+         from judged {}",
+        kinds.join(", "),
+        grouping
     ));
     let mut figures = vec![Found::default(); window.buckets() + 1];
     for row in sql.build().fetch_all(snap.connection()).await? {
-        let whole: i32 = row.try_get(0)?;
-        let n: Option<i32> = row.try_get(1)?;
-        let place = n.filter(|_| whole == 0).unwrap_or_default();
-        figures[usize::try_from(place).unwrap_or(WHOLE)] = read(&row)?;
+        let n: Option<i32> = row.try_get(0)?;
+        figures[Window::place(n)] = read(&row)?;
     }
     Ok(Failures(figures))
 }
 
 fn read(row: &PgRow) -> Result<Found, sqlx::Error> {
-    let failed: i64 = row.try_get(2)?;
+    let failed: i64 = row.try_get(1)?;
     let mut by_kind = [0; FailureKind::ALL.len()];
     for (n, count) in by_kind.iter_mut().enumerate() {
-        *count = row.try_get(3 + n)?;
+        *count = row.try_get(2 + n)?;
     }
-    let after = 3 + by_kind.len();
+    let after = 2 + by_kind.len();
     let recovered: i64 = row.try_get(after)?;
     let percentiles: Option<Vec<Option<f64>>> = row.try_get(after + 1)?;
     let percentile = |n: usize| *percentiles.as_ref()?.get(n)?;
@@ -163,7 +164,7 @@ fn read(row: &PgRow) -> Result<Found, sqlx::Error> {
     })
 }
 
-/// Adds `with d as (...), ..., judged as (...)`: the deployments of the span that broke something, how
+/// Adds `with ..., judged as (...)`: the deployments of the span that broke something, how
 /// that is known, at which positions, and how many seconds it took to recover.
 pub(super) fn push_judged(
     sql: &mut QueryBuilder<'_, Postgres>,
@@ -171,21 +172,8 @@ pub(super) fn push_judged(
     query: &DoraQuery,
     window: &Window,
 ) -> Result<(), ReadError> {
-    let span = (query.from, query.to);
-    push_reached(sql, snap, query, &window.starts, span, "")?;
     push_undone(sql, snap, query)?;
-    // Most deployments break nothing, and their rows say that there is nothing to look up.
-    sql.push(
-        ", suspects as (
-             select d.*, u.undone_at, u.undone_pos,
-                    (d.rolled_back_pos > 0 and d.rolled_back_pos <= ",
-    );
-    sql.push_bind(query.known()).push(
-        ") as rolled_back
-             from d left join undone u using (deployment_id)
-             where d.reason <> 'rollback'
-               and (d.failure_facts > 0 or d.rolled_back_pos > 0 or u.undone_at is not null))",
-    );
+    push_suspects(sql, snap, query, &window.starts)?;
     sql.push(
         ", judged as (
              select s.n, s.deployment_id, s.succeeded_at, s.succeeded_pos, l.incidents,
@@ -194,7 +182,7 @@ pub(super) fn push_judged(
                     array_remove(l.positions || array[h.position, h.fixed_pos, s.undone_pos,
                         case when s.rolled_back then s.rolled_back_pos end, s.succeeded_pos], null)
                         as positions,
-                    (select extract(epoch from min(c.at) - b.began_at)::float8
+                    (select date_part('epoch', min(c.at) - b.began_at)
                      from (values (l.over_at), (l.fixed_at), (h.fixed_at), (s.undone_at),
                                   (case when s.rolled_back then s.rolled_back_at end)) c (at)
                      where c.at >= b.began_at) as recovery
@@ -210,38 +198,75 @@ pub(super) fn push_judged(
     Ok(())
 }
 
-/// Adds `undone`: deployments of the span that a rollback replaced, and when the first did.
+/// Adds `with undone as (...)`: deployments that a rollback replaced, and when the first did. There are
+/// few rollbacks, and each says itself what it replaced.
 fn push_undone(
     sql: &mut QueryBuilder<'_, Postgres>,
     snap: &Snapshot,
     query: &DoraQuery,
 ) -> Result<(), ReadError> {
     let deployments = snap.name(NAME, "deployments")?;
-    let same = |a: &str| {
-        format!(
-            "{a}.project = r.project and {a}.environment = r.environment
-             and {a}.service = r.service and {a}.version = r.previous_version
-             and ({a}.succeeded_at, {a}.succeeded_pos) < (r.succeeded_at, r.succeeded_pos)"
-        )
-    };
     sql.push(format!(
-        ", undone as (
-             select d.deployment_id, min(r.succeeded_at) as undone_at, min(r.succeeded_pos) as undone_pos
-             from {deployments} r join d on {}
-             where r.reason = 'rollback' and r.succeeded_at >= ",
-        same("d")
-    ));
-    sql.push_bind(query.from).push(" and ");
-    push_running(sql, snap, query, "r");
-    push_scope(sql, &query.scope, "r");
-    sql.push(format!(
-        " and not exists (
-             select from {deployments} y
-             where {} and (y.succeeded_at, y.succeeded_pos) > (d.succeeded_at, d.succeeded_pos) and ",
-        same("y")
+        "with undone as materialized (
+             select y.deployment_id, min(r.succeeded_at) as undone_at, min(r.succeeded_pos) as undone_pos
+             from {deployments} r cross join lateral (
+                 select y.deployment_id from {deployments} y
+                 where y.project = r.project and y.environment = r.environment
+                   and y.service = r.service and y.version = r.previous_version
+                   and (y.succeeded_at, y.succeeded_pos) < (r.succeeded_at, r.succeeded_pos) and "
     ));
     push_running(sql, snap, query, "y");
-    sql.push(" offset 0) group by d.deployment_id)");
+    sql.push(
+        " order by y.succeeded_at desc, y.succeeded_pos desc limit 1) y
+             where r.reason = 'rollback' and r.succeeded_at >= ",
+    );
+    sql.push_bind(query.from).push(" and ");
+    push_running(sql, snap, query, "r");
+    push_places(sql, &query.scope, "r");
+    sql.push(" group by y.deployment_id)");
+    Ok(())
+}
+
+/// Adds `suspects as (...)`: deployments of the span of which something was said that may make them
+/// failures. Most rows say that there is nothing to look up, and are not read.
+fn push_suspects(
+    sql: &mut QueryBuilder<'_, Postgres>,
+    snap: &Snapshot,
+    query: &DoraQuery,
+    starts: &[DateTime<Utc>],
+) -> Result<(), ReadError> {
+    let deployments = snap.name(NAME, "deployments")?;
+    let spoken_of = "(d.failure_facts > 0 or d.rolled_back_pos > 0)";
+    let halves = [
+        (
+            format!("{deployments} d left join undone u using (deployment_id)"),
+            spoken_of.to_owned(),
+        ),
+        (
+            format!("undone u join {deployments} d using (deployment_id)"),
+            format!("not {spoken_of}"),
+        ),
+    ];
+    for (n, (from, which)) in halves.into_iter().enumerate() {
+        let before = if n == 0 {
+            ", suspects as ("
+        } else {
+            " union all "
+        };
+        sql.push(before).push(
+            "select d.deployment_id, d.succeeded_at, d.succeeded_pos, d.rolled_back_at,
+                    d.rolled_back_pos, d.failure_facts, u.undone_at, u.undone_pos,
+                    (d.rolled_back_pos > 0",
+        );
+        push_known(sql, query, "d.rolled_back_pos");
+        sql.push(") as rolled_back, width_bucket(d.succeeded_at, ")
+            .push_bind(starts.to_vec())
+            .push(format!(
+                ") as n from {from} where {which} and d.reason <> 'rollback' and "
+            ));
+        push_reached(sql, snap, query);
+    }
+    sql.push(")");
     Ok(())
 }
 
@@ -253,7 +278,7 @@ fn push_links(
 ) -> Result<(), ReadError> {
     let facts = snap.name(NAME, "incident_facts")?;
     let deployments = snap.name(NAME, "deployments")?;
-    let (known, tenant) = (query.known(), snap.tenant().to_owned());
+    let tenant = snap.tenant().to_owned();
     sql.push(format!(
         "select coalesce(bool_or(k.link = 'explicit'), false) as explicit,
                 coalesce(bool_or(k.link = 'inferred'), false) as inferred,
@@ -265,8 +290,9 @@ fn push_links(
                from {facts} i
                where s.failure_facts > 0 and i.deployment_id = s.deployment_id and i.tenant = "
     ));
-    sql.push_bind(tenant.clone()).push(" and i.position <= ");
-    sql.push_bind(known).push(format!(
+    sql.push_bind(tenant.clone());
+    push_known(sql, query, "i.position");
+    sql.push(format!(
         " order by i.incident_id, i.position desc) k
          cross join lateral (select i.at as began_at, i.position from {facts} i
                where i.incident_id = k.incident_id and i.kind = 'opened' and i.tenant = "
@@ -278,8 +304,9 @@ fn push_links(
                from {facts} i
                where i.incident_id = k.incident_id and i.deployment_id is null and i.tenant = "
     ));
-    sql.push_bind(tenant.clone()).push(" and i.position <= ");
-    sql.push_bind(known).push(format!(
+    sql.push_bind(tenant.clone());
+    push_known(sql, query, "i.position");
+    sql.push(format!(
         " order by i.position desc limit 1) v
          left join lateral (select x.succeeded_at as fixed_at, x.succeeded_pos as position
                from {deployments} x where x.remedies = k.incident_id
@@ -293,8 +320,9 @@ fn push_links(
                     where i.incident_id = k.incident_id and i.deployment_id is not null
                       and i.tenant = "
     ));
-    sql.push_bind(tenant).push(" and i.position <= ");
-    sql.push_bind(known).push(
+    sql.push_bind(tenant);
+    push_known(sql, query, "i.position");
+    sql.push(
         " order by i.deployment_id, i.position desc) e
                where e.kind = 'linked' and e.link = 'explicit'))",
     );
@@ -318,9 +346,9 @@ fn push_hotfix(
                  and m.kind in ('deployment.hotfix_marked', 'deployment.hotfix_unmarked')
                  and m.tenant = "
     ));
-    sql.push_bind(snap.tenant().to_owned())
-        .push(" and m.position <= ");
-    sql.push_bind(query.known()).push(format!(
+    sql.push_bind(snap.tenant().to_owned());
+    push_known(sql, query, "m.position");
+    sql.push(format!(
         " order by m.position desc limit 1) m
          left join {deployments} x on m.marked and x.deployment_id = m.fixed_by and "
     ));

@@ -8,6 +8,7 @@ use sqlx::{QueryBuilder, Row};
 use super::reached::push_reached;
 use super::window::{Span, WHOLE, Window};
 use super::{DoraQuery, FrequencyBand, rate};
+use crate::deployments::NAME;
 use crate::{ReadError, Snapshot};
 
 /// Deployment frequency.
@@ -51,16 +52,18 @@ pub(super) async fn frequency(
     query: &DoraQuery,
     window: &Window,
 ) -> Result<Daily, ReadError> {
-    let mut sql = QueryBuilder::new("");
-    let span = (query.from, query.to);
-    push_reached(&mut sql, snap, query, &window.starts, span, "")?;
-    sql.push(" select n, (succeeded_at at time zone ")
+    let table = snap.name(NAME, "deployments")?;
+    let mut sql = QueryBuilder::new("select width_bucket(d.succeeded_at, ");
+    sql.push_bind(&window.starts)
+        .push("), (d.succeeded_at at time zone ")
         .push_bind(&query.zone);
-    sql.push(
-        ")::date as day, count(*) as deployments, count(*) filter (where reason = 'rollback'),
-         count(*) filter (where reason = 'unplanned_fix' or remedies is not null)
-         from d group by 1, 2",
-    );
+    sql.push(format!(
+        ")::date, count(*), count(*) filter (where d.reason = 'rollback'),
+         count(*) filter (where d.reason = 'unplanned_fix' or d.remedies is not null)
+         from {table} d where "
+    ));
+    push_reached(&mut sql, snap, query);
+    sql.push(" group by 1, 2");
     let mut daily = vec![BTreeMap::new(); window.buckets() + 1];
     for row in sql.build().fetch_all(snap.connection()).await? {
         let n: i32 = row.try_get(0)?;

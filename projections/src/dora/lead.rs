@@ -3,8 +3,8 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 
-use super::reached::{push_reached, push_running};
-use super::window::{WHOLE, Window};
+use super::reached::{push_known, push_reached, push_running};
+use super::window::Window;
 use super::{DoraQuery, LeadBasis, rate};
 use crate::deployments::NAME;
 use crate::{ReadError, Snapshot};
@@ -84,19 +84,20 @@ pub(super) async fn lead_times(
 ) -> Result<LeadTimes, ReadError> {
     let mut sql = QueryBuilder::new("");
     push_carried(&mut sql, snap, query, window)?;
+    let (which, grouping) = window.grouping();
     let within = |seconds: i64| format!("count(*) filter (where lead > 0 and lead <= {seconds})");
     let part = |from: &str, to: &str| {
         let known = format!("filter (where lead > 0 and {to} >= {from})");
-        let seconds = format!("extract(epoch from {to} - {from})::float8");
+        let seconds = format!("date_part('epoch', {to} - {from})");
         format!("count(*) {known}, percentile_cont(0.5) within group (order by {seconds}) {known}")
     };
     sql.push(format!(
-        " select grouping(n), n, count(*) filter (where lead > 0),
+        " select {which}, count(*) filter (where lead > 0),
              count(*) filter (where lead <= 0), count(*) filter (where lead is null),
              percentile_cont(array[0.5, 0.75, 0.9, 0.95]) within group (order by lead)
                  filter (where lead > 0),
              {}, {}, {}, {}, {}, {}, {}
-         from carried group by grouping sets ((n), ())",
+         from carried {}",
         within(3_600),
         within(86_400),
         within(7 * 86_400),
@@ -104,20 +105,19 @@ pub(super) async fn lead_times(
         part("opened_at", "first_review_at"),
         part("first_review_at", "merged_at"),
         part("merged_at", "succeeded_at"),
+        grouping,
     ));
     let mut figures = vec![LeadTime::default(); window.buckets() + 1];
     for row in sql.build().fetch_all(snap.connection()).await? {
-        let whole: i32 = row.try_get(0)?;
-        let n: Option<i32> = row.try_get(1)?;
-        let place = n.filter(|_| whole == 0).unwrap_or_default();
-        figures[usize::try_from(place).unwrap_or(WHOLE)] = read(&row)?;
+        let n: Option<i32> = row.try_get(0)?;
+        figures[Window::place(n)] = read(&row)?;
     }
     Ok(LeadTimes(figures))
 }
 
 fn read(row: &PgRow) -> Result<LeadTime, sqlx::Error> {
-    let changes: i64 = row.try_get(2)?;
-    let percentiles: Option<Vec<f64>> = row.try_get(5)?;
+    let changes: i64 = row.try_get(1)?;
+    let percentiles: Option<Vec<f64>> = row.try_get(4)?;
     let percentile = |n: usize| percentiles.as_ref().and_then(|all| all.get(n).copied());
     let within = |column: usize| -> Result<Within, sqlx::Error> {
         let within = row.try_get(column)?;
@@ -134,25 +134,25 @@ fn read(row: &PgRow) -> Result<LeadTime, sqlx::Error> {
     };
     Ok(LeadTime {
         changes,
-        excluded: row.try_get(3)?,
-        untimed: row.try_get(4)?,
+        excluded: row.try_get(2)?,
+        untimed: row.try_get(3)?,
         p50_s: percentile(0),
         p75_s: percentile(1),
         p90_s: percentile(2),
         p95_s: percentile(3),
-        within_1h: within(6)?,
-        within_24h: within(7)?,
-        within_7d: within(8)?,
+        within_1h: within(5)?,
+        within_24h: within(6)?,
+        within_7d: within(7)?,
         parts: LeadParts {
-            coding: part(9)?,
-            pickup: part(11)?,
-            review: part(13)?,
-            deploy: part(15)?,
+            coding: part(8)?,
+            pickup: part(10)?,
+            review: part(12)?,
+            deploy: part(14)?,
         },
     })
 }
 
-/// Adds `with d as (...), carried as (...)`: the changes that were first deployed to the tier by a
+/// Adds `with carried as (...)`: the changes that were first deployed to the tier by a
 /// deployment of the span, each with its lead time in seconds.
 pub(super) fn push_carried(
     sql: &mut QueryBuilder<'_, Postgres>,
@@ -160,37 +160,35 @@ pub(super) fn push_carried(
     query: &DoraQuery,
     window: &Window,
 ) -> Result<(), ReadError> {
-    let span = (query.from, query.to);
-    let carrying = " and d.change_facts > 0";
-    push_reached(sql, snap, query, &window.starts, span, carrying)?;
     let changes = snap.name(NAME, "deployment_changes")?;
     let deployments = snap.name(NAME, "deployments")?;
     let basis = match query.basis {
         LeadBasis::Committed => "committed_at",
         LeadBasis::Authored => "authored_at",
     };
-    sql.push(format!(
-        ", carried as (
-             select d.n, d.deployment_id, d.succeeded_at, d.succeeded_pos, c.change_id, c.position,
-                    c.committed_at, c.authored_at, c.opened_at, c.first_review_at, c.merged_at,
-                    extract(epoch from d.succeeded_at - c.{basis})::float8 as lead
-             from d join {changes} c on c.deployment_id = d.deployment_id
-                                    and c.position >= d.changes_from and c.tenant = "
+    sql.push("with carried as (select width_bucket(d.succeeded_at, ");
+    sql.push_bind(window.starts.clone()).push(format!(
+        ") as n, d.deployment_id, d.succeeded_at, d.succeeded_pos, c.change_id, c.position,
+                c.committed_at, c.authored_at, c.opened_at, c.first_review_at, c.merged_at,
+                date_part('epoch', d.succeeded_at - c.{basis}) as lead
+         from {deployments} d
+             join {changes} c on c.tenant = d.tenant and c.deployment_id = d.deployment_id
+                             and c.position >= d.changes_from
+         where d.change_facts > 0 and "
     ));
-    sql.push_bind(snap.tenant().to_owned());
-    sql.push(" and c.position <= ").push_bind(query.known());
+    push_reached(sql, snap, query);
+    push_known(sql, query, "c.position");
     sql.push(format!(
-        " where not exists (
+        " and not exists (
              select from {changes} e
                  join {deployments} x on x.tenant = e.tenant and x.deployment_id = e.deployment_id
              where e.tenant = c.tenant and e.change_id = c.change_id
                and e.deployment_id <> c.deployment_id and e.position >= x.changes_from
                and x.project = d.project and x.service = d.service
-               and (x.succeeded_at, x.succeeded_pos) < (d.succeeded_at, d.succeeded_pos)
-               and e.position <= "
+               and (x.succeeded_at, x.succeeded_pos) < (d.succeeded_at, d.succeeded_pos) and "
     ));
-    sql.push_bind(query.known()).push(" and ");
     push_running(sql, snap, query, "x");
+    push_known(sql, query, "e.position");
     // An offset keeps this a look-up for each change: as a join it would read all that ever was.
     sql.push(" offset 0))");
     Ok(())

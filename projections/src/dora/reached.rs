@@ -1,39 +1,23 @@
 //! The deployments of a span, as every figure selects them.
 
-use chrono::{DateTime, Utc};
 use sqlx::{Postgres, QueryBuilder};
 
 use super::{DoraQuery, DoraScope};
-use crate::deployments::NAME;
-use crate::{ReadError, Snapshot};
+use crate::Snapshot;
 
-/// Adds `with d as (...)`: the deployments that reached the query's tier within `[from, to)`, each with
-/// the number `n` of the bucket it falls in. `and` is one more condition on them.
+/// Adds that a deployment `d` reached the query's tier within its span, and is of its scope.
 pub(super) fn push_reached(
     sql: &mut QueryBuilder<'_, Postgres>,
     snap: &Snapshot,
     query: &DoraQuery,
-    starts: &[DateTime<Utc>],
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
-    and: &str,
-) -> Result<(), ReadError> {
-    let table = snap.name(NAME, "deployments")?;
-    sql.push(
-        "with d as materialized (select d.deployment_id, d.project, d.service, d.environment,
-         d.version, d.reason, d.remedies, d.succeeded_at, d.succeeded_pos, d.rolled_back_at,
-         d.rolled_back_pos, d.failure_facts, d.changes_from, width_bucket(d.succeeded_at, ",
-    );
-    sql.push_bind(starts.to_vec())
-        .push(format!(") as n from {table} d where "));
+) {
     push_running(sql, snap, query, "d");
-    sql.push(" and d.succeeded_at >= ").push_bind(from);
-    sql.push(" and d.succeeded_at < ").push_bind(to);
-    push_scope(sql, &query.scope, "d");
+    sql.push(" and d.succeeded_at >= ").push_bind(query.from);
+    sql.push(" and d.succeeded_at < ").push_bind(query.to);
+    push_places(sql, &query.scope, "d");
     if let Some(team) = &query.scope.team {
         sql.push(" and d.team = ").push_bind(team.clone());
     }
-    sql.push(format!("{and})"));
-    Ok(())
 }
 
 /// Adds that a deployment is ours, reached the query's tier, and is known to have.
@@ -48,14 +32,21 @@ pub(super) fn push_running(
     // A word of ours: written out, so that the statement's plan is made for it.
     let tier = query.tier.as_str();
     sql.push(format!(
-        " and {d}.tier = '{tier}' and {d}.succeeded_at is not null and {d}.succeeded_pos <= "
+        " and {d}.tier = '{tier}' and {d}.succeeded_at is not null"
     ));
-    sql.push_bind(query.known());
+    push_known(sql, query, &format!("{d}.succeeded_pos"));
 }
 
-/// Adds that a deployment is within the scope, but for its team: what replaces a deployment of a team
-/// may be said to be another team's.
-pub(super) fn push_scope(sql: &mut QueryBuilder<'_, Postgres>, scope: &DoraScope, d: &str) {
+/// Adds that what was said at this position is known; nothing where all that was said is.
+pub(super) fn push_known(sql: &mut QueryBuilder<'_, Postgres>, query: &DoraQuery, position: &str) {
+    if let Some(known) = query.known_at {
+        sql.push(format!(" and {position} <= ")).push_bind(known.0);
+    }
+}
+
+/// Adds that a deployment is of the scope's project, services and environment. A team is no place: what
+/// replaces a deployment of one may be said to be another's.
+pub(super) fn push_places(sql: &mut QueryBuilder<'_, Postgres>, scope: &DoraScope, d: &str) {
     let equal = [
         ("project", &scope.project),
         ("environment", &scope.environment),
@@ -66,9 +57,17 @@ pub(super) fn push_scope(sql: &mut QueryBuilder<'_, Postgres>, scope: &DoraScope
                 .push_bind(value.clone());
         }
     }
-    if let Some(services) = &scope.services {
-        sql.push(format!(" and {d}.service = any("))
-            .push_bind(services.clone())
-            .push(")");
+    match scope.services.as_deref() {
+        None => {}
+        // Told apart, since the plan for one goes by the index of services.
+        Some([service]) => {
+            sql.push(format!(" and {d}.service = "))
+                .push_bind(service.clone());
+        }
+        Some(services) => {
+            sql.push(format!(" and {d}.service = any("))
+                .push_bind(services.to_vec())
+                .push(")");
+        }
     }
 }

@@ -14,6 +14,7 @@ pub(super) const WHOLE: usize = 0;
 #[derive(Debug)]
 pub(super) struct Window {
     pub(super) starts: Vec<DateTime<Utc>>,
+    cut: bool,
     /// The whole span, then each bucket.
     spans: Vec<Span>,
 }
@@ -30,6 +31,22 @@ pub(super) struct Span {
 impl Window {
     pub(super) fn buckets(&self) -> usize {
         self.starts.len()
+    }
+
+    /// SQL that groups by bucket and as a whole: a column that tells which, and the clause. As a whole
+    /// only, where there are no buckets.
+    pub(super) fn grouping(&self) -> (&'static str, &'static str) {
+        if self.cut {
+            let which = "case when grouping(n) = 0 then n end";
+            (which, "group by grouping sets ((n), ())")
+        } else {
+            ("null::integer", "")
+        }
+    }
+
+    /// The place of a group's figures: null is the whole.
+    pub(super) fn place(n: Option<i32>) -> usize {
+        n.map_or(WHOLE, |n| usize::try_from(n).unwrap_or(WHOLE))
     }
 
     /// The whole span or a bucket, by number.
@@ -85,6 +102,7 @@ pub(super) async fn window(snap: &mut Snapshot, query: &DoraQuery) -> Result<Win
     let whole = edges.first().copied().zip(edges.last().copied()).map(span);
     let spans: Vec<Span> = whole.into_iter().chain(buckets).collect();
     Ok(Window {
+        cut: query.bucket.is_some(),
         starts: spans.iter().skip(1).map(|span| span.start).collect(),
         spans,
     })

@@ -359,7 +359,8 @@ async fn services(snap: &mut Snapshot, truth: &Value) {
 
 /// Each recovery behind the figure is one of the answers, and none is missing.
 async fn recoveries(snap: &mut Snapshot, truth: &Value) {
-    let page = evidence(snap, &year(), DoraEvidence::Recoveries, None, ALL);
+    let year = year();
+    let page = evidence(snap, &year, DoraEvidence::Recoveries, None, ALL);
     let mut got = Vec::new();
     for item in page.await.unwrap().items {
         let row = deployments::deployment(snap, &item.deployment).await;

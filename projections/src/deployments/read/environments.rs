@@ -111,9 +111,9 @@ async fn freezes(
 ) -> Result<HashMap<String, Vec<Freeze>>, ReadError> {
     let (conn, tenant, table) = snap.table(NAME, "environment_freezes")?;
     let statement = format!(
-        "select environment_id, freeze from {table}
-         where tenant = $1 and environment_id = any($2) and freeze is not null
-           and coalesce((freeze->>'until')::timestamptz > $3, true)
+        "select environment_id, entry from {table}
+         where tenant = $1 and environment_id = any($2) and entry is not null
+           and coalesce((entry->>'until')::timestamptz > $3, true)
          order by environment_id, freeze_id"
     );
     let rows = sqlx::query(&statement)
@@ -124,7 +124,7 @@ async fn freezes(
         .await?;
     let mut freezes: HashMap<String, Vec<Freeze>> = HashMap::new();
     for row in &rows {
-        let Json(freeze): Json<Freeze> = row.try_get("freeze")?;
+        let Json(freeze): Json<Freeze> = row.try_get("entry")?;
         let of = freezes.entry(row.try_get("environment_id")?);
         of.or_default().push(freeze);
     }

@@ -31,7 +31,7 @@ const FREEZES: Rows = Rows {
     key: &[("environment_id", "text"), ("freeze_id", "text")],
     said: &[Said {
         position: "position",
-        columns: &[("freeze", "jsonb")],
+        columns: &[("entry", "jsonb")],
     }],
     sums: &[],
     greatest: &[],
