@@ -385,6 +385,10 @@ pub const APART: &[(&str, &str)] = &[
         "kept as it is said, never looked up",
     ),
     (
+        "Mutation.setApprovalPolicy(input.rules.members)",
+        "kept as they are said: a vote is looked up by its voter",
+    ),
+    (
         "Mutation.markHotfix(input.fixedBy)",
         "kept as it is said, never looked up",
     ),
