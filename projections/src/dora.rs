@@ -11,6 +11,7 @@ mod window;
 mod reached;
 mod frequency;
 mod lead;
+mod judged;
 mod failures;
 mod evidence;
 

@@ -101,7 +101,6 @@ fn event(kind: u8, n: i64, deployment: String) -> Event {
     let revision = u32::try_from(n % 2 + 1).expect("small");
     let by = ["ada", "bob"][usize::from(n % 3 == 0)].to_owned();
     let comment = Some(format!("comment{n}"));
-    let reason = Some(format!("reason{n}"));
     let at = at(n);
     match kind {
         0 => requested(n, Personal::Sealed(format!("sealed{n}"))),
@@ -157,9 +156,19 @@ fn event(kind: u8, n: i64, deployment: String) -> Event {
             at,
         })
         .into(),
+        9..18 => carried_out(kind, n, deployment),
+        _ => beside(kind, n, deployment),
+    }
+}
+
+/// Of deployments once they are approved, or amended.
+fn carried_out(kind: u8, n: i64, deployment: String) -> Event {
+    let reason = Some(format!("reason{n}"));
+    let at = at(n);
+    match kind {
         9 => DeploymentEvent::DeploymentAmended(DeploymentAmended {
-            revision,
-            by: Some(by),
+            revision: u32::try_from(n % 2 + 1).expect("small"),
+            by: Some(format!("user{n}")),
             version: format!("w{n}"),
             description: None,
             changes: (n % 2 == 0).then(|| vec![change(n)]),
@@ -188,8 +197,7 @@ fn event(kind: u8, n: i64, deployment: String) -> Event {
             let fixed_by = Some(deployment);
             DeploymentEvent::HotfixMarked(HotfixMarked { fixed_by, reason }).into()
         }
-        17 => DeploymentEvent::HotfixUnmarked(HotfixUnmarked { reason }).into(),
-        _ => beside(kind, n, deployment),
+        _ => DeploymentEvent::HotfixUnmarked(HotfixUnmarked { reason }).into(),
     }
 }
 

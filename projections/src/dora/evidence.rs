@@ -5,7 +5,8 @@ use domain::Position;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 
-use super::failures::{FailureKind, push_judged};
+use super::failures::FailureKind;
+use super::judged::push_judged;
 use super::lead::push_carried;
 use super::reached::push_reached;
 use super::{DoraQuery, window};
