@@ -401,6 +401,12 @@ impl Operation {
         self.reads.lock().await.at_least = Some(position);
     }
 
+    /// Whatever the operation reads from now on shows `position` too, beside what was insisted on before.
+    pub async fn show(&self, position: Position) {
+        let mut reads = self.reads.lock().await;
+        reads.at_least = reads.at_least.max(Some(position));
+    }
+
     /// Begins anew, as another operation of the same caller: of another moment, and with nothing
     /// spent. A subscription does so for each of its items.
     pub async fn renew(&self) {

@@ -1,6 +1,7 @@
 //! What can be asked.
 
 pub mod deployment;
+pub mod dora;
 pub mod figures;
 pub mod identity;
 pub mod log;
@@ -17,6 +18,7 @@ pub struct Query(
     position::PositionQueries,
     figures::FigureQueries,
     deployment::DeploymentQueries,
+    dora::DoraQueries,
     log::LogQueries,
     identity::IdentityQueries,
 );

@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod deployment;
+pub mod dora;
 pub mod environment;
 pub mod event;
 pub mod evidence;

@@ -40,7 +40,7 @@ impl Models {
 }
 
 /// What a root field of a query asks, whatever its arguments. `None` for those whose answer is not a
-/// function of read models: of the log's head (`events`, a `deployment` as of then), of the time
+/// function of read models: of the log's head (`events`, a `deployment` or `doraMetrics` as of then), of the time
 /// (freezes of an `environment`), of bookkeeping (`projections`), of the schema.
 fn of_root(field: &str) -> Option<Models> {
     Some(match field {
@@ -209,6 +209,7 @@ mod tests {
         const LEFT_OUT: &[&str] = &[
             "deployment",
             "pendingApprovals",
+            "doraMetrics",
             "environment",
             "environments",
             "events",

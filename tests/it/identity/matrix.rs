@@ -44,6 +44,10 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("Query.environments", ""),
     ("Query.incident", r#"(id: "nobody")"#),
     ("Query.incidents", ""),
+    (
+        "Query.doraMetrics",
+        r#"(from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z")"#,
+    ),
     ("Query.events", "(first: 1)"),
     ("Query.projections", ""),
     ("Query.me", ""),
