@@ -12,6 +12,7 @@ pub mod heatmap;
 pub mod incident;
 pub mod projection;
 pub mod span;
+pub mod statistics;
 pub mod summary;
 pub mod tenant;
 pub mod trend;

@@ -86,6 +86,7 @@ fn callers() -> Router<Edge> {
             "/api/deployments/{id}/approval",
             only(put(deployments::decide), "PUT"),
         )
+        .route("/api/stats", read(deployments::stats))
         .route("/api/jwt/status", read(rest::token_status))
         .route("/api/jwt/refresh", only(post(identity::refresh), "POST"))
         .route("/api/jwt/revoke", only(post(identity::sign_out), "POST"))

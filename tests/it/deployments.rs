@@ -3,6 +3,7 @@
 
 mod board;
 mod feed;
+mod figures;
 mod incidents;
 mod life;
 mod refusals;

@@ -6,11 +6,13 @@ mod approvals;
 mod versions;
 mod environments;
 mod incidents;
+mod statistics;
 
 pub use approvals::pending_approvals;
 pub use board::{DeploymentFilter, DeploymentRow, Requested, deployment, deployments};
 pub use environments::{EnvironmentRow, environment, environments};
 pub use incidents::{IncidentFilter, IncidentRow, LinkRow, incident, incidents};
+pub use statistics::{Statistics, StatisticsQuery, Taken, statistics};
 pub use timeline::{ChangeRow, Step, changes, timeline};
 pub use versions::{DeployedVersion, deployed_version, deployed_versions, last_success};
 

@@ -47,7 +47,7 @@ fn of_root(field: &str) -> Option<Models> {
         "__typename" => NONE,
         "vehicle" | "vehicles" | "fleet" | "fleets" => VEHICLES,
         "node" | "nodes" => VEHICLES.and(DEPLOYMENTS),
-        "deployments" | "incident" | "incidents" => DEPLOYMENTS,
+        "deployments" | "incident" | "incidents" | "applicationStats" => DEPLOYMENTS,
         // Whose fixes: those of a fleet's members, perhaps.
         "latestPositions" => POSITIONS.and(VEHICLES),
         "positionHistory" => POSITIONS,

@@ -1,9 +1,10 @@
-//! The question for DORA's figures.
+//! Questions for DORA's figures, and for deployments in numbers.
 
 use async_graphql::{Context, InputObject, Object, Result};
 use domain::{Code, Refusal};
+use projections::ReadError;
+use projections::deployments::{self, StatisticsQuery};
 use projections::dora::{self, DoraQuery, DoraScope};
-use projections::{ReadError, deployments};
 
 use super::deployment::AsOfInput;
 use crate::api::access::{AuthRole, Scope, auth, to};
@@ -14,6 +15,7 @@ use crate::api::scalars::{DateTime, Position};
 use crate::api::types::deployment::EnvironmentTier;
 use crate::api::types::dora::{DoraBenchmark, DoraBucket, DoraMetrics, LeadTimeBasis};
 use crate::api::types::span::{invalid, span, zone};
+use crate::api::types::statistics::ApplicationStats;
 
 /// How many days a span has at most: ten years, so that no question reads for ever.
 const SPAN_DAYS_MAX: i64 = 3_660;
@@ -103,6 +105,29 @@ impl DoraQueries {
             figures => snapshot.answer(figures)?,
         };
         Ok(DoraMetrics::new(query, benchmark.into(), figures))
+    }
+
+    /// Deployments in numbers: how many stand where, what is waited for, how long steps take.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::DeploymentsRead)))]
+    async fn application_stats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this project; of all if not said.")] project: Option<String>,
+        #[graphql(desc = "Deployments known from then on.")] from: Option<DateTime>,
+        #[graphql(desc = "Deployments known before then.")] to: Option<DateTime>,
+    ) -> Result<ApplicationStats> {
+        let operation = Operation::of(ctx);
+        if let (Some(from), Some(to)) = (from, to) {
+            span(from, to)?;
+        }
+        let query = StatisticsQuery {
+            project,
+            from: from.map(|from| from.0),
+            to: to.map(|to| to.0),
+        };
+        let mut snapshot = operation.read(&[deployments::NAME]).await?;
+        let found = deployments::statistics(&mut snapshot, &query).await;
+        Ok(snapshot.answer(found)?.into())
     }
 }
 

@@ -11,10 +11,10 @@ pub use words::{
 use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Result, SimpleObject};
-use chrono::TimeDelta;
 use projections::dora::{self, Benchmark, DoraEvidence as Counted, DoraQuery, Part, Within};
 
 use super::int;
+use super::statistics::seconds;
 use crate::api::page::Paged;
 use crate::api::scalars::{DateTime, Duration, Position};
 use evidence::Behind;
@@ -364,9 +364,4 @@ fn recovery(query: Arc<DoraQuery>, benchmark: Benchmark, found: dora::Recovery) 
         performance: found.p50_s.map(|p50| benchmark.recovery(p50).into()),
         query,
     }
-}
-
-/// Seconds as a length of time, to the microsecond.
-fn seconds(seconds: f64) -> Duration {
-    Duration(TimeDelta::microseconds((seconds * 1e6).round() as i64))
 }

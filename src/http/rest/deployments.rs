@@ -84,6 +84,23 @@ pub async fn one(State(edge): State<Edge>, Path(id): Path<String>, request: Requ
     answer_one(&edge, &ALIAS, ("id", id), request).await
 }
 
+/// `GET /api/stats`
+pub async fn stats(State(edge): State<Edge>, request: Request) -> Response {
+    const ALIAS: Alias = Alias {
+        document: "query($project: String, $from: DateTime, $to: DateTime) {
+            applicationStats(project: $project, from: $from, to: $to) {
+              deployments byStatus { status deployments } approvalWaitingSince
+              approvalWait { deployments p50 p95 } deploymentDuration { deployments p50 p95 }
+              requestToProduction { deployments p50 p95 } openIncidents asOfPosition } }",
+        params: &[
+            Param::may("project", Text),
+            Param::may("from", Text),
+            Param::may("to", Text),
+        ],
+    };
+    answer(&edge, &ALIAS, request).await
+}
+
 /// `POST /api/deployments`
 pub async fn request(State(edge): State<Edge>, request: Request) -> Response {
     let document = command_on!("requestDeployment", "RequestDeploymentInput");

@@ -48,6 +48,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
         "Query.doraMetrics",
         r#"(from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z")"#,
     ),
+    ("Query.applicationStats", ""),
     ("Query.events", "(first: 1)"),
     ("Query.projections", ""),
     ("Query.me", ""),
