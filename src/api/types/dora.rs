@@ -93,10 +93,13 @@ pub struct ChangeLeadTime {
     /// 95th percentile.
     p95: Option<Duration>,
     /// Those that took an hour or less.
+    #[graphql(name = "within1h")]
     within_1h: ChangesWithin,
     /// Those that took 24 hours or less.
+    #[graphql(name = "within24h")]
     within_24h: ChangesWithin,
     /// Those that took seven days or less.
+    #[graphql(name = "within7d")]
     within_7d: ChangesWithin,
     /// From writing, or committing where that is not known, to putting the change forward.
     coding: LeadTimePart,

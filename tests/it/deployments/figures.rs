@@ -180,13 +180,13 @@ async fn what_cannot_be_asked_is_refused_with_its_argument() {
             json!("bucket"),
         ),
         (
-            &format!(r#"{FEBRUARY}, zone: "Mars/Olympus""#),
+            format!(r#"{FEBRUARY}, zone: "Mars/Olympus""#).as_str(),
             "VALIDATION",
             json!("zone"),
         ),
-        (&many, "VALIDATION", json!("scope.services")),
+        (many.as_str(), "VALIDATION", json!("scope.services")),
         (
-            &format!(r#"{FEBRUARY}, asOf: {{ position: "99999" }}"#),
+            format!(r#"{FEBRUARY}, asOf: {{ position: "99999" }}"#).as_str(),
             "BAD_POSITION",
             Value::Null,
         ),
