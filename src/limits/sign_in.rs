@@ -14,9 +14,25 @@ use crate::config;
 /// Attempts by account.
 pub struct Accounts {
     attempts: Table<Attempts>,
+}
+
+/// How many attempts may come at once, and how the pauses after them grow.
+#[derive(Clone, Copy)]
+pub struct Pauses {
     at_once: u32,
-    pause_min_ns: u64,
-    pause_max_ns: u64,
+    min_ns: u64,
+    max_ns: u64,
+}
+
+impl Pauses {
+    pub fn new(settings: &config::Limits) -> Pauses {
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Pauses {
+            at_once: settings.account_attempts,
+            min_ns: ns(settings.account_pause_min),
+            max_ns: ns(settings.account_pause_max),
+        }
+    }
 }
 
 /// What was tried on one account.
@@ -38,24 +54,21 @@ impl Lapses for Attempts {
 }
 
 impl Accounts {
-    pub fn new(settings: &config::Limits) -> Accounts {
-        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    /// Of about so many accounts.
+    pub fn new(entries_max: usize) -> Accounts {
         Accounts {
-            attempts: Table::new(settings.entries_max),
-            at_once: settings.account_attempts,
-            pause_min_ns: ns(settings.account_pause_min),
-            pause_max_ns: ns(settings.account_pause_max),
+            attempts: Table::new(entries_max),
         }
     }
 
     /// Lets an attempt through and gives the pause it begins, or tells how long to wait.
-    fn attempt(&self, key: Key, now: u64, share: u64) -> Result<u64, u64> {
-        let at_once = u64::from(self.at_once).div_ceil(share.max(1));
+    fn attempt(&self, key: Key, pauses: Pauses, now: u64, share: u64) -> Result<u64, u64> {
+        let at_once = u64::from(pauses.at_once).div_ceil(share.max(1));
         self.attempts.with(key, now, |attempts| {
             // A clock that was set back ends no pause, and makes none longer than it was.
             let paused_until = now.saturating_add(attempts.pause_ns);
             attempts.paused_until = attempts.paused_until.min(paused_until);
-            let lapses_at = paused_until.saturating_add(self.pause_max_ns);
+            let lapses_at = paused_until.saturating_add(pauses.max_ns);
             attempts.lapses_at = attempts.lapses_at.min(lapses_at);
             let wait = attempts.paused_until.saturating_sub(now);
             if wait > 0 {
@@ -70,14 +83,12 @@ impl Accounts {
                 Some(over) => {
                     let doubled = 1u64.checked_shl(u32::try_from(over).unwrap_or(u32::MAX));
                     let doubled = doubled.unwrap_or(u64::MAX);
-                    self.pause_min_ns
-                        .saturating_mul(doubled)
-                        .min(self.pause_max_ns)
+                    pauses.min_ns.saturating_mul(doubled).min(pauses.max_ns)
                 }
             };
             attempts.pause_ns = pause;
             attempts.paused_until = now.saturating_add(pause);
-            attempts.lapses_at = attempts.paused_until.saturating_add(self.pause_max_ns);
+            attempts.lapses_at = attempts.paused_until.saturating_add(pauses.max_ns);
             Ok(pause)
         })
     }
@@ -105,8 +116,8 @@ impl Limiter {
         let from = inner.keys.address(Kind::SignInAddress, address);
         let to = inner.keys.account(account);
         inner.spend_alone(from)?;
-        let now = inner.now();
-        let pause = inner.accounts.attempt(to, now, inner.share());
+        let (now, pauses) = (inner.now(), inner.rules.load().pauses);
+        let pause = inner.accounts.attempt(to, pauses, now, inner.share());
         let pause = pause.map_err(|wait| inner.paused(wait))?;
         let waits = inner.ask_others(from, to, pause).await;
         if waits != [0, 0] {
@@ -175,7 +186,7 @@ impl Inner {
             key: *to.bytes(),
             cost_us: pause / 1_000,
             room_us: pause / 1_000,
-            most_us: self.accounts.pause_max_ns / 1_000,
+            most_us: self.rules.load().pauses.max_ns / 1_000,
         };
         let entries = [address, account];
         let Some(told) = self.heard(settling.ledger.spend(&entries, true).await) else {
