@@ -11,7 +11,8 @@ use domain::user::{User, UserCommand, UserStanding, email_claim};
 use domain::{Actor, ActorKind, Code, Refusal};
 use uuid::Uuid;
 
-use super::accounts::{check_shape, following};
+use super::accounts::following;
+use super::credentials::check_shape;
 use super::links::RefreshToken;
 use super::{Auth, AuthError, Caller, Credential, Grant};
 use crate::commands::{CommandContext, CommandError, Receipt};
