@@ -233,7 +233,8 @@ impl Auth {
     }
 
     /// Makes another secret for a key; the one before is good for a while beside it. For the key itself,
-    /// its owner, and administrators.
+    /// its owner, and administrators. Whoever finds a key must not make it last: by itself it is good for no
+    /// longer than it was, unless it was issued to be rotated.
     pub async fn rotate_key(
         &self,
         ctx: &CommandContext,
@@ -247,8 +248,15 @@ impl Auth {
         let hash: Hash = Sha256::digest(&secret).into();
         let settings = &self.0.settings;
         let rotate_every = key.rotate_every_s.map(u64::from).map(Duration::from_secs);
+        let left = key.current.as_ref().map(|secret| secret.until - ctx.now);
+        let ttl_max = match (caller.is_api_key(id), rotate_every, left) {
+            (true, None, Some(left)) => {
+                Duration::from_secs(left.num_seconds().try_into().unwrap_or(0))
+            }
+            _ => settings.api_key_ttl_max,
+        };
         let asked_s = ttl.map(|ttl| ttl.as_secs());
-        let ttl = ttl.unwrap_or(settings.api_key_ttl_max);
+        let ttl = ttl.unwrap_or(ttl_max);
         let command = ApiKeyCommand::Rotate {
             hash: hex(&hash),
             last_four: last_four(&secret),
@@ -256,7 +264,7 @@ impl Auth {
             overlap_s: seconds(settings.api_key_overlap),
             asked_s,
             expires_at: self.secret_ends(ctx.now, ttl, rotate_every),
-            ttl_max_s: seconds(settings.api_key_ttl_max),
+            ttl_max_s: seconds(ttl_max),
         };
         self.keep_secret(&ctx.tenant, &hash, id, false).await?;
         let kept = self.0.door.execute::<ApiKey>(ctx, id, command).await;
@@ -285,12 +293,11 @@ impl Auth {
         id: &str,
     ) -> Result<(), AuthError> {
         let key: ApiKey = self.now(&ctx.tenant, id).await?;
-        let itself = caller.credential == Credential::ApiKey && *caller.actor.id == *id;
         let own = key
             .owner
             .as_deref()
             .is_some_and(|owner| caller.is_user(owner));
-        if itself || own || caller.may(Role::Admin) {
+        if caller.is_api_key(id) || own || caller.may(Role::Admin) {
             return Ok(());
         }
         let refusal = Refusal::new(Code::NotFound, "no such API key");

@@ -31,7 +31,8 @@ struct IssueApiKeyInput {
 /// Makes another secret for an API key.
 #[derive(InputObject)]
 struct RotateApiKeyInput {
-    /// Which key. A key may rotate itself.
+    /// Which key. A key may rotate itself, but not make itself last: unless it was issued with `rotateEvery`, the
+    /// new secret ends when the present one does.
     id: ID,
     /// How long the new secret is good for; as long as may be if not said.
     expires_in: Option<Duration>,

@@ -231,6 +231,48 @@ async fn k12_secrets_overlap() {
     }
 }
 
+/// K12: whoever finds a key issued for a day has it for that day: by rotating itself it does not make itself
+/// last, unless it was issued to be rotated.
+#[tokio::test]
+async fn k12_a_key_does_not_make_itself_last() {
+    let (clock, hand) = clock();
+    let scene = Scene::at(clock, |_| ()).await;
+    let issue = "mutation($i: IssueApiKeyInput!) { issueApiKey(input: $i) {
+                 apiKey { id } secret userErrors { code } } }";
+    let rotate = "mutation($i: RotateApiKeyInput!) { rotateApiKey(input: $i) {
+                  secret userErrors { code path } } }";
+    let secret = |told: &Value| As::Key(told["secret"].as_str().unwrap().to_owned());
+    for (rotate_every, standing) in [(Value::Null, "UNAUTHENTICATED"), (json!("P1D"), "ok")] {
+        let order = json!({ "name": "k", "scopes": ["vehicles:read"], "expiresIn": "P1D",
+                            "rotateEvery": rotate_every });
+        let told = scene.done(&scene.admin("default"), issue, order).await;
+        let (id, found) = (told["apiKey"]["id"].clone(), secret(&told));
+        hand.advance(TimeDelta::hours(12));
+        let longer = json!({ "i": { "id": id, "expiresIn": "P2D" } });
+        let told = scene.ask(&found, rotate, longer).await;
+        let refused = if rotate_every.is_null() {
+            "OUT_OF_RANGE"
+        } else {
+            "ok"
+        };
+        assert_eq!(outcome(&told), refused, "{told}");
+        let found = match told["data"]["rotateApiKey"]["secret"].as_str() {
+            Some(secret) => As::Key(secret.to_owned()),
+            None => secret(&scene.done(&found, rotate, json!({ "id": id })).await),
+        };
+        assert_eq!(scene.standing(&found).await, "ok");
+        hand.advance(TimeDelta::hours(12));
+        assert_eq!(scene.standing(&found).await, standing, "{rotate_every}");
+    }
+    // Whoever answers for it may make it last.
+    let order = json!({ "name": "k", "scopes": ["vehicles:read"], "expiresIn": "P1D" });
+    let told = scene.done(&scene.admin("default"), issue, order).await;
+    let longer = json!({ "id": told["apiKey"]["id"], "expiresIn": "P2D" });
+    let lasting = secret(&scene.done(&scene.admin("default"), rotate, longer).await);
+    hand.advance(TimeDelta::hours(47));
+    assert_eq!(scene.standing(&lasting).await, "ok");
+}
+
 /// K13: a key that begins as a real one does is looked for by the same question as any.
 #[tokio::test]
 async fn k13_a_good_beginning_is_worth_nothing() {
