@@ -256,6 +256,11 @@ async fn k12_a_key_does_not_make_itself_last() {
             "ok"
         };
         assert_eq!(outcome(&told), refused, "{told}");
+        let path = &told["data"]["rotateApiKey"]["userErrors"][0]["path"];
+        assert!(
+            path.is_null() || *path == json!(["input", "expiresIn"]),
+            "{told}"
+        );
         let found = match told["data"]["rotateApiKey"]["secret"].as_str() {
             Some(secret) => As::Key(secret.to_owned()),
             None => secret(&scene.done(&found, rotate, json!({ "id": id })).await),

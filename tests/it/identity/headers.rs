@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::scene::{As, Scene, outcome};
+use crate::transport::client::Socket;
 
 const OK: &str = "ok";
 const NOBODY: &str = "UNAUTHENTICATED";
@@ -128,4 +129,67 @@ async fn what_anybody_may_do_is_not_done_with_bad_credentials() {
             "{name}: {value}"
         );
     }
+}
+
+/// K15: a socket takes one credential as well, whether it is shown in the handshake or in the first message.
+#[tokio::test]
+async fn k15_a_socket_takes_one_credential() {
+    let scene = Scene::start().await;
+    let (one, other) = (scene.admin("default"), scene.admin("default"));
+    let (_, key) = scene.key(&one, &["vehicles:read"]).await;
+    let bearer = format!("Bearer {}", one.secret());
+    let (by_token, by_key) = (
+        ("authorization", bearer.as_str()),
+        ("x-api-key", key.secret()),
+    );
+    let token = |who: &As| json!({ "token": who.secret() });
+    for (headers, payload, taken) in [
+        (&[by_token][..], json!(null), true),
+        (&[by_token], token(&one), true),
+        (&[by_token], token(&other), false),
+        (&[by_token], token(&key), false),
+        (&[by_token], json!({ "token": "x" }), false),
+        (&[by_key], json!(null), true),
+        (&[by_key], token(&one), false),
+        (&[by_key], token(&key), false),
+        (&[by_token, by_key], json!(null), false),
+        (
+            &[],
+            json!({ "token": one.secret(), "authorization": bearer }),
+            false,
+        ),
+    ] {
+        let mut socket = Socket::open(scene.app.address(), headers).await;
+        socket
+            .send(&json!({ "type": "connection_init", "payload": payload }))
+            .await;
+        let said = socket.next().await;
+        let expected = match taken {
+            true => json!({ "type": "connection_ack" }),
+            false => json!({ "closed": 4403, "reason": "forbidden" }),
+        };
+        assert_eq!(said, expected, "{headers:?} {payload}");
+    }
+}
+
+/// Signing out needs no body.
+#[tokio::test]
+async fn a_session_is_ended_without_a_body() {
+    let scene = Scene::start().await;
+    for headers in [
+        &[][..],
+        &[("content-type", "application/json")],
+        &[("content-length", "0")],
+    ] {
+        let who = scene.admin("default");
+        let reply = scene.send(&who, "POST /api/jwt/revoke", headers, b"").await;
+        assert_eq!(reply.status, 200, "{headers:?}: {}", reply.json());
+        assert_eq!(scene.standing(&who).await, NOBODY);
+    }
+    let who = scene.admin("default");
+    let reply = scene
+        .send(&who, "POST /api/jwt/revoke", &[], b"not json")
+        .await;
+    assert_eq!(reply.status, 415);
+    assert_eq!(scene.standing(&who).await, OK);
 }
