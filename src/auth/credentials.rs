@@ -51,6 +51,10 @@ impl Auth {
         if user.password_epoch != link.password_epoch {
             return Err(invalid().into());
         }
+        if self.is_suspended(&ctx.tenant).await? {
+            let why = "the tenant is suspended: it can be read, not written";
+            return Err(Refusal::new(Code::TenantSuspended, why).into());
+        }
         // What cannot be their password is refused before anything is kept.
         let hash = match password {
             Some(password) => Some(self.first_password(&ctx, &link.user, password).await?),
