@@ -72,6 +72,16 @@ pub struct Issued {
     pub receipt: Receipt,
 }
 
+/// What the log says of a secret.
+enum Found {
+    /// It stands for this caller.
+    Good(Caller),
+    /// It was one: it has run out, was taken back, or its owner may not sign in.
+    Over,
+    /// It never was one.
+    Nothing,
+}
+
 impl ApiKeys {
     pub fn new(settings: &config::Auth) -> ApiKeys {
         let max = usize::try_from(settings.verified_tokens_max).unwrap_or(usize::MAX);
@@ -82,9 +92,10 @@ impl ApiKeys {
         }
     }
 
-    fn standing(&self, hash: &Hash, age_max: Duration) -> Option<Arc<Caller>> {
+    /// What was found out no longer ago than this: whom a secret stands for, if for anybody any more.
+    fn known(&self, hash: &Hash, age_max: Duration) -> Option<Option<Arc<Caller>>> {
         let (at, caller) = self.seen.get(hash)?;
-        caller.filter(|_| at.elapsed() <= age_max)
+        (at.elapsed() <= age_max).then_some(caller)
     }
 
     fn knows_bootstrap(&self, hash: &Hash) -> bool {
@@ -104,7 +115,10 @@ impl Auth {
             return Admission::Known(Err(refused("api_key_shape").into()));
         }
         let now = self.0.clock.now();
-        if let Some(caller) = keys.standing(&hash, self.0.settings.recheck) {
+        if let Some(known) = keys.known(&hash, self.0.settings.recheck) {
+            let Some(caller) = known else {
+                return Admission::Known(Err(refused("api_key_over").into()));
+            };
             if now >= caller.expires_at {
                 return Admission::Known(Err(refused("api_key_expired").into()));
             }
@@ -117,16 +131,19 @@ impl Auth {
     async fn ask_api_key(&self, hash: Hash, address: IpAddr) -> Result<Arc<Caller>, NotAdmitted> {
         let (asked, keys) = (Instant::now(), &self.0.api_keys);
         match self.caller_of_key(&hash).await {
-            Ok(Some(caller)) => {
+            Ok(Found::Good(caller)) => {
                 let caller = Arc::new(caller);
                 keys.seen.put(hash, (asked, Some(caller.clone())));
                 keys.used.count(&caller, self.0.clock.now());
                 Ok(caller)
             }
-            Ok(None) => {
-                if keys.seen.get(&hash).is_some() {
-                    keys.seen.put(hash, (asked, None));
-                }
+            // Nobody guesses a key that there was: programs that were not told go on sending theirs, and people
+            // behind their address must be able to sign in.
+            Ok(Found::Over) => {
+                keys.seen.put(hash, (asked, None));
+                Err(refused("api_key_over").into())
+            }
+            Ok(Found::Nothing) => {
                 // Whoever makes keys up that have our form does not have many tries.
                 let counted = self.0.limiter.guess(address);
                 counted.map_err(NotAdmitted::Limited)?;
@@ -134,7 +151,7 @@ impl Auth {
             }
             Err(error) => {
                 tracing::warn!(%error, "an API key was not looked up: {error}");
-                let known = keys.standing(&hash, self.0.settings.believed_for);
+                let known = keys.known(&hash, self.0.settings.believed_for).flatten();
                 match known.ok_or(NotAdmitted::Unavailable)? {
                     caller if self.0.clock.now() < caller.expires_at => Ok(caller),
                     _ => Err(refused("api_key_expired").into()),
@@ -143,8 +160,8 @@ impl Auth {
         }
     }
 
-    /// Whom a secret stands for by what the log says now; `None` if it is none, or none any more.
-    async fn caller_of_key(&self, hash: &Hash) -> Result<Option<Caller>, AuthError> {
+    /// Whom a secret stands for by what the log says now.
+    async fn caller_of_key(&self, hash: &Hash) -> Result<Found, AuthError> {
         let found: Option<(String, String)> = sqlx::query_as(
             "select tenant, api_key_id from api_key_secrets where hash = $1 limit 1",
         )
@@ -152,25 +169,25 @@ impl Auth {
         .fetch_optional(self.0.store.pool())
         .await?;
         let Some((tenant, id)) = found else {
-            return Ok(None);
+            return Ok(Found::Nothing);
         };
         let tenant: Arc<str> = tenant.into();
         let key: ApiKey = self.now(&tenant, &id).await?;
         let Some(until) = key.good_until(&hex(hash)) else {
-            return Ok(None);
+            return Ok(Found::Over);
         };
         if self.0.clock.now() >= until {
-            return Ok(None);
+            return Ok(Found::Over);
         }
         // No more than its owner may do by now, and nothing if they may not sign in.
         let mut scopes = key.scopes.clone();
         if let Some(owner) = &key.owner {
             let Some(roles) = self.roles_now(&tenant, owner).await? else {
-                return Ok(None);
+                return Ok(Found::Over);
             };
             scopes.retain(|scope| roles.iter().any(|role| carries(*role, *scope)));
         }
-        Ok(Some(Caller {
+        Ok(Found::Good(Caller {
             actor: Actor {
                 kind: ActorKind::ApiKey,
                 id: id.into(),

@@ -1,6 +1,8 @@
 //! API keys, section K of `docs/promises.md` from K9 on: what they are let in to, until when, and where they
 //! are never seen.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use daybook::auth::Role;
 use domain::Scope;
@@ -91,6 +93,36 @@ async fn k10_guessing_is_slow() {
     hand.advance(TimeDelta::seconds(6));
     assert_eq!(guess(20).await.status, 401);
     assert_eq!(guess(21).await.status, 429);
+}
+
+/// K10: whoever goes on sending a key that is over guesses nothing: people behind the same address sign in.
+#[tokio::test]
+async fn k10_a_key_that_is_over_is_no_guess() {
+    let heard = Heard::listen();
+    let (clock, _) = clock();
+    let scene = Scene::at(clock, |settings| {
+        settings.limits.sign_ins_per_minute = 10;
+        settings.auth.recheck = Duration::from_secs(60);
+    })
+    .await;
+    let admin = scene.admin("default");
+    scene.register("default", "ann", &[Role::Viewer]).await;
+    let (id, key) = scene.key(&admin, &["vehicles:read"]).await;
+    let revoke =
+        "mutation($i: RevokeApiKeyInput!) { revokeApiKey(input: $i) { userErrors { code } } }";
+    scene.done(&admin, revoke, json!({ "id": id })).await;
+    for n in 0..30 {
+        heard.take();
+        let reply = scene.send(&key, "GET /api/jwt/status", &[], b"").await;
+        assert_eq!(
+            (reply.status, outcome(&reply.json())),
+            (401, "UNAUTHENTICATED"),
+            "{n}"
+        );
+        let asked = heard.statements();
+        assert!(n == 0 || asked.is_empty(), "it is known by now: {asked:?}");
+    }
+    scene.sign_in("default", "ann").await;
 }
 
 /// K11: a key that has run out or was taken back, or is for something else; and never for more than its owner.
