@@ -83,8 +83,8 @@ pub struct Foundation {
     pub clock: Clock,
 }
 
-/// What a request shows of who sends it.
-#[derive(Clone, Copy, Debug)]
+/// What a request shows of who sends it. Nothing of it is ever written out.
+#[derive(Clone, Copy)]
 pub struct Shown<'a> {
     /// The bearer token.
     pub bearer: Option<&'a str>,

@@ -27,7 +27,7 @@ pub struct Registration {
 }
 
 /// Somebody who is known by now.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Registered {
     /// Their id.
     pub user_id: String,

@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::caller::{Caller, Credential, Role, carries};
+use super::foreign::is_foreign;
 use super::tokens::refused;
 use super::{Admission, Auth, AuthError, NotAdmitted};
 use crate::cache::Memo;
@@ -179,9 +180,10 @@ impl Auth {
         if self.0.clock.now() >= until {
             return Ok(Found::Over);
         }
-        // No more than its owner may do by now, and nothing if they may not sign in.
+        // No more than its owner may do by now, and nothing if they may not sign in; of somebody whom another
+        // issuer vouches for nobody knows that here.
         let mut scopes = key.scopes.clone();
-        if let Some(owner) = &key.owner {
+        if let Some(owner) = key.owner.as_ref().filter(|owner| !is_foreign(owner)) {
             let Some(roles) = self.roles_now(&tenant, owner).await? else {
                 return Ok(Found::Over);
             };
@@ -222,13 +224,7 @@ impl Auth {
         let settings = &self.0.settings;
         let asked_s = order.ttl.map(|ttl| ttl.as_secs());
         let ttl = order.ttl.unwrap_or(settings.api_key_ttl_max);
-        let has_account = matches!(
-            &caller.credential,
-            Credential::Token {
-                session: Some(_),
-                ..
-            }
-        );
+        let signed_in = caller.session().is_some() || is_foreign(&caller.actor.id);
         let command = ApiKeyCommand::Issue {
             name: order.name,
             hash: hex(&hash),
@@ -241,7 +237,7 @@ impl Auth {
             ttl_max_s: seconds(settings.api_key_ttl_max),
             rotate_every_s: order.rotate_every.map(seconds),
             bootstrap: false,
-            owner: has_account.then(|| caller.actor.id.to_string()),
+            owner: signed_in.then(|| caller.actor.id.to_string()),
         };
         self.keep_secret(&ctx.tenant, &hash, &id, false).await?;
         let kept = self.0.door.execute::<ApiKey>(ctx, &id, command).await;

@@ -10,7 +10,7 @@ mod matrix;
 mod passwords;
 mod races;
 mod reach;
-mod scene;
+pub mod scene;
 mod schema;
 mod secrets;
 mod signing_in;
