@@ -73,7 +73,7 @@ impl Auth {
         if user.standing() != UserStanding::Active {
             return Err(failed().into());
         }
-        limiter.signed_in(&account).await;
+        limiter.signed_in(client.address, &account).await;
         self.begin_session(ctx, client, &user_id).await
     }
 
@@ -265,7 +265,7 @@ impl Auth {
         let counted = self.0.limiter.login(client.address, &account).await;
         counted.map_err(AuthError::Limited)?;
         self.replace_password(ctx, user_id, current, new).await?;
-        self.0.limiter.signed_in(&account).await;
+        self.0.limiter.signed_in(client.address, &account).await;
         let ctx = following(ctx);
         self.begin_session(&ctx, client, user_id).await
     }

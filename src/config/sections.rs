@@ -406,8 +406,7 @@ section! {
         address_per_minute: u32 = "1000", "1" ..= "100000000";
         /// Those of them that may come at once, after a pause.
         address_burst: u32 = "1000", "1" ..= "100000000";
-        /// Requests, and operations on sockets, a minute of one caller: a user across its tokens, or an
-        /// API key.
+        /// Requests and operations on sockets a minute of one user, across its tokens, or API key.
         user_per_minute: u32 = "600", "1" ..= "100000000";
         /// Those of them that may come at once, after a pause.
         user_burst: u32 = "100", "1" ..= "100000000";
@@ -421,8 +420,7 @@ section! {
         /// Quotas, and accounts, of which this process remembers that something was spent: about 50 bytes
         /// each. What would be whole again soonest is forgotten first.
         entries_max: usize = "100000", "64" ..= "100000000";
-        /// How often what was spent is settled with Redis, and so what other processes let through is
-        /// learned.
+        /// How often what was spent is settled with Redis, and what others let through is learned.
         settle_interval: Duration = "50ms", "1ms" ..= "10s";
         /// Quotas settled at a time; further ones are settled when they are spent of again.
         settle_keys_max: usize = "1000", "1" ..= "100000";
@@ -436,6 +434,9 @@ section! {
         account_pause_min: Duration = "1s", "1ms" ..= "1h";
         /// The longest pause; after so long without a sign-in there are none again.
         account_pause_max: Duration = "15m", "1ms" ..= "1d";
+        /// How long an address (of IPv6 its /64) from which somebody signed in to an account has attempts of
+        /// its own there, so that the pauses of others keep nobody out. Remembered by each process; 0: never.
+        account_known_for: Duration = "30d", "0s" ..= "365d";
     }
 }
 

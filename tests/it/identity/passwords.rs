@@ -1,12 +1,62 @@
-//! What cannot be a password, K8 of `docs/promises.md`: refused wherever one is sent, before any work.
+//! Passwords that are guessed and what cannot be one, K7 and K8 of `docs/promises.md`.
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use daybook::auth::Role;
+use daybook::config::{Networks, value::Setting as _};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use super::scene::{As, PASSWORD, Scene, email, outcome};
+use super::scene::{As, PASSWORD, Scene, clock, email, outcome};
+
+/// K7: whoever keeps an account paused by wrong passwords does not keep its owner out, who signs in from where
+/// they did before; nor does the owner's network have more guesses than any.
+#[tokio::test]
+async fn k7_nobody_is_kept_out_by_others() {
+    let (clock, hand) = clock();
+    let scene = Scene::at(clock, |settings| {
+        settings.limits.account_attempts = 5;
+        settings.http.trusted_proxies = Networks::parse("127.0.0.0/8").unwrap();
+    })
+    .await;
+    scene.register("default", "ann", &[Role::Viewer]).await;
+    let from = async |address: &str, password: &str| {
+        let body = json!({ "email": email("ann"), "password": password }).to_string();
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-forwarded-for", address),
+        ];
+        let path = "POST /api/v1/auth/sign-in";
+        let reply = scene.send(&As::Nobody, path, &headers, body.as_bytes());
+        reply.await.status
+    };
+    let home = "2001:db8:1:2::1";
+    assert_eq!(from(home, PASSWORD).await, 200);
+    for n in 0..5 {
+        assert_eq!(from(&format!("198.51.100.{n}"), "wrong").await, 401);
+    }
+    for n in 0..12 {
+        let (stranger, neighbour) = (format!("198.51.100.{n}"), format!("2001:db8:1:2::{n}"));
+        assert_eq!(from(&stranger, PASSWORD).await, 429, "{n}");
+        assert_eq!(from(&neighbour, PASSWORD).await, 200, "{n}");
+        hand.advance(TimeDelta::minutes(15));
+        assert_eq!(
+            from(&stranger, "wrong").await,
+            401,
+            "{n}: the pause was over"
+        );
+    }
+    assert_eq!(
+        from("2001:db8:1:3::1", PASSWORD).await,
+        429,
+        "another network"
+    );
+    for _ in 0..5 {
+        assert_eq!(from(home, "wrong").await, 401);
+    }
+    assert_eq!(from(home, PASSWORD).await, 429);
+}
 
 /// No hash is worked out: with one at a time and no patience, several at once would get in each other's way.
 #[tokio::test]
