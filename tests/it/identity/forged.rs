@@ -316,7 +316,7 @@ impl Forge {
             ("T18 padding", format!("{head}.{body}.{signature}==")),
             (
                 "T18 alphabet",
-                format!("{head}.{body}.{}", signature.replace(['-', '_'], "+")),
+                format!("{head}.{body}./{}", &signature[1..]),
             ),
             (
                 "T18 alphabet",
