@@ -1,5 +1,6 @@
 //! Sign-ins: so many a minute from an address, and to an account a few at once, then after pauses that
-//! double. A pause ends by itself, and what is refused makes none longer: nobody is locked out for good.
+//! double. A pause ends by itself, and what is refused makes none longer: nobody is locked out for good. Who
+//! signed in to an account before has attempts of their own from there: no stranger's pauses keep them out.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::config;
 /// Attempts by account.
 pub struct Accounts {
     attempts: Table<Attempts>,
+    /// Accounts with addresses from which somebody signed in to them.
+    known: Table<Known>,
 }
 
 /// How many attempts may come at once, and how the pauses after them grow.
@@ -22,6 +25,8 @@ pub struct Pauses {
     at_once: u32,
     min_ns: u64,
     max_ns: u64,
+    /// How long an address is known from which somebody signed in.
+    known_for_ns: u64,
 }
 
 impl Pauses {
@@ -31,6 +36,7 @@ impl Pauses {
             at_once: settings.account_attempts,
             min_ns: ns(settings.account_pause_min),
             max_ns: ns(settings.account_pause_max),
+            known_for_ns: ns(settings.account_known_for),
         }
     }
 }
@@ -47,6 +53,18 @@ struct Attempts {
     lapses_at: u64,
 }
 
+/// An address from which somebody signed in to an account.
+#[derive(Default)]
+struct Known {
+    until: u64,
+}
+
+impl Lapses for Known {
+    fn lapses_at(&self) -> u64 {
+        self.until
+    }
+}
+
 impl Lapses for Attempts {
     fn lapses_at(&self) -> u64 {
         self.lapses_at
@@ -58,6 +76,7 @@ impl Accounts {
     pub fn new(entries_max: usize) -> Accounts {
         Accounts {
             attempts: Table::new(entries_max),
+            known: Table::new(entries_max),
         }
     }
 
@@ -101,6 +120,17 @@ impl Accounts {
         });
     }
 
+    fn knows(&self, key: Key, now: u64) -> bool {
+        let mut known = false;
+        self.known.with_kept(key, |own| known = own.until > now);
+        known
+    }
+
+    fn note(&self, key: Key, now: u64, known_for_ns: u64) {
+        let until = now.saturating_add(known_for_ns);
+        self.known.with(key, now, |own| own.until = until);
+    }
+
     fn forget(&self, key: Key) {
         self.attempts
             .with_kept(key, |attempts| *attempts = Attempts::default());
@@ -114,9 +144,9 @@ impl Limiter {
     pub async fn login(&self, address: IpAddr, account: &str) -> Result<(), Exceeded> {
         let inner = &*self.0;
         let from = inner.keys.address(Kind::SignInAddress, address);
-        let to = inner.keys.account(account);
         inner.spend_alone(from)?;
         let (now, pauses) = (inner.now(), inner.rules.load().pauses);
+        let to = inner.attempted(address, account, now);
         let pause = inner.accounts.attempt(to, pauses, now, inner.share());
         let pause = pause.map_err(|wait| inner.paused(wait))?;
         let waits = inner.ask_others(from, to, pause).await;
@@ -133,10 +163,15 @@ impl Limiter {
         inner.spend_alone(inner.keys.address(Kind::SignInAddress, address))
     }
 
-    /// Whoever signed in may have mistyped before: the account's attempts are forgotten.
-    pub async fn signed_in(&self, account: &str) {
-        let key = self.0.keys.account(account);
-        self.0.accounts.forget(key);
+    /// Whoever signed in may have mistyped before: the attempts they were counted with are forgotten. From
+    /// there the account is known.
+    pub async fn signed_in(&self, address: IpAddr, account: &str) {
+        let inner = &*self.0;
+        let (now, pauses) = (inner.now(), inner.rules.load().pauses);
+        let key = inner.attempted(address, account, now);
+        inner.accounts.forget(key);
+        let own = inner.keys.account_from(account, address);
+        inner.accounts.note(own, now, pauses.known_for_ns);
         if let Some(settling) = &self.0.settling {
             settling.ledger.forget(key.bytes()).await;
         }
@@ -162,6 +197,15 @@ impl Inner {
             decision
         });
         self.judge(key.kind(), decision).map(drop)
+    }
+
+    /// Which attempts one from an address to an account is counted with.
+    fn attempted(&self, address: IpAddr, account: &str, now: u64) -> Key {
+        let own = self.keys.account_from(account, address);
+        match self.accounts.knows(own, now) {
+            true => own,
+            false => self.keys.account(account),
+        }
     }
 
     fn paused(&self, wait: u64) -> Exceeded {
@@ -281,7 +325,7 @@ mod tests {
             limiter.login(from(n), "a").await.unwrap();
         }
         assert!(limiter.login(from(9), "a").await.is_err());
-        limiter.signed_in("a").await;
+        limiter.signed_in(from(0), "a").await;
         for n in 10..15 {
             assert_eq!(limiter.login(from(n), "a").await, Ok(()), "{n}");
         }
@@ -290,6 +334,37 @@ mod tests {
             assert_eq!(limiter.login(from(n), "a").await, Ok(()), "{n}");
         }
         assert!(limiter.login(from(30), "a").await.is_err());
+    }
+
+    /// K7: whoever keeps an account paused keeps out nobody who signed in to it from where they are.
+    #[tokio::test]
+    async fn strangers_keep_nobody_out() {
+        let (limiter, hand) = limiter();
+        limiter.login(from(1), "a").await.unwrap();
+        limiter.signed_in(from(1), "a").await;
+        for n in 10..15 {
+            limiter.login(from(n), "a").await.unwrap();
+        }
+        assert!(limiter.login(from(20), "a").await.is_err());
+        // From there five again, and then pauses as well.
+        for _ in 0..5 {
+            assert_eq!(limiter.login(from(1), "a").await, Ok(()));
+        }
+        assert_eq!(seconds(limiter.login(from(1), "a").await), 1);
+        hand.advance(TimeDelta::days(30) - TimeDelta::seconds(1));
+        for n in 30..35 {
+            limiter.login(from(n), "a").await.unwrap();
+        }
+        assert_eq!(limiter.login(from(1), "a").await, Ok(()));
+        hand.advance(TimeDelta::seconds(1));
+        for n in 40..45 {
+            let _ = limiter.login(from(n), "a").await;
+        }
+        assert!(
+            limiter.login(from(1), "a").await.is_err(),
+            "it is too long ago"
+        );
+        assert_eq!(limiter.login(from(1), "b").await, Ok(()));
     }
 
     /// T22: a clock that is set back by an hour keeps nobody waiting for an hour.

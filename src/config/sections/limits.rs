@@ -82,5 +82,8 @@ section! {
         [live] account_pause_min: Duration = "1s", "1ms" ..= "1h";
         /// The longest pause; after so long without a sign-in there are none again.
         [live] account_pause_max: Duration = "15m", "1ms" ..= "1d";
+        /// How long an address (of IPv6 its /64) from which somebody signed in to an account has attempts of
+        /// its own there, so that the pauses of others keep nobody out. Remembered by each process; 0: never.
+        [live] account_known_for: Duration = "30d", "0s" ..= "365d";
     }
 }
