@@ -56,11 +56,18 @@ struct Rules {
     exempt: Networks,
     quotas: [Quota; 4],
     pauses: Pauses,
+    /// All of it in words: for whoever did not say who it is, and for callers.
+    policies: [Arc<str>; 2],
 }
 
 impl Rules {
     fn new(settings: &config::Limits) -> Rules {
         let per_minute = |units: u32, burst: u32| Quota::per_minute(units.into(), burst.into());
+        let policy = |kind: Kind, units: u32| format!("\"{}\";q={units};w=60", kind.as_str());
+        let address = policy(Kind::Address, settings.address_per_minute);
+        let user = policy(Kind::User, settings.user_per_minute);
+        let cost = policy(Kind::Cost, settings.cost_per_minute);
+        let all = format!("{address}, {user}, {cost}");
         Rules {
             enabled: settings.enabled,
             exempt: settings.exempt_networks.clone(),
@@ -71,6 +78,7 @@ impl Rules {
                 per_minute(settings.sign_ins_per_minute, settings.sign_ins_per_minute),
             ],
             pauses: Pauses::new(settings),
+            policies: [address.into(), all.into()],
         }
     }
 
@@ -161,6 +169,12 @@ impl Limiter {
     /// Counts by these quotas and pauses from now on. What was spent stays spent.
     pub fn adopt(&self, settings: &config::Limits) {
         self.0.rules.store(Arc::new(Rules::new(settings)));
+    }
+
+    /// What there is in all, as draft-ietf-httpapi-ratelimit-headers-10 (3) writes it: for a caller, or for
+    /// whoever did not say who it is.
+    pub fn policy(&self, caller: bool) -> Arc<str> {
+        self.0.rules.load().policies[usize::from(caller)].clone()
     }
 
     /// Counts a request of an address. `None` if nobody counts it.

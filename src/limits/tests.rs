@@ -116,6 +116,10 @@ fn a_quota_that_changes_counts_what_was_spent() {
     (settings.address_per_minute, settings.address_burst) = (1_000, 15);
     limiter.adopt(&settings);
     assert_eq!(passed(&limiter, "203.0.113.7", 11), 5);
+    settings.user_per_minute = 7;
+    limiter.adopt(&settings);
+    let said = "\"address\";q=1000;w=60, \"user\";q=7;w=60, \"cost\";q=10000;w=60";
+    assert_eq!(&*limiter.policy(true), said);
     settings.exempt_networks = networks("203.0.113.0/24");
     limiter.adopt(&settings);
     assert!(limiter.address([203, 0, 113, 7].into()).is_none());
