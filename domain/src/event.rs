@@ -4,9 +4,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::admins::AdminsEvent;
 use crate::api_key::ApiKeyEvent;
+use crate::deployment::DeploymentEvent;
+use crate::environment::EnvironmentEvent;
 use crate::fleet::FleetEvent;
+use crate::incident::IncidentEvent;
 use crate::session::SessionEvent;
 use crate::signing_keys::SigningKeysEvent;
+use crate::slo::SloEvent;
 use crate::tenant::TenantEvent;
 use crate::token::TokenEvent;
 use crate::track::TrackEvent;
@@ -37,6 +41,14 @@ pub enum Event {
     SigningKeys(SigningKeysEvent),
     /// Of one API key's stream.
     ApiKey(ApiKeyEvent),
+    /// Of one deployment's stream.
+    Deployment(DeploymentEvent),
+    /// Of one environment of a project.
+    Environment(EnvironmentEvent),
+    /// Of one incident's stream.
+    Incident(IncidentEvent),
+    /// Of one service level objective.
+    Slo(SloEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -149,6 +161,39 @@ vocabulary! {
     "api_key.issued" "1" => ApiKey(ApiKeyEvent::ApiKeyIssued);
     "api_key.rotated" "1" => ApiKey(ApiKeyEvent::ApiKeyRotated);
     "api_key.revoked" "1" => ApiKey(ApiKeyEvent::ApiKeyRevoked);
+    "deployment.requested" "1" => Deployment(DeploymentEvent::DeploymentRequested);
+    "deployment.recorded" "1" => Deployment(DeploymentEvent::DeploymentRecorded);
+    "deployment.approval_requested" "1" => Deployment(DeploymentEvent::ApprovalRequested);
+    "deployment.approval_granted" "1" => Deployment(DeploymentEvent::ApprovalGranted);
+    "deployment.approval_satisfied" "1" => Deployment(DeploymentEvent::ApprovalSatisfied);
+    "deployment.approval_revoked" "1" => Deployment(DeploymentEvent::ApprovalRevoked);
+    "deployment.approval_rejected" "1" => Deployment(DeploymentEvent::ApprovalRejected);
+    "deployment.approval_expired" "1" => Deployment(DeploymentEvent::ApprovalExpired);
+    "deployment.approval_overridden" "1" => Deployment(DeploymentEvent::ApprovalOverridden);
+    "deployment.amended" "1" => Deployment(DeploymentEvent::DeploymentAmended);
+    "deployment.changes_added" "1" => Deployment(DeploymentEvent::ChangesAdded);
+    "deployment.started" "1" => Deployment(DeploymentEvent::DeploymentStarted);
+    "deployment.succeeded" "1" => Deployment(DeploymentEvent::DeploymentSucceeded);
+    "deployment.failed" "1" => Deployment(DeploymentEvent::DeploymentFailed);
+    "deployment.rolled_back" "1" => Deployment(DeploymentEvent::DeploymentRolledBack);
+    "deployment.cancelled" "1" => Deployment(DeploymentEvent::DeploymentCancelled);
+    "deployment.hotfix_marked" "1" => Deployment(DeploymentEvent::HotfixMarked);
+    "deployment.hotfix_unmarked" "1" => Deployment(DeploymentEvent::HotfixUnmarked);
+    "environment.defined" "1" => Environment(EnvironmentEvent::EnvironmentDefined);
+    "environment.approval_policy_set" "1" => Environment(EnvironmentEvent::ApprovalPolicySet);
+    "environment.frozen" "1" => Environment(EnvironmentEvent::EnvironmentFrozen);
+    "environment.unfrozen" "1" => Environment(EnvironmentEvent::EnvironmentUnfrozen);
+    "incident.opened" "1" => Incident(IncidentEvent::IncidentOpened);
+    "incident.linked" "1" => Incident(IncidentEvent::IncidentLinked);
+    "incident.unlinked" "1" => Incident(IncidentEvent::IncidentUnlinked);
+    "incident.resolved" "1" => Incident(IncidentEvent::IncidentResolved);
+    "incident.reopened" "1" => Incident(IncidentEvent::IncidentReopened);
+    "slo.defined" "1" => Slo(SloEvent::SloDefined);
+    "slo.revised" "1" => Slo(SloEvent::SloRevised);
+    "slo.retired" "1" => Slo(SloEvent::SloRetired);
+    "slo.period_excluded" "1" => Slo(SloEvent::PeriodExcluded);
+    "slo.burn_alert_raised" "1" => Slo(SloEvent::BurnAlertRaised);
+    "slo.burn_alert_cleared" "1" => Slo(SloEvent::BurnAlertCleared);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -194,3 +239,7 @@ belongs!(SessionEvent => Session);
 belongs!(TokenEvent => Token);
 belongs!(SigningKeysEvent => SigningKeys);
 belongs!(ApiKeyEvent => ApiKey);
+belongs!(DeploymentEvent => Deployment);
+belongs!(EnvironmentEvent => Environment);
+belongs!(IncidentEvent => Incident);
+belongs!(SloEvent => Slo);

@@ -3,7 +3,8 @@
 //! Nothing here does I/O, reads a clock, draws a random number or knows a database.
 //! Read [`log`] first (what a recorded event is), then [`aggregate`] (how deciding works), then
 //! one aggregate: [`vehicle`], [`fleet`], [`track`]. Who may do what is in [`tenant`], [`user`],
-//! [`admins`], [`session`], [`signing_keys`] and [`api_key`].
+//! [`admins`], [`session`], [`signing_keys`] and [`api_key`]. What is put into service, and what comes
+//! of it, is in [`deployment`], [`environment`], [`incident`] and [`slo`].
 
 pub mod log;
 pub mod aggregate;
@@ -15,6 +16,12 @@ pub mod fleet;
 pub mod track;
 pub mod personal;
 mod words;
+pub mod external;
+pub mod approval;
+pub mod deployment;
+pub mod environment;
+pub mod incident;
+pub mod slo;
 pub mod scope;
 pub mod tenant;
 pub mod user;
@@ -31,6 +38,7 @@ mod given;
 pub use aggregate::{Aggregate, ClaimChange, Shape};
 pub use attributes::Attributes;
 pub use event::{DecodeError, Event};
+pub use external::ExternalRef;
 pub use log::{Actor, ActorKind, Metadata, Position, Recorded, StreamKey};
 pub use personal::{Personal, PersonalField};
 pub use refusal::{Code, Refusal};

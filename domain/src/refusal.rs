@@ -53,7 +53,9 @@ codes! {
     IdempotencyKeyReused "IDEMPOTENCY_KEY_REUSED" false
         "This commandId was used for another command within its retention.";
     ExternalIdTaken "EXTERNAL_ID_TAKEN" false
-        "Another vehicle of this tenant carries this external id, VIN or plate.";
+        "Another object of this tenant carries this external id: a vehicle, which is unique by VIN and "
+        "plate too; a deployment of the same source, service and environment; an incident of the same "
+        "source.";
     VehicleRetired "VEHICLE_RETIRED" false
         "The vehicle is retired and accepts nothing but reinstating.";
     VehicleNotRetired "VEHICLE_NOT_RETIRED" false "Only a retired vehicle can be reinstated.";
@@ -108,6 +110,45 @@ codes! {
     ApiKeyRevoked "API_KEY_REVOKED" false "The API key is revoked and accepts nothing.";
     TenantSuspended "TENANT_SUSPENDED" false
         "The tenant is suspended: it can be read, not written.";
+    TimeTravel "TIME_TRAVEL" false
+        "Something would end, or go on, before it began; the details tell both times.";
+    TimeInFuture "TIME_IN_FUTURE" false
+        "Something is said to have happened further ahead of the server's clock than allowed; "
+        "`maxSeconds` and `actualSeconds` tell both.";
+    IllegalTransition "ILLEGAL_TRANSITION" false
+        "What is asked does not follow from where the object stands in its life; `from` and `to` tell "
+        "both.";
+    EnvironmentNotFound "ENVIRONMENT_NOT_FOUND" false
+        "No such project in this tenant, or no such environment of this project.";
+    RevisionConflict "REVISION_CONFLICT" false
+        "The object was changed after it was looked at; `revision` tells which one it is at.";
+    SelfApprovalForbidden "SELF_APPROVAL_FORBIDDEN" false
+        "Who asked for a deployment does not approve it under this policy.";
+    NotAnApprover "NOT_AN_APPROVER" false
+        "The user is in no group of the deployment's approval, or may approve nothing any more.";
+    AlreadyVoted "ALREADY_VOTED" false
+        "The user has voted on this revision already: the vote can be taken back first.";
+    NotVoted "NOT_VOTED" false "The user has no vote on this revision to take back.";
+    ApprovalClosed "APPROVAL_CLOSED" false "The deployment has started: votes are over.";
+    ApprovalExpired "APPROVAL_EXPIRED" false
+        "The deployment was not started before its approval ran out; `expiredAt` tells when.";
+    WaitTimerRunning "WAIT_TIMER_RUNNING" true
+        "The deployment's approval has a wait timer that is running; `until` tells how long.";
+    EnvironmentFrozen "ENVIRONMENT_FROZEN" true
+        "Nothing is deployed to the environment now; `reason` tells why, and `until` until when, where "
+        "that is known.";
+    QuorumImpossible "QUORUM_IMPOSSIBLE" false
+        "Even if every member voted, the rules would not be met; `missing` tells how many votes short.";
+    VersionNeverDeployed "VERSION_NEVER_DEPLOYED" false
+        "This version was never deployed to this service and environment: there is nothing to go back "
+        "to.";
+    AlreadyLinked "ALREADY_LINKED" false "The incident is linked to this deployment already.";
+    NotLinked "NOT_LINKED" false "The incident is not linked to this deployment.";
+    LinkWithdrawn "LINK_WITHDRAWN" false
+        "The link was taken back on purpose: it can be made again on purpose, not inferred.";
+    ObjectiveOutOfRange "OBJECTIVE_OUT_OF_RANGE" false
+        "An objective is a share above 0 and below 1, in parts per million.";
+    SloRetired "SLO_RETIRED" false "The objective is retired and accepts nothing.";
 }
 
 /// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.

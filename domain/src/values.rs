@@ -11,8 +11,10 @@ pub use email::{EMAIL_BYTES_MAX, EMAIL_LOCAL_BYTES_MAX, email, email_canonical};
 pub use text::{
     ID_MAX, KEY_MAX, NAME_MAX, REASON_MAX, TextRule, id, optional_text, text, vehicle_id,
 };
-pub(crate) use time::{MICROS_END, after, excerpt};
-pub use time::{TIMESTAMP_CHARS_MAX, TimeFault, parse_timestamp, timestamp};
+pub use time::{AHEAD_SECONDS_MAX, TIMESTAMP_CHARS_MAX, TimeFault, parse_timestamp, timestamp};
+pub(crate) use time::{MICROS_END, after, excerpt, happened, instant, known, lasting, not_before};
+
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
@@ -39,6 +41,20 @@ pub fn number(value: f64, min: f64, max: f64, code: Code, field: &str) -> Result
     .with("min", min)
     .with("max", max)
     .with("actual", describe(value)))
+}
+
+/// A whole number within bounds, or `OUT_OF_RANGE` with both bounds and the number.
+pub(crate) fn between(value: u32, bounds: RangeInclusive<u32>, field: &str) -> Result<(), Refusal> {
+    if bounds.contains(&value) {
+        return Ok(());
+    }
+    let (min, max) = (*bounds.start(), *bounds.end());
+    let message = format!("{field} is not within {min} to {max}");
+    Err(Refusal::new(Code::OutOfRange, message)
+        .at([field])
+        .with("min", min)
+        .with("max", max)
+        .with("actual", value))
 }
 
 /// JSON has no NaN and no infinity: those are told in words.

@@ -1,6 +1,6 @@
 //! Times: RFC 3339 with a zone, years 1970 to 9999, kept to the microsecond.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use crate::refusal::{Code, Refusal};
 
@@ -26,6 +26,71 @@ pub fn timestamp(text: &str, field: &str) -> Result<DateTime<Utc>, Refusal> {
             .at([field])
             .with("actual", excerpt(text))
     })
+}
+
+/// How many seconds ahead of our clock a time may lie at which something is said to have happened:
+/// a day, since clocks of others are wrong by their zone before they are wrong by more.
+pub const AHEAD_SECONDS_MAX: u32 = 86_400;
+
+/// When something happened, as somebody tells it: within 1970 to 9999 (`BAD_TIMESTAMP`) and no
+/// further ahead of `now` than [`AHEAD_SECONDS_MAX`] (`TIME_IN_FUTURE`).
+pub(crate) fn happened(
+    time: DateTime<Utc>,
+    now: DateTime<Utc>,
+    field: &str,
+) -> Result<DateTime<Utc>, Refusal> {
+    let time = known(time, field)?;
+    if time > after(now, AHEAD_SECONDS_MAX) {
+        let message = format!("{field} is more than {AHEAD_SECONDS_MAX} seconds from now");
+        return Err(Refusal::new(Code::TimeInFuture, message)
+            .at([field])
+            .with("maxSeconds", AHEAD_SECONDS_MAX)
+            .with("actualSeconds", (time - now).num_seconds()));
+    }
+    Ok(time)
+}
+
+/// A time within 1970 to 9999, or `BAD_TIMESTAMP`.
+pub(crate) fn known(time: DateTime<Utc>, field: &str) -> Result<DateTime<Utc>, Refusal> {
+    if !(0..MICROS_END).contains(&time.timestamp_micros()) {
+        let message = format!("{field} is not within 1970 to 9999");
+        return Err(Refusal::new(Code::BadTimestamp, message).at([field]));
+    }
+    Ok(time)
+}
+
+/// `TIME_TRAVEL` if `time` lies before what it comes after. Names are those of fields.
+pub(crate) fn not_before(
+    time: DateTime<Utc>,
+    field: &str,
+    earlier: DateTime<Utc>,
+    earlier_field: &str,
+) -> Result<(), Refusal> {
+    if time < earlier {
+        let message = format!("{field} is before {earlier_field}");
+        return Err(Refusal::new(Code::TimeTravel, message)
+            .at([field])
+            .with(earlier_field, instant(earlier))
+            .with(field, instant(time)));
+    }
+    Ok(())
+}
+
+/// `TIME_TRAVEL` unless what begins at `from` lasts at all. `field` is that of the end.
+pub(crate) fn lasting(from: DateTime<Utc>, end: DateTime<Utc>, field: &str) -> Result<(), Refusal> {
+    if end <= from {
+        let message = format!("{field} is not after from");
+        return Err(Refusal::new(Code::TimeTravel, message)
+            .at([field])
+            .with("from", instant(from))
+            .with(field, instant(end)));
+    }
+    Ok(())
+}
+
+/// A time in a refusal's details.
+pub(crate) fn instant(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// So many seconds later, or the last time there is.
