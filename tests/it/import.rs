@@ -1,6 +1,8 @@
 //! `daybook import` and `daybook demo` as a person meets them: the program, its output, its exit
 //! code.
 
+mod deployments;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;

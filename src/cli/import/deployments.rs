@@ -207,7 +207,8 @@ pub struct DeploymentColumns {
     change_type: Option<usize>,
 }
 
-/// By deployment: who tells of one twice tells the first first. The log's order is that of the rows.
+/// By deployment: of two rows that tell of one, the first counts. The others stay in their order, lane by
+/// lane, so that the log's order is about that of the rows.
 impl Keyed for DeploymentColumns {
     const BATCH_ROWS_MAX: usize = BATCH_ROWS_MAX;
     const TOGETHER: bool = false;
