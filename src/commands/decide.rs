@@ -369,9 +369,10 @@ fn taken(scope: &str) -> Refusal {
         let why = "another user of this tenant has this e-mail address";
         return Refusal::new(Code::EmailTaken, why).at([field]);
     }
+    let holder = scope.split_once('.').map_or("object", |(kind, _)| kind);
     Refusal::new(
         Code::ExternalIdTaken,
-        format!("another vehicle of this tenant has this {field}"),
+        format!("another {holder} of this tenant has this {field}"),
     )
     .at([field])
 }
