@@ -61,6 +61,8 @@ pub struct Settings {
     pub http_client: HttpClient,
     /// Keys of personal values.
     pub vault: Vault,
+    /// What happens to deployments by itself.
+    pub deployments: Deployments,
     /// Bounds on GraphQL requests.
     pub limits: Limits,
     /// The GraphQL transport.
@@ -123,6 +125,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (graphql, sockets) = (Graphql::read(raw, problems), Sockets::read(raw, problems));
     let (oidc, http_client) = (Oidc::read(raw, problems), HttpClient::read(raw, problems));
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
+    let deployments = Deployments::read(raw, problems);
     Some(Settings {
         process: process?,
         http: http?,
@@ -138,6 +141,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         oidc: oidc?,
         http_client: http_client?,
         vault: vault?,
+        deployments: deployments?,
         limits: limits?,
         graphql: graphql?,
         sockets: sockets?,
@@ -288,6 +292,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Oidc>(),
         of::<HttpClient>(),
         of::<Vault>(),
+        of::<Deployments>(),
         of::<Limits>(),
         of::<Graphql>(),
         of::<Sockets>(),

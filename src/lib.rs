@@ -16,6 +16,8 @@ pub mod limits;
 pub mod auth;
 pub mod consumers;
 
+pub mod deployments;
+
 pub mod api;
 
 pub mod http;

@@ -20,6 +20,7 @@ use crate::cache::Cache;
 use crate::commands::{CommandContext, Door, Receipt};
 use crate::config;
 use crate::consumers::Consumers;
+use crate::deployments::Deployments;
 use crate::ops::{Clock, TraceContext};
 use crate::store::Store;
 
@@ -35,6 +36,8 @@ pub struct Parts {
     pub door: Door,
     /// Accounts, sessions, keys.
     pub auth: Auth,
+    /// Deployments, environments, incidents.
+    pub deployments: Deployments,
     /// The read models.
     pub reader: Reader,
     /// Who keeps them up to date.

@@ -1,5 +1,6 @@
 //! What can be asked.
 
+pub mod deployment;
 pub mod figures;
 pub mod identity;
 pub mod log;
@@ -15,6 +16,7 @@ pub struct Query(
     vehicle::VehicleQueries,
     position::PositionQueries,
     figures::FigureQueries,
+    deployment::DeploymentQueries,
     log::LogQueries,
     identity::IdentityQueries,
 );

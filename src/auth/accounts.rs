@@ -75,7 +75,7 @@ impl Auth {
         }
         let receipt = kept?;
         if admin {
-            self.appoint(&following(ctx), &user_id).await?;
+            self.appoint(&ctx.following(), &user_id).await?;
         }
         let link = (!receipt.replayed && !who.verified).then(|| self.link(ctx, &user_id, 0));
         Ok(Registered {
@@ -231,21 +231,6 @@ impl Auth {
         let digest = self.0.vault.digest("user id", &parts);
         let id = Uuid::from_slice(&digest[..16]).expect("it has 16 bytes");
         format!("user_{}", id.simple())
-    }
-}
-
-/// The context of the command that follows another of the same request.
-pub(super) fn following(ctx: &CommandContext) -> CommandContext {
-    let command_id = ctx.command_id.as_ref().map(|id| {
-        use sha2::Digest as _;
-        let digest = sha2::Sha256::digest(id);
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("after {hex}")
-    });
-    CommandContext {
-        command_id,
-        expected_version: None,
-        ..ctx.clone()
     }
 }
 

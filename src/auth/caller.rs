@@ -184,6 +184,7 @@ pub fn carries(role: Role, scope: Scope) -> bool {
     let needs = match scope {
         Scope::VehiclesRead | Scope::LogsRead | Scope::DeploymentsRead => Role::Viewer,
         Scope::VehiclesWrite | Scope::DeploymentsWrite => Role::Operator,
+        Scope::DeploymentsApprove => Role::Approver,
         Scope::LogsWrite | Scope::PositionsWrite => Role::Ingest,
         Scope::AuditRead => Role::Auditor,
         Scope::Backfill => Role::Admin,

@@ -7,7 +7,7 @@ use domain::user::{PasswordChangeReason, User, UserCommand, UserEvent};
 use domain::{Code, Event, Personal, Refusal, StreamKey};
 use sqlx::{Executor as _, Postgres};
 
-use super::accounts::{PersonalValue, following};
+use super::accounts::PersonalValue;
 use super::links::Link;
 use super::password::{CHARS_MAX, PasswordError};
 use super::{Auth, AuthError};
@@ -72,7 +72,7 @@ impl Auth {
             }
             let reason = PasswordChangeReason::Reset;
             let change = UserCommand::ChangePassword { reason };
-            let (ctx, door) = (following(&ctx), &self.0.door);
+            let (ctx, door) = (ctx.following(), &self.0.door);
             let kept = door.execute::<User>(&ctx, &link.user, change).await;
             if let Err(CommandError::Refused(_)) = &kept {
                 // They were deactivated or erased in between: nothing of it stays.

@@ -11,7 +11,6 @@ use domain::user::{User, UserCommand, UserStanding, email_claim};
 use domain::{Actor, ActorKind, Code, Refusal};
 use uuid::Uuid;
 
-use super::accounts::following;
 use super::credentials::check_shape;
 use super::links::RefreshToken;
 use super::{Auth, AuthError, Caller, Credential, Grant};
@@ -266,7 +265,7 @@ impl Auth {
         counted.map_err(AuthError::Limited)?;
         self.replace_password(ctx, user_id, current, new).await?;
         self.0.limiter.signed_in(client.address, &account).await;
-        let ctx = following(ctx);
+        let ctx = ctx.following();
         self.begin_session(&ctx, client, user_id).await
     }
 }

@@ -1,10 +1,14 @@
 //! Every setting: name, type, default, bounds and meaning.
 
+mod deployments;
 mod foreign;
 mod limits;
+mod vault;
 
+pub use deployments::*;
 pub use foreign::*;
 pub use limits::*;
+pub use vault::*;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -348,20 +352,6 @@ section! {
         usage_keys_max: usize = "10000", "1" ..= "1000000";
         /// Checked tokens remembered until they expire.
         verified_tokens_max: u64 = "10000", "0" ..= "10000000";
-    }
-}
-
-section! {
-    /// Keys of personal values.
-    Vault in "vault" {
-        /// 64 hexadecimal digits that only its owner may read; the same file for all processes, and kept
-        /// apart from the database's backups. Not set: `development-vault.key` in `data_dir`, made on the
-        /// first start.
-        master_key_file: Option<PathBuf> = "";
-        /// Keys of subjects remembered.
-        keys_max: usize = "10000", "0" ..= "1000000";
-        /// How long one is remembered: how long another process can still read what was erased.
-        key_ttl: Duration = "2s", "0s" ..= "5s";
     }
 }
 
