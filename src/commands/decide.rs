@@ -117,7 +117,7 @@ impl Door {
                     }
                 }
                 Decided::Keyless { subjects, begins } => {
-                    if keyring.fetch(subjects, begins.then_some(id)).await? {
+                    if keyring.fetch::<A>(subjects, begins.then_some(id)).await? {
                         continue;
                     }
                     // Somebody was erased since these states were read; read anew they say so.

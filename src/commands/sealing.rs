@@ -49,16 +49,23 @@ impl Keyring<'_> {
             .collect()
     }
 
-    /// Fetches the keys of these subjects, and tells whether all are at hand. Only the `newborn` one, whose first
-    /// event this is, is given a key: whoever else has none was erased, and must never have one again.
-    pub async fn fetch(
+    /// Fetches the keys of these subjects, and tells whether all are at hand. Only the `newborn` stream, whose
+    /// first event this is, gives its own subject a key: the user, or whoever is known by a deployment alone.
+    /// Who else has none was erased, and must never have one again.
+    pub async fn fetch<A: Aggregate>(
         &mut self,
         subjects: Vec<String>,
         newborn: Option<&str>,
     ) -> Result<bool, CommandError> {
         let vault = self.vault.ok_or(VaultError::Absent)?;
+        let own = |id: &str, subject: &str| {
+            let within = subject
+                .strip_prefix(A::TYPE)
+                .and_then(|s| s.strip_prefix(':'));
+            within.unwrap_or(subject) == id
+        };
         for subject in subjects {
-            let key = match newborn == Some(subject.as_str()) {
+            let key = match newborn.is_some_and(|id| own(id, &subject)) {
                 true => Some(vault.key(self.tenant, &subject).await?),
                 false => vault.existing_key(self.tenant, &subject).await?,
             };

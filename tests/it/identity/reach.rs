@@ -34,7 +34,7 @@ async fn z6_no_input_has_a_field_too_many() {
             "emailVerified: true",
             "passwordHash: \"x\"",
             "owner: \"ann\"",
-            "at: \"2026-01-01T00:00:00Z\"",
+            "recordedAt: \"2026-01-01T00:00:00Z\"",
         ] {
             let forged = arguments.replacen("input: {", &format!("input: {{ {planted}, "), 1);
             assert_ne!(forged, *arguments, "{path}");
