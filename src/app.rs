@@ -2,6 +2,7 @@
 
 mod bounds;
 mod checks;
+pub mod live;
 mod log;
 mod wakes;
 

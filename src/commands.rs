@@ -1,12 +1,14 @@
 //! The write door: metadata, idempotency, load, decide, append, retry of a lost race.
 
 mod decide;
+mod elsewhere;
 mod envelope;
 mod loading;
 mod positions;
 mod sealing;
 mod states;
 
+pub use elsewhere::{recorded_deployment_id, recorded_incident_id};
 pub use envelope::CommandContext;
 pub use positions::{FixOutcome, PositionsReceipt, ReportPositions};
 

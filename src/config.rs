@@ -6,6 +6,7 @@ mod aliases;
 mod knob;
 mod layers;
 pub mod lists;
+mod live;
 mod reference;
 pub mod roles;
 pub mod secret_file;
@@ -16,6 +17,7 @@ pub mod web;
 
 pub use layers::{Override, Sources};
 pub use lists::{ApiKeys, FieldNames, Networks, Origins};
+pub use live::{Change, Watch};
 pub use reference::reference;
 pub use roles::{Roles, RolesMap};
 pub use secret_file::{SecretFile, SecretFileError};
@@ -297,6 +299,45 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Log>(),
     ]
 }
+
+/// What holds of each section holds of all.
+macro_rules! settings {
+    ($($section:ident),+) => {
+        impl Settings {
+            /// The knobs at which two differ.
+            fn differences(&self, other: &Settings) -> Vec<&'static Knob> {
+                let mut found = Vec::new();
+                $(found.extend(self.$section.differences(&other.$section));)+
+                found
+            }
+
+            /// Takes from others what can be changed while the process runs.
+            fn adopt(&mut self, other: &Settings) {
+                $(self.$section.adopt(&other.$section);)+
+            }
+        }
+    };
+}
+settings!(
+    process,
+    http,
+    database,
+    redis,
+    append,
+    commands,
+    fixes,
+    consumers,
+    feeds,
+    cache,
+    auth,
+    oidc,
+    http_client,
+    vault,
+    limits,
+    graphql,
+    sockets,
+    log
+);
 
 fn knobs() -> Vec<&'static Knob> {
     sections()

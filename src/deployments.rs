@@ -153,13 +153,6 @@ fn new_id(given: Option<String>, kind: &str, ctx: &CommandContext) -> Result<Str
     Ok(format!("{kind}_{}", id.simple()))
 }
 
-/// The id of what another system calls so: whoever tells of it first or again, and all at once, comes to
-/// one stream.
-fn foreign_id(kind: &str, names: &[&str]) -> String {
-    let parts: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
-    format!("{kind}_{}", Uuid::from_bytes(digest(&parts)).simple())
-}
-
 #[cfg(test)]
 mod tests {
     use domain::{Actor, ActorKind};
@@ -192,22 +185,5 @@ mod tests {
         }
         let unnamed = context("a", "ann", None);
         assert_ne!(made(&unnamed), made(&unnamed));
-    }
-
-    #[test]
-    fn what_is_called_so_elsewhere_has_one_id() {
-        let id = |names: &[&str]| foreign_id("deployment", names);
-        assert_eq!(
-            id(&["ci", "7", "prod", "web"]),
-            id(&["ci", "7", "prod", "web"])
-        );
-        assert_ne!(
-            id(&["ci", "7", "prod", "web"]),
-            id(&["ci", "7", "prod", "api"])
-        );
-        assert_ne!(
-            id(&["ci", "7prod", "", "web"]),
-            id(&["ci", "7", "prod", "web"])
-        );
     }
 }

@@ -128,6 +128,11 @@ impl Caller {
         self.actor.kind == ActorKind::User && *self.actor.id == *id
     }
 
+    /// Is the caller this API key?
+    pub fn is_api_key(&self, id: &str) -> bool {
+        self.credential == Credential::ApiKey && *self.actor.id == *id
+    }
+
     /// Does the rule let the caller in?
     pub fn meets(&self, rule: &Rule) -> Result<(), Denied> {
         if rule.needs == Needs::Nothing {

@@ -13,10 +13,10 @@ use serde_json::json;
 
 use super::import::catch_up::catch_up;
 use super::import::mapping::{Mapping, MappingArgs, Preset};
+use super::import::run::{Inflow, import_rows};
 use super::import::source::Source;
 use super::import::summary::thousands;
 use super::import::total_bytes;
-use super::import::vehicles::{Inflow, import_vehicles};
 use super::progress::Progress;
 use super::serve::ServeArgs;
 use crate::app::{self, App};
@@ -166,7 +166,7 @@ async fn import_sample(app: &App, tenant: &Arc<str>, shutdown: &Shutdown) -> any
         correlation_id: SAMPLE_ID.to_owned(),
         clock: app.clock.clone(),
     };
-    import_vehicles(&app.door, inflow, progress, shutdown).await?;
+    import_rows(&app.door, inflow, progress, shutdown).await?;
     let head = app.log.store().head(tenant).await?;
     for behind in catch_up(&app.consumers, tenant, head, shutdown).await? {
         eprintln!("{behind}");
@@ -230,6 +230,9 @@ fn curl(address: SocketAddr, query: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::import::batch::Columned;
+    use super::super::import::columns::Names;
+    use super::super::import::source::Row;
     use super::*;
 
     #[test]
@@ -253,10 +256,12 @@ mod tests {
         let mapping = Mapping::from_args(&preset);
         let mut kept = std::collections::HashSet::new();
         for (name, bytes) in SAMPLE {
-            let mut rows = Source::from_memory(name, bytes).open().unwrap();
+            let mut rows = Source::from_memory(name, bytes)
+                .open(&Names::default())
+                .unwrap();
             let columns = mapping.columns(&rows.header).unwrap();
             let mut row = csv::ByteRecord::new();
-            while rows.read(&mut row).unwrap() {
+            while rows.read(&mut row).unwrap() == Row::Read {
                 let fix = columns.report(&row).unwrap();
                 kept.insert((fix.vehicle, fix.fix_time));
             }

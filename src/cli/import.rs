@@ -1,12 +1,18 @@
 //! `daybook import`: facts from files through the same write door as everything else.
 //!
-//! Running it twice changes nothing, and a run that was killed is taken up by running it again:
-//! batches carry command ids made of their content, and a fix that is in the log already is a
-//! duplicate.
+//! Running it twice changes nothing, and a run that was killed is taken up by running it again: what is
+//! in the log already is a duplicate. Reports of fixes carry command ids made of their content; a
+//! deployment's stream is found by what its source calls it.
 
 pub mod batch;
 pub mod catch_up;
+pub mod changes;
+pub mod columns;
+pub mod deployments;
 pub mod mapping;
+pub mod ndjson;
+pub mod recording;
+pub mod run;
 pub mod source;
 pub mod summary;
 pub mod vehicles;
@@ -18,9 +24,11 @@ use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use self::catch_up::catch_up;
+use self::changes::{ChangeArgs, ChangeMapping};
+use self::deployments::{DeploymentArgs, DeploymentMapping};
 use self::mapping::{Mapping, MappingArgs};
+use self::run::{Inflow, Intake, import_rows};
 use self::source::Source;
-use self::vehicles::{Inflow, import_vehicles};
 use super::progress::Progress;
 use crate::app::App;
 use crate::config::Settings;
@@ -41,39 +49,117 @@ pub struct ImportArgs {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum ImportWhat {
-    /// Positions of vehicles from CSV files, plain or gzip
+    /// Positions of vehicles
     Vehicles(VehiclesArgs),
+    /// Deployments of another system, as they ended or stand
+    Deployments(DeploymentsArgs),
+    /// Changes, such as commits, that deployments brought in
+    Changes(ChangesArgs),
 }
 
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+struct Files {
+    /// Files to read, in this order; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+}
+
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = format!("\
 Examples:
   daybook import vehicles --preset capmetro data/capmetro/*.csv.gz
   daybook import vehicles --vehicle bus --time at --lat y --lon x --speed v --speed-unit kmh f.csv
   zcat day.csv.gz | daybook import vehicles --attribute route_id=route -
 
-Each file needs a header. Without --preset the flags' own names are the columns: vehicle, time, \
-lat and lon must be there; speed, course, altitude, accuracy, fix_id and device_time are used if \
-they are. Times are RFC 3339 with a zone. A vehicle that is not known is registered.
+{FORMATS} Without --preset the flags' own names are the columns: vehicle, time, lat and lon must be \
+there; speed, course, altitude, accuracy, fix_id and device_time are used if they are. A vehicle \
+that is not known is registered.
 
-Running it again changes nothing; after an interruption it goes on. Rows that are refused are \
-counted and named, and do not stop the others.
-
-Exit codes: 0 every file was read to its end, whatever came of its rows; 1 one was not; \
-130 interrupted.")]
+{OUTCOME}"))]
 struct VehiclesArgs {
-    /// Files to read, in this order; - is standard input
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<String>,
+    #[command(flatten)]
+    files: Files,
     #[command(flatten)]
     mapping: MappingArgs,
 }
 
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = format!("\
+Examples:
+  daybook import deployments --preset govuk deployments.csv.gz
+  daybook import deployments --source jenkins --project shop --machine ci-bot f.ndjson
+  daybook import deployments --source ci --project-column app --version sha --finished-at at f.csv
+
+{FORMATS} Without --preset the flags' own names are the columns: id, service, environment, version, \
+and project unless --project names it, must be there; the others are used if they are. A time is \
+needed where a deployment has come to: finished_at where it has ended.
+
+A deployment is known by its source, id, environment and service: one commit may deploy several. \
+One that is known stays as it was told first.
+
+{OUTCOME}"))]
+struct DeploymentsArgs {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    mapping: DeploymentArgs,
+}
+
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = format!("\
+Examples:
+  daybook import changes --preset govuk changes.csv.gz
+  daybook import changes --source jenkins --environment production --change sha f.csv
+
+{FORMATS} Without --preset the flags' own names are the columns: deployment, service, change, \
+committed_at, and environment unless --environment names it, must be there; the others are used if \
+they are. A change of a deployment that is not known is refused: import deployments first.
+
+{OUTCOME}"))]
+struct ChangesArgs {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    mapping: ChangeArgs,
+}
+
+/// What files may be.
+const FORMATS: &str = "\
+Each file is CSV with a header, or a JSON object a line whose names are the columns; gzip or not. \
+Times are RFC 3339 with a zone.";
+
+/// What comes of a run, and how that is told.
+const OUTCOME: &str = "\
+Running it again changes nothing; after an interruption it goes on. Rows that are refused are \
+counted and named, and do not stop the others.
+
+Exit codes: 0 every file was read to its end, whatever came of its rows; 1 one was not; \
+130 interrupted.";
+
 /// Imports what `args` name, waits for the read models, and says what came of it.
 pub async fn run(args: ImportArgs, settings: Settings) -> anyhow::Result<ExitCode> {
-    let ImportWhat::Vehicles(vehicles) = args.what;
-    let mapping = Mapping::from_args(&vehicles.mapping);
-    let sources: Vec<_> = vehicles
+    let tenant = args.tenant.into();
+    match args.what {
+        ImportWhat::Vehicles(VehiclesArgs { files, mapping }) => {
+            run_kind(settings, tenant, files, Mapping::from_args(&mapping)).await
+        }
+        ImportWhat::Deployments(DeploymentsArgs { files, mapping }) => {
+            let mapping = DeploymentMapping::from_args(&mapping);
+            run_kind(settings, tenant, files, mapping).await
+        }
+        ImportWhat::Changes(ChangesArgs { files, mapping }) => {
+            run_kind(settings, tenant, files, ChangeMapping::from_args(&mapping)).await
+        }
+    }
+}
+
+async fn run_kind<K: Intake>(
+    settings: Settings,
+    tenant: Arc<str>,
+    files: Files,
+    mapping: K,
+) -> anyhow::Result<ExitCode> {
+    let sources: Vec<_> = files
         .files
         .iter()
         .map(|f| Source::from_argument(f))
@@ -87,16 +173,16 @@ pub async fn run(args: ImportArgs, settings: Settings) -> anyhow::Result<ExitCod
     let (trigger, shutdown) = Shutdown::new();
     tokio::spawn(on_signals(trigger, settings.http.drain_hard));
     tokio::select! {
-        done = import(&settings, args.tenant.into(), sources, mapping, &shutdown) => done,
+        done = import(&settings, tenant, sources, mapping, &shutdown) => done,
         () = shutdown.hard() => Ok(ExitCode::from(EXIT_INTERRUPTED)),
     }
 }
 
-async fn import(
+async fn import<K: Intake>(
     settings: &Settings,
     tenant: Arc<str>,
     sources: Vec<Source>,
-    mapping: Mapping,
+    mapping: K,
     shutdown: &Shutdown,
 ) -> anyhow::Result<ExitCode> {
     let app = App::start(settings).await?;
@@ -113,7 +199,11 @@ async fn import(
     done
 }
 
-async fn import_into(app: &App, inflow: Inflow, shutdown: &Shutdown) -> anyhow::Result<ExitCode> {
+async fn import_into<K: Intake>(
+    app: &App,
+    inflow: Inflow<K>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<ExitCode> {
     let tenant = inflow.tenant.clone();
     let store = app.log.store();
     // Without a log, or a right to write to it, row after row would be refused.
@@ -128,7 +218,7 @@ async fn import_into(app: &App, inflow: Inflow, shutdown: &Shutdown) -> anyhow::
     }
     let names: Vec<Arc<str>> = inflow.sources.iter().map(|s| s.name.clone()).collect();
     let progress = Progress::new("importing", "rows", total_bytes(&inflow.sources));
-    let summary = import_vehicles(&app.door, inflow, progress, shutdown).await?;
+    let summary = import_rows(&app.door, inflow, progress, shutdown).await?;
     print!("{}", summary.describe(&names));
     if summary.interrupted {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
@@ -154,12 +244,13 @@ pub fn total_bytes(sources: &[Source]) -> Option<u64> {
 
 /// Checks the headers of all sources that can be read twice, so that a misspelt column is found
 /// before anything is imported. Returns what is wrong, one line a source.
-fn check_headers(sources: &[Source], mapping: &Mapping) -> Vec<String> {
+fn check_headers<K: Intake>(sources: &[Source], mapping: &K) -> Vec<String> {
+    let names = mapping.names();
     let repeatable = sources.iter().filter(|s| s.is_repeatable());
     repeatable
         .filter_map(|source| {
             let header = source
-                .open()
+                .open(&names)
                 .map(|rows| rows.header)
                 .map_err(|e| e.to_string());
             let wrong = header.and_then(|h| mapping.columns(&h).map(drop)).err()?;

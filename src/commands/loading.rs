@@ -1,5 +1,6 @@
 //! States come from the log: folded from their events, from a stored state on where the stream is long.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use domain::{Aggregate, StreamKey};
@@ -53,26 +54,36 @@ impl Door {
         tenant: &Arc<str>,
         ids: &[&str],
     ) -> Result<(), CommandError> {
-        let cells: Vec<_> = ids
-            .iter()
-            .map(|id| (*id, self.states.cell::<A>(tenant, &StreamKey::of::<A>(id))))
-            .filter(|(_, cell)| cell.lock().is_none())
-            .collect();
-        if cells.len() < 2 {
+        let unknown = |id: &&str| {
+            let cell = self.states.cell::<A>(tenant, &StreamKey::of::<A>(id));
+            cell.lock().is_none()
+        };
+        let ids: Vec<_> = ids.iter().copied().filter(unknown).collect();
+        if ids.len() < 2 {
             return Ok(());
         }
-        let ids: Vec<_> = cells.iter().map(|(id, _)| *id).collect();
-        let existing = self.store.existing_streams(tenant, A::TYPE, &ids).await?;
-        for (id, cell) in cells {
+        self.ready::<A>(tenant, &ids).await.map(drop)
+    }
+
+    /// Readies aggregates for commands: one question tells which streams are new, and those need no load.
+    /// Returns the others' ids.
+    pub async fn ready<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        ids: &[&str],
+    ) -> Result<HashSet<String>, CommandError> {
+        let existing = self.store.existing_streams(tenant, A::TYPE, ids).await?;
+        for id in ids.iter().filter(|id| !existing.contains(**id)) {
+            let cell = self.states.cell::<A>(tenant, &StreamKey::of::<A>(id));
             // Whoever is loading it knows better; an append finds out whom another process opened.
             let Ok(_loading) = cell.loading.try_lock() else {
                 continue;
             };
-            if !existing.contains(id) && cell.lock().is_none() {
+            if cell.lock().is_none() {
                 cell.fill(A::default(), 0, 0);
             }
         }
-        Ok(())
+        Ok(existing)
     }
 
     /// A stream has come to this version, for all to see: perhaps its state is worth storing again.

@@ -4,8 +4,8 @@ use domain::deployment::Deployment;
 use domain::incident::{Incident, IncidentCommand, IncidentReport, LinkKind};
 use domain::{Code, values};
 
-use super::{Deployments, DeploymentsError, foreign_id, new_id};
-use crate::commands::{CommandContext, CommandError, Receipt};
+use super::{Deployments, DeploymentsError, new_id};
+use crate::commands::{CommandContext, CommandError, Receipt, recorded_incident_id};
 
 /// The rule that infers a deployment: the last one that reached production, of the project and of the
 /// service and environment that are known to be broken, before the incident began.
@@ -32,7 +32,7 @@ impl Deployments {
     ) -> Result<(String, Receipt), DeploymentsError> {
         let report = opened.report.checked(ctx.now)?;
         let id = match (opened.id, &report.external) {
-            (None, Some(external)) => foreign_id("incident", &[&external.source, &external.id]),
+            (None, Some(external)) => recorded_incident_id(external),
             (given, _) => new_id(given, "incident", ctx)?,
         };
         if let Some(deployment) = &opened.deployment {

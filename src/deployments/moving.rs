@@ -8,9 +8,9 @@ use domain::deployment::{
 use domain::environment::{Environment, environment_id};
 use domain::{Code, Refusal, values};
 
-use super::{Deployments, DeploymentsError, foreign_id, new_id};
+use super::{Deployments, DeploymentsError, new_id};
 use crate::auth::{Caller, Credential};
-use crate::commands::{CommandContext, CommandError, Receipt};
+use crate::commands::{CommandContext, CommandError, Receipt, recorded_deployment_id};
 
 /// A deployment that somebody wants.
 #[derive(Clone, Debug)]
@@ -97,11 +97,7 @@ impl Deployments {
         let plan = told.plan.checked()?;
         let id = match (told.id, &plan.external) {
             (None, Some(external)) => {
-                let place = [plan.environment.as_str(), plan.service.as_str()];
-                foreign_id(
-                    "deployment",
-                    &[&external.source, &external.id, place[0], place[1]],
-                )
+                recorded_deployment_id(external, &plan.environment, &plan.service)
             }
             (given, _) => new_id(given, "deployment", ctx)?,
         };

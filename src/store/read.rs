@@ -148,6 +148,12 @@ const STREAM: &str = concat!(
       order by sequence limit $7"
 );
 
+/// Which streams exist. Each is looked up by the whole key: asked for all at once, a young table's streams
+/// of the kind are all read, and each is compared with every id.
+const EXISTING: &str = "select id from unnest($3::text[]) u(id)
+     where (select true from streams s
+            where s.tenant = $1 and s.aggregate_type = $2 and s.aggregate_id = u.id limit 1)";
+
 const AT_POSITIONS: &str = concat!(
     "select ",
     event_columns!(),
@@ -246,15 +252,12 @@ impl Store {
         aggregate_type: &str,
         aggregate_ids: &[&str],
     ) -> Result<HashSet<String>, StoreError> {
-        let found: Vec<String> = sqlx::query_scalar(
-            "select aggregate_id from streams
-             where tenant = $1 and aggregate_type = $2 and aggregate_id = any($3)",
-        )
-        .bind(tenant)
-        .bind(aggregate_type)
-        .bind(aggregate_ids)
-        .fetch_all(self.pool())
-        .await?;
+        let found: Vec<String> = sqlx::query_scalar(EXISTING)
+            .bind(tenant)
+            .bind(aggregate_type)
+            .bind(aggregate_ids)
+            .fetch_all(self.pool())
+            .await?;
         Ok(found.into_iter().collect())
     }
 

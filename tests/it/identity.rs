@@ -3,8 +3,13 @@
 
 mod api_keys;
 mod foreign;
+mod forged;
+mod headers;
 mod injection;
 mod matrix;
+mod passwords;
+mod races;
+mod reach;
 pub mod scene;
 mod schema;
 mod secrets;

@@ -1,6 +1,8 @@
 //! `daybook import` and `daybook demo` as a person meets them: the program, its output, its exit
 //! code.
 
+mod deployments;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -133,7 +135,7 @@ async fn rows_that_are_no_fixes_are_counted_and_named() {
         &[
             "14 rows of 1 file",
             "Accepted              2\n",
-            "Duplicate             2, 1 of them unlike the fix that was kept",
+            "Duplicate             2, 1 of them unlike what was kept",
             "Rejected             10",
             "f.csv:5: the row has 3 columns, the header 5",
             "f.csv:6: lat is not a number",
@@ -243,7 +245,7 @@ async fn a_run_that_was_killed_or_stopped_is_taken_up_by_the_next() {
     let lines = [
         "30,000 rows of 1 file",
         "Accepted         27,000\n",
-        "Duplicate         3,000, 3,000 of them unlike the fix that was kept",
+        "Duplicate         3,000, 3,000 of them unlike what was kept",
         "of these rows came in with an earlier run",
         "Every read model is as of",
     ];

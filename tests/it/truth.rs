@@ -14,9 +14,9 @@ use std::time::Duration;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use clap::Parser;
 use daybook::cli::import::mapping::{Mapping, MappingArgs};
+use daybook::cli::import::run::{Inflow, import_rows};
 use daybook::cli::import::source::Source;
 use daybook::cli::import::summary::Summary;
-use daybook::cli::import::vehicles::{Inflow, import_vehicles};
 use daybook::cli::progress::Progress;
 use daybook::commands::{Door, DoorSettings};
 use daybook::consumers::{ConsumerSettings, Consumers};
@@ -95,7 +95,7 @@ impl World {
             clock: Clock::system(),
         };
         let (_trigger, shutdown) = Shutdown::new();
-        let imported = import_vehicles(&self.door, inflow, Progress::silent(), &shutdown).await;
+        let imported = import_rows(&self.door, inflow, Progress::silent(), &shutdown).await;
         imported.unwrap()
     }
 

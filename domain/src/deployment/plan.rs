@@ -29,6 +29,22 @@ words! {
     }
 }
 
+impl Tier {
+    /// What an environment is for by its name alone, where nobody says it: by its first word, such as
+    /// `prod` of `prod-eu`, whatever its case.
+    pub fn of_environment(name: &str) -> Tier {
+        let word = name.split(|c: char| !c.is_alphanumeric()).next();
+        match word.unwrap_or_default().to_lowercase().as_str() {
+            "production" | "prod" | "prd" | "live" => Tier::Production,
+            "staging" | "stage" | "stg" | "preprod" | "preproduction" | "uat" => Tier::Staging,
+            "development" | "develop" | "dev" | "integration" | "test" | "testing" | "qa" => {
+                Tier::Development
+            }
+            _ => Tier::Other,
+        }
+    }
+}
+
 words! {
     /// Why something is deployed.
     DeploymentReason {
@@ -230,5 +246,28 @@ impl Change {
             first_review_at: optional(self.first_review_at, "firstReviewAt").transpose()?,
             merged_at: optional(self.merged_at, "mergedAt").transpose()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tier;
+
+    #[test]
+    fn an_environment_is_for_what_its_first_word_says() {
+        let cases = [
+            ("production", Tier::Production),
+            ("PROD-eu.2", Tier::Production),
+            ("staging", Tier::Staging),
+            ("integration", Tier::Development),
+            ("test", Tier::Development),
+            ("products", Tier::Other),
+            ("not-production", Tier::Other),
+            ("github-pages", Tier::Other),
+            ("", Tier::Other),
+        ];
+        for (name, tier) in cases {
+            assert_eq!(Tier::of_environment(name), tier, "{name:?}");
+        }
     }
 }

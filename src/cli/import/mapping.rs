@@ -1,10 +1,13 @@
-//! Which column means what: from flags and presets to one row's fix.
+//! Positions of vehicles: from flags and presets to one row's fix.
 
 use clap::{Args, ValueEnum};
 use csv::ByteRecord;
-use domain::track::FixReport;
+use domain::track::{FIXES_MAX, FixReport};
 use domain::{Code, Refusal};
 use serde_json::{Map, Value};
+
+use super::batch::{Columned, Key, Keyed};
+use super::columns::{Finder, Wanted, must_be_whole, number, optional, text};
 
 /// Names of columns. Without a preset a flag's own name is its column.
 #[derive(Args, Clone, Debug, Default)]
@@ -84,7 +87,7 @@ impl SpeedUnit {
     }
 }
 
-/// Column names as they will be looked for. `true` beside a name: it must be there.
+/// Column names as they will be looked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mapping {
     vehicle: String,
@@ -101,12 +104,6 @@ pub struct Mapping {
     attributes: Vec<(String, String)>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Wanted {
-    column: String,
-    required: bool,
-}
-
 impl Mapping {
     /// Flags over preset over defaults.
     pub fn from_args(args: &MappingArgs) -> Mapping {
@@ -114,10 +111,6 @@ impl Mapping {
         let named = |flag: &Option<String>, default: &str, preset: &str| {
             flag.clone()
                 .unwrap_or_else(|| if capmetro { preset } else { default }.to_owned())
-        };
-        let wanted = |flag: &Option<String>, default: &str| Wanted {
-            column: flag.clone().unwrap_or_else(|| default.to_owned()),
-            required: flag.is_some(),
         };
         let mut attributes: Vec<(String, String)> = Vec::new();
         if capmetro {
@@ -133,70 +126,41 @@ impl Mapping {
             time: named(&args.time, "time", "timestamp"),
             lat: named(&args.lat, "lat", "latitude"),
             lon: named(&args.lon, "lon", "longitude"),
-            speed: wanted(&args.speed, "speed"),
+            speed: Wanted::flag_or(&args.speed, "speed"),
             speed_unit: args.speed_unit,
-            course: wanted(&args.course, "course"),
-            altitude: wanted(&args.altitude, "altitude"),
-            accuracy: wanted(&args.accuracy, "accuracy"),
-            fix_id: wanted(&args.fix_id, "fix_id"),
-            device_time: wanted(&args.device_time, "device_time"),
+            course: Wanted::flag_or(&args.course, "course"),
+            altitude: Wanted::flag_or(&args.altitude, "altitude"),
+            accuracy: Wanted::flag_or(&args.accuracy, "accuracy"),
+            fix_id: Wanted::flag_or(&args.fix_id, "fix_id"),
+            device_time: Wanted::flag_or(&args.device_time, "device_time"),
             attributes,
         }
     }
+}
 
-    /// The places of the columns in a file with this header, or which are missing.
-    pub fn columns(&self, header: &ByteRecord) -> Result<Columns, String> {
-        let place = |name: &str| {
-            header
-                .iter()
-                .position(|h| h.trim_ascii() == name.as_bytes())
-        };
-        let mut missing = Vec::new();
-        let mut needed = |name: &str| {
-            place(name).unwrap_or_else(|| {
-                missing.push(name.to_owned());
-                0
-            })
-        };
-        let vehicle = needed(&self.vehicle);
-        let time = needed(&self.time);
-        let lat = needed(&self.lat);
-        let lon = needed(&self.lon);
-        let mut optional = |wanted: &Wanted| {
-            if wanted.required {
-                Some(needed(&wanted.column))
-            } else {
-                place(&wanted.column)
-            }
-        };
-        let columns = Columns {
-            count: header.len(),
-            vehicle,
-            time,
-            lat,
-            lon,
-            speed: optional(&self.speed),
+impl Columned for Mapping {
+    type Columns = Columns;
+
+    fn find(&self, find: &mut Finder<'_>, count: usize) -> Columns {
+        Columns {
+            count,
+            vehicle: find.needed(&self.vehicle),
+            time: find.needed(&self.time),
+            lat: find.needed(&self.lat),
+            lon: find.needed(&self.lon),
+            speed: find.optional(&self.speed),
             speed_unit: self.speed_unit,
-            course: optional(&self.course),
-            altitude: optional(&self.altitude),
-            accuracy: optional(&self.accuracy),
-            fix_id: optional(&self.fix_id),
-            device_time: optional(&self.device_time),
+            course: find.optional(&self.course),
+            altitude: find.optional(&self.altitude),
+            accuracy: find.optional(&self.accuracy),
+            fix_id: find.optional(&self.fix_id),
+            device_time: find.optional(&self.device_time),
             attributes: self
                 .attributes
                 .iter()
-                .map(|(c, name)| (needed(c), name.clone()))
+                .map(|(c, name)| (find.needed(c), name.clone()))
                 .collect(),
-        };
-        if missing.is_empty() {
-            return Ok(columns);
         }
-        let there: Vec<_> = header.iter().map(|h| String::from_utf8_lossy(h)).collect();
-        Err(format!(
-            "no column {}; it has {}",
-            missing.join(", "),
-            there.join(", ")
-        ))
     }
 }
 
@@ -218,29 +182,22 @@ pub struct Columns {
     attributes: Vec<(usize, String)>,
 }
 
-impl Columns {
-    /// The vehicle as the row spells it; empty if the row is too short.
-    pub fn vehicle<'r>(&self, row: &'r ByteRecord) -> &'r [u8] {
-        row.get(self.vehicle).unwrap_or_default()
-    }
+/// By vehicle: a track takes in many fixes as one event.
+impl Keyed for Columns {
+    const BATCH_ROWS_MAX: usize = FIXES_MAX;
+    const TOGETHER: bool = true;
 
+    fn key<'r>(&self, row: &'r ByteRecord) -> Key<'r> {
+        [row.get(self.vehicle).unwrap_or_default(), b"", b""]
+    }
+}
+
+impl Columns {
     /// The fix a row reports, or what is wrong with the row itself. Whether the fix is acceptable
     /// is not decided here.
     pub fn report(&self, row: &ByteRecord) -> Result<FixReport, Refusal> {
-        if row.len() != self.count {
-            let message = format!(
-                "the row has {} columns, the header {}",
-                row.len(),
-                self.count
-            );
-            return Err(Refusal::new(Code::Validation, message)
-                .with("limit", self.count)
-                .with("actual", row.len()));
-        }
-        let optional = |place: Option<usize>| match place {
-            Some(place) => text(row, place, "text").map(|t| (!t.is_empty()).then(|| t.to_owned())),
-            None => Ok(None),
-        };
+        must_be_whole(row, self.count)?;
+        let owned = |place| optional(row, place, "text").map(|t| t.map(str::to_owned));
         let mut attributes = Map::new();
         for (place, name) in &self.attributes {
             let value = text(row, *place, name)?;
@@ -253,8 +210,8 @@ impl Columns {
             fix_time: text(row, self.time, "fixTime")?.to_owned(),
             lat: coordinate(row, self.lat, "lat")?,
             lon: coordinate(row, self.lon, "lon")?,
-            fix_id: optional(self.fix_id)?,
-            device_time: optional(self.device_time)?,
+            fix_id: owned(self.fix_id)?,
+            device_time: owned(self.device_time)?,
             altitude_m: number(row, self.altitude, "altitudeM")?,
             speed_mps: number(row, self.speed, "speedMps")?.map(|s| self.speed_unit.in_mps(s)),
             course_deg: number(row, self.course, "courseDeg")?,
@@ -265,12 +222,6 @@ impl Columns {
     }
 }
 
-fn text<'r>(row: &'r ByteRecord, place: usize, field: &str) -> Result<&'r str, Refusal> {
-    let bytes = row.get(place).unwrap_or_default().trim_ascii();
-    std::str::from_utf8(bytes)
-        .map_err(|_| Refusal::new(Code::BadText, format!("{field} is not UTF-8")).at([field]))
-}
-
 fn coordinate(row: &ByteRecord, place: usize, field: &str) -> Result<f64, Refusal> {
     let found = number(row, Some(place), field)?;
     let missing = || Refusal::new(Code::Validation, format!("{field} is empty")).at([field]);
@@ -279,18 +230,6 @@ fn coordinate(row: &ByteRecord, place: usize, field: &str) -> Result<f64, Refusa
         return Ok(value);
     }
     Err(Refusal::new(Code::InvalidCoordinates, format!("{field} is not finite")).at([field]))
-}
-
-fn number(row: &ByteRecord, place: Option<usize>, field: &str) -> Result<Option<f64>, Refusal> {
-    let Some(place) = place else { return Ok(None) };
-    let value = text(row, place, field)?;
-    if value.is_empty() {
-        return Ok(None);
-    }
-    value
-        .parse()
-        .map(Some)
-        .map_err(|_| Refusal::new(Code::Validation, format!("{field} is not a number")).at([field]))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! One input of an import: a file or standard input, plain or gzip, read as CSV in bounded memory.
+//! One input of an import: a file or standard input, plain or gzip, CSV or a JSON object a line, read in
+//! bounded memory.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -7,7 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
+use domain::Refusal;
 use flate2::bufread::MultiGzDecoder;
+
+use super::columns::Names;
+use super::ndjson::Objects;
 
 /// The longest record that is taken, in bytes after inflating. A quote that is never closed makes
 /// the rest of a file one record; this is where that ends.
@@ -35,9 +40,27 @@ enum Content {
 pub struct Rows {
     /// The header.
     pub header: ByteRecord,
-    reader: Reader<Bounded<Box<dyn Read + Send>>>,
+    format: Format,
     bytes_read: Arc<AtomicU64>,
-    lines_behind: u64,
+}
+
+enum Format {
+    Csv {
+        reader: Reader<Bounded<Box<dyn BufRead + Send>>>,
+        lines_behind: u64,
+    },
+    Ndjson(Objects),
+}
+
+/// What came of reading on.
+#[derive(Debug, PartialEq)]
+pub enum Row {
+    /// A record.
+    Read,
+    /// What stands on this line is none, and why.
+    Refused(u64, Refusal),
+    /// There is nothing more.
+    End,
 }
 
 impl Source {
@@ -84,20 +107,21 @@ impl Source {
         }
     }
 
-    /// Opens it and reads its header.
-    pub fn open(&self) -> io::Result<Rows> {
+    /// Opens it and reads its header. Where there is none, in JSON, these names make one.
+    pub fn open(&self, names: &Names) -> io::Result<Rows> {
         let raw: Box<dyn Read + Send> = match &self.content {
             Content::Path(path) => Box::new(File::open(path)?),
             Content::Stdin => Box::new(io::stdin()),
             Content::Memory(bytes) => Box::new(*bytes),
         };
-        Rows::new(raw)
+        Rows::new(raw, names)
     }
 }
 
 impl Rows {
-    /// Reads CSV or gzip of CSV; gzip is recognised by its first bytes, whatever the name says.
-    pub fn new(raw: Box<dyn Read + Send>) -> io::Result<Rows> {
+    /// Reads CSV or a JSON object a line, or gzip of either; which it is tell the first bytes, whatever
+    /// the name says.
+    pub fn new(raw: Box<dyn Read + Send>, names: &Names) -> io::Result<Rows> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let counted = Counted {
             inner: raw,
@@ -105,55 +129,82 @@ impl Rows {
         };
         let mut buffered = BufReader::with_capacity(READ_BYTES, counted);
         let is_gzip = buffered.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let inflated: Box<dyn Read + Send> = if is_gzip {
-            Box::new(MultiGzDecoder::new(buffered))
+        let mut inflated: Box<dyn BufRead + Send> = if is_gzip {
+            Box::new(BufReader::new(MultiGzDecoder::new(buffered)))
         } else {
             Box::new(buffered)
         };
-        let bounded = Bounded {
-            inner: inflated,
-            bytes_since_record: 0,
+        let is_json = inflated.fill_buf()?.trim_ascii_start().starts_with(b"{");
+        let (header, format) = match is_json {
+            true => {
+                let objects = Objects::new(inflated, names)?;
+                (objects.header.clone(), Format::Ndjson(objects))
+            }
+            false => csv(inflated)?,
         };
-        let mut reader = ReaderBuilder::new().flexible(true).from_reader(bounded);
-        let header = reader.byte_headers().map_err(io_error)?.clone();
-        if header.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it is empty, without a header",
-            ));
-        }
-        // The reader counts a line at its \n, and takes \r alone as the end of a record: where
-        // lines end in \r\n it is one line behind, and so still on the first one after the header.
-        let lines_behind = u64::from(reader.position().line() == 1);
         Ok(Rows {
             header,
-            reader,
+            format,
             bytes_read,
-            lines_behind,
         })
     }
 
-    /// Reads the next record; false at the end. The record knows the line it began on.
-    pub fn read(&mut self, record: &mut ByteRecord) -> io::Result<bool> {
-        self.reader.get_mut().bytes_since_record = 0;
-        let more = self.reader.read_byte_record(record).map_err(io_error)?;
+    /// Reads the next record, which knows the line it began on.
+    pub fn read(&mut self, record: &mut ByteRecord) -> io::Result<Row> {
+        let (reader, lines_behind) = match &mut self.format {
+            Format::Ndjson(objects) => return objects.read(record),
+            Format::Csv {
+                reader,
+                lines_behind,
+            } => (reader, *lines_behind),
+        };
+        reader.get_mut().bytes_since_record = 0;
+        let more = reader.read_byte_record(record).map_err(io_error)?;
         if let Some(mut position) = record.position().cloned() {
-            let line = position.line() + self.lines_behind;
-            position.set_line(line);
+            position.set_line(position.line() + lines_behind);
             record.set_position(Some(position));
         }
-        Ok(more)
+        Ok(if more { Row::Read } else { Row::End })
     }
 
-    /// The line the reader has come to, 1 for the header.
+    /// The line the reader has come to, 1 for the first.
     pub fn line(&self) -> u64 {
-        self.reader.position().line() + self.lines_behind
+        match &self.format {
+            Format::Csv {
+                reader,
+                lines_behind,
+            } => reader.position().line() + lines_behind,
+            Format::Ndjson(objects) => objects.line(),
+        }
     }
 
     /// Bytes taken from the source so far, before inflating.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Ordering::Relaxed)
     }
+}
+
+fn csv(inner: Box<dyn BufRead + Send>) -> io::Result<(ByteRecord, Format)> {
+    let bounded = Bounded {
+        inner,
+        bytes_since_record: 0,
+    };
+    let mut reader = ReaderBuilder::new().flexible(true).from_reader(bounded);
+    let header = reader.byte_headers().map_err(io_error)?.clone();
+    if header.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is empty, without a header",
+        ));
+    }
+    // The reader counts a line at its \n, and takes \r alone as the end of a record: where lines end
+    // in \r\n it is one line behind, and so still on the first one after the header.
+    let lines_behind = u64::from(reader.position().line() == 1);
+    let format = Format::Csv {
+        reader,
+        lines_behind,
+    };
+    Ok((header, format))
 }
 
 fn io_error(e: csv::Error) -> io::Error {
@@ -207,18 +258,19 @@ mod tests {
 
     /// First fields with their lines, and how reading ended.
     fn check(bytes: Vec<u8>) -> (Vec<(u64, String)>, Result<(), io::ErrorKind>) {
-        let mut rows = match Rows::new(Box::new(io::Cursor::new(bytes))) {
+        let mut rows = match Rows::new(Box::new(io::Cursor::new(bytes)), &Names::default()) {
             Ok(rows) => rows,
             Err(e) => return (Vec::new(), Err(e.kind())),
         };
         let (mut got, mut record) = (Vec::new(), ByteRecord::new());
         loop {
             match rows.read(&mut record) {
-                Ok(true) => got.push((
+                Ok(Row::Read) => got.push((
                     record.position().unwrap().line(),
                     String::from_utf8_lossy(&record[0]).into_owned(),
                 )),
-                Ok(false) => return (got, Ok(())),
+                Ok(Row::Refused(line, refusal)) => panic!("line {line}: {refusal}"),
+                Ok(Row::End) => return (got, Ok(())),
                 Err(e) => return (got, Err(e.kind())),
             }
         }
@@ -243,7 +295,8 @@ mod tests {
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_the_first_name() {
-        let rows = Rows::new(Box::new("\u{feff}a,b\n".as_bytes())).unwrap();
+        let rows = Rows::new(Box::new("\u{feff}a,b\n".as_bytes()), &Names::default());
+        let rows = rows.unwrap();
         assert_eq!(&rows.header[0], b"a");
     }
 

@@ -1,4 +1,4 @@
-//! What came of an import: counted, with examples of what was refused.
+//! What came of an import, whatever its rows were: counted, with examples of what was refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Position, Refusal};
-
-use crate::commands::{FixOutcome, PositionsReceipt};
 
 /// How many refused rows are named for each reason.
 pub const EXAMPLES_MAX: usize = 3;
@@ -17,11 +15,11 @@ pub const EXAMPLES_MAX: usize = 3;
 pub struct Summary {
     /// Rows that were decided on: the sum of accepted, duplicate and rejected.
     pub rows: u64,
-    /// Fixes now in the log.
+    /// Rows that are in the log now.
     pub accepted: u64,
-    /// Fixes the log had already, or that came earlier in the same input.
+    /// Rows the log had already, or that came earlier in the same input.
     pub duplicate: u64,
-    /// Duplicates that do not say the same as the fix that was kept.
+    /// Duplicates that do not say the same as what was kept, as far as that is looked at.
     pub differing: u64,
     /// Rows of batches that an earlier run had brought in; also counted above, as it was told then.
     pub earlier: u64,
@@ -49,29 +47,33 @@ pub struct Rejections {
 }
 
 impl Summary {
-    /// Adds what the write door said about a batch.
-    pub fn add(&mut self, source: usize, lines: &[u64], receipt: &PositionsReceipt) {
-        self.rows += lines.len() as u64;
-        if receipt.receipt.replayed {
-            self.earlier += lines.len() as u64;
-        }
-        self.position = self.position.max(receipt.receipt.position);
-        for (line, outcome) in lines.iter().zip(&receipt.outcomes) {
-            match outcome {
-                FixOutcome::Accepted => self.accepted += 1,
-                FixOutcome::Duplicate { differs } => {
-                    self.duplicate += 1;
-                    self.differing += u64::from(*differs);
-                }
-                FixOutcome::Rejected(refusal) => self.reject(source, *line, refusal),
-            }
-        }
+    /// Adds rows that are in the log now, by an append at this position.
+    pub fn add_accepted(&mut self, rows: u64, position: Position) {
+        self.rows += rows;
+        self.accepted += rows;
+        self.position = self.position.max(position);
     }
 
-    /// Adds a row that never was a fix.
+    /// Adds rows that the log had already.
+    pub fn add_duplicate(&mut self, rows: u64) {
+        self.rows += rows;
+        self.duplicate += rows;
+    }
+
+    /// Adds a row that was refused.
     pub fn add_refused(&mut self, source: usize, line: u64, refusal: &Refusal) {
         self.rows += 1;
-        self.reject(source, line, refusal);
+        let of_code = self.rejected.entry(refusal.code.as_str()).or_default();
+        of_code.count += 1;
+        let at = of_code
+            .examples
+            .partition_point(|e| (e.0, e.1) < (source, line));
+        if at < EXAMPLES_MAX {
+            of_code
+                .examples
+                .insert(at, (source, line, refusal.message.clone()));
+            of_code.examples.truncate(EXAMPLES_MAX);
+        }
     }
 
     /// Rows that are not in the log, whatever the reason.
@@ -84,20 +86,6 @@ impl Summary {
         Described {
             summary: self,
             names,
-        }
-    }
-
-    fn reject(&mut self, source: usize, line: u64, refusal: &Refusal) {
-        let of_code = self.rejected.entry(refusal.code.as_str()).or_default();
-        of_code.count += 1;
-        let at = of_code
-            .examples
-            .partition_point(|e| (e.0, e.1) < (source, line));
-        if at < EXAMPLES_MAX {
-            of_code
-                .examples
-                .insert(at, (source, line, refusal.message.clone()));
-            of_code.examples.truncate(EXAMPLES_MAX);
         }
     }
 }
@@ -137,7 +125,7 @@ impl fmt::Display for Described<'_> {
         if *differing > 0 {
             write!(
                 f,
-                ", {} of them unlike the fix that was kept",
+                ", {} of them unlike what was kept",
                 thousands(*differing)
             )?;
         }
@@ -162,6 +150,11 @@ impl fmt::Display for Described<'_> {
             writeln!(
                 f,
                 "{earlier} of these rows came in with an earlier run; nothing changed."
+            )?;
+        } else if *accepted == 0 && *duplicate > 0 {
+            writeln!(
+                f,
+                "All that could be kept was in the log already; nothing changed."
             )?;
         }
         for problem in &self.summary.unreadable {
@@ -195,40 +188,27 @@ mod tests {
     use domain::Code;
 
     use super::*;
-    use crate::commands::Receipt;
-
-    fn receipt(outcomes: Vec<FixOutcome>, replayed: bool) -> PositionsReceipt {
-        let receipt = Receipt {
-            position: Position(9),
-            version: 0,
-            replayed,
-        };
-        PositionsReceipt { receipt, outcomes }
-    }
 
     #[test]
     fn says_what_came_of_the_rows() {
         let null_island = || Refusal::new(Code::NullIsland, "the receiver had no fix");
         let mut summary = Summary {
             sources: 2,
+            differing: 1,
+            earlier: 4,
             ..Summary::default()
         };
-        let outcomes = vec![
-            FixOutcome::Accepted,
-            FixOutcome::Duplicate { differs: true },
-            FixOutcome::Rejected(null_island()),
-        ];
-        summary.add(1, &[2, 3, 9], &receipt(outcomes, false));
-        for line in [8, 5, 7, 6] {
-            let refused = vec![FixOutcome::Rejected(null_island())];
-            summary.add(1, &[line], &receipt(refused, true));
+        summary.add_accepted(1, Position(9));
+        summary.add_duplicate(1);
+        for line in [9, 8, 5, 7, 6] {
+            summary.add_refused(1, line, &null_island());
         }
         summary.add_refused(0, 4, &Refusal::new(Code::Validation, "lat is empty"));
         summary.elapsed = Duration::from_secs(2);
         let want = "\
 Read                  8 rows of 2 files in 2.0 s (4 rows/s)
 Accepted              1
-Duplicate             1, 1 of them unlike the fix that was kept
+Duplicate             1, 1 of them unlike what was kept
 Rejected              6
   NULL_ISLAND 5
     b.csv:5: the receiver had no fix
@@ -245,6 +225,17 @@ Rejected              6
                 .to_string(),
             want
         );
+    }
+
+    #[test]
+    fn says_that_nothing_changed() {
+        let mut summary = Summary::default();
+        summary.add_duplicate(7);
+        let said = summary.describe(&[]).to_string();
+        let last = "All that could be kept was in the log already; nothing changed.";
+        assert_eq!(said.lines().last(), Some(last), "{said}");
+        summary.add_accepted(1, Position(1));
+        assert!(!summary.describe(&[]).to_string().contains(last));
     }
 
     #[test]

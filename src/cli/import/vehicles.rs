@@ -1,157 +1,39 @@
-//! Position fixes through the write door: a reader, and a few lanes that send what it hands them.
+//! Position fixes through the write door: a batch is one report.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
 
-use anyhow::Context;
-use domain::{Actor, ActorKind, Refusal};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use domain::Refusal;
+use sha2::{Digest, Sha256};
 
-use super::batch::{
-    Batch, CommandIds, Decoded, LANE_QUEUE_BATCHES_MAX, LANES, ReadError, read_source,
-};
-use super::mapping::Mapping;
-use super::source::Source;
+use super::batch::{Batch, line};
+use super::mapping::{Columns, Mapping};
+use super::run::{Intake, Run};
 use super::summary::Summary;
-use crate::cli::progress::Progress;
-use crate::commands::{CommandContext, CommandError, Door, PositionsReceipt, ReportPositions};
-use crate::ops::{Clock, Shutdown};
+use crate::commands::{FixOutcome, PositionsReceipt, ReportPositions};
 
-/// How long an import waits for a database that has gone before it gives up, in milliseconds.
-const UNAVAILABLE_MS_MAX: u64 = 60_000;
+impl Intake for Mapping {
+    type Lane = CommandIds;
 
-/// The pause before a batch is sent again to a database that has gone, in milliseconds.
-const RETRY_MS: u64 = 500;
-
-const GO_ON: &str = "the import stopped; nothing that was told is lost, run it again to go on";
-
-/// What is imported, whose it is, and what ties its events together.
-pub struct Inflow {
-    /// Whose log.
-    pub tenant: Arc<str>,
-    /// In this order.
-    pub sources: Vec<Source>,
-    /// What their columns mean.
-    pub mapping: Mapping,
-    /// In the metadata of every event.
-    pub correlation_id: String,
-    /// Tells what is in the future.
-    pub clock: Clock,
-}
-
-/// Reads `sources` and sends their rows through the write door, several batches at once. Ends
-/// early, with what is done so far, when `stop` turns true. Fails only if the door does.
-pub async fn import_vehicles(
-    door: &Door,
-    inflow: Inflow,
-    progress: Progress,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Summary> {
-    let began = Instant::now();
-    let Inflow {
-        tenant,
-        sources,
-        mapping,
-        correlation_id,
-        clock,
-    } = inflow;
-    let import = Arc::new(Import {
-        door: door.clone(),
-        tenant,
-        correlation_id,
-        clock,
-        summary: Mutex::default(),
-        progress,
-        bytes_done: AtomicU64::new(0),
-        shutdown: shutdown.clone(),
-    });
-    let (mut senders, mut lanes) = (Vec::new(), JoinSet::new());
-    for _ in 0..LANES {
-        let (sender, batches) = mpsc::channel(LANE_QUEUE_BATCHES_MAX);
-        senders.push(sender);
-        lanes.spawn(import.clone().lane(batches));
-    }
-    // Ends with the lanes: nobody takes its batches any more. Waiting on standard input it would
-    // not even notice, so it is not waited for.
-    tokio::task::spawn_blocking({
-        let import = import.clone();
-        move || import.read(&sources, &mapping, &senders)
-    });
-    let mut failed = None;
-    while let Some(ended) = lanes.join_next().await {
-        if let Err(e) = ended.context("a lane of the import").and_then(|r| r) {
-            failed.get_or_insert(e);
-            lanes.abort_all();
-        }
-    }
-    import.progress.finish();
-    if let Some(e) = failed {
-        return Err(e);
-    }
-    let mut summary = import.summary().clone();
-    summary.interrupted = shutdown.is_soft();
-    summary.elapsed = began.elapsed();
-    Ok(summary)
-}
-
-/// One run.
-struct Import {
-    door: Door,
-    tenant: Arc<str>,
-    correlation_id: String,
-    clock: Clock,
-    summary: Mutex<Summary>,
-    progress: Progress,
-    bytes_done: AtomicU64,
-    shutdown: Shutdown,
-}
-
-impl Import {
-    fn read(&self, sources: &[Source], mapping: &Mapping, lanes: &[mpsc::Sender<Batch>]) {
-        let stopped = || self.shutdown.is_soft();
-        for (index, source) in sources.iter().enumerate() {
-            self.summary().sources += 1;
-            match read_source(index, source, mapping, lanes, &stopped) {
-                Ok(()) => {}
-                Err(ReadError::Unreadable(problem)) => self.summary().unreadable.push(problem),
-                Err(ReadError::Stopped) => return,
-            }
-        }
-    }
-
-    async fn lane(self: Arc<Import>, mut batches: mpsc::Receiver<Batch>) -> anyhow::Result<()> {
-        let mut ids = CommandIds::default();
-        loop {
-            let batch = tokio::select! {
-                biased;
-                () = self.shutdown.soft() => break,
-                batch = batches.recv() => batch,
-            };
-            match batch {
-                Some(batch) => self.send(&batch, &mut ids).await?,
-                None => break,
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends one batch until the door has decided on it, and counts what it said.
-    async fn send(&self, batch: &Batch, ids: &mut CommandIds) -> anyhow::Result<()> {
+    async fn send(run: &Run, ids: &mut CommandIds, batch: &Batch<Columns>) -> anyhow::Result<()> {
         let Decoded {
             report,
             lines,
             refused,
-        } = batch.decode();
+        } = decode(batch);
         let mut answer = None;
         if !lines.is_empty() {
-            let context = self.context(ids.next(&report));
-            answer = Some(self.until_decided(&context, batch, report).await?);
+            let context = run.context(Some(ids.next(&report)));
+            // Told again only where it has to be sent again.
+            let mut report = Some(report);
+            let send = || {
+                let sent = report.take().unwrap_or_else(|| decode(batch).report);
+                run.door.report_positions(&context, sent)
+            };
+            answer = Some(run.until_decided(send).await?);
         }
-        let mut summary = self.summary();
+        let mut summary = run.summary();
         match answer {
-            Some(Ok(receipt)) => summary.add(batch.source, &lines, &receipt),
+            Some(Ok(receipt)) => count(&mut summary, batch.source, &lines, &receipt),
             Some(Err(refusal)) => {
                 lines
                     .iter()
@@ -162,58 +44,121 @@ impl Import {
         for (line, refusal) in &refused {
             summary.add_refused(batch.source, *line, refusal);
         }
-        let bytes = self.bytes_done.fetch_add(batch.bytes, Ordering::Relaxed) + batch.bytes;
-        self.progress.at(bytes, summary.rows);
         Ok(())
     }
+}
 
-    /// The door's answer to a batch. Sending the same command id again is safe, so an overloaded
-    /// door and a database that went away are waited for.
-    async fn until_decided(
-        &self,
-        context: &CommandContext,
-        batch: &Batch,
-        report: ReportPositions,
-    ) -> anyhow::Result<Result<PositionsReceipt, Refusal>> {
-        let (mut report, mut waited_ms) = (Some(report), 0);
-        loop {
-            let again = || batch.decode().report;
-            let sent = report.take().unwrap_or_else(again);
-            let pause_ms = match self.door.report_positions(context, sent).await {
-                Ok(receipt) => return Ok(Ok(receipt)),
-                Err(CommandError::Refused(e)) if !e.code.retryable() => return Ok(Err(e)),
-                Err(CommandError::Overloaded { retry_after_ms }) => retry_after_ms,
-                Err(CommandError::Refused(_) | CommandError::Unavailable(_))
-                    if waited_ms < UNAVAILABLE_MS_MAX =>
-                {
-                    waited_ms += RETRY_MS;
-                    RETRY_MS
-                }
-                Err(e) => return Err(anyhow::Error::new(e).context(GO_ON)),
-            };
-            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+/// Adds what the write door said about a report.
+fn count(summary: &mut Summary, source: usize, lines: &[u64], receipt: &PositionsReceipt) {
+    if receipt.receipt.replayed {
+        summary.earlier += lines.len() as u64;
+    }
+    for (line, outcome) in lines.iter().zip(&receipt.outcomes) {
+        match outcome {
+            FixOutcome::Accepted => summary.add_accepted(1, receipt.receipt.position),
+            FixOutcome::Duplicate { differs } => {
+                summary.add_duplicate(1);
+                summary.differing += u64::from(*differs);
+            }
+            FixOutcome::Rejected(refusal) => summary.add_refused(source, *line, refusal),
         }
     }
+}
 
-    fn context(&self, command_id: String) -> CommandContext {
-        CommandContext {
-            tenant: self.tenant.clone(),
-            actor: Actor {
-                kind: ActorKind::Feed,
-                id: "import".into(),
-            },
-            command_id: Some(command_id),
-            expected_version: None,
-            correlation_id: Some(self.correlation_id.clone()),
-            causation_id: None,
-            traceparent: None,
-            occurred_at: None,
-            now: self.clock.now(),
-            backfill: true,
+/// A batch, ready for the write door.
+#[derive(Debug)]
+struct Decoded {
+    /// The rows that are fixes.
+    report: ReportPositions,
+    /// The line of each of them.
+    lines: Vec<u64>,
+    /// The rows that are none, by line, and why.
+    refused: Vec<(u64, Refusal)>,
+}
+
+/// Reads the rows through the mapping.
+fn decode(batch: &Batch<Columns>) -> Decoded {
+    let (mut fixes, mut lines) = (Vec::with_capacity(batch.rows.len()), Vec::new());
+    let mut refused = Vec::new();
+    for row in &batch.rows {
+        match batch.columns.report(row) {
+            Ok(fix) => {
+                fixes.push(fix);
+                lines.push(line(row));
+            }
+            Err(refusal) => refused.push((line(row), refusal)),
         }
     }
+    Decoded {
+        report: ReportPositions {
+            fixes,
+            may_register: true,
+        },
+        lines,
+        refused,
+    }
+}
 
-    fn summary(&self) -> MutexGuard<'_, Summary> {
-        self.summary.lock().unwrap_or_else(|e| e.into_inner())
+/// Gives batches their command ids. The id is the digest of what the batch says, so the same file
+/// gives the same ids in every run, from a file or a pipe, under any name; a batch that says the
+/// same as an earlier one of this run is told apart by its turn. Holds some 24 bytes a batch.
+#[derive(Default)]
+pub struct CommandIds {
+    turns: HashMap<[u8; 16], u32>,
+}
+
+impl CommandIds {
+    /// The id of the next batch.
+    pub fn next(&mut self, report: &ReportPositions) -> String {
+        let mut digest = Sha256::new();
+        serde_json::to_writer(&mut digest, report).expect("a report is plain data");
+        let digest = digest.finalize();
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        let turn = self.turns.entry(key).and_modify(|n| *n += 1).or_insert(0);
+        format!("import-{:032x}-{turn}", u128::from_be_bytes(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use csv::ByteRecord;
+
+    use super::super::batch::Columned;
+    use super::super::columns::Names;
+    use super::super::mapping::MappingArgs;
+    use super::super::source::Source;
+    use super::*;
+
+    #[test]
+    fn a_command_id_is_of_the_content_and_of_its_turn() {
+        let report = |text: &'static str| {
+            let source = Source::from_memory("x.csv", text.as_bytes());
+            let mut rows = source.open(&Names::default()).unwrap();
+            let mapping = Mapping::from_args(&MappingArgs::default());
+            let columns = Arc::new(mapping.columns(&rows.header).unwrap());
+            let mut row = ByteRecord::new();
+            rows.read(&mut row).unwrap();
+            decode(&Batch {
+                source: 0,
+                rows: vec![row],
+                bytes: 0,
+                columns,
+            })
+            .report
+        };
+        let (one, other) = (
+            "vehicle,time,lat,lon\na,1,1,1\n",
+            "vehicle,time,lat,lon\na,1,1,2\n",
+        );
+        let mut ids = CommandIds::default();
+        let first = ids.next(&report(one));
+        assert_ne!(first, ids.next(&report(other)));
+        assert_ne!(first, ids.next(&report(one)));
+        assert_eq!(first, CommandIds::default().next(&report(one)));
+        let reordered = "lon,lat,time,vehicle\n1,1,1,a\n";
+        assert_eq!(first, CommandIds::default().next(&report(reordered)));
     }
 }

@@ -1,9 +1,10 @@
 //! Signing in and staying so without GraphQL: thin aliases of its mutations, whose `input` is the body. And
 //! the keys that others check our tokens with.
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use axum::response::Response;
 use serde_json::json;
 
@@ -43,11 +44,22 @@ pub async fn change_password(State(edge): State<Edge>, request: Request) -> Resp
     answer(&edge, document, request).await
 }
 
-/// `POST /api/jwt/revoke`
+/// `POST /api/jwt/revoke`; without a body it is the request's own session that ends.
 pub async fn sign_out(State(edge): State<Edge>, request: Request) -> Response {
     const DOCUMENT: &str = "mutation($input: SignOutInput!) { signOut(input: $input) {
         receipt { position version replayed } userErrors { code message path retryable } } }";
+    let request = match request.body().is_end_stream() {
+        true => with_empty_input(request),
+        false => request,
+    };
     answer(&edge, DOCUMENT, request).await
+}
+
+fn with_empty_input(request: Request) -> Request {
+    let (mut head, _) = request.into_parts();
+    let json = HeaderValue::from_static("application/json");
+    head.headers.insert(CONTENT_TYPE, json);
+    Request::from_parts(head, Body::from("{}"))
 }
 
 /// `POST /api/v1/auth/register`

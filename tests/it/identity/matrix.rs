@@ -13,7 +13,7 @@ use crate::transport::client::Socket;
 
 /// Arguments of every root field: they pass the guard, and what is asked of the domain it refuses, or can be
 /// done any number of times. Subscriptions are answered at once with what is wrong with them.
-const ARGUMENTS: &[(&str, &str)] = &[
+pub const ARGUMENTS: &[(&str, &str)] = &[
     ("Query.vehicle", r#"(id: "nobody")"#),
     ("Query.vehicles", ""),
     ("Query.fleet", r#"(id: "nobody")"#),

@@ -38,7 +38,7 @@ pub(super) const MODULES: &[Module] = &[
         &["hyper", "hyper_util", "tokio_rustls", "webpki_roots"],
     ),
     module("vault", 3, &["sqlx", "chacha20poly1305", "hmac"]),
-    module("limits", 3, &[]),
+    module("limits", 3, &["arc_swap"]),
     module("commands", 4, &[]),
     module(
         "auth",
