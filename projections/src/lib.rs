@@ -14,6 +14,7 @@ pub mod trends;
 pub mod accounts;
 pub mod deployments;
 pub mod dora;
+pub mod slo;
 pub mod summary;
 pub mod evidence;
 mod geo;
