@@ -11,4 +11,5 @@ mod order;
 mod releases;
 mod scene;
 mod series;
+mod slo;
 mod whereabouts;
