@@ -15,6 +15,7 @@ pub mod accounts;
 pub mod deployments;
 pub mod dora;
 pub mod slos;
+pub mod slo;
 pub mod summary;
 pub mod evidence;
 mod geo;

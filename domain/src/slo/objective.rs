@@ -20,7 +20,7 @@ words! {
     Sli {
         ApprovalWait "approval_wait" "From asking for approval to having it.";
         DeploymentDuration "deployment_duration" "From the start of a deployment to its end.";
-        RequestToProduction "request_to_production" "From asking for a deployment to production to its end.";
+        RequestToProduction "request_to_production" "From asking for a deployment to production to its running there.";
         FeedFreshness "feed_freshness" "From a fix to now, whenever it is looked.";
     }
 }
