@@ -25,6 +25,7 @@ use crate::deployments::{self, Deployments};
 use crate::http;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
+use crate::slos::Slos;
 use crate::vault::Vault;
 
 pub use log::{Log, data_dir};
@@ -54,6 +55,8 @@ pub struct App {
     pub auth: Auth,
     /// Deployments, environments, incidents.
     pub deployments: Deployments,
+    /// Objectives.
+    pub slos: Slos,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
@@ -186,6 +189,7 @@ impl App {
             clock: clock.clone(),
         };
         let deployments = Deployments::start(settings, foundation);
+        let slos = Slos::new(door.clone());
         let health = checks::health(store, &cache, &consumers);
         let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
@@ -200,6 +204,7 @@ impl App {
             vault,
             auth,
             deployments,
+            slos,
             limiter,
             metrics,
             health,
@@ -240,6 +245,7 @@ impl App {
             cache: self.cache.clone(),
             auth: self.auth.clone(),
             deployments: self.deployments.clone(),
+            slos: self.slos.clone(),
             limiter: self.limiter.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),

@@ -6,6 +6,7 @@ pub mod figures;
 pub mod identity;
 pub mod log;
 pub mod position;
+pub mod slo;
 pub mod vehicle;
 
 use async_graphql::MergedObject;
@@ -19,6 +20,7 @@ pub struct Query(
     figures::FigureQueries,
     deployment::DeploymentQueries,
     dora::DoraQueries,
+    slo::SloQueries,
     log::LogQueries,
     identity::IdentityQueries,
 );

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod heatmap;
 pub mod incident;
 pub mod projection;
+pub mod slo;
 pub mod span;
 pub mod statistics;
 pub mod summary;
