@@ -80,7 +80,7 @@ impl Slos {
 
 /// Which zones there are is beyond the domain; one whose clocks nobody knows could never be measured by
 /// them.
-fn must_have_a_known_zone(objective: &Objective) -> Result<(), Refusal> {
+pub fn must_have_a_known_zone(objective: &Objective) -> Result<(), Refusal> {
     let (Window::CalendarWeek { zone } | Window::CalendarMonth { zone }) = &objective.window else {
         return Ok(());
     };

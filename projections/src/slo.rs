@@ -136,6 +136,11 @@ impl Counted {
     }
 }
 
+/// The share that may be bad.
+pub fn error_budget(objective_ppm: u32) -> f64 {
+    f64::from(PARTS_PER_MILLION - objective_ppm) / f64::from(PARTS_PER_MILLION)
+}
+
 /// How far an objective is met: three statements over the samples of its window, which reach back by three
 /// days more at most, as the slowest alert does. There are at most two for each deployment that ended in
 /// that time, and of a feed one for each minute.

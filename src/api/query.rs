@@ -6,6 +6,7 @@ pub mod figures;
 pub mod identity;
 pub mod log;
 pub mod position;
+pub mod sla;
 pub mod slo;
 pub mod vehicle;
 
@@ -21,6 +22,7 @@ pub struct Query(
     deployment::DeploymentQueries,
     dora::DoraQueries,
     slo::SloQueries,
+    sla::SlaQueries,
     log::LogQueries,
     identity::IdentityQueries,
 );

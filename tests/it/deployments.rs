@@ -9,4 +9,5 @@ mod life;
 mod refusals;
 mod rest;
 mod scene;
+mod sla;
 mod votes;

@@ -43,7 +43,7 @@ impl Models {
 
 /// What a root field of a query asks, whatever its arguments. `None` for those whose answer is not a
 /// function of read models: of the log's head (`events`, a `deployment`, an `slo` or `doraMetrics` as of then), of the time
-/// (freezes of an `environment`), of bookkeeping (`projections`), of the schema.
+/// (freezes of an `environment`, `slaStats`), of bookkeeping (`projections`), of the schema.
 fn of_root(field: &str) -> Option<Models> {
     Some(match field {
         "__typename" => NONE,
@@ -214,6 +214,7 @@ mod tests {
             "pendingApprovals",
             "doraMetrics",
             "slo",
+            "slaStats",
             "environment",
             "environments",
             "events",

@@ -1,6 +1,6 @@
 //! Commands on objectives.
 
-mod input;
+pub mod input;
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use domain::slo::SloCommand;

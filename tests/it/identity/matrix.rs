@@ -48,6 +48,7 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
         "Query.doraMetrics",
         r#"(from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z")"#,
     ),
+    ("Query.slaStats", r#"(slo: "nobody")"#),
     ("Query.applicationStats", ""),
     ("Query.events", "(first: 1)"),
     ("Query.projections", ""),

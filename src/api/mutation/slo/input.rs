@@ -49,8 +49,6 @@ macro_rules! objective_of {
         #[derive(InputObject)]
         pub struct $name {
             $($(#[doc = $field_doc])* pub $field: $ty,)*
-            /// A name for people; at most 200 characters.
-            name: String,
             /// What is measured.
             sli: ServiceLevelIndicator,
             /// Of what; of everything if not said.
@@ -68,16 +66,14 @@ macro_rules! objective_of {
             /// Below so many, nothing is said.
             #[graphql(default = 1)]
             min_events: i32,
-            /// Idempotency key, 1 to 255 characters.
-            command_id: Option<ID>,
         }
 
         impl $name {
-            /// What it is to say. The domain knows what may be said; here numbers become its own.
-            pub fn objective(self) -> Told<Objective> {
+            /// What it says under a name. The domain knows what may be said; here numbers become its own.
+            fn says(self, name: String) -> Told<Objective> {
                 let scope = self.scope.unwrap_or_default();
                 Ok(Objective {
-                    name: self.name,
+                    name,
                     sli: self.sli.into(),
                     scope: SloScope {
                         project: scope.project,
@@ -107,6 +103,10 @@ objective_of! {
     DefineSloInput {
         /// Its id from now on, 1 to 128 characters; made if not said.
         id: Option<ID>,
+        /// Idempotency key, 1 to 255 characters.
+        command_id: Option<ID>,
+        /// A name for people; at most 200 characters.
+        name: String,
     }
 }
 objective_of! {
@@ -116,10 +116,33 @@ objective_of! {
         id: ID,
         /// Refuse with VERSION_CONFLICT unless it is at this version.
         expected_version: Option<i32>,
+        /// Idempotency key, 1 to 255 characters.
+        command_id: Option<ID>,
+        /// A name for people; at most 200 characters.
+        name: String,
+    }
+}
+objective_of! {
+    /// An objective that is asked about and kept nowhere.
+    ObjectiveInput {}
+}
+
+impl ObjectiveInput {
+    /// The objective, if it may be one.
+    pub fn checked(self) -> Told<Objective> {
+        let told = self.says("asked about".to_owned());
+        told.and_then(Objective::checked)
+            .map_err(|refusal| refusal.under(["objective"]))
     }
 }
 
 impl ReviseSloInput {
+    /// What it is to say.
+    pub fn objective(self) -> Told<Objective> {
+        let name = self.name.clone();
+        self.says(name)
+    }
+
     /// Which one, under which conditions.
     pub fn head(&self) -> (Conditions, ID) {
         let conditions = Conditions {
@@ -131,6 +154,12 @@ impl ReviseSloInput {
 }
 
 impl DefineSloInput {
+    /// What it is to say.
+    pub fn objective(self) -> Told<Objective> {
+        let name = self.name.clone();
+        self.says(name)
+    }
+
     /// The conditions.
     pub fn conditions(&self) -> Conditions {
         Conditions::of_new(self.command_id.clone())

@@ -3,17 +3,18 @@
 use async_graphql::Enum;
 use domain::slo::Sli;
 
-/// What is measured. All of them are spans of time that are good while they are short.
+/// What is measured. All of them are spans of time that are good while they are short, and belong to the
+/// time at which they end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 #[graphql(remote = "Sli")]
 pub enum ServiceLevelIndicator {
-    /// From asking for approval to having it.
+    /// From asking for approval, for each revision of a deployment, to having it from people.
     ApprovalWait,
-    /// From the start of a deployment to its end.
+    /// From the start of a deployment to its end, good or bad.
     DeploymentDuration,
-    /// From asking for a deployment to production to its end.
+    /// From asking for a deployment to production to its running there.
     RequestToProduction,
-    /// From a fix to now, whenever it is looked.
+    /// From the newest fix that is known to each full minute, of all vehicles.
     FeedFreshness,
 }
 
