@@ -72,8 +72,8 @@ async fn figures_are_exact_and_list_what_they_count() {
         objective { sli thresholdSeconds }
         burnRates { rule { longMinutes shortMinutes factorMilli } factor long short tooFast }
         history(bucket: WEEK) { start end total good attainment }
-        good: evidence(kind: GOOD, first: 2) { nodes { deploymentId } pageInfo { hasNextPage endCursor } }
-        bad: evidence(kind: BAD) { nodes { deploymentId began at seconds events { type } } } }";
+        goodOnes: evidence(kind: GOOD, first: 2) { nodes { deploymentId } pageInfo { hasNextPage endCursor } }
+        badOnes: evidence(kind: BAD) { nodes { deploymentId began at seconds events { type } } } }";
     let mut told = asked(&yard, &arguments, shown).await;
     let burn = told["burnRates"].take();
     let rates = burn.as_array().unwrap();
@@ -100,7 +100,7 @@ async fn figures_are_exact_and_list_what_they_count() {
                 "attainment": 0.75 })
     );
     assert_eq!(weeks[4]["attainment"], Value::Null);
-    let cursor = told["good"]["pageInfo"]["endCursor"].take();
+    let cursor = told["goodOnes"]["pageInfo"]["endCursor"].take();
     assert_eq!(
         told,
         json!({ "sloId": null, "from": "2026-01-11T14:00:00Z", "to": "2026-02-10T14:00:00Z",
@@ -109,9 +109,9 @@ async fn figures_are_exact_and_list_what_they_count() {
                 "status": "MISSED", "history": null, "burnRates": null,
                 "errorBudget": { "budget": 0.1, "consumed": 2.5, "remaining": -1.5 },
                 "objective": { "sli": "DEPLOYMENT_DURATION", "thresholdSeconds": 120 },
-                "good": { "nodes": [{ "deploymentId": "one" }, { "deploymentId": "two" }],
+                "goodOnes": { "nodes": [{ "deploymentId": "one" }, { "deploymentId": "two" }],
                           "pageInfo": { "hasNextPage": true, "endCursor": null } },
-                "bad": { "nodes": [{ "deploymentId": "three", "began": "2026-02-10T13:00:00Z",
+                "badOnes": { "nodes": [{ "deploymentId": "three", "began": "2026-02-10T13:00:00Z",
                                      "at": "2026-02-10T13:03:00Z", "seconds": 180.0,
                                      "events": [{ "type": "deployment.recorded" }] }] } })
     );
@@ -163,7 +163,6 @@ async fn an_objective_is_told_as_of_then() {
     assert_eq!(late.await, Value::Null);
 }
 
-/// How fresh the feed is, of the fixes that come in while the test runs: it has just begun.
 #[tokio::test]
 async fn freshness_is_of_what_vehicles_report() {
     let yard = told().await;
@@ -178,12 +177,30 @@ async fn freshness_is_of_what_vehicles_report() {
     let scoped = format!(r#"objective: {{ {objective}, scope: {{ service: "web" }} }}"#);
     let (code, path) = refused(&yard, &scoped).await;
     assert_eq!((&*code, &*path), ("VALIDATION", "objective.scope.service"));
+    // It leads to reports of vehicles: not for a key that may not ask for them.
+    let scene = &yard.scene;
+    let root = &yard.root.access;
+    let (_, narrow) = scene.key(root, &["deployments:read"]).await;
+    let (_, wide) = scene
+        .key(root, &["deployments:read", "vehicles:read"])
+        .await;
+    let fresh = format!("{{ slaStats(objective: {{ {objective} }}) {{ total }} }}");
+    let quick = format!("{{ slaStats(objective: {{ {NINE_OF_TEN} }}) {{ total }} }}");
+    for (key, query, expect) in [
+        (&narrow, &fresh, "FORBIDDEN"),
+        (&wide, &fresh, "ok"),
+        (&narrow, &quick, "ok"),
+    ] {
+        let told = scene.ask(key, query, json!({})).await;
+        assert_eq!(outcome(&told), expect, "{query}: {told}");
+    }
 }
 
 #[tokio::test]
 async fn tenants_are_told_of_their_own() {
     let yard = told().await;
     command(&yard, "defineSlo", quick(120)).await;
+    yard.scene.tenant(SOUTH).await;
     let south = yard.scene.person(SOUTH, "sue", &[Role::Viewer]).await;
     let query = format!(
         r#"{{ inline: slaStats(objective: {{ {NINE_OF_TEN} }}, {AT}) {{ status total }}

@@ -19,7 +19,7 @@ fn releases(last: DateTime<Utc>) -> Vec<Told> {
     let told = |n: i64| {
         let ran = last - TimeDelta::seconds(n * 17_291 % (40 * 86_400));
         let began = ran - TimeDelta::milliseconds(n * n * 7_919 % 900_001);
-        let wanted = began - TimeDelta::milliseconds(n * 104_729 % 86_400_003);
+        let wanted = began - TimeDelta::milliseconds(n * 7_104_729 % 86_400_003);
         let service = if n % 3 == 0 { "cart" } else { "till" };
         (service, [wanted, began, ran])
     };
