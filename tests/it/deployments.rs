@@ -8,5 +8,5 @@ mod incidents;
 mod life;
 mod refusals;
 mod rest;
-mod scene;
+pub mod scene;
 mod votes;
