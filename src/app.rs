@@ -25,7 +25,7 @@ use crate::deployments::{self, Deployments};
 use crate::http;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
-use crate::slos::Slos;
+use crate::slos::{Slos, alerts};
 use crate::vault::Vault;
 
 pub use log::{Log, data_dir};
@@ -63,6 +63,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How every part is doing.
     pub health: Health,
+    /// Raises and clears alerts of objectives.
+    alerts: JoinSet<()>,
     /// Passes wake-ups on.
     _wakes: JoinSet<()>,
 }
@@ -190,6 +192,15 @@ impl App {
         };
         let deployments = Deployments::start(settings, foundation);
         let slos = Slos::new(door.clone());
+        let foundation = alerts::Foundation {
+            door: door.clone(),
+            store: store.clone(),
+            auth: auth.clone(),
+            reader: reader.clone(),
+            consumers: consumers.clone(),
+            clock: clock.clone(),
+        };
+        let alerts = alerts::start(&settings.slos, foundation);
         let health = checks::health(store, &cache, &consumers);
         let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
@@ -205,6 +216,7 @@ impl App {
             auth,
             deployments,
             slos,
+            alerts,
             limiter,
             metrics,
             health,
@@ -264,8 +276,9 @@ impl App {
         }
     }
 
-    /// Stops in the opposite order: batches in flight, connections, the private PostgreSQL.
-    pub async fn stop(self) {
+    /// Stops in the opposite order: alerts, batches in flight, connections, the private PostgreSQL.
+    pub async fn stop(mut self) {
+        self.alerts.shutdown().await;
         self.consumers.stop().await;
         self.log.close().await;
     }

@@ -1,4 +1,7 @@
-//! Objectives through the front door, and what they said at some place in the log.
+//! Objectives through the front door, what they said at some place in the log, and the alerts that go up and
+//! down by themselves.
+
+pub mod alerts;
 
 use std::ops::ControlFlow;
 use std::str::FromStr;

@@ -7,6 +7,7 @@ mod deployments;
 mod directory;
 mod dora;
 mod figures;
+mod objectives;
 mod order;
 mod releases;
 mod scene;

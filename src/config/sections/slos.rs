@@ -12,7 +12,7 @@ section! {
         alert_interval: Duration = "60s", "100ms" ..= "1d";
         /// Objectives measured in one moment of the read models.
         alert_batch: u32 = "50", "1" ..= "1000";
-        /// How long one look at all objectives may take; the next one goes on where it ended.
+        /// How long one look at the objectives of a tenant may take; the next one goes on where it ended.
         alert_time_max: Duration = "30s", "100ms" ..= "1h";
     }
 }
