@@ -25,6 +25,7 @@ use crate::deployments::{self, Deployments};
 use crate::http;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
+use crate::slos::{Slos, alerts};
 use crate::vault::Vault;
 
 pub use log::{Log, data_dir};
@@ -54,12 +55,16 @@ pub struct App {
     pub auth: Auth,
     /// Deployments, environments, incidents.
     pub deployments: Deployments,
+    /// Objectives.
+    pub slos: Slos,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
     pub metrics: Metrics,
     /// How every part is doing.
     pub health: Health,
+    /// Raises and clears alerts of objectives.
+    alerts: JoinSet<()>,
     /// Passes wake-ups on.
     _wakes: JoinSet<()>,
 }
@@ -186,6 +191,16 @@ impl App {
             clock: clock.clone(),
         };
         let deployments = Deployments::start(settings, foundation);
+        let slos = Slos::new(door.clone());
+        let foundation = alerts::Foundation {
+            door: door.clone(),
+            store: store.clone(),
+            auth: auth.clone(),
+            reader: reader.clone(),
+            consumers: consumers.clone(),
+            clock: clock.clone(),
+        };
+        let alerts = alerts::start(&settings.slos, foundation);
         let health = checks::health(store, &cache, &consumers);
         let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
@@ -200,6 +215,8 @@ impl App {
             vault,
             auth,
             deployments,
+            slos,
+            alerts,
             limiter,
             metrics,
             health,
@@ -240,6 +257,7 @@ impl App {
             cache: self.cache.clone(),
             auth: self.auth.clone(),
             deployments: self.deployments.clone(),
+            slos: self.slos.clone(),
             limiter: self.limiter.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
@@ -258,8 +276,9 @@ impl App {
         }
     }
 
-    /// Stops in the opposite order: batches in flight, connections, the private PostgreSQL.
-    pub async fn stop(self) {
+    /// Stops in the opposite order: alerts, batches in flight, connections, the private PostgreSQL.
+    pub async fn stop(mut self) {
+        self.alerts.shutdown().await;
         self.consumers.stop().await;
         self.log.close().await;
     }

@@ -63,6 +63,8 @@ pub struct Settings {
     pub vault: Vault,
     /// What happens to deployments by itself.
     pub deployments: Deployments,
+    /// How alerts of objectives are kept up to date.
+    pub slos: Slos,
     /// Bounds on GraphQL requests.
     pub limits: Limits,
     /// The GraphQL transport.
@@ -126,6 +128,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (oidc, http_client) = (Oidc::read(raw, problems), HttpClient::read(raw, problems));
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
     let deployments = Deployments::read(raw, problems);
+    let slos = Slos::read(raw, problems);
     Some(Settings {
         process: process?,
         http: http?,
@@ -142,6 +145,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         http_client: http_client?,
         vault: vault?,
         deployments: deployments?,
+        slos: slos?,
         limits: limits?,
         graphql: graphql?,
         sockets: sockets?,
@@ -293,6 +297,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<HttpClient>(),
         of::<Vault>(),
         of::<Deployments>(),
+        of::<Slos>(),
         of::<Limits>(),
         of::<Graphql>(),
         of::<Sockets>(),
@@ -333,6 +338,8 @@ settings!(
     oidc,
     http_client,
     vault,
+    deployments,
+    slos,
     limits,
     graphql,
     sockets,

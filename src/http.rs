@@ -35,6 +35,7 @@ use crate::consumers::Consumers;
 use crate::deployments::Deployments;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown};
+use crate::slos::Slos;
 use crate::store::Store;
 
 /// What answering takes.
@@ -58,6 +59,8 @@ pub struct Parts {
     pub auth: Auth,
     /// Deployments, environments, incidents.
     pub deployments: Deployments,
+    /// Objectives.
+    pub slos: Slos,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
@@ -102,6 +105,7 @@ impl Edge {
             door: parts.door,
             auth: parts.auth.clone(),
             deployments: parts.deployments,
+            slos: parts.slos,
             reader: parts.reader,
             consumers: parts.consumers,
             cache: parts.cache,

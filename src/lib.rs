@@ -17,6 +17,7 @@ pub mod auth;
 pub mod consumers;
 
 pub mod deployments;
+pub mod slos;
 
 pub mod api;
 

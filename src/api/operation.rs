@@ -22,6 +22,7 @@ use crate::config;
 use crate::consumers::Consumers;
 use crate::deployments::Deployments;
 use crate::ops::{Clock, TraceContext};
+use crate::slos::Slos;
 use crate::store::Store;
 
 /// How often one operation may ask for the fixes behind figures: each is a query of its own.
@@ -38,6 +39,8 @@ pub struct Parts {
     pub auth: Auth,
     /// Deployments, environments, incidents.
     pub deployments: Deployments,
+    /// Objectives.
+    pub slos: Slos,
     /// The read models.
     pub reader: Reader,
     /// Who keeps them up to date.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use domain::{Actor, Code, Metadata, Refusal};
+use domain::{Actor, Code, Metadata, Refusal, values};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -56,6 +56,26 @@ impl CommandContext {
             now,
             backfill: false,
         }
+    }
+
+    /// The id of something new: as given, or made; the same for the same command sent again.
+    pub fn new_id(&self, given: Option<String>, kind: &str) -> Result<String, Refusal> {
+        if let Some(given) = given {
+            return values::id(&given, "id");
+        }
+        let id = match &self.command_id {
+            None => Uuid::now_v7(),
+            Some(command_id) => {
+                let actor = self.actor.to_string();
+                let parts = [
+                    self.tenant.as_bytes(),
+                    actor.as_bytes(),
+                    command_id.as_bytes(),
+                ];
+                Uuid::from_bytes(digest(&parts))
+            }
+        };
+        Ok(format!("{kind}_{}", id.simple()))
     }
 
     /// The context of the command that follows this one of the same request: sent again, it is the same
@@ -209,4 +229,38 @@ pub(super) fn key_reused() -> Refusal {
         "this commandId was used for another command; take a new one",
     )
     .at(["commandId"])
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ActorKind;
+
+    use super::*;
+
+    fn context(tenant: &str, actor: &str, command_id: Option<&str>) -> CommandContext {
+        let actor = Actor {
+            kind: ActorKind::User,
+            id: actor.into(),
+        };
+        CommandContext {
+            command_id: command_id.map(str::to_owned),
+            ..CommandContext::new(tenant.into(), actor, DateTime::UNIX_EPOCH)
+        }
+    }
+
+    #[test]
+    fn a_command_sent_again_names_the_same_thing() {
+        let made = |ctx: &CommandContext| ctx.new_id(None, "deployment").expect("an id");
+        let first = context("a", "ann", Some("1"));
+        assert_eq!(made(&first), made(&first));
+        for other in [
+            context("b", "ann", Some("1")),
+            context("a", "bob", Some("1")),
+            context("a", "ann", Some("2")),
+        ] {
+            assert_ne!(made(&first), made(&other), "{other:?}");
+        }
+        let unnamed = context("a", "ann", None);
+        assert_ne!(made(&unnamed), made(&unnamed));
+    }
 }

@@ -3,11 +3,13 @@
 mod deployments;
 mod foreign;
 mod limits;
+mod slos;
 mod vault;
 
 pub use deployments::*;
 pub use foreign::*;
 pub use limits::*;
+pub use slos::*;
 pub use vault::*;
 
 use std::net::IpAddr;

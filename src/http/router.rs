@@ -12,7 +12,7 @@ use super::context::{self, Id};
 use super::graphql::{self, Transport};
 use super::meter::Meter;
 use super::problem::problem;
-use super::rest::{deployments, identity};
+use super::rest::{deployments, identity, slos};
 use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::auth::{Needs, Rule};
@@ -87,6 +87,11 @@ fn callers() -> Router<Edge> {
             only(put(deployments::decide), "PUT"),
         )
         .route("/api/stats", read(deployments::stats))
+        .route(
+            "/api/slos",
+            only(get(slos::list).post(slos::define), "GET, HEAD, POST"),
+        )
+        .route("/api/slos/{id}", read(slos::one))
         .route("/api/jwt/status", read(rest::token_status))
         .route("/api/jwt/refresh", only(post(identity::refresh), "POST"))
         .route("/api/jwt/revoke", only(post(identity::sign_out), "POST"))

@@ -36,6 +36,7 @@ mod reads;
 mod redis_faults;
 mod rest;
 mod schema;
+mod slos;
 mod tidy;
 mod transport;
 mod truth;

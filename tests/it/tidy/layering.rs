@@ -55,6 +55,7 @@ pub(super) const MODULES: &[Module] = &[
     ),
     module("consumers", 5, &["sqlx"]),
     module("deployments", 6, &[]),
+    module("slos", 6, &[]),
     module("api", 7, &["async_graphql"]),
     module(
         "http",
