@@ -54,6 +54,7 @@ pub(super) const MODULES: &[Module] = &[
         ],
     ),
     module("consumers", 5, &["sqlx"]),
+    module("intake", 5, &["hmac"]),
     module("api", 6, &["async_graphql"]),
     module(
         "http",
