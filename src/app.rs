@@ -2,6 +2,7 @@
 
 mod bounds;
 mod checks;
+pub mod live;
 mod log;
 mod wakes;
 
@@ -20,6 +21,7 @@ use crate::cache::Cache;
 use crate::commands::Door;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
+use crate::deployments::{self, Deployments};
 use crate::http;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
@@ -50,6 +52,8 @@ pub struct App {
     pub vault: Vault,
     /// Who calls.
     pub auth: Auth,
+    /// Deployments, environments, incidents.
+    pub deployments: Deployments,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
@@ -173,6 +177,15 @@ impl App {
         .await
         .context("the read models cannot be kept up to date")?;
         let reader = Reader::new(store.pool().clone());
+        let foundation = deployments::Foundation {
+            door: door.clone(),
+            store: store.clone(),
+            auth: auth.clone(),
+            reader: reader.clone(),
+            consumers: consumers.clone(),
+            clock: clock.clone(),
+        };
+        let deployments = Deployments::start(settings, foundation);
         let health = checks::health(store, &cache, &consumers);
         let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
@@ -186,6 +199,7 @@ impl App {
             cache,
             vault,
             auth,
+            deployments,
             limiter,
             metrics,
             health,
@@ -225,6 +239,7 @@ impl App {
             reader: self.reader.clone(),
             cache: self.cache.clone(),
             auth: self.auth.clone(),
+            deployments: self.deployments.clone(),
             limiter: self.limiter.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),

@@ -2,12 +2,13 @@
 //! API keys, and what the log says of each at this moment.
 //!
 //! Reading order: [`caller`] (who may do what), `token` and `tokens` (one token, step by step), `key` and
-//! `signing` (the keys, from publishing to retiring), `standing` (whether a caller still may), `accounts`
-//! and `sessions` (signing in and staying so), `api_keys`, `erasure`.
+//! `signing` (the keys, from publishing to retiring), `standing` (whether a caller still may), `accounts`,
+//! `credentials` and `sessions` (signing in and staying so), `api_keys`, `erasure`.
 
 mod accounts;
 mod api_keys;
 pub mod caller;
+mod credentials;
 mod erasure;
 mod foreign;
 mod key;
@@ -82,8 +83,8 @@ pub struct Foundation {
     pub clock: Clock,
 }
 
-/// What a request shows of who sends it.
-#[derive(Clone, Copy, Debug)]
+/// What a request shows of who sends it. Nothing of it is ever written out.
+#[derive(Clone, Copy)]
 pub struct Shown<'a> {
     /// The bearer token.
     pub bearer: Option<&'a str>,

@@ -142,15 +142,16 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => overrides.extend(args.serve.overrides()),
         _ => {}
     }
-    let settings = config::load(&Sources::of_process(cli.global.config, overrides))?;
+    let sources = Sources::of_process(cli.global.config, overrides);
+    let settings = config::load(&sources)?;
     let serves = matches!(command, Command::Serve(_));
-    telemetry::init(&if serves {
+    let levels = telemetry::init(&if serves {
         settings.log.clone()
     } else {
         quiet(&settings)
     })?;
     match command {
-        Command::Serve(_) => serve::run(settings).await,
+        Command::Serve(_) => serve::run(settings, sources, levels).await,
         Command::Demo(_) => demo::run(settings).await,
         Command::Import(args) => import::run(*args, settings).await,
         Command::Rebuild(args) => rebuild::run(args, settings).await,

@@ -8,7 +8,7 @@ mod positions;
 mod sealing;
 mod states;
 
-pub use elsewhere::recorded_deployment_id;
+pub use elsewhere::{recorded_deployment_id, recorded_incident_id};
 pub use envelope::CommandContext;
 pub use positions::{FixOutcome, PositionsReceipt, ReportPositions};
 

@@ -6,6 +6,7 @@ mod aliases;
 mod knob;
 mod layers;
 pub mod lists;
+mod live;
 mod reference;
 pub mod roles;
 pub mod secret_file;
@@ -16,6 +17,7 @@ pub mod web;
 
 pub use layers::{Override, Sources};
 pub use lists::{ApiKeys, FieldNames, Networks, Origins};
+pub use live::{Change, Watch};
 pub use reference::reference;
 pub use roles::{Roles, RolesMap};
 pub use secret_file::{SecretFile, SecretFileError};
@@ -59,6 +61,8 @@ pub struct Settings {
     pub http_client: HttpClient,
     /// Keys of personal values.
     pub vault: Vault,
+    /// What happens to deployments by itself.
+    pub deployments: Deployments,
     /// Bounds on GraphQL requests.
     pub limits: Limits,
     /// The GraphQL transport.
@@ -121,6 +125,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (graphql, sockets) = (Graphql::read(raw, problems), Sockets::read(raw, problems));
     let (oidc, http_client) = (Oidc::read(raw, problems), HttpClient::read(raw, problems));
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
+    let deployments = Deployments::read(raw, problems);
     Some(Settings {
         process: process?,
         http: http?,
@@ -136,6 +141,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         oidc: oidc?,
         http_client: http_client?,
         vault: vault?,
+        deployments: deployments?,
         limits: limits?,
         graphql: graphql?,
         sockets: sockets?,
@@ -286,12 +292,52 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Oidc>(),
         of::<HttpClient>(),
         of::<Vault>(),
+        of::<Deployments>(),
         of::<Limits>(),
         of::<Graphql>(),
         of::<Sockets>(),
         of::<Log>(),
     ]
 }
+
+/// What holds of each section holds of all.
+macro_rules! settings {
+    ($($section:ident),+) => {
+        impl Settings {
+            /// The knobs at which two differ.
+            fn differences(&self, other: &Settings) -> Vec<&'static Knob> {
+                let mut found = Vec::new();
+                $(found.extend(self.$section.differences(&other.$section));)+
+                found
+            }
+
+            /// Takes from others what can be changed while the process runs.
+            fn adopt(&mut self, other: &Settings) {
+                $(self.$section.adopt(&other.$section);)+
+            }
+        }
+    };
+}
+settings!(
+    process,
+    http,
+    database,
+    redis,
+    append,
+    commands,
+    fixes,
+    consumers,
+    feeds,
+    cache,
+    auth,
+    oidc,
+    http_client,
+    vault,
+    limits,
+    graphql,
+    sockets,
+    log
+);
 
 fn knobs() -> Vec<&'static Knob> {
     sections()

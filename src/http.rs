@@ -32,6 +32,7 @@ use crate::cache::Cache;
 use crate::commands::Door;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
+use crate::deployments::Deployments;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown};
 use crate::store::Store;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub cache: Cache,
     /// Tokens.
     pub auth: Auth,
+    /// Deployments, environments, incidents.
+    pub deployments: Deployments,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
@@ -98,6 +101,7 @@ impl Edge {
             store: parts.store,
             door: parts.door,
             auth: parts.auth.clone(),
+            deployments: parts.deployments,
             reader: parts.reader,
             consumers: parts.consumers,
             cache: parts.cache,

@@ -17,6 +17,8 @@ pub mod auth;
 pub mod consumers;
 pub mod intake;
 
+pub mod deployments;
+
 pub mod api;
 
 pub mod http;

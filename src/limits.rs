@@ -15,16 +15,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use domain::Actor;
 use metrics::{Counter, counter};
 
 use crate::cache::Ledger;
-use crate::config;
+use crate::config::{self, Networks};
 use crate::ops::{Clock, metrics as names};
 use gcra::{Decision, Quota};
 use key::{Key, Keys};
 use settle::Settling;
-use sign_in::Accounts;
+use sign_in::{Accounts, Pauses};
 use table::{Lapses, Table};
 
 pub use key::Kind;
@@ -34,16 +35,57 @@ pub use key::Kind;
 pub struct Limiter(Arc<Inner>);
 
 struct Inner {
-    settings: config::Limits,
+    /// What can be changed while the process runs.
+    rules: ArcSwap<Rules>,
+    nodes_assumed: u32,
     clock: Clock,
     keys: Keys,
     buckets: Table<Bucket>,
     accounts: Accounts,
-    quotas: [Quota; 4],
     figures: [Figures; 5],
     /// Among how many processes a quota is divided: one, unless Redis does not answer.
     share: AtomicU64,
     settling: Option<Settling>,
+}
+
+/// How much there is for everybody.
+struct Rules {
+    /// Are addresses and callers counted?
+    enabled: bool,
+    /// Addresses of these are not.
+    exempt: Networks,
+    quotas: [Quota; 4],
+    pauses: Pauses,
+    /// All of it in words: for whoever did not say who it is, and for callers.
+    policies: [Arc<str>; 2],
+}
+
+impl Rules {
+    fn new(settings: &config::Limits) -> Rules {
+        let per_minute = |units: u32, burst: u32| Quota::per_minute(units.into(), burst.into());
+        let policy = |kind: Kind, units: u32| format!("\"{}\";q={units};w=60", kind.as_str());
+        let address = policy(Kind::Address, settings.address_per_minute);
+        let user = policy(Kind::User, settings.user_per_minute);
+        let cost = policy(Kind::Cost, settings.cost_per_minute);
+        let all = format!("{address}, {user}, {cost}");
+        Rules {
+            enabled: settings.enabled,
+            exempt: settings.exempt_networks.clone(),
+            quotas: [
+                per_minute(settings.address_per_minute, settings.address_burst),
+                per_minute(settings.user_per_minute, settings.user_burst),
+                per_minute(settings.cost_per_minute, settings.cost_burst),
+                per_minute(settings.sign_ins_per_minute, settings.sign_ins_per_minute),
+            ],
+            pauses: Pauses::new(settings),
+            policies: [address.into(), all.into()],
+        }
+    }
+
+    fn quota(&self, kind: Kind) -> Quota {
+        // An account has no quota but a pause that grows.
+        self.quotas[(kind as usize).min(self.quotas.len() - 1)]
+    }
 }
 
 /// What is known of one quota of one's.
@@ -99,7 +141,6 @@ impl Limiter {
         secret: [u8; 32],
         clock: Clock,
     ) -> Limiter {
-        let per_minute = |units: u32, burst: u32| Quota::per_minute(units.into(), burst.into());
         let kinds = [
             Kind::Address,
             Kind::User,
@@ -111,17 +152,12 @@ impl Limiter {
             clock,
             keys: Keys::new(secret),
             buckets: Table::new(settings.entries_max),
-            accounts: Accounts::new(settings),
-            quotas: [
-                per_minute(settings.address_per_minute, settings.address_burst),
-                per_minute(settings.user_per_minute, settings.user_burst),
-                per_minute(settings.cost_per_minute, settings.cost_burst),
-                per_minute(settings.sign_ins_per_minute, settings.sign_ins_per_minute),
-            ],
+            accounts: Accounts::new(settings.entries_max),
+            rules: ArcSwap::from_pointee(Rules::new(settings)),
+            nodes_assumed: settings.nodes_assumed,
             figures: kinds.map(Figures::of),
             share: AtomicU64::new(1),
             settling: ledger.map(|ledger| Settling::new(ledger, settings.settle_keys_max)),
-            settings: settings.clone(),
         }));
         if limiter.0.settling.is_some() {
             let every = settings.settle_interval;
@@ -130,12 +166,24 @@ impl Limiter {
         limiter
     }
 
+    /// Counts by these quotas and pauses from now on. What was spent stays spent.
+    pub fn adopt(&self, settings: &config::Limits) {
+        self.0.rules.store(Arc::new(Rules::new(settings)));
+    }
+
+    /// What there is in all, as draft-ietf-httpapi-ratelimit-headers-10 (3) writes it: for a caller, or for
+    /// whoever did not say who it is.
+    pub fn policy(&self, caller: bool) -> Arc<str> {
+        self.0.rules.load().policies[usize::from(caller)].clone()
+    }
+
     /// Counts a request of an address. `None` if nobody counts it.
     pub fn address(&self, address: IpAddr) -> Option<Result<Standing, Exceeded>> {
-        let settings = &self.0.settings;
-        if !settings.enabled || settings.exempt_networks.hold(address) {
+        let rules = self.0.rules.load();
+        if !rules.enabled || rules.exempt.hold(address) {
             return None;
         }
+        drop(rules);
         let key = self.0.keys.address(Kind::Address, address);
         Some(self.0.spend(key, 1))
     }
@@ -143,7 +191,7 @@ impl Limiter {
     /// Who pays for what a caller of a tenant asks. `None` if nobody counts.
     pub fn payer(&self, tenant: &str, actor: &Actor) -> Option<Payer> {
         let payer = || Payer(self.0.keys.caller(tenant, actor));
-        self.0.settings.enabled.then(payer)
+        self.0.rules.load().enabled.then(payer)
     }
 
     /// Counts a request, or an operation on a socket.
@@ -163,9 +211,8 @@ impl Inner {
         u64::try_from(micros).unwrap_or(0).saturating_mul(1_000)
     }
 
-    fn quota(&self, kind: Kind) -> &Quota {
-        // An account has no quota but a pause that grows.
-        &self.quotas[(kind as usize).min(self.quotas.len() - 1)]
+    fn quota(&self, kind: Kind) -> Quota {
+        self.rules.load().quota(kind)
     }
 
     fn share(&self) -> u64 {

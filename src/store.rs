@@ -9,6 +9,7 @@ mod lane;
 mod lanes;
 pub mod local;
 mod partitions;
+mod past;
 mod plain;
 mod read;
 mod scan;

@@ -13,6 +13,7 @@ use daybook::cache::Cache;
 use daybook::commands::Door;
 use daybook::config::Settings;
 use daybook::consumers::{ConsumerSettings, Consumers};
+use daybook::deployments::{self, Deployments};
 use daybook::limits::Limiter;
 use daybook::ops::Clock;
 use daybook::store::Store;
@@ -100,10 +101,20 @@ async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
         clock,
     };
     let auth = Auth::start(&defaults, foundation).await?;
+    let reader = Reader::new(store.pool().clone());
+    let foundation = deployments::Foundation {
+        door: door(store),
+        store: store.clone(),
+        auth: auth.clone(),
+        reader: reader.clone(),
+        consumers: consumers.clone(),
+        clock: Clock::system(),
+    };
     let parts = Parts {
+        deployments: Deployments::start(&defaults, foundation),
         store: store.clone(),
         door: door(store),
-        reader: Reader::new(store.pool().clone()),
+        reader,
         consumers: consumers.clone(),
         cache: Cache::new(&defaults.cache, &defaults.redis, [0; 32])?,
         clock: Clock::system(),

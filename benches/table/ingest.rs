@@ -97,7 +97,7 @@ async fn over_http(
     stand.drop_database(&database).await?;
     let what = match (way, projecting) {
         (Way::Bulk, false) => "fixes over HTTP in batches of 1,000",
-        (Way::Bulk, true) => "the same with four read models following",
+        (Way::Bulk, true) => "the same with all read models following",
         (Way::Mutation, _) => "the same fixes as a GraphQL mutation",
     };
     contest.close(stand, what).await

@@ -14,5 +14,6 @@ words! {
         Backfill "backfill" "Hand in facts older than the limits for what is new.";
         AuditRead "audit:read" "Ask the log itself who did what.";
         PositionsWrite "positions:write" "Report positions, and nothing else about vehicles.";
+        DeploymentsApprove "deployments:approve" "Vote on deployments in the name of the key's owner.";
     }
 }

@@ -1,6 +1,7 @@
 //! The last word about something: of two, the one said at the greater position is kept.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 
 /// A value and the position it was said at.
@@ -22,14 +23,20 @@ pub(crate) fn keep_last<T>(kept: &mut Option<Latest<T>>, said: Option<Latest<T>>
 }
 
 /// Keeps the later one under its key.
-pub(crate) fn keep_last_of<K: Eq + Hash>(
-    all: &mut HashMap<K, Latest<bool>>,
+pub(crate) fn keep_last_of<K: Eq + Hash, T>(
+    all: &mut HashMap<K, Latest<T>>,
     key: K,
-    said: Latest<bool>,
+    said: Latest<T>,
 ) {
-    let kept = all.entry(key).or_insert_with(|| said.clone());
-    if kept.position < said.position {
-        *kept = said;
+    match all.entry(key) {
+        Entry::Vacant(place) => {
+            place.insert(said);
+        }
+        Entry::Occupied(mut kept) => {
+            if kept.get().position < said.position {
+                kept.insert(said);
+            }
+        }
     }
 }
 

@@ -12,6 +12,8 @@ pub mod positions;
 pub mod heatmap;
 pub mod trends;
 pub mod accounts;
+pub mod deployments;
+pub mod dora;
 pub mod summary;
 pub mod evidence;
 mod geo;
@@ -60,5 +62,6 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         Arc::new(Erased::<heatmap::HeatmapCells>::new()),
         Arc::new(Erased::<trends::TrackBuckets>::new()),
         Arc::new(Erased::<accounts::Accounts>::new()),
+        Arc::new(Erased::<deployments::Deployments>::new()),
     ]
 }

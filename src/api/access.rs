@@ -78,15 +78,29 @@ pub struct Rules(HashMap<&'static str, HashMap<String, Option<Rule>>>);
 pub struct Access(Vec<Rule>);
 
 impl Access {
-    /// Lets a caller in that meets every rule.
+    /// Lets a caller in that meets every rule. Whoever is known and asks for more than they may is noted.
     pub fn admit(&self, caller: &Caller) -> Result<(), Fault> {
         self.0.iter().try_for_each(|rule| {
             caller.meets(rule).map_err(|denied| match denied {
                 Denied::Unknown => Fault::of(FaultCode::Unauthenticated),
-                Denied::Forbidden(rule) => forbidden(&rule),
+                Denied::Forbidden(rule) => {
+                    note(caller, &rule);
+                    forbidden(&rule)
+                }
             })
         })
     }
+}
+
+/// What an auditor finds of a refusal: nothing of it is in the event log, which holds what was done.
+fn note(caller: &Caller, rule: &Rule) {
+    tracing::info!(
+        tenant = &*caller.tenant,
+        actor = %caller.actor,
+        needs = ?rule.needs,
+        scope = rule.scope.map(Scope::as_str),
+        "a caller asked for what they may not"
+    );
 }
 
 fn forbidden(rule: &Rule) -> Fault {

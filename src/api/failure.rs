@@ -7,6 +7,7 @@ use projections::ReadError;
 use super::fault::{Fault, FaultCode};
 use crate::auth::AuthError;
 use crate::commands::CommandError;
+use crate::deployments::DeploymentsError;
 use crate::limits::Exceeded;
 use crate::ops::metrics as names;
 use crate::store::StoreError;
@@ -69,6 +70,31 @@ pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
             tracing::error!(error = %error, "a command failed: {error}");
             Err(Fault::of(FaultCode::Internal))
         }
+    }
+}
+
+/// Splits what became of something about deployments: what the door said, the rest a fault.
+pub fn command_or_fault(error: DeploymentsError) -> Result<CommandError, Fault> {
+    match error {
+        DeploymentsError::Command(error) => Ok(error),
+        DeploymentsError::Forbidden(role) => {
+            Err(Fault::of(FaultCode::Forbidden).with("role", role.as_str()))
+        }
+        DeploymentsError::Behind { reached, head } => {
+            tracing::warn!(%reached, %head, "a command found its read model behind the log");
+            Err(Fault::of(FaultCode::Unavailable)
+                .with("appliedPosition", reached.to_string())
+                .with("atLeast", head.to_string()))
+        }
+        DeploymentsError::Read(error) => Err(read_fault(error)),
+    }
+}
+
+/// What a client is told of a question about deployments that was not answered.
+pub fn deployments_fault(error: DeploymentsError) -> Fault {
+    match command_or_fault(error).and_then(refusal_or_fault) {
+        Ok(refusal) => refusal.into(),
+        Err(fault) => fault,
     }
 }
 

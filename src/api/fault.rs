@@ -89,7 +89,7 @@ faults! {
     Overloaded "OVERLOADED" 503 true "Too much is waiting; `retryAfterMs` tells when to try again.";
     Resume "RESUME" 503 true "The subscription cannot go on; what comes after `position` has not been sent. Subscribe again from there.";
     ReadModelBuilding "READ_MODEL_BUILDING" 503 true "The read model is being built for the first time.";
-    Unavailable "UNAVAILABLE" 503 true "The database cannot be reached. Sending a command again with the same commandId is safe.";
+    Unavailable "UNAVAILABLE" 503 true "The database cannot be reached, or a read model that the command has a question to is behind the log. Sending a command again with the same commandId is safe.";
     Internal "INTERNAL" 500 false "A fault of ours; `requestId` finds it in the log.";
 }
 

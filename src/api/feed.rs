@@ -1,7 +1,8 @@
 //! Subscriptions: who asks the same is one group, whose items are made and written once.
 //!
 //! Reading order: [`asked`] (what makes two subscriptions the same), [`groups`] (who belongs
-//! together), [`rendering`] (an item becomes bytes), [`journal`] (gap-free feeds), [`latest`]
+//! together), [`rendering`] (an item becomes bytes), [`journal`] (gap-free feeds) and
+//! what they tell ([`deployments`]), [`latest`]
 //! (latest-wins feeds) and who fills those: [`vehicles`], [`heatmaps`].
 //!
 //! Nothing here is ever pushed to a member: a group keeps what is new, and members take it at their
@@ -18,7 +19,9 @@ mod conflator;
 mod vehicles;
 mod whereabouts;
 mod heatmaps;
+mod deployments;
 
+pub use deployments::DeploymentPlan;
 pub use groups::{FeedCounts, Groups};
 pub use heatmaps::HeatmapPlan;
 pub use rendering::{Item, Plan, Wiring};
@@ -63,7 +66,7 @@ impl Api {
     ) -> Result<FeedStream, Fault> {
         let asked = Asked::read(request)?;
         let after = match asked.kind {
-            Kind::Events => {
+            Kind::Events | Kind::DeploymentChanged => {
                 let head = self
                     .parts
                     .store

@@ -1,7 +1,10 @@
 //! What can be done: one mutation a command, in the command's own words.
 
 pub mod api_key;
+pub mod deployment;
+pub mod environment;
 pub mod fleet;
+pub mod incident;
 pub mod installation;
 pub mod payload;
 pub mod position;
@@ -19,6 +22,10 @@ pub struct Mutation(
     vehicle::VehicleCommands,
     fleet::FleetCommands,
     position::PositionCommands,
+    deployment::DeploymentCommands,
+    deployment::approval::ApprovalCommands,
+    environment::EnvironmentCommands,
+    incident::IncidentCommands,
     session::SessionCommands,
     user::UserCommands,
     api_key::ApiKeyCommands,

@@ -20,6 +20,7 @@ use crate::cache::Cache;
 use crate::commands::{CommandContext, Door, Receipt};
 use crate::config;
 use crate::consumers::Consumers;
+use crate::deployments::Deployments;
 use crate::ops::{Clock, TraceContext};
 use crate::store::Store;
 
@@ -35,6 +36,8 @@ pub struct Parts {
     pub door: Door,
     /// Accounts, sessions, keys.
     pub auth: Auth,
+    /// Deployments, environments, incidents.
+    pub deployments: Deployments,
     /// The read models.
     pub reader: Reader,
     /// Who keeps them up to date.
@@ -396,6 +399,12 @@ impl Operation {
     /// Whatever the operation reads from now on shows the log up to `position` at least.
     pub async fn insist_on(&self, position: Position) {
         self.reads.lock().await.at_least = Some(position);
+    }
+
+    /// Whatever the operation reads from now on shows `position` too, beside what was insisted on before.
+    pub async fn show(&self, position: Position) {
+        let mut reads = self.reads.lock().await;
+        reads.at_least = reads.at_least.max(Some(position));
     }
 
     /// Begins anew, as another operation of the same caller: of another moment, and with nothing

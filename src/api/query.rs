@@ -1,5 +1,7 @@
 //! What can be asked.
 
+pub mod deployment;
+pub mod dora;
 pub mod figures;
 pub mod identity;
 pub mod log;
@@ -15,6 +17,8 @@ pub struct Query(
     vehicle::VehicleQueries,
     position::PositionQueries,
     figures::FigureQueries,
+    deployment::DeploymentQueries,
+    dora::DoraQueries,
     log::LogQueries,
     identity::IdentityQueries,
 );

@@ -8,10 +8,11 @@ use futures::{Stream, StreamExt as _, future};
 use projections::BASE_RESOLUTION;
 
 use super::fault::{Fault, FaultCode};
-use super::feed::{HeatmapPlan, Item, Plan, VehiclePlan, Wanted, Wiring, interval};
+use super::feed::{DeploymentPlan, HeatmapPlan, Item, Plan, VehiclePlan, Wanted, Wiring, interval};
 use super::operation::Operation;
 use super::query::log::AggregateInput;
 use super::scalars::{DateTime, H3Cell, Position};
+use super::types::deployment::DeploymentNews;
 use super::types::event::Event;
 use super::types::fix::VehicleMove;
 use super::types::heatmap::{Heatmap, HeatmapAsked, HeatmapMetric, HeatmapSpan};
@@ -55,6 +56,32 @@ impl Subscription {
         Ok(items.filter_map(|item| {
             future::ready(match item {
                 Item::Event(event) => Some(Event::from(&*event)),
+                _ => None,
+            })
+        }))
+    }
+
+    /// A journal: what deployments come to, event by event, in position order, none left out and none
+    /// twice. Whoever was away subscribes again with the last position it has seen. Conditions add up.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::DeploymentsRead)))]
+    async fn deployment_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this project.")] project: Option<String>,
+        #[graphql(desc = "To the environments of this name.")] environment: Option<String>,
+        #[graphql(desc = "What happened behind this position; from now on if not said.")]
+        after: Option<Position>,
+    ) -> Result<impl Stream<Item = DeploymentNews>> {
+        // As above.
+        let _ = after;
+        let plan = DeploymentPlan {
+            project,
+            environment,
+        };
+        let items = Wiring::connect(ctx, Plan::Deployments(plan))?;
+        Ok(items.filter_map(|item| {
+            future::ready(match item {
+                Item::Deployment { event, history } => Some(DeploymentNews::new(&event, &history)),
                 _ => None,
             })
         }))

@@ -1,13 +1,18 @@
 //! Objects of the schema, one read model's words a file.
 
 pub mod api_key;
+pub mod deployment;
+pub mod dora;
+pub mod environment;
 pub mod event;
 pub mod evidence;
 pub mod fix;
 pub mod fleet;
 pub mod heatmap;
+pub mod incident;
 pub mod projection;
 pub mod span;
+pub mod statistics;
 pub mod summary;
 pub mod tenant;
 pub mod trend;

@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::caller::{Caller, Credential, Role, carries};
+use super::foreign::is_foreign;
 use super::tokens::refused;
 use super::{Admission, Auth, AuthError, NotAdmitted};
 use crate::cache::Memo;
@@ -72,6 +73,16 @@ pub struct Issued {
     pub receipt: Receipt,
 }
 
+/// What the log says of a secret.
+enum Found {
+    /// It stands for this caller.
+    Good(Caller),
+    /// It was one: it has run out, was taken back, or its owner may not sign in.
+    Over,
+    /// It never was one.
+    Nothing,
+}
+
 impl ApiKeys {
     pub fn new(settings: &config::Auth) -> ApiKeys {
         let max = usize::try_from(settings.verified_tokens_max).unwrap_or(usize::MAX);
@@ -82,9 +93,10 @@ impl ApiKeys {
         }
     }
 
-    fn standing(&self, hash: &Hash, age_max: Duration) -> Option<Arc<Caller>> {
+    /// What was found out no longer ago than this: whom a secret stands for, if for anybody any more.
+    fn known(&self, hash: &Hash, age_max: Duration) -> Option<Option<Arc<Caller>>> {
         let (at, caller) = self.seen.get(hash)?;
-        caller.filter(|_| at.elapsed() <= age_max)
+        (at.elapsed() <= age_max).then_some(caller)
     }
 
     fn knows_bootstrap(&self, hash: &Hash) -> bool {
@@ -104,7 +116,10 @@ impl Auth {
             return Admission::Known(Err(refused("api_key_shape").into()));
         }
         let now = self.0.clock.now();
-        if let Some(caller) = keys.standing(&hash, self.0.settings.recheck) {
+        if let Some(known) = keys.known(&hash, self.0.settings.recheck) {
+            let Some(caller) = known else {
+                return Admission::Known(Err(refused("api_key_over").into()));
+            };
             if now >= caller.expires_at {
                 return Admission::Known(Err(refused("api_key_expired").into()));
             }
@@ -117,16 +132,19 @@ impl Auth {
     async fn ask_api_key(&self, hash: Hash, address: IpAddr) -> Result<Arc<Caller>, NotAdmitted> {
         let (asked, keys) = (Instant::now(), &self.0.api_keys);
         match self.caller_of_key(&hash).await {
-            Ok(Some(caller)) => {
+            Ok(Found::Good(caller)) => {
                 let caller = Arc::new(caller);
                 keys.seen.put(hash, (asked, Some(caller.clone())));
                 keys.used.count(&caller, self.0.clock.now());
                 Ok(caller)
             }
-            Ok(None) => {
-                if keys.seen.get(&hash).is_some() {
-                    keys.seen.put(hash, (asked, None));
-                }
+            // Nobody guesses a key that there was: programs that were not told go on sending theirs, and people
+            // behind their address must be able to sign in.
+            Ok(Found::Over) => {
+                keys.seen.put(hash, (asked, None));
+                Err(refused("api_key_over").into())
+            }
+            Ok(Found::Nothing) => {
                 // Whoever makes keys up that have our form does not have many tries.
                 let counted = self.0.limiter.guess(address);
                 counted.map_err(NotAdmitted::Limited)?;
@@ -134,7 +152,7 @@ impl Auth {
             }
             Err(error) => {
                 tracing::warn!(%error, "an API key was not looked up: {error}");
-                let known = keys.standing(&hash, self.0.settings.believed_for);
+                let known = keys.known(&hash, self.0.settings.believed_for).flatten();
                 match known.ok_or(NotAdmitted::Unavailable)? {
                     caller if self.0.clock.now() < caller.expires_at => Ok(caller),
                     _ => Err(refused("api_key_expired").into()),
@@ -143,8 +161,8 @@ impl Auth {
         }
     }
 
-    /// Whom a secret stands for by what the log says now; `None` if it is none, or none any more.
-    async fn caller_of_key(&self, hash: &Hash) -> Result<Option<Caller>, AuthError> {
+    /// Whom a secret stands for by what the log says now.
+    async fn caller_of_key(&self, hash: &Hash) -> Result<Found, AuthError> {
         let found: Option<(String, String)> = sqlx::query_as(
             "select tenant, api_key_id from api_key_secrets where hash = $1 limit 1",
         )
@@ -152,25 +170,26 @@ impl Auth {
         .fetch_optional(self.0.store.pool())
         .await?;
         let Some((tenant, id)) = found else {
-            return Ok(None);
+            return Ok(Found::Nothing);
         };
         let tenant: Arc<str> = tenant.into();
         let key: ApiKey = self.now(&tenant, &id).await?;
         let Some(until) = key.good_until(&hex(hash)) else {
-            return Ok(None);
+            return Ok(Found::Over);
         };
         if self.0.clock.now() >= until {
-            return Ok(None);
+            return Ok(Found::Over);
         }
-        // No more than its owner may do by now, and nothing if they may not sign in.
+        // No more than its owner may do by now, and nothing if they may not sign in; of somebody whom another
+        // issuer vouches for nobody knows that here.
         let mut scopes = key.scopes.clone();
-        if let Some(owner) = &key.owner {
+        if let Some(owner) = key.owner.as_ref().filter(|owner| !is_foreign(owner)) {
             let Some(roles) = self.roles_now(&tenant, owner).await? else {
-                return Ok(None);
+                return Ok(Found::Over);
             };
             scopes.retain(|scope| roles.iter().any(|role| carries(*role, *scope)));
         }
-        Ok(Some(Caller {
+        Ok(Found::Good(Caller {
             actor: Actor {
                 kind: ActorKind::ApiKey,
                 id: id.into(),
@@ -205,13 +224,7 @@ impl Auth {
         let settings = &self.0.settings;
         let asked_s = order.ttl.map(|ttl| ttl.as_secs());
         let ttl = order.ttl.unwrap_or(settings.api_key_ttl_max);
-        let has_account = matches!(
-            &caller.credential,
-            Credential::Token {
-                session: Some(_),
-                ..
-            }
-        );
+        let signed_in = caller.session().is_some() || is_foreign(&caller.actor.id);
         let command = ApiKeyCommand::Issue {
             name: order.name,
             hash: hex(&hash),
@@ -224,7 +237,7 @@ impl Auth {
             ttl_max_s: seconds(settings.api_key_ttl_max),
             rotate_every_s: order.rotate_every.map(seconds),
             bootstrap: false,
-            owner: has_account.then(|| caller.actor.id.to_string()),
+            owner: signed_in.then(|| caller.actor.id.to_string()),
         };
         self.keep_secret(&ctx.tenant, &hash, &id, false).await?;
         let kept = self.0.door.execute::<ApiKey>(ctx, &id, command).await;
@@ -233,7 +246,8 @@ impl Auth {
     }
 
     /// Makes another secret for a key; the one before is good for a while beside it. For the key itself,
-    /// its owner, and administrators.
+    /// its owner, and administrators. Whoever finds a key must not make it last: by itself it is good for no
+    /// longer than it was, unless it was issued to be rotated.
     pub async fn rotate_key(
         &self,
         ctx: &CommandContext,
@@ -247,8 +261,15 @@ impl Auth {
         let hash: Hash = Sha256::digest(&secret).into();
         let settings = &self.0.settings;
         let rotate_every = key.rotate_every_s.map(u64::from).map(Duration::from_secs);
+        let left = key.current.as_ref().map(|secret| secret.until - ctx.now);
+        let ttl_max = match (caller.is_api_key(id), rotate_every, left) {
+            (true, None, Some(left)) => {
+                Duration::from_secs(left.num_seconds().try_into().unwrap_or(0))
+            }
+            _ => settings.api_key_ttl_max,
+        };
         let asked_s = ttl.map(|ttl| ttl.as_secs());
-        let ttl = ttl.unwrap_or(settings.api_key_ttl_max);
+        let ttl = ttl.unwrap_or(ttl_max);
         let command = ApiKeyCommand::Rotate {
             hash: hex(&hash),
             last_four: last_four(&secret),
@@ -256,7 +277,7 @@ impl Auth {
             overlap_s: seconds(settings.api_key_overlap),
             asked_s,
             expires_at: self.secret_ends(ctx.now, ttl, rotate_every),
-            ttl_max_s: seconds(settings.api_key_ttl_max),
+            ttl_max_s: seconds(ttl_max),
         };
         self.keep_secret(&ctx.tenant, &hash, id, false).await?;
         let kept = self.0.door.execute::<ApiKey>(ctx, id, command).await;
@@ -285,12 +306,11 @@ impl Auth {
         id: &str,
     ) -> Result<(), AuthError> {
         let key: ApiKey = self.now(&ctx.tenant, id).await?;
-        let itself = caller.credential == Credential::ApiKey && *caller.actor.id == *id;
         let own = key
             .owner
             .as_deref()
             .is_some_and(|owner| caller.is_user(owner));
-        if itself || own || caller.may(Role::Admin) {
+        if caller.is_api_key(id) || own || caller.may(Role::Admin) {
             return Ok(());
         }
         let refusal = Refusal::new(Code::NotFound, "no such API key");

@@ -128,6 +128,11 @@ impl Caller {
         self.actor.kind == ActorKind::User && *self.actor.id == *id
     }
 
+    /// Is the caller this API key?
+    pub fn is_api_key(&self, id: &str) -> bool {
+        self.credential == Credential::ApiKey && *self.actor.id == *id
+    }
+
     /// Does the rule let the caller in?
     pub fn meets(&self, rule: &Rule) -> Result<(), Denied> {
         if rule.needs == Needs::Nothing {
@@ -179,6 +184,7 @@ pub fn carries(role: Role, scope: Scope) -> bool {
     let needs = match scope {
         Scope::VehiclesRead | Scope::LogsRead | Scope::DeploymentsRead => Role::Viewer,
         Scope::VehiclesWrite | Scope::DeploymentsWrite => Role::Operator,
+        Scope::DeploymentsApprove => Role::Approver,
         Scope::LogsWrite | Scope::PositionsWrite => Role::Ingest,
         Scope::AuditRead => Role::Auditor,
         Scope::Backfill => Role::Admin,

@@ -8,7 +8,7 @@ use domain::admins::{ADMINS_ID, Admins};
 use domain::user::{User, UserCommand};
 use domain::{Aggregate as _, Code};
 
-use super::accounts::drop_password;
+use super::credentials::drop_password;
 use super::{Auth, AuthError};
 use crate::commands::{CommandContext, CommandError, Receipt};
 

@@ -35,6 +35,11 @@ pub(super) enum Stranger {
     Unknown,
 }
 
+/// Is this the id of somebody whom another issuer vouches for?
+pub(super) fn is_foreign(id: &str) -> bool {
+    id.starts_with(MARK)
+}
+
 impl Foreigners {
     pub fn new(oidc: Option<Oidc>, settings: &config::Auth) -> Foreigners {
         let max = usize::try_from(settings.verified_tokens_max).unwrap_or(usize::MAX);

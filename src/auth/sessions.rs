@@ -11,7 +11,7 @@ use domain::user::{User, UserCommand, UserStanding, email_claim};
 use domain::{Actor, ActorKind, Code, Refusal};
 use uuid::Uuid;
 
-use super::accounts::{check_shape, following};
+use super::credentials::check_shape;
 use super::links::RefreshToken;
 use super::{Auth, AuthError, Caller, Credential, Grant};
 use crate::commands::{CommandContext, CommandError, Receipt};
@@ -72,7 +72,7 @@ impl Auth {
         if user.standing() != UserStanding::Active {
             return Err(failed().into());
         }
-        limiter.signed_in(&account).await;
+        limiter.signed_in(client.address, &account).await;
         self.begin_session(ctx, client, &user_id).await
     }
 
@@ -264,8 +264,8 @@ impl Auth {
         let counted = self.0.limiter.login(client.address, &account).await;
         counted.map_err(AuthError::Limited)?;
         self.replace_password(ctx, user_id, current, new).await?;
-        self.0.limiter.signed_in(&account).await;
-        let ctx = following(ctx);
+        self.0.limiter.signed_in(client.address, &account).await;
+        let ctx = ctx.following();
         self.begin_session(&ctx, client, user_id).await
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use domain::admins::{ADMINS_ID, Admins};
+use domain::api_key::ApiKey;
 use domain::session::Session;
 use domain::tenant::{DEFAULT_TENANT, Tenant};
 use domain::token::Token;
@@ -140,6 +141,23 @@ impl Auth {
         };
         caller.roles.retain(held);
         Ok(Some(caller))
+    }
+
+    /// The user a caller acts for: themselves, or whoever answers for the API key. `None` for a program
+    /// that is nobody's.
+    pub async fn person(&self, caller: &Caller) -> Result<Option<String>, CommandError> {
+        let (tenant, id) = (&caller.tenant, &caller.actor.id);
+        match caller.credential {
+            Credential::None => Ok(None),
+            Credential::ApiKey => {
+                let key: ApiKey = self.now(tenant, id).await?;
+                Ok(key.owner)
+            }
+            Credential::Token { .. } => {
+                let versions = self.versions(tenant, &[StreamKey::of::<User>(id)]).await?;
+                Ok((versions[0] > 0).then(|| id.to_string()))
+            }
+        }
     }
 
     /// Does the log say that the user may sign in, and with which roles?

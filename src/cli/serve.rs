@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use crate::app;
-use crate::config::{Override, Settings};
+use crate::app::live::{self, Changing};
+use crate::config::{Override, Settings, Sources, Watch};
+use crate::ops::telemetry::Levels;
 use crate::ops::{Shutdown, on_signals};
 
 /// Serves GraphQL, the REST routes and health until SIGTERM or Ctrl-C.
@@ -15,7 +17,8 @@ Examples:
   DATABASE_URL=postgres://db/daybook REDIS_URL=redis://cache daybook serve
   DAYBOOK_LIMITS__DEPTH_MAX=8 daybook serve   any setting can be given so
 
-The first signal finishes what was begun; a second one stops at once.")]
+The first signal finishes what was begun; a second one stops at once. Settings marked Live in
+docs/configuration.md are taken from the file while it runs; SIGHUP takes them at once.")]
 pub struct ServeArgs {
     /// Listen on this port (setting `http.port`)
     #[arg(long, short, value_name = "PORT")]
@@ -44,10 +47,18 @@ impl ServeArgs {
 }
 
 /// Serves until a signal.
-pub async fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+pub async fn run(settings: Settings, sources: Sources, levels: Levels) -> anyhow::Result<ExitCode> {
     let (trigger, shutdown) = Shutdown::new();
     tokio::spawn(on_signals(trigger, settings.http.drain_hard));
+    let watch = Watch::new(sources, settings.clone());
+    let stopping = shutdown.clone();
     app::serve(&settings, shutdown, |app, address, admin| {
+        let changing = Changing {
+            limiter: app.limiter.clone(),
+            levels,
+        };
+        let every = app.settings.process.config_recheck;
+        tokio::spawn(live::follow(watch, changing, every, stopping));
         for line in app.start_lines(address).iter().chain(&admin) {
             println!("{line}");
         }

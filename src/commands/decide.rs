@@ -41,7 +41,11 @@ enum Decided {
     /// The state went away between loading and locking.
     Gone,
     /// Personal values of these subjects are to be sealed, and their keys are not at hand.
-    Keyless(Vec<String>),
+    Keyless {
+        subjects: Vec<String>,
+        /// The stream begins with this decision.
+        begins: bool,
+    },
 }
 
 impl Door {
@@ -112,9 +116,14 @@ impl Door {
                         }
                     }
                 }
-                Decided::Keyless(subjects) => {
-                    keyring.fetch(subjects).await?;
-                    continue;
+                Decided::Keyless { subjects, begins } => {
+                    if keyring.fetch::<A>(subjects, begins.then_some(id)).await? {
+                        continue;
+                    }
+                    // Somebody was erased since these states were read; read anew they say so.
+                    forget(&cell);
+                    other.iter().for_each(|(_, cell)| forget(cell));
+                    erased()
                 }
                 Decided::Gone => {
                     turn.wait(conflict(&stream, None)).await?;
@@ -173,7 +182,10 @@ impl Door {
         };
         let missing = keyring.missing::<A>(&stream.aggregate_id, &mut events);
         if !missing.is_empty() {
-            return Ok(Decided::Keyless(missing));
+            return Ok(Decided::Keyless {
+                subjects: missing,
+                begins: slot.version == 0,
+            });
         }
         let mut claims = Vec::new();
         let basis = slot.basis.clone();
@@ -340,6 +352,11 @@ pub(super) fn fault(error: AppendError) -> CommandError {
             retry_after_ms: 100,
         },
     }
+}
+
+/// What is told of somebody without a key, should their state not have told it.
+fn erased() -> Refusal {
+    Refusal::new(Code::UserErased, "the user's personal data is erased")
 }
 
 /// Scopes are named `aggregate.field`; the field is what the caller sent.

@@ -1,7 +1,8 @@
 //! Ids of what other systems tell of: the same names there lead to the same stream here.
 
-use domain::ExternalRef;
 use domain::deployment::deployment_claim;
+use domain::incident::incident_claim;
+use domain::{ClaimChange, ExternalRef};
 use uuid::Uuid;
 
 use crate::store::digest;
@@ -9,9 +10,20 @@ use crate::store::digest;
 /// The id of a deployment of another system. It follows from what the deployment is found by, so that
 /// whoever tells of it, and however often at once, meets in one stream and not at its claim.
 pub fn recorded_deployment_id(external: &ExternalRef, environment: &str, service: &str) -> String {
-    let claim = deployment_claim(external, environment, service);
+    id_of(
+        "deployment",
+        &deployment_claim(external, environment, service),
+    )
+}
+
+/// The id of an incident of another system, likewise.
+pub fn recorded_incident_id(external: &ExternalRef) -> String {
+    id_of("incident", &incident_claim(external))
+}
+
+fn id_of(kind: &str, claim: &ClaimChange) -> String {
     let digest = digest(&[claim.scope.as_bytes(), claim.value.as_bytes()]);
-    format!("deployment_{}", Uuid::from_bytes(digest).simple())
+    format!("{kind}_{}", Uuid::from_bytes(digest).simple())
 }
 
 #[cfg(test)]
@@ -38,5 +50,13 @@ mod tests {
             id("github", "7production", "", "frontend"),
         ];
         assert!(others.iter().all(|other| *other != first));
+        let incident = |source: &str, id: &str| {
+            recorded_incident_id(&ExternalRef {
+                source: source.to_owned(),
+                id: id.to_owned(),
+            })
+        };
+        assert_eq!(incident("pager", "7"), incident("pager", "7"));
+        assert_ne!(incident("pager", "7"), incident("pager7", ""));
     }
 }

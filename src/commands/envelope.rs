@@ -57,6 +57,20 @@ impl CommandContext {
             backfill: false,
         }
     }
+
+    /// The context of the command that follows this one of the same request: sent again, it is the same
+    /// one again.
+    pub fn following(&self) -> CommandContext {
+        let command_id = self.command_id.as_ref().map(|id| {
+            let digest = digest(&[id.as_bytes()]);
+            format!("after {}", Uuid::from_bytes(digest).simple())
+        });
+        CommandContext {
+            command_id,
+            expected_version: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// A command's identity and metadata, ready for appends.

@@ -49,14 +49,32 @@ impl Keyring<'_> {
             .collect()
     }
 
-    /// Fetches the keys of these subjects; one that has none gets one.
-    pub async fn fetch(&mut self, subjects: Vec<String>) -> Result<(), CommandError> {
+    /// Fetches the keys of these subjects, and tells whether all are at hand. Only the `newborn` stream, whose
+    /// first event this is, gives its own subject a key: the user, or whoever is known by a deployment alone.
+    /// Who else has none was erased, and must never have one again.
+    pub async fn fetch<A: Aggregate>(
+        &mut self,
+        subjects: Vec<String>,
+        newborn: Option<&str>,
+    ) -> Result<bool, CommandError> {
         let vault = self.vault.ok_or(VaultError::Absent)?;
+        let own = |id: &str, subject: &str| {
+            let within = subject
+                .strip_prefix(A::TYPE)
+                .and_then(|s| s.strip_prefix(':'));
+            within.unwrap_or(subject) == id
+        };
         for subject in subjects {
-            let key = vault.key(self.tenant, &subject).await?;
+            let key = match newborn.is_some_and(|id| own(id, &subject)) {
+                true => Some(vault.key(self.tenant, &subject).await?),
+                false => vault.existing_key(self.tenant, &subject).await?,
+            };
+            let Some(key) = key else {
+                return Ok(false);
+            };
             self.keys.insert(subject, key);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Seals the personal values of an event; their subjects' keys are at hand.

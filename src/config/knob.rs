@@ -20,6 +20,8 @@ pub struct Knob {
     pub doc: &'static str,
     /// Never repeated in a message.
     pub secret: bool,
+    /// Can be changed while the process runs.
+    pub live: bool,
 }
 
 impl Knob {
@@ -49,6 +51,12 @@ pub trait Section: Sized {
     /// Reads and checks every knob; `None` if one was refused, all of which are in `problems`.
     fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Self>;
 
+    /// The knobs at which two differ.
+    fn differences(&self, other: &Self) -> Vec<&'static Knob>;
+
+    /// Takes from another what can be changed while the process runs.
+    fn adopt(&mut self, other: &Self);
+
     /// The knob of this name.
     fn knob(name: &str) -> &'static Knob {
         Self::KNOBS
@@ -58,7 +66,8 @@ pub trait Section: Sized {
     }
 }
 
-/// Declares a section: `field: Type = "default", "smallest" ..= "largest";`.
+/// Declares a section: `field: Type = "default", "smallest" ..= "largest";`, with `[live]` before it if it
+/// can be changed while the process runs (what holds such a section must learn of the change: `app`).
 /// Default and bounds are written as one would in a file, so that the reference shows just that.
 macro_rules! section {
     (
@@ -66,7 +75,7 @@ macro_rules! section {
         $name:ident in $section:literal {
             $(
                 $(#[doc = $doc:literal])+
-                $field:ident: $type:ty = $default:literal $(, $min:literal ..= $max:literal)?;
+                $([$live:ident])? $field:ident: $type:ty = $default:literal $(, $min:literal ..= $max:literal)?;
             )+
         }
     ) => {
@@ -88,6 +97,7 @@ macro_rules! section {
                     bounds: section!(@bounds $($min, $max)?),
                     doc: concat!($($doc),+),
                     secret: <$type as $crate::config::value::Setting>::SECRET,
+                    live: section!(@live $($live)?),
                 }
             ),+];
 
@@ -98,7 +108,23 @@ macro_rules! section {
                 $(let $field = raw.read::<$type>(Self::knob(stringify!($field)), problems);)+
                 Some($name { $($field: $field?,)+ })
             }
+
+            fn differences(&self, other: &Self) -> Vec<&'static $crate::config::knob::Knob> {
+                let differs = [$(self.$field != other.$field),+];
+                let knobs = Self::KNOBS.iter().zip(differs);
+                knobs.filter_map(|(knob, differs)| differs.then_some(knob)).collect()
+            }
+
+            fn adopt(&mut self, _other: &Self) {
+                $(section!(@adopt self _other $field $($live)?);)+
+            }
         }
+    };
+    (@live) => { false };
+    (@live live) => { true };
+    (@adopt $self:ident $other:ident $field:ident) => {};
+    (@adopt $self:ident $other:ident $field:ident live) => {
+        $self.$field.clone_from(&$other.$field)
     };
     (@bounds) => { None };
     (@bounds $min:literal, $max:literal) => { Some(($min, $max)) };

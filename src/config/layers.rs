@@ -1,6 +1,6 @@
 //! Where values come from and which wins: defaults, file, environment, aliases, command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
@@ -60,6 +60,13 @@ impl Sources {
             environment,
             overrides,
         }
+    }
+}
+
+impl Sources {
+    /// The file that is read: the one that must be there, or else the one that may.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_deref().or(self.optional_file.as_deref())
     }
 }
 

@@ -54,6 +54,11 @@ A `DAYBOOK_*` variable or a key of the file that is not listed here is refused t
 `DAYBOOK_SERVICE_*` and `DAYBOOK_PORT*`, which Kubernetes sets for a service named `daybook`, and \
 `DAYBOOK_TEST_*`, `DAYBOOK_BENCH_*` and `DAYBOOK_SEED`, which tests and benchmarks read.
 
+Settings marked *Live* can be changed in the file while `daybook serve` runs: it is read again when it has \
+changed (`config_recheck`) and at SIGHUP, which a process on a terminal does not take. A file that cannot be \
+used changes nothing and is logged as an error, one line per setting; of other settings that differ it is \
+said that they wait for a restart.
+
 Durations are written `250ms`, `30s`, `15m`, `1h30m`, `7d`; sizes `512KiB`, `64MiB`, `1GiB` or a \
 number of bytes.
 ";
@@ -68,8 +73,9 @@ fn row(knob: &Knob) -> String {
         None => knob.kind.to_owned(),
     };
     let (key, variable) = (knob.key(), knob.variable());
+    let live = if knob.live { " *Live.*" } else { "" };
     format!(
-        "| `{key}` | `{variable}` | {default} | {bounds} | {} |\n",
+        "| `{key}` | `{variable}` | {default} | {bounds} | {}{live} |\n",
         knob.doc.trim()
     )
 }

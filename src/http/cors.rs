@@ -18,7 +18,7 @@ use crate::api::fault::{Fault, FaultCode};
 use crate::config::Http;
 
 /// What any route takes.
-const METHODS: &str = "GET, HEAD, POST";
+const METHODS: &str = "GET, HEAD, POST, PUT";
 
 /// Headers that a route reads and that a page may not send unasked.
 const REQUEST_HEADERS: &str = "authorization, content-type, x-api-key, idempotency-key, \

@@ -12,7 +12,7 @@ use crate::api::fault::Fault;
 use crate::api::limited;
 use crate::auth::Caller;
 use crate::config::Settings;
-use crate::limits::{Exceeded, Kind, Limiter, Payer, Standing};
+use crate::limits::{Exceeded, Limiter, Payer, Standing};
 
 /// The header that tells what is left (draft-ietf-httpapi-ratelimit-headers-10, 4).
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -27,8 +27,6 @@ pub struct Meters(Arc<Inner>);
 struct Inner {
     limiter: Limiter,
     settings: Arc<Settings>,
-    /// What an answer says there is in all: for whoever did not say who it is, and for callers.
-    policies: [HeaderValue; 2],
 }
 
 /// One request's, or one socket's. Cheap to clone.
@@ -46,18 +44,7 @@ struct Reading([Option<Standing>; 3]);
 impl Meters {
     /// Over a limiter.
     pub fn new(limiter: Limiter, settings: Arc<Settings>) -> Meters {
-        let limits = &settings.limits;
-        let policy = |kind: Kind, units: u32| format!("\"{}\";q={units};w=60", kind.as_str());
-        let address = policy(Kind::Address, limits.address_per_minute);
-        let user = policy(Kind::User, limits.user_per_minute);
-        let cost = policy(Kind::Cost, limits.cost_per_minute);
-        let all = format!("{address}, {user}, {cost}");
-        let policies = [address, all].map(|policy| policy.try_into().expect("visible ASCII"));
-        Meters(Arc::new(Inner {
-            limiter,
-            settings,
-            policies,
-        }))
+        Meters(Arc::new(Inner { limiter, settings }))
     }
 
     /// The settings of the transport.
@@ -89,24 +76,21 @@ impl Meters {
         let read = meter.read.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = String::with_capacity(80);
         for standing in read.0.iter().flatten() {
-            let (kind, reset) = (standing.kind.as_str(), standing.reset.as_millis());
+            let (kind, reset) = (standing.kind.as_str(), standing.reset);
             let between = if left.is_empty() { "" } else { ", " };
             // Whole seconds, rounded up: whoever waits so long finds it whole.
-            let (remaining, seconds) = (standing.remaining, reset.div_ceil(1_000));
+            let seconds = reset.as_secs() + u64::from(reset.subsec_nanos() > 0);
+            let remaining = standing.remaining;
             let _ = write!(left, "{between}\"{kind}\";r={remaining};t={seconds}");
         }
         if left.is_empty() {
             return;
         }
-        let [anonymous, callers] = &self.0.policies;
-        let policy = if read.0[1].is_some() {
-            callers
-        } else {
-            anonymous
-        };
-        let left = HeaderValue::try_from(left).expect("visible ASCII");
-        headers.insert(RATE_LIMIT, left);
-        headers.insert(RATE_LIMIT_POLICY, policy.clone());
+        let policy = self.0.limiter.policy(read.0[1].is_some());
+        for (name, value) in [(RATE_LIMIT, left.as_str()), (RATE_LIMIT_POLICY, &policy)] {
+            let value = HeaderValue::from_str(value).expect("visible ASCII");
+            headers.insert(name, value);
+        }
     }
 }
 

@@ -56,7 +56,8 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bo
 /// Headers that belong to some faults.
 pub fn mark(answer: &mut Response, fault: &Fault) {
     let headers = answer.headers_mut();
-    if is_unauthenticated(fault) {
+    // Nothing is answered 401 without saying what would be taken (RFC 9110, 15.5.2).
+    if fault.status() == 401 {
         headers.insert(
             WWW_AUTHENTICATE,
             HeaderValue::from_static("Bearer realm=\"daybook\""),

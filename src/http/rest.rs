@@ -1,6 +1,8 @@
 //! REST aliases: the questions of GraphQL asked by GET, and fixes in bulk by POST. Thin: each question
 //! is one document of ours and the parameters that become its variables.
 
+mod command;
+pub mod deployments;
 mod fixes;
 pub mod identity;
 mod params;
@@ -169,7 +171,28 @@ const POSITION: HeaderName = HeaderName::from_static("daybook-position");
 async fn answer(edge: &Edge, alias: &'static Alias, request: Request) -> Response {
     let (id, meter) = (Id::of(&request), Meter::of(&request));
     let (head, _) = request.into_parts();
-    match ask(edge, alias, &head, (&id, &meter)).await {
+    told(ask(edge, alias, None, &head, (&id, &meter)).await, &id)
+}
+
+/// The same for one object, which the path names; that there is none is told by the status.
+async fn answer_one(
+    edge: &Edge,
+    alias: &'static Alias,
+    named: (&'static str, String),
+    request: Request,
+) -> Response {
+    let (id, meter) = (Id::of(&request), Meter::of(&request));
+    let (head, _) = request.into_parts();
+    let asked = ask(edge, alias, Some(named), &head, (&id, &meter)).await;
+    let found = asked.and_then(|(body, position)| match &*body {
+        b"null" => Err(Refusal::new(Code::NotFound, "there is none with this id").into()),
+        _ => Ok((body, position)),
+    });
+    told(found, &id)
+}
+
+fn told(asked: Result<(Bytes, Option<Position>), Fault>, id: &Id) -> Response {
+    match asked {
         Ok((body, position)) => {
             let mut answer = problem::answer(StatusCode::OK, "application/json", body);
             if let Some(position) = position {
@@ -177,7 +200,7 @@ async fn answer(edge: &Edge, alias: &'static Alias, request: Request) -> Respons
             }
             answer
         }
-        Err(fault) => problem::problem(&fault, &id),
+        Err(fault) => problem::problem(&fault, id),
     }
 }
 
@@ -190,6 +213,7 @@ fn tell(answer: &mut Response, position: Position) {
 async fn ask(
     edge: &Edge,
     alias: &'static Alias,
+    named: Option<(&'static str, String)>,
     head: &Parts,
     (id, meter): (&Id, &Meter),
 ) -> Result<(Bytes, Option<Position>), Fault> {
@@ -206,7 +230,16 @@ async fn ask(
     let question = graphql::Alias {
         url: head.uri.path_and_query().map_or("", |url| url.as_str()),
         document: alias.document,
-        variables: &|| params::read(&head.uri, alias.params),
+        variables: &|| {
+            let mut variables = params::read(&head.uri, alias.params)?;
+            if let Some((name, value)) = &named {
+                if value.contains('\0') {
+                    return Err(Fault::of(FaultCode::BadText));
+                }
+                variables.insert((*name).to_owned(), value.as_str().into());
+            }
+            Ok(variables)
+        },
         shape: page,
         meter,
     };

@@ -6,13 +6,13 @@ use axum::handler::Handler;
 use axum::http::HeaderMap;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 
 use super::context::{self, Id};
 use super::graphql::{self, Transport};
 use super::meter::Meter;
 use super::problem::problem;
-use super::rest::identity;
+use super::rest::{deployments, identity};
 use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::auth::{Needs, Rule};
@@ -20,43 +20,6 @@ use crate::config::Environment;
 
 /// The routes of the product.
 pub fn router(edge: Edge) -> Router {
-    // Programs and people, with a token.
-    let callers = Router::new()
-        .route("/api/vehicles/positions", only(post(rest::report), "POST"))
-        .route("/api/vehicles/latest", read(rest::latest))
-        .route("/api/vehicles/history", read(rest::history))
-        .route("/api/analytics/heatmap", read(rest::heatmap))
-        .route("/api/analytics/trend", read(rest::trend))
-        .route("/api/analytics/history", read(rest::summary))
-        .route("/api/jwt/status", read(rest::token_status))
-        .route("/api/jwt/refresh", only(post(identity::refresh), "POST"))
-        .route("/api/jwt/revoke", only(post(identity::sign_out), "POST"))
-        .route("/api/v1/auth/me", read(rest::me))
-        .route(
-            "/api/v1/auth/sign-in",
-            only(post(identity::sign_in), "POST"),
-        )
-        .route(
-            "/api/v1/auth/refresh",
-            only(post(identity::refresh), "POST"),
-        )
-        .route(
-            "/api/v1/auth/sign-out",
-            only(post(identity::sign_out), "POST"),
-        )
-        .route(
-            "/api/v1/auth/register",
-            only(post(identity::register), "POST"),
-        )
-        .route(
-            "/api/v1/auth/verify-email",
-            only(post(identity::verify_email), "POST"),
-        )
-        .route(
-            "/api/v1/auth/change-password",
-            only(post(identity::change_password), "POST"),
-        );
-
     // Whoever checks our tokens. No token.
     let checkers = Router::new()
         .route("/.well-known/jwks.json", read(identity::keys))
@@ -90,7 +53,7 @@ pub fn router(edge: Edge) -> Router {
     };
 
     let routes = Router::new()
-        .merge(callers)
+        .merge(callers())
         .merge(checkers)
         .merge(keepers)
         .merge(watchers)
@@ -100,6 +63,58 @@ pub fn router(edge: Edge) -> Router {
         routes.merge(graphql_routes(&edge.transport)),
         &edge.transport,
     )
+}
+
+/// Programs and people, with a token.
+fn callers() -> Router<Edge> {
+    Router::new()
+        .route("/api/vehicles/positions", only(post(rest::report), "POST"))
+        .route("/api/vehicles/latest", read(rest::latest))
+        .route("/api/vehicles/history", read(rest::history))
+        .route("/api/analytics/heatmap", read(rest::heatmap))
+        .route("/api/analytics/trend", read(rest::trend))
+        .route("/api/analytics/history", read(rest::summary))
+        .route(
+            "/api/deployments",
+            only(
+                get(deployments::list).post(deployments::request),
+                "GET, HEAD, POST",
+            ),
+        )
+        .route("/api/deployments/{id}", read(deployments::one))
+        .route(
+            "/api/deployments/{id}/approval",
+            only(put(deployments::decide), "PUT"),
+        )
+        .route("/api/stats", read(deployments::stats))
+        .route("/api/jwt/status", read(rest::token_status))
+        .route("/api/jwt/refresh", only(post(identity::refresh), "POST"))
+        .route("/api/jwt/revoke", only(post(identity::sign_out), "POST"))
+        .route("/api/v1/auth/me", read(rest::me))
+        .route(
+            "/api/v1/auth/sign-in",
+            only(post(identity::sign_in), "POST"),
+        )
+        .route(
+            "/api/v1/auth/refresh",
+            only(post(identity::refresh), "POST"),
+        )
+        .route(
+            "/api/v1/auth/sign-out",
+            only(post(identity::sign_out), "POST"),
+        )
+        .route(
+            "/api/v1/auth/register",
+            only(post(identity::register), "POST"),
+        )
+        .route(
+            "/api/v1/auth/verify-email",
+            only(post(identity::verify_email), "POST"),
+        )
+        .route(
+            "/api/v1/auth/change-password",
+            only(post(identity::change_password), "POST"),
+        )
 }
 
 /// The transport's routes, surrounded as those of the product are.

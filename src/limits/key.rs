@@ -88,6 +88,13 @@ impl Keys {
         self.make(Kind::SignInAccount, &[account.as_bytes()])
     }
 
+    /// The same, as it is named from an address, or another one of its network.
+    pub fn account_from(&self, account: &str, address: IpAddr) -> Key {
+        let network = self.address(Kind::SignInAccount, address);
+        let parts = [account.as_bytes(), network.bytes()];
+        self.make(Kind::SignInAccount, &parts)
+    }
+
     fn make(&self, kind: Kind, parts: &[&[u8]]) -> Key {
         let mut hash = self.begun.clone();
         for part in parts {

@@ -103,7 +103,7 @@ impl Inner {
 
     /// Whether Redis answers decides how much this process gives out.
     pub fn heard<T>(&self, said: Result<T, &'static str>) -> Option<T> {
-        let nodes = u64::from(self.settings.nodes_assumed);
+        let nodes = u64::from(self.nodes_assumed);
         let share = if said.is_ok() { 1 } else { nodes };
         let before = self.share.swap(share, Ordering::Relaxed);
         let reason = match said {

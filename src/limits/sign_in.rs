@@ -1,5 +1,6 @@
 //! Sign-ins: so many a minute from an address, and to an account a few at once, then after pauses that
-//! double. A pause ends by itself, and what is refused makes none longer: nobody is locked out for good.
+//! double. A pause ends by itself, and what is refused makes none longer: nobody is locked out for good. Who
+//! signed in to an account before has attempts of their own from there: no stranger's pauses keep them out.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,9 +15,30 @@ use crate::config;
 /// Attempts by account.
 pub struct Accounts {
     attempts: Table<Attempts>,
+    /// Accounts with addresses from which somebody signed in to them.
+    known: Table<Known>,
+}
+
+/// How many attempts may come at once, and how the pauses after them grow.
+#[derive(Clone, Copy)]
+pub struct Pauses {
     at_once: u32,
-    pause_min_ns: u64,
-    pause_max_ns: u64,
+    min_ns: u64,
+    max_ns: u64,
+    /// How long an address is known from which somebody signed in.
+    known_for_ns: u64,
+}
+
+impl Pauses {
+    pub fn new(settings: &config::Limits) -> Pauses {
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Pauses {
+            at_once: settings.account_attempts,
+            min_ns: ns(settings.account_pause_min),
+            max_ns: ns(settings.account_pause_max),
+            known_for_ns: ns(settings.account_known_for),
+        }
+    }
 }
 
 /// What was tried on one account.
@@ -31,6 +53,18 @@ struct Attempts {
     lapses_at: u64,
 }
 
+/// An address from which somebody signed in to an account.
+#[derive(Default)]
+struct Known {
+    until: u64,
+}
+
+impl Lapses for Known {
+    fn lapses_at(&self) -> u64 {
+        self.until
+    }
+}
+
 impl Lapses for Attempts {
     fn lapses_at(&self) -> u64 {
         self.lapses_at
@@ -38,24 +72,22 @@ impl Lapses for Attempts {
 }
 
 impl Accounts {
-    pub fn new(settings: &config::Limits) -> Accounts {
-        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    /// Of about so many accounts.
+    pub fn new(entries_max: usize) -> Accounts {
         Accounts {
-            attempts: Table::new(settings.entries_max),
-            at_once: settings.account_attempts,
-            pause_min_ns: ns(settings.account_pause_min),
-            pause_max_ns: ns(settings.account_pause_max),
+            attempts: Table::new(entries_max),
+            known: Table::new(entries_max),
         }
     }
 
     /// Lets an attempt through and gives the pause it begins, or tells how long to wait.
-    fn attempt(&self, key: Key, now: u64, share: u64) -> Result<u64, u64> {
-        let at_once = u64::from(self.at_once).div_ceil(share.max(1));
+    fn attempt(&self, key: Key, pauses: Pauses, now: u64, share: u64) -> Result<u64, u64> {
+        let at_once = u64::from(pauses.at_once).div_ceil(share.max(1));
         self.attempts.with(key, now, |attempts| {
             // A clock that was set back ends no pause, and makes none longer than it was.
             let paused_until = now.saturating_add(attempts.pause_ns);
             attempts.paused_until = attempts.paused_until.min(paused_until);
-            let lapses_at = paused_until.saturating_add(self.pause_max_ns);
+            let lapses_at = paused_until.saturating_add(pauses.max_ns);
             attempts.lapses_at = attempts.lapses_at.min(lapses_at);
             let wait = attempts.paused_until.saturating_sub(now);
             if wait > 0 {
@@ -70,14 +102,12 @@ impl Accounts {
                 Some(over) => {
                     let doubled = 1u64.checked_shl(u32::try_from(over).unwrap_or(u32::MAX));
                     let doubled = doubled.unwrap_or(u64::MAX);
-                    self.pause_min_ns
-                        .saturating_mul(doubled)
-                        .min(self.pause_max_ns)
+                    pauses.min_ns.saturating_mul(doubled).min(pauses.max_ns)
                 }
             };
             attempts.pause_ns = pause;
             attempts.paused_until = now.saturating_add(pause);
-            attempts.lapses_at = attempts.paused_until.saturating_add(self.pause_max_ns);
+            attempts.lapses_at = attempts.paused_until.saturating_add(pauses.max_ns);
             Ok(pause)
         })
     }
@@ -88,6 +118,17 @@ impl Accounts {
             attempts.count = attempts.count.saturating_sub(1);
             attempts.paused_until = 0;
         });
+    }
+
+    fn knows(&self, key: Key, now: u64) -> bool {
+        let mut known = false;
+        self.known.with_kept(key, |own| known = own.until > now);
+        known
+    }
+
+    fn note(&self, key: Key, now: u64, known_for_ns: u64) {
+        let until = now.saturating_add(known_for_ns);
+        self.known.with(key, now, |own| own.until = until);
     }
 
     fn forget(&self, key: Key) {
@@ -103,10 +144,10 @@ impl Limiter {
     pub async fn login(&self, address: IpAddr, account: &str) -> Result<(), Exceeded> {
         let inner = &*self.0;
         let from = inner.keys.address(Kind::SignInAddress, address);
-        let to = inner.keys.account(account);
         inner.spend_alone(from)?;
-        let now = inner.now();
-        let pause = inner.accounts.attempt(to, now, inner.share());
+        let (now, pauses) = (inner.now(), inner.rules.load().pauses);
+        let to = inner.attempted(address, account, now);
+        let pause = inner.accounts.attempt(to, pauses, now, inner.share());
         let pause = pause.map_err(|wait| inner.paused(wait))?;
         let waits = inner.ask_others(from, to, pause).await;
         if waits != [0, 0] {
@@ -122,10 +163,15 @@ impl Limiter {
         inner.spend_alone(inner.keys.address(Kind::SignInAddress, address))
     }
 
-    /// Whoever signed in may have mistyped before: the account's attempts are forgotten.
-    pub async fn signed_in(&self, account: &str) {
-        let key = self.0.keys.account(account);
-        self.0.accounts.forget(key);
+    /// Whoever signed in may have mistyped before: the attempts they were counted with are forgotten. From
+    /// there the account is known.
+    pub async fn signed_in(&self, address: IpAddr, account: &str) {
+        let inner = &*self.0;
+        let (now, pauses) = (inner.now(), inner.rules.load().pauses);
+        let key = inner.attempted(address, account, now);
+        inner.accounts.forget(key);
+        let own = inner.keys.account_from(account, address);
+        inner.accounts.note(own, now, pauses.known_for_ns);
         if let Some(settling) = &self.0.settling {
             settling.ledger.forget(key.bytes()).await;
         }
@@ -153,6 +199,15 @@ impl Inner {
         self.judge(key.kind(), decision).map(drop)
     }
 
+    /// Which attempts one from an address to an account is counted with.
+    fn attempted(&self, address: IpAddr, account: &str, now: u64) -> Key {
+        let own = self.keys.account_from(account, address);
+        match self.accounts.knows(own, now) {
+            true => own,
+            false => self.keys.account(account),
+        }
+    }
+
     fn paused(&self, wait: u64) -> Exceeded {
         let decision = Decision::Refused {
             retry_after_ns: wait,
@@ -175,7 +230,7 @@ impl Inner {
             key: *to.bytes(),
             cost_us: pause / 1_000,
             room_us: pause / 1_000,
-            most_us: self.accounts.pause_max_ns / 1_000,
+            most_us: self.rules.load().pauses.max_ns / 1_000,
         };
         let entries = [address, account];
         let Some(told) = self.heard(settling.ledger.spend(&entries, true).await) else {
@@ -270,7 +325,7 @@ mod tests {
             limiter.login(from(n), "a").await.unwrap();
         }
         assert!(limiter.login(from(9), "a").await.is_err());
-        limiter.signed_in("a").await;
+        limiter.signed_in(from(0), "a").await;
         for n in 10..15 {
             assert_eq!(limiter.login(from(n), "a").await, Ok(()), "{n}");
         }
@@ -279,6 +334,37 @@ mod tests {
             assert_eq!(limiter.login(from(n), "a").await, Ok(()), "{n}");
         }
         assert!(limiter.login(from(30), "a").await.is_err());
+    }
+
+    /// K7: whoever keeps an account paused keeps out nobody who signed in to it from where they are.
+    #[tokio::test]
+    async fn strangers_keep_nobody_out() {
+        let (limiter, hand) = limiter();
+        limiter.login(from(1), "a").await.unwrap();
+        limiter.signed_in(from(1), "a").await;
+        for n in 10..15 {
+            limiter.login(from(n), "a").await.unwrap();
+        }
+        assert!(limiter.login(from(20), "a").await.is_err());
+        // From there five again, and then pauses as well.
+        for _ in 0..5 {
+            assert_eq!(limiter.login(from(1), "a").await, Ok(()));
+        }
+        assert_eq!(seconds(limiter.login(from(1), "a").await), 1);
+        hand.advance(TimeDelta::days(30) - TimeDelta::seconds(1));
+        for n in 30..35 {
+            limiter.login(from(n), "a").await.unwrap();
+        }
+        assert_eq!(limiter.login(from(1), "a").await, Ok(()));
+        hand.advance(TimeDelta::seconds(1));
+        for n in 40..45 {
+            let _ = limiter.login(from(n), "a").await;
+        }
+        assert!(
+            limiter.login(from(1), "a").await.is_err(),
+            "it is too long ago"
+        );
+        assert_eq!(limiter.login(from(1), "b").await, Ok(()));
     }
 
     /// T22: a clock that is set back by an hour keeps nobody waiting for an hour.

@@ -14,6 +14,10 @@ fn limiter(change: impl FnOnce(&mut config::Limits)) -> (Limiter, MockClock) {
     (Limiter::start(&settings, None, [7; 32], clock), hand)
 }
 
+fn networks(text: &str) -> Networks {
+    <Networks as crate::config::value::Setting>::parse(text).unwrap()
+}
+
 fn passed(limiter: &Limiter, address: &str, times: usize) -> usize {
     let address = address.parse().unwrap();
     let asked = (0..times).map(|_| limiter.address(address));
@@ -52,8 +56,7 @@ fn addresses_of_one_network_are_one() {
 #[test]
 fn exempt_networks_are_not_counted() {
     let (limiter, _) = limiter(|settings| {
-        settings.exempt_networks =
-            <Networks as crate::config::value::Setting>::parse("10.0.0.0/8").unwrap();
+        settings.exempt_networks = networks("10.0.0.0/8");
     });
     assert!(limiter.address([10, 1, 2, 3].into()).is_none());
     assert!(limiter.address([11, 1, 2, 3].into()).is_some());
@@ -103,6 +106,26 @@ fn without_redis_each_process_gives_out_its_share() {
         0,
         "what was spent stays spent"
     );
+}
+
+#[test]
+fn a_quota_that_changes_counts_what_was_spent() {
+    let (limiter, _) = limiter(|settings| settings.address_burst = 10);
+    assert_eq!(passed(&limiter, "203.0.113.7", 11), 10);
+    let mut settings = Settings::default().limits;
+    (settings.address_per_minute, settings.address_burst) = (1_000, 15);
+    limiter.adopt(&settings);
+    assert_eq!(passed(&limiter, "203.0.113.7", 11), 5);
+    settings.user_per_minute = 7;
+    limiter.adopt(&settings);
+    let said = "\"address\";q=1000;w=60, \"user\";q=7;w=60, \"cost\";q=10000;w=60";
+    assert_eq!(&*limiter.policy(true), said);
+    settings.exempt_networks = networks("203.0.113.0/24");
+    limiter.adopt(&settings);
+    assert!(limiter.address([203, 0, 113, 7].into()).is_none());
+    settings.enabled = false;
+    limiter.adopt(&settings);
+    assert!(limiter.address([198, 51, 100, 1].into()).is_none());
 }
 
 #[test]

@@ -94,6 +94,8 @@ metrics! {
         "Subscriptions that could not go on, by `feed` and `reason` (the code of the fault).";
     histogram FEED_DELIVERY_SECONDS "daybook_feed_delivery_seconds" Seconds
         "From an event's commit to its item's handing over, by `feed`; scans not counted.";
+    counter CONFIG_RELOADS_TOTAL "daybook_config_reloads_total" Count
+        "Times the settings were read again, by `outcome` (taken, refused).";
     counter LIMITS_TOTAL "daybook_limits_total" Count
         "What was counted against a quota, by `kind` (address, user, cost, sign_in_address, sign_in_account) and `outcome` (allowed, refused).";
     counter LIMIT_EVICTIONS_TOTAL "daybook_limit_evictions_total" Count

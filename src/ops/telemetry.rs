@@ -9,10 +9,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use super::Clock;
 use crate::config::{self, LogFormat};
@@ -25,14 +27,29 @@ pub struct TelemetryError(String);
 /// Characters of one field's value that are written; the rest is cut.
 const FIELD_CHARS_MAX: usize = 4_096;
 
-/// Writes log lines to standard error from now on. A second call changes nothing.
-pub fn init(log: &config::Log) -> Result<(), TelemetryError> {
+/// Changes which log lines are written.
+pub struct Levels(reload::Handle<EnvFilter, Registry>);
+
+impl Levels {
+    /// Writes these from now on.
+    pub fn adopt(&self, log: &config::Log) -> Result<(), TelemetryError> {
+        let changed = self.0.reload(filter(log)?);
+        changed.map_err(|error| TelemetryError(error.to_string()))
+    }
+}
+
+fn filter(log: &config::Log) -> Result<EnvFilter, TelemetryError> {
     let filter = EnvFilter::try_new(log.level.as_str());
-    let filter = filter.map_err(|error| TelemetryError(error.to_string()))?;
+    filter.map_err(|error| TelemetryError(error.to_string()))
+}
+
+/// Writes log lines to standard error from now on. A second call changes nothing.
+pub fn init(log: &config::Log) -> Result<Levels, TelemetryError> {
+    let filter = filter(log)?;
+    let (filter, levels) = reload::Layer::new(filter);
+    let filtered = tracing_subscriber::registry().with(filter);
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let json = match log.format {
         LogFormat::Auto => !terminal,
         LogFormat::Json => true,
@@ -40,15 +57,14 @@ pub fn init(log: &config::Log) -> Result<(), TelemetryError> {
     };
     // The only failure is that a subscriber is there already.
     let _already = if json {
-        builder
-            .fmt_fields(JsonFields::new())
-            .event_format(JsonLine)
-            .try_init()
+        let lines = lines.fmt_fields(JsonFields::new()).event_format(JsonLine);
+        filtered.with(lines).try_init()
     } else {
-        builder.with_ansi(terminal).with_target(false).try_init()
+        let lines = lines.with_ansi(terminal).with_target(false);
+        filtered.with(lines).try_init()
     };
     std::panic::set_hook(Box::new(log_panic));
-    Ok(())
+    Ok(Levels(levels))
 }
 
 /// One JSON object a line: `ts`, `level`, `message`, `service`, `version`, `target`, then fields

@@ -142,7 +142,9 @@ select case when c.component <> all((select components from bad)::int4[]) then '
                          join s on s.ord = l.stream
                          where l.command = c.ord and s.version <> s.expected) then 'conflict'
             else 'neighbour' end as status,
+       -- A command without events may rest on events of its own group: it took place behind them.
        coalesce((select base from head) + (select numbers from n)[nullif(c.last_event, 0)],
+                (select base from head) + (select total from n),
                 (select position from logs where tenant = $1)) as position,
        c.version,
        case when c.component = any((select components from bad)::int4[]) then

@@ -509,7 +509,14 @@ async fn the_log_can_be_read() {
         .collect();
     assert_eq!(
         names,
-        ["vehicles", "positions", "heatmap", "trends", "accounts"]
+        [
+            "vehicles",
+            "positions",
+            "heatmap",
+            "trends",
+            "accounts",
+            "deployments"
+        ]
     );
 }
 

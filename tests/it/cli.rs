@@ -1,5 +1,7 @@
 //! The command line: help that helps, exit codes that mean something, one life of a server.
 
+mod live;
+
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

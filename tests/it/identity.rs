@@ -3,9 +3,14 @@
 
 mod api_keys;
 mod foreign;
+mod forged;
+mod headers;
 mod injection;
 mod matrix;
-mod scene;
+mod passwords;
+mod races;
+mod reach;
+pub mod scene;
 mod schema;
 mod secrets;
 mod signing_in;

@@ -299,7 +299,7 @@ async fn sign_ins_are_counted_everywhere() {
     let refused = b.login(address(9), "x").await.unwrap_err();
     assert_eq!(refused.standing.kind, Kind::SignInAccount);
     assert!(refused.retry_after <= Duration::from_secs(1));
-    a.signed_in("x").await;
+    a.signed_in(address(0), "x").await;
     b.login(address(9), "x")
         .await
         .expect("the pause was taken back");

@@ -21,6 +21,7 @@ mod cache;
 mod cli;
 mod config;
 mod consumers;
+mod deployments;
 mod feeds;
 mod fetch;
 mod identity;

@@ -1,6 +1,7 @@
 //! Tokens of a foreign issuer, section T of `docs/promises.md` for issuers that are not us: which are accepted, and
 //! how its keys come and go.
 
+mod admitted;
 mod issuer;
 mod keys;
 

@@ -3,9 +3,12 @@
 mod abandoned;
 mod accounts;
 mod areas;
+mod deployments;
 mod directory;
+mod dora;
 mod figures;
 mod order;
+mod releases;
 mod scene;
 mod series;
 mod whereabouts;

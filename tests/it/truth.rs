@@ -4,6 +4,8 @@
 //! `DAYBOOK_TRUTH_DATA` names another directory of `*.csv.gz` and `truth.json` to compare, such as
 //! the whole set.
 
+mod deployments;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

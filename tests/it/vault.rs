@@ -7,6 +7,7 @@ use chrono::DateTime;
 use daybook::commands::{CommandContext, CommandError, Door, DoorSettings};
 use daybook::store::{PageLimits, Store, StoreSettings, StoredEvent};
 use daybook::vault::{Place, Vault, VaultError};
+use domain::session::{ClientInfo, Session, SessionCommand, SessionPolicy};
 use domain::user::{User, UserCommand, UserEvent};
 use domain::{Actor, ActorKind, Code, Personal, Position};
 
@@ -196,4 +197,59 @@ async fn a_key_made_by_several_at_once_is_one_key() {
     for key in &made {
         assert_eq!(key.open(&place, &sealed).as_deref(), Some(NAME));
     }
+}
+
+/// A sign-in that was decided on before somebody was erased, on another node: it begins no session, and makes
+/// no key again that the erasure has destroyed.
+#[tokio::test]
+async fn whoever_was_erased_is_given_no_key_again() {
+    let (db, keys) = (TestDb::create().await, Scratch::new());
+    let vault = vault(&db, keys.path());
+    let here = Door::new(store(&db).await, DoorSettings::default()).sealing(vault.clone());
+    let there =
+        Door::new(store(&db).await, DoorSettings::default()).sealing(self::vault(&db, keys.path()));
+    here.execute::<User>(&context(TENANT), "u1", register(EMAIL))
+        .await
+        .unwrap();
+    // The other node knows the user, and has had no use for their key.
+    there.load::<User>(&TENANT.into(), "u1").await.unwrap();
+    let erase = UserCommand::ErasePersonalData { admin: false };
+    here.execute::<User>(&context(TENANT), "u1", erase)
+        .await
+        .unwrap();
+    vault.destroy(TENANT, "u1").await.unwrap();
+
+    let start = |user: &User| SessionCommand::Start {
+        user_id: "u1".to_owned(),
+        policy: SessionPolicy::default(),
+        client: ClientInfo {
+            ip: Some("203.0.113.7".to_owned()),
+            user_agent: None,
+        },
+        user: user.standing(),
+        epoch: user.session_epoch,
+        now: context(TENANT).now,
+    };
+    let begun = there
+        .execute_relying::<Session, User>(&context(TENANT), "s1", "u1", start)
+        .await;
+    let Err(CommandError::Refused(refusal)) = begun else {
+        panic!("{begun:?}");
+    };
+    assert_eq!(refusal.code, Code::UserErased);
+    // Nor is anything written about them.
+    let deactivate = UserCommand::Deactivate {
+        reason: Some("left".to_owned()),
+        admin: false,
+    };
+    let told = there
+        .execute::<User>(&context(TENANT), "u1", deactivate)
+        .await;
+    assert!(matches!(told, Err(CommandError::Refused(_))), "{told:?}");
+    assert!(vault.existing_key(TENANT, "u1").await.unwrap().is_none());
+    let rows: i64 = sqlx::query_scalar("select count(*) from subject_keys")
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+    assert_eq!(rows, 0);
 }

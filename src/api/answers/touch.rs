@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use async_graphql::parser::types::{
     ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
-use projections::{heatmap, positions, trends, vehicles};
+use projections::{deployments, heatmap, positions, trends, vehicles};
 
 /// A set of read models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,7 @@ const VEHICLES: Models = Models(1);
 const POSITIONS: Models = Models(2);
 const HEATMAP: Models = Models(4);
 const TRENDS: Models = Models(8);
+const DEPLOYMENTS: Models = Models(16);
 
 impl Models {
     /// Their names, always in the same order.
@@ -25,6 +26,7 @@ impl Models {
             (POSITIONS, positions::NAME),
             (HEATMAP, heatmap::NAME),
             (TRENDS, trends::NAME),
+            (DEPLOYMENTS, deployments::NAME),
         ]
         .into_iter()
         .filter(|(model, _)| self.0 & model.0 != 0)
@@ -38,12 +40,14 @@ impl Models {
 }
 
 /// What a root field of a query asks, whatever its arguments. `None` for those whose answer is not a
-/// function of read models: of the log's head (`events`), of bookkeeping (`projections`), of the
-/// schema.
+/// function of read models: of the log's head (`events`, a `deployment` or `doraMetrics` as of then), of the time
+/// (freezes of an `environment`), of bookkeeping (`projections`), of the schema.
 fn of_root(field: &str) -> Option<Models> {
     Some(match field {
         "__typename" => NONE,
-        "vehicle" | "vehicles" | "fleet" | "fleets" | "node" | "nodes" => VEHICLES,
+        "vehicle" | "vehicles" | "fleet" | "fleets" => VEHICLES,
+        "node" | "nodes" => VEHICLES.and(DEPLOYMENTS),
+        "deployments" | "incident" | "incidents" | "applicationStats" => DEPLOYMENTS,
         // Whose fixes: those of a fleet's members, perhaps.
         "latestPositions" => POSITIONS.and(VEHICLES),
         "positionHistory" => POSITIONS,
@@ -54,13 +58,15 @@ fn of_root(field: &str) -> Option<Models> {
 }
 
 /// What a field further down asks beside. Events are looked up by their positions, and an event at a
-/// position never changes: asking for one asks no read model.
-fn of_nested(field: &str) -> Models {
-    match field {
+/// position never changes: asking for one asks no read model, and so does a deployment's approval, which
+/// is told by its events up to the one it is known by. `None` for what is told of persons.
+fn of_nested(field: &str) -> Option<Models> {
+    Some(match field {
         "vehicle" | "vehicles" => VEHICLES,
         "latestPosition" | "evidence" => POSITIONS,
+        "personName" => return None,
         _ => NONE,
-    }
+    })
 }
 
 /// What an operation may ask; `None` if it is no query, or its answer depends on more than that.
@@ -92,7 +98,7 @@ impl<'d> Walk<'d> {
                 Selection::Field(field) => {
                     let models = of_root(&field.node.name.node)?;
                     self.models = self.models.and(models);
-                    self.nested(&field.node.selection_set.node);
+                    self.nested(&field.node.selection_set.node)?;
                 }
                 Selection::InlineFragment(inline) => self.root(&inline.node.selection_set.node)?,
                 Selection::FragmentSpread(spread) => {
@@ -105,21 +111,24 @@ impl<'d> Walk<'d> {
         Some(())
     }
 
-    fn nested(&mut self, set: &'d SelectionSet) {
+    fn nested(&mut self, set: &'d SelectionSet) -> Option<()> {
         for item in &set.items {
             match &item.node {
                 Selection::Field(field) => {
-                    self.models = self.models.and(of_nested(&field.node.name.node));
-                    self.nested(&field.node.selection_set.node);
+                    self.models = self.models.and(of_nested(&field.node.name.node)?);
+                    self.nested(&field.node.selection_set.node)?;
                 }
-                Selection::InlineFragment(inline) => self.nested(&inline.node.selection_set.node),
+                Selection::InlineFragment(inline) => {
+                    self.nested(&inline.node.selection_set.node)?
+                }
                 Selection::FragmentSpread(spread) => {
                     if let Some(set) = self.enter(&spread.node.fragment_name.node, false) {
-                        self.nested(set);
+                        self.nested(set)?;
                     }
                 }
             }
         }
+        Some(())
     }
 
     /// The fragment of this name, the first time it is met; one that is not there is refused later.
@@ -165,7 +174,10 @@ mod tests {
              fragment C on Fleet { vehicles { nodes { latestPosition { id } } } }",
             Some(&[v, p]),
         );
+        check("{ incidents { nodes { id } } }", Some(&[deployments::NAME]));
+        check("{ node { id } }", Some(&[v, deployments::NAME]));
         for beyond in [
+            "{ deployments { nodes { requestedBy { ...A } } } } fragment A on B { personName }",
             "{ events { nodes { position } } }",
             "{ vehicles { nodes { id } } events { nodes { position } } }",
             "{ vehicles { nodes { id } } ...A } fragment A on Query { projections { name } }",
@@ -195,6 +207,11 @@ mod tests {
     fn every_question_of_the_schema_is_either_kept_or_left_out() {
         // What is told of persons is told to one caller, not to whoever asks the same.
         const LEFT_OUT: &[&str] = &[
+            "deployment",
+            "pendingApprovals",
+            "doraMetrics",
+            "environment",
+            "environments",
             "events",
             "projections",
             "me",

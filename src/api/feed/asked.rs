@@ -18,6 +18,8 @@ use crate::auth::Caller;
 pub enum Kind {
     /// The journal of events.
     Events,
+    /// The journal of what deployments come to.
+    DeploymentChanged,
     /// Where vehicles are.
     VehicleMoved,
     /// A heat map.
@@ -29,13 +31,19 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Events => "events",
+            Kind::DeploymentChanged => "deploymentChanged",
             Kind::VehicleMoved => "vehicleMoved",
             Kind::HeatmapChanged => "heatmapChanged",
         }
     }
 
     fn of(field: &str) -> Option<Kind> {
-        let all = [Kind::Events, Kind::VehicleMoved, Kind::HeatmapChanged];
+        let all = [
+            Kind::Events,
+            Kind::DeploymentChanged,
+            Kind::VehicleMoved,
+            Kind::HeatmapChanged,
+        ];
         all.into_iter().find(|kind| kind.as_str() == field)
     }
 }

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 use domain::Position;
 
 use super::FeedItem;
+use super::deployments::Sieve;
 use super::groups::{Group, Groups};
-use super::rendering::{Item, Rendering};
+use super::rendering::Rendering;
 use crate::api::failure::store_fault;
 use crate::api::fault::{Fault, FaultCode};
 use crate::consumers::feed::{Handed, Interest, Keep, Scan, ScanError, Subscription};
@@ -98,12 +99,18 @@ impl Journal {
     }
 }
 
+/// How a group's events become items.
+struct Telling {
+    rendering: Rendering,
+    sieve: Sieve,
+}
+
 /// Fills a group with the events that pass a filter, as they are committed; tells why it ended.
 pub(super) async fn fill(
     groups: &Groups,
     group: &Arc<Group>,
-    mut rendering: Rendering,
-    filter: EventFilter,
+    rendering: Rendering,
+    (filter, sieve): (EventFilter, Sieve),
 ) -> Fault {
     let settings = groups.feed.settings();
     let keep = Keep::Every {
@@ -111,6 +118,7 @@ pub(super) async fn fill(
         bytes_max: settings.queue_bytes_max,
     };
     let tenant = rendering.operation().tenant().clone();
+    let mut telling = Telling { rendering, sieve };
     let interest = Interest::Events(filter.clone());
     let feed = match groups.feed.subscribe(&tenant, interest, keep).await {
         Ok(feed) => feed,
@@ -126,11 +134,11 @@ pub(super) async fn fill(
             Handed::Event(event) if event.position <= at => continue,
             Handed::Event(event) => {
                 at = event.position;
-                add(group, &mut rendering, event.stored.clone()).await
+                add(group, &mut telling, event.stored.clone()).await
             }
             Handed::Lost => {
                 let scan = groups.feed.scan(&tenant, filter.clone(), at);
-                match catch_up(groups, group, &mut rendering, &feed, scan).await {
+                match catch_up(groups, group, &mut telling, &feed, scan).await {
                     Ok(reached) => {
                         at = reached;
                         Ok(())
@@ -150,7 +158,7 @@ pub(super) async fn fill(
 async fn catch_up(
     groups: &Groups,
     group: &Arc<Group>,
-    rendering: &mut Rendering,
+    telling: &mut Telling,
     feed: &Subscription,
     mut scan: Scan,
 ) -> Result<Position, Fault> {
@@ -158,7 +166,7 @@ async fn catch_up(
     let hand_off = feed.restart();
     while scan.at() < hand_off {
         for event in page(groups, &mut scan, hand_off).await? {
-            add(group, rendering, event).await?;
+            add(group, telling, event).await?;
         }
     }
     Ok(hand_off)
@@ -182,15 +190,13 @@ pub(super) async fn page(
     })
 }
 
-async fn add(
-    group: &Arc<Group>,
-    rendering: &mut Rendering,
-    event: StoredEvent,
-) -> Result<(), Fault> {
+async fn add(group: &Arc<Group>, telling: &mut Telling, event: StoredEvent) -> Result<(), Fault> {
     let (position, recorded_at) = (event.position, event.recorded_at);
-    let item = rendering
-        .render(Item::Event(Arc::new(event)), position)
-        .await?;
+    let operation = telling.rendering.operation();
+    let Some(item) = telling.sieve.item(operation, event).await? else {
+        return Ok(());
+    };
+    let item = telling.rendering.render(item, position).await?;
     group.journal.push(Entry {
         item,
         position,

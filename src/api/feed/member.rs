@@ -11,10 +11,11 @@ use metrics::counter;
 use tokio::sync::watch;
 
 use super::asked::Kind;
+use super::deployments::Sieve;
 use super::groups::{Group, Seat, Stage};
 use super::journal::{Covered, page};
 use super::latest::Next;
-use super::rendering::{Item, Plan, Rendering};
+use super::rendering::Rendering;
 use super::{FeedItem, FeedStream};
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
@@ -41,16 +42,19 @@ pub(super) struct Member {
 struct Scanning {
     scan: Scan,
     page: VecDeque<StoredEvent>,
+    sieve: Sieve,
     rendering: Rendering,
 }
 
 impl Scanning {
-    async fn render(&mut self, event: StoredEvent) -> Result<(FeedItem, Position), Fault> {
+    /// The item an event becomes, if it is one.
+    async fn render(&mut self, event: StoredEvent) -> Result<Option<FeedItem>, Fault> {
         let position = event.position;
-        let rendered = self
-            .rendering
-            .render(Item::Event(Arc::new(event)), position);
-        Ok((rendered.await?, position))
+        let item = self.sieve.item(self.rendering.operation(), event).await?;
+        match item {
+            Some(item) => self.rendering.render(item, position).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -61,7 +65,7 @@ pub(super) fn stream(member: Member) -> FeedStream {
             return None;
         }
         let item = match member.group().kind {
-            Kind::Events => member.next_event().await,
+            Kind::Events | Kind::DeploymentChanged => member.next_event().await,
             Kind::VehicleMoved | Kind::HeatmapChanged => member.next_change().await,
         };
         if let Err(fault) = &item {
@@ -99,9 +103,11 @@ impl Member {
                 && let Some(event) = scanning.page.pop_front()
             {
                 // In a box, as below: who scans pays for it, and not whoever waits for news.
+                let position = event.position;
                 let rendered = Box::pin(scanning.render(event)).await;
-                let (item, position) = rendered.map_err(|fault| self.with_place(fault))?;
+                let item = rendered.map_err(|fault| self.with_place(fault))?;
                 self.at = position;
+                let Some(item) = item else { continue };
                 self.group().meters.deliveries.increment(1);
                 return Ok(item);
             }
@@ -135,13 +141,14 @@ impl Member {
                 let (rendering, plan) = groups
                     .rendering(&self.seat.group.asked, self.operation.clone())
                     .await?;
-                let Plan::Events(filter) = plan else {
+                let Some((filter, sieve)) = plan.journal() else {
                     return Err(Fault::of(FaultCode::Internal)); // its group is a journal
                 };
                 let scan = groups.feed.scan(self.operation.tenant(), filter, self.at);
                 none.insert(Box::new(Scanning {
                     scan,
                     page: VecDeque::new(),
+                    sieve,
                     rendering,
                 }))
             }

@@ -15,18 +15,22 @@ use tokio::sync::oneshot;
 
 use super::FeedItem;
 use super::asked::Asked;
+use super::deployments::DeploymentPlan;
 use super::heatmaps::HeatmapPlan;
 use super::vehicles::VehiclePlan;
 use crate::api::SchemaOf;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
 use crate::api::types::heatmap::Heatmap;
+use crate::deployments::history::History;
 use crate::store::{EventFilter, StoredEvent};
 
 /// What a subscription asks for, once its arguments are read.
 pub enum Plan {
     /// Events that pass.
     Events(EventFilter),
+    /// What deployments come to.
+    Deployments(DeploymentPlan),
     /// Vehicles that move.
     Vehicles(VehiclePlan),
     /// A heat map that changes.
@@ -37,6 +41,13 @@ pub enum Plan {
 pub enum Item {
     /// Of `events`.
     Event(Arc<StoredEvent>),
+    /// Of `deploymentChanged`.
+    Deployment {
+        /// What happened.
+        event: Box<StoredEvent>,
+        /// The deployment up to it.
+        history: Box<History>,
+    },
     /// Of `vehicleMoved`.
     Move {
         /// The vehicle's latest fix.

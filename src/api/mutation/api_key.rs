@@ -11,6 +11,7 @@ use crate::api::query::identity::api_key;
 use crate::api::scalars::Duration;
 use crate::api::types::api_key::ApiKey;
 use crate::auth::{AuthError, Issued, KeyOrder};
+use crate::commands::CommandError;
 
 /// Makes an API key.
 #[derive(InputObject)]
@@ -31,7 +32,8 @@ struct IssueApiKeyInput {
 /// Makes another secret for an API key.
 #[derive(InputObject)]
 struct RotateApiKeyInput {
-    /// Which key. A key may rotate itself.
+    /// Which key. A key may rotate itself, but not make itself last: unless it was issued with `rotateEvery`, the
+    /// new secret ends when the present one does.
     id: ID,
     /// How long the new secret is good for; as long as may be if not said.
     expires_in: Option<Duration>,
@@ -222,11 +224,21 @@ async fn told(
     issued: std::result::Result<Issued, AuthError>,
 ) -> Result<ApiKeyPayload> {
     let (mut id, mut secret) = (String::new(), None);
-    let kept = issued.map(|issued| {
+    let kept = issued.map_err(of_input).map(|issued| {
         id = issued.id;
         secret = issued.secret;
         issued.receipt
     });
     let outcome = Outcome::of(ctx, id, kept).await?;
     Ok(ApiKeyPayload { outcome, secret })
+}
+
+/// The domain speaks of when a key ends, whoever asks of how long it is good for.
+fn of_input(error: AuthError) -> AuthError {
+    match error {
+        AuthError::Command(CommandError::Refused(refusal)) if refusal.path == ["expiresAt"] => {
+            refusal.at(["expiresIn"]).into()
+        }
+        error => error,
+    }
 }

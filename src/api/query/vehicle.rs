@@ -6,8 +6,12 @@ use projections::vehicles;
 use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::operation::Operation;
 use crate::api::page::{Ask, Paged};
+use crate::api::query::deployment::{deployment, incident};
+use crate::api::types::deployment::Deployment;
 use crate::api::types::fleet::Fleet;
+use crate::api::types::incident::Incident;
 use crate::api::types::vehicle::{Vehicle, VehicleStatus};
+use crate::auth::Credential;
 
 /// An object with an id of its own.
 #[derive(Interface)]
@@ -21,6 +25,10 @@ pub enum Node {
     Vehicle(Vehicle),
     /// A fleet.
     Fleet(Fleet),
+    /// A deployment.
+    Deployment(Box<Deployment>),
+    /// An incident.
+    Incident(Incident),
 }
 
 /// Which vehicles; conditions add up.
@@ -91,13 +99,15 @@ impl VehicleQueries {
         Ok(ask.connection(page, as_of, |row| row.id.clone(), Fleet::from))
     }
 
-    /// One object by its id; null if there is none. A vehicle is looked for before a fleet: where
-    /// both have the id, write `vehicle:ID` or `fleet:ID`.
+    /// One object by its id; null if there is none. Vehicles are looked for first, then fleets,
+    /// deployments and incidents: where several have the id, write `vehicle:ID`, `fleet:ID`,
+    /// `deployment:ID` or `incident:ID`. API keys find deployments and incidents with
+    /// `deployments:read` beside.
     #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
     async fn node(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its id, or `vehicle:ID`, or `fleet:ID`.")] id: ID,
+        #[graphql(desc = "Its id, or its kind and id, such as `fleet:ID`.")] id: ID,
     ) -> Result<Option<Node>> {
         node(ctx, &id).await
     }
@@ -154,12 +164,36 @@ pub async fn fleet(ctx: &Context<'_>, id: &str) -> Result<Option<Fleet>> {
     Ok(snapshot.answer(row)?.map(Fleet::from))
 }
 
+/// Kinds of objects, in the order in which they are looked for.
+const KINDS: [&str; 4] = ["vehicle", "fleet", "deployment", "incident"];
+
 async fn node(ctx: &Context<'_>, id: &str) -> Result<Option<Node>> {
-    if let Some(id) = id.strip_prefix("fleet:") {
-        return Ok(fleet(ctx, id).await?.map(Node::Fleet));
+    let named = id.split_once(':').filter(|(kind, _)| KINDS.contains(kind));
+    if let Some((kind, id)) = named
+        && let Some(node) = node_of(ctx, kind, id).await?
+    {
+        return Ok(Some(node));
     }
-    if let Some(vehicle) = vehicle(ctx, id.strip_prefix("vehicle:").unwrap_or(id)).await? {
-        return Ok(Some(Node::Vehicle(vehicle)));
+    for kind in KINDS {
+        if let Some(node) = node_of(ctx, kind, id).await? {
+            return Ok(Some(node));
+        }
     }
-    Ok(fleet(ctx, id).await?.map(Node::Fleet))
+    Ok(None)
+}
+
+async fn node_of(ctx: &Context<'_>, kind: &str, id: &str) -> Result<Option<Node>> {
+    let caller = &Operation::of(ctx).caller;
+    let is_key = caller.credential == Credential::ApiKey;
+    let closed = is_key && !caller.has_scope(Scope::DeploymentsRead.as_str());
+    Ok(match kind {
+        "vehicle" => vehicle(ctx, id).await?.map(Node::Vehicle),
+        "fleet" => fleet(ctx, id).await?.map(Node::Fleet),
+        _ if closed => None,
+        "deployment" => deployment(ctx, id)
+            .await?
+            .map(Box::new)
+            .map(Node::Deployment),
+        _ => incident(ctx, id).await?.map(Node::Incident),
+    })
 }

@@ -95,8 +95,11 @@ impl Event {
     }
 }
 
-/// Takes personal values out of a payload: those of the two kinds of stream that have any.
+/// Takes personal values out of a payload: those of the kinds of stream that have any.
 fn hide(kind: &str, id: &str, payload: &mut Tree) -> Hidden {
+    if kind == "deployment" {
+        return hide_requester(id, payload);
+    }
     let subject = match kind {
         "user" => Some(id.to_owned()),
         "session" => payload["userId"].as_str().map(str::to_owned),
@@ -113,6 +116,19 @@ fn hide(kind: &str, id: &str, payload: &mut Tree) -> Hidden {
         }
     }
     Hidden { subject, fields }
+}
+
+/// The name of somebody elsewhere who wanted a deployment, under the deployment's own key.
+fn hide_requester(id: &str, payload: &mut Tree) -> Hidden {
+    let person = payload.pointer_mut("/requestedBy/person");
+    let Some(person) = person.filter(|person| person.get("sealed").is_some()) else {
+        return Hidden::default();
+    };
+    *person = Tree::Null;
+    Hidden {
+        subject: format!("deployment:{id}"),
+        fields: vec!["requestedBy.person".to_owned()],
+    }
 }
 
 /// Who caused an event, and by what.

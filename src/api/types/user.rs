@@ -130,7 +130,7 @@ impl User {
 }
 
 /// Opens a personal value; null once its person was erased.
-async fn open(
+pub(super) async fn open(
     ctx: &Context<'_>,
     subject: &str,
     field: &str,

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use domain::Position;
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::Transport;
@@ -121,11 +122,17 @@ async fn turned_away(transport: Transport, caller: Arc<Caller>, shown: Credentia
 
 impl Events {
     async fn step(mut self) -> Option<(Bytes, Option<Events>)> {
+        // A panic ends the stream, and says so; what else goes over the connection goes on.
+        let item = AssertUnwindSafe(self.feed.next()).catch_unwind();
         tokio::select! {
-            item = self.feed.next() => match item {
-                Some(Ok(item)) => Some((next(&item.payload, item.position), Some(self))),
-                Some(Err(fault)) => Some((self.last(&fault), None)),
-                None => Some((Bytes::from_static(COMPLETE), None)),
+            item = item => match item {
+                Ok(Some(Ok(item))) => Some((next(&item.payload, item.position), Some(self))),
+                Ok(Some(Err(fault))) => Some((self.last(&fault), None)),
+                Ok(None) => Some((Bytes::from_static(COMPLETE), None)),
+                Err(_) => {
+                    tracing::error!("a subscription panicked");
+                    Some((self.last(&Fault::of(FaultCode::Internal)), None))
+                }
             },
             _ = self.keep_alive.tick() => Some((Bytes::from_static(b":\n\n"), Some(self))),
             end = &mut self.until => match end {

@@ -2,11 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use daybook::commands::{CommandContext, Door, DoorSettings, ReportPositions};
 use daybook::consumers::{Consumers, RebuildOptions, rebuild};
 use domain::api_key::{ApiKey, ApiKeyCommand};
+use domain::approval::{ApprovalPolicy, ApprovalRule};
+use domain::deployment::{
+    Change, Deployment, DeploymentCommand, DeploymentReason, Plan, Request, Requester, Tier, Vote,
+    Voter,
+};
+use domain::environment::{Environment, EnvironmentCommand, Freeze, environment_id};
 use domain::fleet::{Fleet, FleetCommand};
+use domain::incident::{Incident, IncidentCommand, IncidentReport, LinkKind, Severity};
 use domain::session::{ClientInfo, Session, SessionCommand, SessionPolicy};
 use domain::tenant::{Tenant, TenantCommand};
 use domain::track::FixReport;
@@ -18,7 +25,8 @@ use super::scene::{settings, store, tenant};
 use crate::support::{Action, PATIENCE, Scratch, Step, TestDb, Trap, vault};
 
 /// Something new for every table: a fleet, a vehicle that joins it, where it was at an hour of its own;
-/// a tenant, a user with a role, a session and an API key.
+/// a tenant, a user with a role, a session and an API key; an environment that is frozen, a deployment
+/// to it with a change and a vote, an incident that is put down to it.
 async fn happen(door: &Door, nth: i64) {
     let actor = Actor {
         kind: ActorKind::User,
@@ -27,6 +35,7 @@ async fn happen(door: &Door, nth: i64) {
     let began = DateTime::from_timestamp(1_767_571_200, 0).unwrap();
     let ctx = CommandContext::new(tenant(), actor, began + TimeDelta::days(30));
     accounts(door, &ctx, nth).await;
+    deployments(door, &ctx, nth).await;
     let (fleet, bus) = (format!("fleet{nth}"), format!("bus{nth}"));
     let name = format!("Fleet {nth}");
     let create = FleetCommand::Create { name };
@@ -51,6 +60,118 @@ async fn happen(door: &Door, nth: i64) {
         may_register: false,
     };
     door.report_positions(&ctx, report).await.unwrap();
+}
+
+async fn deployments(door: &Door, ctx: &CommandContext, nth: i64) {
+    let name = format!("live{nth}");
+    let environment = environment_id("shop", &name);
+    let members = BTreeSet::from(["ann".to_owned(), "bob".to_owned()]);
+    let rule = ApprovalRule {
+        group: "leads".to_owned(),
+        members,
+        required: 2,
+    };
+    let policy = ApprovalPolicy {
+        rules: vec![rule],
+        ..ApprovalPolicy::default()
+    };
+    let freeze = Freeze {
+        id: "f".to_owned(),
+        from: ctx.now,
+        until: None,
+        reason: "holidays".to_owned(),
+        weekly: vec![],
+    };
+    let commands = [
+        EnvironmentCommand::Define {
+            project: "shop".to_owned(),
+            name: name.clone(),
+            tier: Tier::Production,
+        },
+        EnvironmentCommand::SetApprovalPolicy {
+            policy: policy.clone(),
+        },
+        EnvironmentCommand::Freeze {
+            freeze,
+            now: ctx.now,
+        },
+    ];
+    for command in commands {
+        let done = door
+            .execute::<Environment>(ctx, &environment, command)
+            .await;
+        done.unwrap();
+    }
+    let id = format!("d{nth}");
+    let request = DeploymentCommand::Request(Request {
+        plan: plan(name, nth, ctx.now),
+        tier: Some(Tier::Production),
+        requested_by: Requester::User("ann".to_owned()),
+        now: ctx.now,
+    });
+    let ask = DeploymentCommand::RequestApproval {
+        policy,
+        now: ctx.now,
+    };
+    let vote = DeploymentCommand::Approve(Vote {
+        voter: Voter {
+            user_id: "bob".to_owned(),
+            standing: UserStanding::Active,
+            may_vote: true,
+        },
+        revision: 1,
+        comment: None,
+        now: ctx.now,
+    });
+    for command in [request, ask, vote] {
+        door.execute::<Deployment>(ctx, &id, command).await.unwrap();
+    }
+    let open = IncidentCommand::Open {
+        report: IncidentReport {
+            title: format!("Incident {nth}"),
+            severity: Severity::Low,
+            project: "shop".to_owned(),
+            service: None,
+            environment: None,
+            opened_at: ctx.now,
+            external: None,
+        },
+        now: ctx.now,
+    };
+    let link = IncidentCommand::LinkDeployment {
+        deployment: id,
+        kind: LinkKind::Explicit,
+        rule: None,
+        known: true,
+    };
+    for command in [open, link] {
+        let id = format!("i{nth}");
+        door.execute::<Incident>(ctx, &id, command).await.unwrap();
+    }
+}
+
+fn plan(environment: String, nth: i64, now: DateTime<Utc>) -> Plan {
+    Plan {
+        project: "shop".to_owned(),
+        service: "cart".to_owned(),
+        environment,
+        version: format!("v{nth}"),
+        previous_version: None,
+        reason: DeploymentReason::Planned,
+        change_type: None,
+        description: None,
+        team: None,
+        remedies: None,
+        external: None,
+        changes: vec![Change {
+            id: format!("c{nth}"),
+            committed_at: now,
+            authored_at: None,
+            opened_at: None,
+            first_review_at: None,
+            merged_at: None,
+        }],
+    }
 }
 
 async fn accounts(door: &Door, ctx: &CommandContext, nth: i64) {

@@ -14,6 +14,7 @@ use daybook::commands::{CommandContext, Door, DoorSettings};
 use daybook::config::Settings;
 use daybook::consumers::feed::FeedSettings;
 use daybook::consumers::{ConsumerSettings, Consumers};
+use daybook::deployments::{self, Deployments};
 use daybook::ops::Clock;
 use daybook::store::{Store, StoreSettings};
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
@@ -64,10 +65,20 @@ impl Node {
         let door = Door::new(store.clone(), DoorSettings::default());
         let defaults = Settings::default();
         let auth = auth(db, &store, &door).await;
+        let reader = Reader::new(store.pool().clone());
+        let foundation = deployments::Foundation {
+            door: door.clone(),
+            store: store.clone(),
+            auth: auth.clone(),
+            reader: reader.clone(),
+            consumers: consumers.clone(),
+            clock: Clock::system(),
+        };
         let parts = Parts {
             auth,
+            deployments: Deployments::start(&defaults, foundation),
             shows_links: false,
-            reader: Reader::new(store.pool().clone()),
+            reader,
             store: store.clone(),
             door: door.clone(),
             consumers: consumers.clone(),

@@ -1,6 +1,8 @@
 //! API keys, section K of `docs/promises.md` from K9 on: what they are let in to, until when, and where they
 //! are never seen.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use daybook::auth::Role;
 use domain::Scope;
@@ -91,6 +93,36 @@ async fn k10_guessing_is_slow() {
     hand.advance(TimeDelta::seconds(6));
     assert_eq!(guess(20).await.status, 401);
     assert_eq!(guess(21).await.status, 429);
+}
+
+/// K10: whoever goes on sending a key that is over guesses nothing: people behind the same address sign in.
+#[tokio::test]
+async fn k10_a_key_that_is_over_is_no_guess() {
+    let heard = Heard::listen();
+    let (clock, _) = clock();
+    let scene = Scene::at(clock, |settings| {
+        settings.limits.sign_ins_per_minute = 10;
+        settings.auth.recheck = Duration::from_secs(60);
+    })
+    .await;
+    let admin = scene.admin("default");
+    scene.register("default", "ann", &[Role::Viewer]).await;
+    let (id, key) = scene.key(&admin, &["vehicles:read"]).await;
+    let revoke =
+        "mutation($i: RevokeApiKeyInput!) { revokeApiKey(input: $i) { userErrors { code } } }";
+    scene.done(&admin, revoke, json!({ "id": id })).await;
+    for n in 0..30 {
+        heard.take();
+        let reply = scene.send(&key, "GET /api/jwt/status", &[], b"").await;
+        assert_eq!(
+            (reply.status, outcome(&reply.json())),
+            (401, "UNAUTHENTICATED"),
+            "{n}"
+        );
+        let asked = heard.statements();
+        assert!(n == 0 || asked.is_empty(), "it is known by now: {asked:?}");
+    }
+    scene.sign_in("default", "ann").await;
 }
 
 /// K11: a key that has run out or was taken back, or is for something else; and never for more than its owner.
@@ -229,6 +261,53 @@ async fn k12_secrets_overlap() {
     ] {
         assert_eq!(scene.standing(key).await, standing);
     }
+}
+
+/// K12: whoever finds a key issued for a day has it for that day: by rotating itself it does not make itself
+/// last, unless it was issued to be rotated.
+#[tokio::test]
+async fn k12_a_key_does_not_make_itself_last() {
+    let (clock, hand) = clock();
+    let scene = Scene::at(clock, |_| ()).await;
+    let issue = "mutation($i: IssueApiKeyInput!) { issueApiKey(input: $i) {
+                 apiKey { id } secret userErrors { code } } }";
+    let rotate = "mutation($i: RotateApiKeyInput!) { rotateApiKey(input: $i) {
+                  secret userErrors { code path } } }";
+    let secret = |told: &Value| As::Key(told["secret"].as_str().unwrap().to_owned());
+    for (rotate_every, standing) in [(Value::Null, "UNAUTHENTICATED"), (json!("P1D"), "ok")] {
+        let order = json!({ "name": "k", "scopes": ["vehicles:read"], "expiresIn": "P1D",
+                            "rotateEvery": rotate_every });
+        let told = scene.done(&scene.admin("default"), issue, order).await;
+        let (id, found) = (told["apiKey"]["id"].clone(), secret(&told));
+        hand.advance(TimeDelta::hours(12));
+        let longer = json!({ "i": { "id": id, "expiresIn": "P2D" } });
+        let told = scene.ask(&found, rotate, longer).await;
+        let refused = if rotate_every.is_null() {
+            "OUT_OF_RANGE"
+        } else {
+            "ok"
+        };
+        assert_eq!(outcome(&told), refused, "{told}");
+        let path = &told["data"]["rotateApiKey"]["userErrors"][0]["path"];
+        assert!(
+            path.is_null() || *path == json!(["input", "expiresIn"]),
+            "{told}"
+        );
+        let found = match told["data"]["rotateApiKey"]["secret"].as_str() {
+            Some(secret) => As::Key(secret.to_owned()),
+            None => secret(&scene.done(&found, rotate, json!({ "id": id })).await),
+        };
+        assert_eq!(scene.standing(&found).await, "ok");
+        hand.advance(TimeDelta::hours(12));
+        assert_eq!(scene.standing(&found).await, standing, "{rotate_every}");
+    }
+    // Whoever answers for it may make it last.
+    let order = json!({ "name": "k", "scopes": ["vehicles:read"], "expiresIn": "P1D" });
+    let told = scene.done(&scene.admin("default"), issue, order).await;
+    let longer = json!({ "id": told["apiKey"]["id"], "expiresIn": "P2D" });
+    let lasting = secret(&scene.done(&scene.admin("default"), rotate, longer).await);
+    hand.advance(TimeDelta::hours(47));
+    assert_eq!(scene.standing(&lasting).await, "ok");
 }
 
 /// K13: a key that begins as a real one does is looked for by the same question as any.

@@ -6,7 +6,7 @@ mod places;
 use daybook::auth::Role;
 use serde_json::{Value, json};
 
-use places::Kind::{self, Fleet, Key, Session, User, Vehicle};
+use places::Kind::{self, Deployment, Fleet, Incident, Key, Session, User, Vehicle};
 use places::{APART, TAKEN};
 
 use super::scene::{As, Person, SOUTH, Scene, email, outcome};
@@ -58,8 +58,22 @@ impl Things {
     async fn make(scene: &Scene, tenant: &str) -> Things {
         let admin = scene.admin(tenant);
         let suffix = if tenant == SOUTH { "south" } else { "own" };
+        let environment = json!({ "project": format!("p-{suffix}"), "environment": "live",
+                                  "tier": "PRODUCTION" });
+        let define = mutation_of("defineEnvironment");
+        scene.done(&admin, &define, environment).await;
         for n in ["", "-2"] {
             for (mutation, input) in [
+                (
+                    "requestDeployment",
+                    json!({ "id": format!("d-{suffix}{n}"), "project": format!("p-{suffix}"),
+                            "service": "web", "environment": "live", "version": "1" }),
+                ),
+                (
+                    "openIncident",
+                    json!({ "id": format!("i-{suffix}{n}"), "project": format!("p-{suffix}"),
+                            "title": format!("of {suffix}"), "severity": "LOW" }),
+                ),
                 ("registerVehicle", json!({ "id": format!("v-{suffix}{n}") })),
                 (
                     "createFleet",
@@ -93,6 +107,8 @@ impl Things {
             User => self.person.id.clone(),
             Session => self.person.session.clone(),
             Key => self.key.clone(),
+            Deployment => format!("d-{suffix}"),
+            Incident => format!("i-{suffix}"),
         }
     }
 }
@@ -212,6 +228,8 @@ async fn z2_cursors_stay_where_they_were_given() {
         "vehicles(",
         "fleets(",
         "latestPositions(",
+        "deployments(",
+        "incidents(",
         "events(",
         "users(",
         "apiKeys(",
@@ -248,6 +266,8 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
     let lists = format!(
         "{{ vehicles {{ nodes {{ id fleetIds }} }} fleets {{ nodes {{ id name vehicleCount }} }}
             latestPositions {{ nodes {{ vehicleId vehicle {{ id }} event {{ aggregateId }} }} }}
+            deployments {{ nodes {{ id project }} }} incidents {{ nodes {{ id title }} }}
+            environments {{ nodes {{ id }} }}
             events(first: 200) {{ nodes {{ aggregateId payload metadata {{ actor }} }} }}
             users {{ nodes {{ id email name }} }} apiKeys(includeRevoked: true) {{ nodes {{ id name }} }}
             mine: sessions(userId: \"{}\") {{ nodes {{ id userId }} }}
@@ -261,6 +281,9 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
     for own in [
         "v-own",
         "f-own",
+        "d-own",
+        "i-own",
+        "p-own/live",
         "pat-own",
         &there.own.person.id,
         &there.own.key,
@@ -270,6 +293,9 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
     for foreign in [
         "v-south",
         "f-south",
+        "d-south",
+        "i-south",
+        "p-south",
         "pat-south",
         &there.foreign.person.id,
         &there.foreign.person.session,

@@ -13,7 +13,7 @@ use crate::transport::client::Socket;
 
 /// Arguments of every root field: they pass the guard, and what is asked of the domain it refuses, or can be
 /// done any number of times. Subscriptions are answered at once with what is wrong with them.
-const ARGUMENTS: &[(&str, &str)] = &[
+pub const ARGUMENTS: &[(&str, &str)] = &[
     ("Query.vehicle", r#"(id: "nobody")"#),
     ("Query.vehicles", ""),
     ("Query.fleet", r#"(id: "nobody")"#),
@@ -37,6 +37,18 @@ const ARGUMENTS: &[(&str, &str)] = &[
         "Query.fleetSummary",
         r#"(from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z")"#,
     ),
+    ("Query.deployment", r#"(id: "nobody")"#),
+    ("Query.deployments", ""),
+    ("Query.pendingApprovals", ""),
+    ("Query.environment", r#"(project: "nobody", name: "none")"#),
+    ("Query.environments", ""),
+    ("Query.incident", r#"(id: "nobody")"#),
+    ("Query.incidents", ""),
+    (
+        "Query.doraMetrics",
+        r#"(from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z")"#,
+    ),
+    ("Query.applicationStats", ""),
     ("Query.events", "(first: 1)"),
     ("Query.projections", ""),
     ("Query.me", ""),
@@ -68,6 +80,73 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ),
     ("Mutation.archiveFleet", r#"(input: { id: "nobody" })"#),
     ("Mutation.reportPositions", "(input: { fixes: [] })"),
+    (
+        "Mutation.requestDeployment",
+        r#"(input: { project: "p", service: "s", environment: "none", version: "1" })"#,
+    ),
+    (
+        "Mutation.recordDeployment",
+        r#"(input: { project: "p", service: "s", environment: "none", version: "1", status: SUCCEEDED })"#,
+    ),
+    ("Mutation.startDeployment", r#"(input: { id: "nobody" })"#),
+    ("Mutation.succeedDeployment", r#"(input: { id: "nobody" })"#),
+    ("Mutation.failDeployment", r#"(input: { id: "nobody" })"#),
+    ("Mutation.cancelDeployment", r#"(input: { id: "nobody" })"#),
+    ("Mutation.amendDeployment", r#"(input: { id: "nobody" })"#),
+    ("Mutation.markHotfix", r#"(input: { id: "nobody" })"#),
+    ("Mutation.unmarkHotfix", r#"(input: { id: "nobody" })"#),
+    ("Mutation.requestApproval", r#"(input: { id: "nobody" })"#),
+    ("Mutation.revokeApproval", r#"(input: { id: "nobody" })"#),
+    ("Mutation.resolveIncident", r#"(input: { id: "nobody" })"#),
+    ("Mutation.reopenIncident", r#"(input: { id: "nobody" })"#),
+    (
+        "Mutation.rollBackDeployment",
+        r#"(input: { id: "nobody", to: "1" })"#,
+    ),
+    (
+        "Mutation.addDeploymentChanges",
+        r#"(input: { id: "nobody", changes: [] })"#,
+    ),
+    (
+        "Mutation.approveDeployment",
+        r#"(input: { id: "nobody", revision: 1 })"#,
+    ),
+    (
+        "Mutation.rejectDeployment",
+        r#"(input: { id: "nobody", revision: 1 })"#,
+    ),
+    (
+        "Mutation.overrideApproval",
+        r#"(input: { id: "nobody", reason: "r" })"#,
+    ),
+    (
+        "Mutation.defineEnvironment",
+        r#"(input: { project: "p", environment: "e", tier: OTHER })"#,
+    ),
+    (
+        "Mutation.setApprovalPolicy",
+        r#"(input: { project: "p", environment: "none", rules: [] })"#,
+    ),
+    (
+        "Mutation.freezeEnvironment",
+        r#"(input: { project: "p", environment: "none", freezeId: "f", reason: "r" })"#,
+    ),
+    (
+        "Mutation.unfreezeEnvironment",
+        r#"(input: { project: "p", environment: "none", freezeId: "f" })"#,
+    ),
+    (
+        "Mutation.openIncident",
+        r#"(input: { title: "", severity: LOW, project: "p" })"#,
+    ),
+    (
+        "Mutation.linkDeployment",
+        r#"(input: { id: "nobody", deploymentId: "nobody" })"#,
+    ),
+    (
+        "Mutation.unlinkDeployment",
+        r#"(input: { id: "nobody", deploymentId: "nobody" })"#,
+    ),
     (
         "Mutation.signIn",
         r#"(input: { email: "nobody@people.example", password: "wrong" })"#,
@@ -127,6 +206,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
         r#"(input: { compromised: "nobody" })"#,
     ),
     ("Subscription.events", r#"(after: "999999999")"#),
+    ("Subscription.deploymentChanged", r#"(after: "999999999")"#),
     ("Subscription.vehicleMoved", "(maxHz: -1.0)"),
     (
         "Subscription.heatmapChanged",

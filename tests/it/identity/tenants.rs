@@ -4,7 +4,7 @@
 use daybook::auth::Role;
 use serde_json::{Value, json};
 
-use super::scene::{As, SOUTH, Scene, email, outcome, word};
+use super::scene::{As, PASSWORD, SOUTH, Scene, email, outcome, word};
 
 /// Z6: what nobody may set is no field of any input, in GraphQL or in REST.
 #[tokio::test]
@@ -113,6 +113,62 @@ async fn z7_nobody_gives_themselves_a_role() {
         ["FORBIDDEN", "LAST_ADMIN"].contains(&outcomes[0]),
         "{outcomes:?}"
     );
+}
+
+/// A suspended tenant is not written: its people sign in and out, so that it can be read, and that is all.
+#[tokio::test]
+async fn what_is_left_to_people_of_a_suspended_tenant() {
+    let scene = Scene::start().await;
+    scene.tenant(SOUTH).await;
+    let admin = scene.admin(SOUTH);
+    let ann = scene.person(SOUTH, "ann", &[Role::Viewer]).await;
+    let invite = "mutation($i: RegisterUserInput!) { registerUser(input: $i) {
+                  verificationToken userErrors { code } } }";
+    let input = json!({ "email": email("ben"), "name": "Ben" });
+    let link = scene.done(&admin, invite, input).await["verificationToken"].take();
+    let suspend =
+        "mutation($i: SuspendTenantInput!) { suspendTenant(input: $i) { userErrors { code } } }";
+    let tenant = json!({ "id": SOUTH });
+    scene
+        .done(&scene.admin("default"), suspend, tenant.clone())
+        .await;
+    let ann = {
+        let again = scene.sign_in(SOUTH, "ann").await;
+        assert_eq!(outcome(&scene.refresh(&again.refresh).await), "ok");
+        assert_eq!(scene.standing(&ann.access).await, "ok");
+        again
+    };
+    let head = scene.app.store().head(SOUTH).await.unwrap();
+    let verify =
+        "mutation($i: VerifyEmailInput!) { verifyEmail(input: $i) { userErrors { code } } }";
+    let change =
+        "mutation($i: ChangePasswordInput!) { changePassword(input: $i) { userErrors { code } } }";
+    let follow = json!({ "token": link, "password": PASSWORD });
+    for (who, query, input) in [
+        (&As::Nobody, verify, json!({ "token": link })),
+        (&As::Nobody, verify, follow.clone()),
+        (
+            &ann.access,
+            change,
+            json!({ "currentPassword": PASSWORD, "newPassword": "another horse altogether" }),
+        ),
+        (
+            &admin,
+            invite,
+            json!({ "email": email("eve"), "name": "Eve" }),
+        ),
+    ] {
+        let told = scene.ask(who, query, json!({ "i": input })).await;
+        assert_eq!(outcome(&told), "TENANT_SUSPENDED", "{query}: {told}");
+    }
+    assert_eq!(scene.app.store().head(SOUTH).await.unwrap(), head);
+    let sign_out = "mutation { signOut { userErrors { code } } }";
+    scene.done(&ann.access, sign_out, json!({})).await;
+    let resume =
+        "mutation($i: ResumeTenantInput!) { resumeTenant(input: $i) { userErrors { code } } }";
+    scene.done(&scene.admin("default"), resume, tenant).await;
+    scene.done(&As::Nobody, verify, follow).await;
+    scene.sign_in(SOUTH, "ben").await;
 }
 
 /// Z8: an auditor sees the log of their own tenant, and changes nothing.

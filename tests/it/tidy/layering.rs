@@ -38,7 +38,7 @@ pub(super) const MODULES: &[Module] = &[
         &["hyper", "hyper_util", "tokio_rustls", "webpki_roots"],
     ),
     module("vault", 3, &["sqlx", "chacha20poly1305", "hmac"]),
-    module("limits", 3, &[]),
+    module("limits", 3, &["arc_swap"]),
     module("commands", 4, &[]),
     module(
         "auth",
@@ -55,10 +55,11 @@ pub(super) const MODULES: &[Module] = &[
     ),
     module("consumers", 5, &["sqlx"]),
     module("intake", 5, &["hmac"]),
-    module("api", 6, &["async_graphql"]),
+    module("deployments", 6, &[]),
+    module("api", 7, &["async_graphql"]),
     module(
         "http",
-        7,
+        8,
         &[
             "axum",
             "async_graphql",
@@ -69,9 +70,9 @@ pub(super) const MODULES: &[Module] = &[
             "tokio_tungstenite",
         ],
     ),
-    module("app", 8, &["anyhow"]),
-    module("cli", 9, &["anyhow", "clap", "indicatif", "csv", "flate2"]),
-    module("main", 10, &["anyhow", "mimalloc"]),
+    module("app", 9, &["anyhow"]),
+    module("cli", 10, &["anyhow", "clap", "indicatif", "csv", "flate2"]),
+    module("main", 11, &["anyhow", "mimalloc"]),
 ];
 
 /// Foreign crates any module may name: words rather than outside systems.

@@ -104,7 +104,7 @@ async fn o1_an_origin_is_let_in_to_the_letter() {
         assert_eq!(reply.header("access-control-max-age"), "600");
         assert_eq!(
             reply.header("access-control-allow-methods"),
-            "GET, HEAD, POST"
+            "GET, HEAD, POST, PUT"
         );
         let allowed: Vec<&str> = reply
             .header("access-control-allow-headers")

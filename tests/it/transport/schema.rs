@@ -275,6 +275,12 @@ impl Feeds {
     async fn denied(&self) -> Result<stream::Empty<i32>, Error> {
         Err(Error::new_with_source(Fault::of(FaultCode::Forbidden)))
     }
+    async fn explodes(&self) -> impl Stream<Item = i32> {
+        stream::iter(1..).map(|n| {
+            assert!(n < 2, "planted, at /secret/place");
+            n
+        })
+    }
     async fn firehose(&self) -> impl Stream<Item = String> {
         stream::repeat_with(|| "x".repeat(1_000))
     }

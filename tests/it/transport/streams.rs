@@ -197,3 +197,39 @@ async fn a_stream_ends_with_its_token_and_with_the_process() {
         .expect("all is closed")
         .unwrap();
 }
+
+/// O14: a panic in the middle of a stream ends that stream, and says so.
+#[tokio::test]
+async fn o14_a_panic_ends_its_stream_alone() {
+    let server = Server::start().await;
+    let body = json!({ "query": "subscription { explodes }" });
+    let reply = server.post(STREAM, &body).await;
+    let events = events(&reply);
+    let names: Vec<&str> = events.iter().map(|(name, ..)| name.as_str()).collect();
+    assert_eq!(names, ["next", "next", "complete"]);
+    assert_eq!(events[0].2["data"]["explodes"], 1);
+    let error = &events[1].2["errors"][0];
+    assert_eq!(error["extensions"]["code"], "INTERNAL", "{error}");
+    assert!(error["extensions"]["requestId"].is_string(), "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+    // The same over a socket, which goes on.
+    let mut socket = server.socket().await;
+    socket.subscribe("1", "subscription { explodes }").await;
+    socket.subscribe("2", "{ broken }").await;
+    let mut codes = Vec::new();
+    while codes.len() < 2 {
+        let said = socket.next().await;
+        let failed = said["payload"][0].get("extensions");
+        let failed = failed.or(said["payload"]["errors"][0].get("extensions"));
+        codes.extend(failed.map(|facts| facts["code"].clone()));
+    }
+    assert_eq!(codes, ["INTERNAL", "INTERNAL"]);
+    socket.subscribe("3", "{ hello }").await;
+    let said = socket.until_end("3").await;
+    assert!(
+        said.iter()
+            .any(|said| said["payload"]["data"]["hello"] == "world"),
+        "{said:?}"
+    );
+    eventually("nothing is left open", async || server.engine.live() == 0).await;
+}

@@ -239,9 +239,13 @@ impl Session {
         if self.caller.is_some() || self.asking.is_some() {
             return Err(message::SECOND_INIT);
         }
-        if token.is_some() {
-            self.shown.bearer = token;
-            self.shown.api_key = None;
+        if let Some(token) = token {
+            let before = self.shown.bearer.as_ref();
+            // As in a request: of two, nobody can tell which is meant.
+            if self.shown.api_key.is_some() || before.is_some_and(|before| *before != token) {
+                return Err(message::FORBIDDEN);
+            }
+            self.shown.bearer = Some(token);
         }
         let known = match self.transport.engine().admit(self.shown.shown()) {
             Admission::Known(known) => Some(known.map_err(turned_away)),

@@ -8,8 +8,10 @@ pub enum Kind {
     User,
     Session,
     Key,
+    Deployment,
+    Incident,
 }
-use Kind::{Fleet, Key, Session, User, Vehicle};
+use Kind::{Deployment, Fleet, Incident, Key, Session, User, Vehicle};
 
 /// Where ids go in, of which kind, and an operation that takes one as `$id`. Those that change something come
 /// last, in an order in which the own object can be told to do each.
@@ -33,6 +35,31 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
         &["Query.node(id)"],
         Fleet,
         "query($id: ID!) { node(id: $id) { id } }",
+    ),
+    (
+        &["Query.deployment(id)"],
+        Deployment,
+        r#"query($id: ID!) { deployment(id: $id) { id version timeline { nodes { type } } } }"#,
+    ),
+    (
+        &["Query.deployment(id)"],
+        Deployment,
+        r#"query($id: ID!) { deployment(id: $id, asOf: { time: "2100-01-01T00:00:00Z" }) { id changes { nodes { id } } } }"#,
+    ),
+    (
+        &["Query.node(id)"],
+        Deployment,
+        r#"query($id: ID!) { node(id: $id) { id } }"#,
+    ),
+    (
+        &["Query.node(id)"],
+        Incident,
+        r#"query($id: ID!) { node(id: $id) { id } }"#,
+    ),
+    (
+        &["Query.incident(id)"],
+        Incident,
+        r#"query($id: ID!) { incident(id: $id) { id title links { deploymentId } } }"#,
     ),
     (
         &["Query.nodes(ids)"],
@@ -159,6 +186,120 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
             fleet { id } userErrors { code message path } } }",
     ),
     (
+        &["Mutation.requestApproval(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { requestApproval(input: { id: $id }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.overrideApproval(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { overrideApproval(input: { id: $id, reason: "r" }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.amendDeployment(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { amendDeployment(input: { id: $id, version: "2" }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.overrideApproval(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { overrideApproval(input: { id: $id, reason: "r" }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.startDeployment(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { startDeployment(input: { id: $id }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.addDeploymentChanges(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { addDeploymentChanges(input: { id: $id, changes: [{ id: "c", committedAt: "2026-01-01T00:00:00Z" }] }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.succeedDeployment(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { succeedDeployment(input: { id: $id }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.failDeployment(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { failDeployment(input: { id: $id }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.cancelDeployment(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { cancelDeployment(input: { id: $id }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.markHotfix(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { markHotfix(input: { id: $id }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.unmarkHotfix(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { unmarkHotfix(input: { id: $id }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.rollBackDeployment(input.id)"],
+        Deployment,
+        r#"mutation($id: ID!) { rollBackDeployment(input: { id: $id, to: "0" }) {
+            deployment { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.openIncident(input.deploymentId)"],
+        Deployment,
+        r#"mutation($id: ID!) { openIncident(input: { deploymentId: $id, id: "i-own-3", title: "t", severity: LOW, project: "p-own" }) {
+            incident { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.linkDeployment(input.deploymentId)"],
+        Deployment,
+        r#"mutation($id: ID!) { linkDeployment(input: { deploymentId: $id, id: "i-own-2" }) {
+            incident { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.unlinkDeployment(input.deploymentId)"],
+        Deployment,
+        r#"mutation($id: ID!) { unlinkDeployment(input: { deploymentId: $id, id: "i-own-2" }) {
+            incident { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.linkDeployment(input.id)"],
+        Incident,
+        r#"mutation($id: ID!) { linkDeployment(input: { id: $id, deploymentId: "d-own-2" }) {
+            incident { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.unlinkDeployment(input.id)"],
+        Incident,
+        r#"mutation($id: ID!) { unlinkDeployment(input: { id: $id, deploymentId: "d-own-2" }) {
+            incident { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.resolveIncident(input.id)"],
+        Incident,
+        r#"mutation($id: ID!) { resolveIncident(input: { id: $id }) {
+            incident { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.reopenIncident(input.id)"],
+        Incident,
+        r#"mutation($id: ID!) { reopenIncident(input: { id: $id }) {
+            incident { id } userErrors { code message path } } }"#,
+    ),
+    (
         &["Mutation.signOut(input.sessionId)"],
         Session,
         "mutation($id: ID!) { signOut(input: { sessionId: $id }) {
@@ -227,6 +368,51 @@ pub const APART: &[(&str, &str)] = &[
         "the id of something new",
     ),
     ("Mutation.createFleet(input.id)", "the id of something new"),
+    (
+        "Mutation.requestDeployment(input.id)",
+        "the id of something new",
+    ),
+    (
+        "Mutation.requestDeployment(input.remedies)",
+        "kept as it is said, never looked up",
+    ),
+    (
+        "Mutation.recordDeployment(input.id)",
+        "the id of something new",
+    ),
+    (
+        "Mutation.recordDeployment(input.remedies)",
+        "kept as it is said, never looked up",
+    ),
+    (
+        "Mutation.setApprovalPolicy(input.rules.members)",
+        "kept as they are said: a vote is looked up by its voter",
+    ),
+    (
+        "Mutation.markHotfix(input.fixedBy)",
+        "kept as it is said, never looked up",
+    ),
+    (
+        "Mutation.approveDeployment(input.id)",
+        "people vote: tried by people in `deployments/votes.rs`",
+    ),
+    (
+        "Mutation.rejectDeployment(input.id)",
+        "people vote: tried by people in `deployments/votes.rs`",
+    ),
+    (
+        "Mutation.revokeApproval(input.id)",
+        "people vote: tried by people in `deployments/votes.rs`",
+    ),
+    (
+        "Mutation.freezeEnvironment(input.freezeId)",
+        "a name within the environment",
+    ),
+    (
+        "Mutation.unfreezeEnvironment(input.freezeId)",
+        "a name within the environment",
+    ),
+    ("Mutation.openIncident(input.id)", "the id of something new"),
     ("Mutation.signIn(input.tenant)", "the tenant itself"),
     ("Mutation.createTenant(input.id)", "the installation's"),
     ("Mutation.renameTenant(input.id)", "the installation's"),
