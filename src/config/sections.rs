@@ -2,11 +2,13 @@
 
 mod deployments;
 mod foreign;
+mod intake;
 mod limits;
 mod vault;
 
 pub use deployments::*;
 pub use foreign::*;
+pub use intake::*;
 pub use limits::*;
 pub use vault::*;
 
