@@ -23,6 +23,7 @@ use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::{self, Deployments};
 use crate::http;
+use crate::intake::Sources;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
 use crate::vault::Vault;
@@ -54,6 +55,8 @@ pub struct App {
     pub auth: Auth,
     /// Deployments, environments, incidents.
     pub deployments: Deployments,
+    /// Who may send webhooks.
+    pub sources: Sources,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
@@ -156,6 +159,7 @@ impl App {
     /// The same by this clock.
     pub async fn start_at(settings: &Settings, clock: Clock) -> anyhow::Result<App> {
         let metrics = Metrics::install();
+        let sources = Sources::open(&settings.intake)?;
         let log = Log::open(settings).await?;
         let store = log.store();
         let vault = Vault::open(&settings.vault, log.data_dir(), store.pool().clone())?;
@@ -200,6 +204,7 @@ impl App {
             vault,
             auth,
             deployments,
+            sources,
             limiter,
             metrics,
             health,
@@ -240,6 +245,7 @@ impl App {
             cache: self.cache.clone(),
             auth: self.auth.clone(),
             deployments: self.deployments.clone(),
+            sources: self.sources.clone(),
             limiter: self.limiter.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),

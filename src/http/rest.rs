@@ -7,6 +7,7 @@ mod fixes;
 pub mod identity;
 mod params;
 mod report;
+pub mod webhooks;
 
 pub use report::report;
 

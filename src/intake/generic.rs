@@ -1,4 +1,5 @@
-//! The body of any system that deploys: a deployment as it stands, in our own words.
+//! The body of any system that deploys: a deployment as it stands, in our own words. Others beside them are
+//! passed over, so that one body may serve several readers.
 
 use chrono::{DateTime, Utc};
 use domain::deployment::{DeploymentReason, Plan, Record, Requester, Status, Tier};
@@ -10,7 +11,7 @@ use super::Told;
 use crate::commands::recorded_deployment_id;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Delivery {
     source: String,
     id: String,
@@ -29,7 +30,7 @@ struct Delivery {
     requested_at: Option<String>,
     started_at: Option<String>,
     finished_at: Option<String>,
-    /// Why it failed.
+    /// Why it failed, or was called off.
     why: Option<String>,
 }
 
@@ -40,18 +41,34 @@ enum By {
     Person(String),
 }
 
+/// Where a deployment can be told to stand. Approvals are ours alone, and going back to another version is a
+/// deployment of its own, whose reason is `rollback`.
+const TOLD: [Status; 5] = [
+    Status::Approved,
+    Status::InProgress,
+    Status::Succeeded,
+    Status::Failed,
+    Status::Cancelled,
+];
+
 /// What a delivery tells.
 pub fn translate(body: &[u8], now: DateTime<Utc>) -> Result<Told, Refusal> {
     let told: Delivery = serde_json::from_slice(body).map_err(|error| {
         let message = format!("the body tells of no deployment: {error}");
         Refusal::new(Code::Validation, message)
     })?;
+    if !TOLD.contains(&told.status) {
+        let words: Vec<&str> = TOLD.iter().map(|status| status.as_str()).collect();
+        let message = format!("status is one of {}", words.join(", "));
+        return Err(Refusal::new(Code::Validation, message).at(["status"]));
+    }
     let time = |text: Option<String>, field| text.map(|t| timestamp(&t, field)).transpose();
     let external = ExternalRef {
         source: told.source,
         id: told.id,
     };
     let id = recorded_deployment_id(&external, &told.environment, &told.service);
+    let tier_said = told.tier.is_some();
     let tier = told
         .tier
         .unwrap_or_else(|| Tier::of_environment(&told.environment));
@@ -85,6 +102,7 @@ pub fn translate(body: &[u8], now: DateTime<Utc>) -> Result<Told, Refusal> {
     Ok(Told {
         id,
         record,
+        tier_said,
         why: told.why,
     })
 }
@@ -126,11 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn a_body_says_what_it_must_and_nothing_else() {
+    fn a_body_says_what_it_must() {
         let cases = [
             ("status", json!("done"), Code::Validation),
             ("id", json!(42), Code::Validation),
-            ("role", json!("admin"), Code::Validation),
+            ("status", json!("requested"), Code::Validation),
+            ("status", json!("rolled_back"), Code::Validation),
             ("by", json!("Ada"), Code::Validation),
             ("startedAt", json!("2024-05-01 10:00"), Code::BadTimestamp),
         ];
@@ -139,6 +158,9 @@ mod tests {
             body[field] = value;
             assert_eq!(check(&body), Err(code), "{field}");
         }
+        let mut more = body();
+        more["role"] = json!("admin");
+        assert_eq!(check(&more), check(&body()));
         for field in [
             "source",
             "id",

@@ -67,6 +67,7 @@ pub fn translate(event: &str, body: &[u8], now: DateTime<Utc>) -> Result<Option<
     let Some(stands) = Stands::of(event, delivery.deployment_status.as_ref())? else {
         return Ok(None);
     };
+    let tier_said = delivery.deployment.production_environment == Some(true);
     let (id, plan, tier, requested_by) = describe(delivery.deployment, delivery.repository);
     let record = Record {
         plan,
@@ -81,6 +82,7 @@ pub fn translate(event: &str, body: &[u8], now: DateTime<Utc>) -> Result<Option<
     Ok(Some(Told {
         id,
         record,
+        tier_said,
         why: stands.why,
     }))
 }
@@ -280,7 +282,15 @@ mod tests {
         assert_eq!(check(&[ended.clone(), started, created]), [recorded]);
         let failed = status("error", "2019-05-15T15:20:55Z");
         assert_eq!(failed.why.as_deref(), Some("out of memory"));
-        assert_eq!(check(&[failed, ended]), [recorded]);
+        assert_eq!(check(&[failed.clone()]), [recorded]);
+        let mut ours = domain::deployment::Deployment::default();
+        for event in ours.decide(&failed.next(&ours).unwrap()).unwrap() {
+            ours.apply(&event);
+        }
+        assert_eq!(failed.next(&ours), None);
+        // It cannot have come to both ends.
+        let refused = ours.decide(&ended.next(&ours).unwrap()).unwrap_err();
+        assert_eq!(refused.code, Code::IllegalTransition);
     }
 
     #[test]
