@@ -81,14 +81,19 @@ impl Deployments {
         Err(Refusal::new(Code::VersionConflict, message).into())
     }
 
-    /// Where the deployment stands by what the log says now. One of another project has the same names
+    /// Where the deployment stands, or stood a moment ago if another process has just written: the command
+    /// that follows from it is decided on what the log says. One of another project has the same names
     /// elsewhere by mistake, or by design.
     async fn standing(
         &self,
         ctx: &CommandContext,
         told: &Told,
     ) -> Result<Deployment, DeploymentsError> {
-        let ours: Deployment = self.0.door.load_now(&ctx.tenant, &told.id).await?;
+        let (ours, _) = self
+            .0
+            .door
+            .load::<Deployment>(&ctx.tenant, &told.id)
+            .await?;
         if ours.status.is_some() && ours.project != told.record.plan.project {
             let message = "a deployment of another project has this external id";
             return Err(Refusal::new(Code::ExternalIdTaken, message).into());

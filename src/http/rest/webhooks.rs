@@ -12,6 +12,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use domain::tenant::DEFAULT_TENANT;
 use domain::{Code, Refusal};
 use metrics::counter;
 use serde_json::json;
@@ -207,6 +208,9 @@ async fn may_tell(edge: &Edge, source: &Source, project: &str) -> Result<(), Fau
         Ok(refusal) => refusal.into(),
         Err(fault) => fault,
     })?;
+    if !tenant.created && *source.tenant != *DEFAULT_TENANT {
+        return Err(Refusal::new(Code::NotFound, "no such tenant").into());
+    }
     if tenant.suspended {
         let why = "the tenant is suspended: it can be read, not written";
         return Err(Refusal::new(Code::TenantSuspended, why).into());
