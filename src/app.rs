@@ -23,6 +23,7 @@ use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::{self, Deployments};
 use crate::http;
+use crate::intake::Sources;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
 use crate::slos::{Slos, alerts};
@@ -57,6 +58,8 @@ pub struct App {
     pub deployments: Deployments,
     /// Objectives.
     pub slos: Slos,
+    /// Who may send webhooks.
+    pub sources: Sources,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
@@ -161,6 +164,7 @@ impl App {
     /// The same by this clock.
     pub async fn start_at(settings: &Settings, clock: Clock) -> anyhow::Result<App> {
         let metrics = Metrics::install();
+        let sources = Sources::open(&settings.intake)?;
         let log = Log::open(settings).await?;
         let store = log.store();
         let vault = Vault::open(&settings.vault, log.data_dir(), store.pool().clone())?;
@@ -217,6 +221,7 @@ impl App {
             deployments,
             slos,
             alerts,
+            sources,
             limiter,
             metrics,
             health,
@@ -258,6 +263,7 @@ impl App {
             auth: self.auth.clone(),
             deployments: self.deployments.clone(),
             slos: self.slos.clone(),
+            sources: self.sources.clone(),
             limiter: self.limiter.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),

@@ -7,11 +7,13 @@
 mod expiry;
 pub mod history;
 mod incidents;
+mod intake;
 mod looking;
 mod moving;
 mod voting;
 
 pub use incidents::{INFERENCE_RULE, Opened};
+pub use intake::{Came, Taken};
 pub use moving::{Order, Told};
 pub use voting::Ballot;
 

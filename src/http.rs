@@ -33,6 +33,7 @@ use crate::commands::Door;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::Deployments;
+use crate::intake::Sources;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown};
 use crate::slos::Slos;
@@ -61,6 +62,8 @@ pub struct Parts {
     pub deployments: Deployments,
     /// Objectives.
     pub slos: Slos,
+    /// Who may send webhooks.
+    pub sources: Sources,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
@@ -77,6 +80,7 @@ struct Edge {
     health: Health,
     metrics: Metrics,
     settings: Arc<Settings>,
+    sources: Sources,
     /// What kind of cache serves this process, for `/readyz`.
     cache_kind: Arc<str>,
 }
@@ -136,6 +140,7 @@ impl Edge {
             health: parts.health,
             metrics: parts.metrics,
             settings: parts.settings,
+            sources: parts.sources,
             cache_kind,
         })
     }

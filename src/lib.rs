@@ -15,6 +15,7 @@ pub mod limits;
 
 pub mod auth;
 pub mod consumers;
+pub mod intake;
 
 pub mod deployments;
 pub mod slos;

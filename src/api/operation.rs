@@ -369,6 +369,7 @@ impl Operation {
             tenant: self.caller.tenant.clone(),
             actor: self.caller.actor.clone(),
             command_id,
+            said: None,
             expected_version: expected_version.map(i64::from),
             correlation_id: self.origin.correlation.as_ref().map(ToString::to_string),
             causation_id: None,

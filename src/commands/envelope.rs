@@ -25,6 +25,9 @@ pub struct CommandContext {
     pub actor: Actor,
     /// The caller's idempotency key, 1 to 255 characters, if it declared one.
     pub command_id: Option<String>,
+    /// What was said beside the command, as a digest: said otherwise, the same idempotency key is used for
+    /// another command.
+    pub said: Option<[u8; 16]>,
     /// The version the caller saw, if it insists on it.
     pub expected_version: Option<i64>,
     /// Ties together everything one outside request led to.
@@ -48,6 +51,7 @@ impl CommandContext {
             tenant,
             actor,
             command_id: None,
+            said: None,
             expected_version: None,
             correlation_id: None,
             causation_id: None,
@@ -134,7 +138,7 @@ impl Envelope {
             backfill: ctx.backfill.then(|| "true".to_owned()),
         };
         let fingerprint = match ctx.command_id {
-            Some(_) => fingerprint(kind, ctx.expected_version, intent),
+            Some(_) => fingerprint(ctx, kind, intent),
             None => [0; 16],
         };
         Ok(Envelope {
@@ -163,9 +167,12 @@ fn checked_command_id(declared: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn fingerprint(kind: &str, expected: Option<i64>, intent: &impl Serialize) -> [u8; 16] {
+fn fingerprint(ctx: &CommandContext, kind: &str, intent: &impl Serialize) -> [u8; 16] {
     let intent = serde_json::to_vec(intent).expect("commands are plain data");
-    digest(&[kind.as_bytes(), format!("{expected:?}").as_bytes(), &intent])
+    let expected = format!("{:?}", ctx.expected_version);
+    let mut parts = vec![kind.as_bytes(), expected.as_bytes(), &intent];
+    parts.extend(ctx.said.as_ref().map(|said| &said[..]));
+    digest(&parts)
 }
 
 /// First receipts of recent declared commands: a retry is answered without touching a lane.

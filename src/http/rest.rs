@@ -8,6 +8,7 @@ pub mod identity;
 mod params;
 mod report;
 pub mod slos;
+pub mod webhooks;
 
 pub use report::report;
 

@@ -46,6 +46,8 @@ metrics! {
         "Sockets and event streams open.";
     counter SOCKET_CLOSES_TOTAL "daybook_socket_closes_total" Count
         "Sockets closed, by `code`; `gone` where the other side did.";
+    counter WEBHOOKS_TOTAL "daybook_webhooks_total" Count
+        "Deliveries of webhooks, by `kind` (github, generic) and `outcome` (recorded, moved, unchanged, replayed, ignored, unsigned, limited, refused, failed).";
     histogram APPEND_GROUP_COMMANDS "daybook_append_group_commands" Count
         "Commands of one group commit.";
     counter PROJECTION_EVENTS_TOTAL "daybook_projection_events_total" Count

@@ -26,6 +26,7 @@ mod feeds;
 mod fetch;
 mod identity;
 mod import;
+mod intake;
 mod limits;
 mod local;
 mod log;
