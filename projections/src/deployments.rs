@@ -19,7 +19,8 @@ pub use read::{
     ChangeRow, DeployedVersion, DeploymentFilter, DeploymentRow, EnvironmentRow, IncidentFilter,
     IncidentRow, LinkRow, ListCursor, Requested, Statistics, StatisticsQuery, Step, Taken, changes,
     deployed_version, deployed_versions, deployment, deployments, deployments_known, environment,
-    environments, incident, incidents, last_success, pending_approvals, statistics, timeline,
+    environments, incident, incidents, last_success, pending_approvals, run_out, statistics,
+    timeline,
 };
 
 use std::collections::HashMap;
@@ -187,7 +188,7 @@ struct Fact {
 
 impl Projection for Deployments {
     const NAME: &'static str = NAME;
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const AGGREGATES: &'static [&'static str] = &["deployment", "environment", "incident"];
     const TABLES: &'static [&'static str] = &[
         "deployments",

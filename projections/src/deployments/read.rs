@@ -9,7 +9,7 @@ mod environments;
 mod incidents;
 mod statistics;
 
-pub use approvals::pending_approvals;
+pub use approvals::{pending_approvals, run_out};
 pub use board::{DeploymentFilter, DeploymentRow, Requested, deployment, deployments};
 pub use environments::{EnvironmentRow, environment, environments};
 pub use incidents::{IncidentFilter, IncidentRow, LinkRow, incident, incidents};
