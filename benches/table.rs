@@ -35,6 +35,9 @@ mod table {
     pub mod publishers;
     pub mod deliveries;
     pub mod fold;
+    pub mod releases;
+    pub mod imports;
+    pub mod delivered;
     pub mod limits;
     pub mod start;
 }
@@ -130,6 +133,16 @@ const LINES: &[Line] = &[
         name: "Q2",
         about: "who asks and whether they may: tokens, and quotas on lists",
         measure: |stand| Box::pin(table::identity::measure(stand)),
+    },
+    Line {
+        name: "Q3",
+        about: "a year of deployments imported through the write door",
+        measure: |stand| Box::pin(table::imports::measure(stand)),
+    },
+    Line {
+        name: "Q4",
+        about: "DORA's figures of a year, with a year and with ten years stored",
+        measure: |stand| Box::pin(table::delivered::measure(stand)),
     },
     Line {
         name: "P11",

@@ -43,7 +43,7 @@ struct Inner {
     consumers: Consumers,
     /// How long a command waits for the read model that it has a question to.
     wait: Duration,
-    /// How many open deployments one look at what has run out reads, of each tenant.
+    /// How many approvals that have run out one look gives up, of each tenant.
     batch: u32,
 }
 

@@ -23,7 +23,31 @@ pub struct Bus {
     lon: f64,
     course_deg: f64,
     attributes: Attributes,
-    chance: u64,
+    chance: Chance,
+}
+
+/// Chance that comes out the same each time: xorshift64*.
+#[derive(Clone, Debug)]
+pub struct Chance(u64);
+
+impl Chance {
+    /// Of this seed.
+    pub fn new(seed: u64) -> Chance {
+        Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x243f_6a88_85a3_08d3)
+    }
+
+    /// 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// Uniform in a range.
+    pub fn within(&mut self, from: f64, to: f64) -> f64 {
+        from + (to - from) * (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
 }
 
 impl Bus {
@@ -36,11 +60,11 @@ impl Bus {
             lon: -97.74,
             course_deg: 0.0,
             attributes: Attributes::default(),
-            chance: n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x243f_6a88_85a3_08d3,
+            chance: Chance::new(n),
         };
-        bus.lat += bus.random(-0.2, 0.2);
-        bus.lon += bus.random(-0.2, 0.2);
-        bus.course_deg = bus.random(0.0, 360.0);
+        bus.lat += bus.chance.within(-0.2, 0.2);
+        bus.lon += bus.chance.within(-0.2, 0.2);
+        bus.course_deg = bus.chance.within(0.0, 360.0);
         let route = (n % 83).to_string();
         bus.attributes = Attributes::from_iter([
             ("routeId".to_owned(), route.into()),
@@ -52,8 +76,8 @@ impl Bus {
     /// Its next fix.
     pub fn fix(&mut self) -> Fix {
         self.at += TimeDelta::seconds(STEP_S);
-        self.course_deg = (self.course_deg + self.random(-20.0, 20.0)).rem_euclid(360.0);
-        let speed_mps = self.random(0.0, 20.0);
+        self.course_deg = (self.course_deg + self.chance.within(-20.0, 20.0)).rem_euclid(360.0);
+        let speed_mps = self.chance.within(0.0, 20.0);
         let metres = speed_mps * STEP_S as f64;
         let (sin, cos) = self.course_deg.to_radians().sin_cos();
         self.lat = rounded(self.lat + metres * cos / 111_320.0, 6);
@@ -72,15 +96,6 @@ impl Bus {
             hdop: None,
             attributes: self.attributes.clone(),
         }
-    }
-
-    /// Uniform in a range; xorshift64*.
-    fn random(&mut self, from: f64, to: f64) -> f64 {
-        self.chance ^= self.chance >> 12;
-        self.chance ^= self.chance << 25;
-        self.chance ^= self.chance >> 27;
-        let bits = self.chance.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
-        from + (to - from) * bits as f64 / (1u64 << 53) as f64
     }
 }
 

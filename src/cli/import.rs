@@ -95,7 +95,7 @@ and project unless --project names it, must be there; the others are used if the
 needed where a deployment has come to: finished_at where it has ended.
 
 A deployment is known by its source, id, environment and service: one commit may deploy several. \
-One that is known stays as it was told first.
+One that is known stays as it was told first; rows that tell of it otherwise are counted and named.
 
 {OUTCOME}"))]
 struct DeploymentsArgs {

@@ -1,9 +1,9 @@
 //! States come from the log: folded from their events, from a stored state on where the stream is long.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use domain::{Aggregate, StreamKey};
+use domain::{Aggregate, Event, StreamKey};
 
 use super::states::Cell;
 use super::{CommandError, Door};
@@ -84,6 +84,24 @@ impl Door {
             }
         }
         Ok(existing)
+    }
+
+    /// How each of these aggregates began, by id: the first event of its stream, as far as it is in the log.
+    pub async fn beginnings<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        ids: &[&str],
+    ) -> Result<HashMap<String, Event>, CommandError> {
+        let first = self.store.first_events(tenant, A::TYPE, ids).await?;
+        let decoded = first.iter().map(|stored| {
+            let id = stored.aggregate_id.to_string();
+            let event = stored.decode().map_err(|e| CommandError::Unreadable {
+                stream: StreamKey::of::<A>(&id).to_string(),
+                reason: e.to_string(),
+            })?;
+            Ok((id, event.event))
+        });
+        decoded.collect()
     }
 
     /// A stream has come to this version, for all to see: perhaps its state is worth storing again.

@@ -2,6 +2,7 @@
 //! row of the board, such as the policy it was asked under and who voted what.
 
 use std::collections::BTreeMap;
+use std::future::ready;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,10 +12,14 @@ use domain::deployment::{
     Status, Tier,
 };
 use domain::{Aggregate as _, Event, Personal, Position, Recorded};
+use futures::{StreamExt as _, TryStreamExt as _};
 use projections::accounts::Sealed;
 use projections::deployments::{ChangeRow, DeploymentRow, Requested};
 
 use super::{Deployments, DeploymentsError};
+
+/// Streams read at once for one list.
+const STREAMS_AT_ONCE: usize = 8;
 
 /// Up to where a history goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +64,23 @@ impl Until {
 }
 
 impl Deployments {
+    /// What the events of each deployment say up to there, in the order of the ids. Those not known then
+    /// are left out.
+    pub async fn histories(
+        &self,
+        tenant: &Arc<str>,
+        ids: impl IntoIterator<Item = String>,
+        until: Until,
+    ) -> Result<Vec<History>, DeploymentsError> {
+        let read = ids
+            .into_iter()
+            .map(async |id| self.history(tenant, &id, until).await);
+        let read = futures::stream::iter(read).buffered(STREAMS_AT_ONCE);
+        read.try_filter_map(|history| ready(Ok(history)))
+            .try_collect()
+            .await
+    }
+
     /// What a deployment's events say up to there; `None` if it was not known then.
     pub async fn history(
         &self,

@@ -5,6 +5,7 @@ mod command;
 pub mod deployments;
 mod fixes;
 pub mod identity;
+mod named;
 mod params;
 mod report;
 pub mod slos;
@@ -25,6 +26,7 @@ use super::meter::Meter;
 use super::{Edge, caller, graphql, problem};
 use crate::api::Pages;
 use crate::api::fault::{Fault, FaultCode, FaultKind};
+use named::Named;
 use params::Kind::{Bbox, Ids, Near, Text, Whole};
 use params::Param;
 
@@ -180,7 +182,7 @@ async fn answer(edge: &Edge, alias: &'static Alias, request: Request) -> Respons
 async fn answer_one(
     edge: &Edge,
     alias: &'static Alias,
-    named: (&'static str, String),
+    named: (&'static str, Named),
     request: Request,
 ) -> Response {
     let (id, meter) = (Id::of(&request), Meter::of(&request));
@@ -215,7 +217,7 @@ fn tell(answer: &mut Response, position: Position) {
 async fn ask(
     edge: &Edge,
     alias: &'static Alias,
-    named: Option<(&'static str, String)>,
+    named: Option<(&'static str, Named)>,
     head: &Parts,
     (id, meter): (&Id, &Meter),
 ) -> Result<(Bytes, Option<Position>), Fault> {
@@ -235,10 +237,7 @@ async fn ask(
         variables: &|| {
             let mut variables = params::read(&head.uri, alias.params)?;
             if let Some((name, value)) = &named {
-                if value.contains('\0') {
-                    return Err(Fault::of(FaultCode::BadText));
-                }
-                variables.insert((*name).to_owned(), value.as_str().into());
+                variables.insert((*name).to_owned(), value.read()?.into());
             }
             Ok(variables)
         },

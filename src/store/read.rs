@@ -154,6 +154,17 @@ const EXISTING: &str = "select id from unnest($3::text[]) u(id)
      where (select true from streams s
             where s.tenant = $1 and s.aggregate_type = $2 and s.aggregate_id = u.id limit 1)";
 
+/// The first events of streams, each looked up by the whole key as in [`EXISTING`].
+const FIRST: &str = concat!(
+    "select ",
+    event_columns!(),
+    " from unnest($3::text[]) u(id)
+      join lateral (select e.* from streams s
+                    join events e on e.tenant = s.tenant and e.position = s.first_position
+                    where s.tenant = $1 and s.aggregate_type = $2 and s.aggregate_id = u.id
+                    limit 1) f on true"
+);
+
 const AT_POSITIONS: &str = concat!(
     "select ",
     event_columns!(),
@@ -259,6 +270,23 @@ impl Store {
             .fetch_all(self.pool())
             .await?;
         Ok(found.into_iter().collect())
+    }
+
+    /// The first event of each of these streams of one kind, in no order. Those that do not exist are left
+    /// out, and those whose first event is not in the log any more.
+    pub async fn first_events(
+        &self,
+        tenant: &Arc<str>,
+        aggregate_type: &str,
+        aggregate_ids: &[&str],
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let rows = sqlx::query(FIRST)
+            .bind(&**tenant)
+            .bind(aggregate_type)
+            .bind(aggregate_ids)
+            .fetch_all(self.pool())
+            .await?;
+        decode_rows(tenant, rows)
     }
 
     /// The events at these positions, in position order; positions without an event are left out.

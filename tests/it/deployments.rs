@@ -1,7 +1,9 @@
 //! Deployments through the front door: section D of `docs/promises.md` as far as it is about them, and what
 //! promises, policies, boards and feeds say of one another.
 
+mod behind;
 mod board;
+mod devlake;
 mod feed;
 mod figures;
 mod incidents;

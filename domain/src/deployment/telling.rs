@@ -6,7 +6,7 @@ use super::Deployment;
 use super::command::{Record, Request};
 use super::event::{DeploymentEvent, DeploymentRecorded, DeploymentRequested};
 use super::life::Status;
-use super::plan::{Plan, Requester};
+use super::plan::{Plan, RequestedBy, Requester};
 use crate::refusal::{Code, Refusal};
 use crate::values::{happened, not_before};
 
@@ -61,6 +61,24 @@ impl Deployment {
             && plan.external == self.external
             && plan.environment == self.environment
             && plan.service == self.service
+    }
+}
+
+impl DeploymentRecorded {
+    /// Is the same told here, whatever changes are told of beside? Of people it is not known who they are,
+    /// since their names are sealed: any two are taken for the same.
+    pub fn tells_the_same(&self, other: &DeploymentRecorded) -> bool {
+        let person =
+            |told: &DeploymentRecorded| matches!(told.requested_by, Some(RequestedBy::Person(_)));
+        let same_requester =
+            self.requested_by == other.requested_by || (person(self) && person(other));
+        let rest = |told: &DeploymentRecorded| {
+            let mut told = told.clone();
+            told.requested_by = None;
+            told.plan.changes.clear();
+            told
+        };
+        same_requester && rest(self) == rest(other)
     }
 }
 

@@ -1,11 +1,12 @@
 //! When nothing is deployed: a span of time, or the same hours of each week.
 
-use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Timelike, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::{Code, Refusal};
 use crate::values::{TextRule, between, id, known, lasting, text, too_large};
 use crate::words::words;
+use crate::zone::Zone;
 
 /// How many weekly windows one freeze may have: two a day.
 pub const WINDOWS_MAX: usize = 14;
@@ -46,7 +47,7 @@ pub struct Freeze {
     pub weekly: Vec<WeeklyWindow>,
 }
 
-/// The same hours of each week, by a clock that is never put forward or back.
+/// The same hours of each week, by the clocks of a zone or by one that is never put forward or back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WeeklyWindow {
@@ -56,8 +57,11 @@ pub struct WeeklyWindow {
     pub start_minute: u32,
     /// How many minutes it takes, a week at most.
     pub minutes: u32,
-    /// How many minutes the clock is ahead of UTC.
+    /// How many minutes the clock is ahead of UTC; 0 where a zone says whose clock it is.
     pub utc_offset_minutes: i32,
+    /// Whose clocks it goes by: they are put forward and back, and it stays at their hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Zone>,
 }
 
 /// What keeps an environment from being deployed to at some moment.
@@ -130,12 +134,16 @@ impl WeeklyWindow {
                 .with("max", OFFSET_MINUTES_MAX)
                 .with("actual", self.utc_offset_minutes));
         }
+        if self.zone.is_some() && self.utc_offset_minutes != 0 {
+            let message = "a window goes by a zone or by utcOffsetMinutes, not by both";
+            return Err(Refusal::new(Code::Validation, message).at(["zone"]));
+        }
         Ok(())
     }
 
     /// When the window that `now` lies in ends; `None` outside. A window may reach into the next week.
     fn ends(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let local = now.checked_add_signed(TimeDelta::minutes(self.utc_offset_minutes.into()))?;
+        let local = self.shown(now)?;
         let of_week = local.weekday().num_days_from_monday() * DAY_MINUTES
             + local.hour() * 60
             + local.minute();
@@ -144,8 +152,23 @@ impl WeeklyWindow {
         if since >= self.minutes {
             return None;
         }
-        let minute = now.timestamp().div_euclid(60) * 60;
-        let left = i64::from(self.minutes - since) * 60;
-        DateTime::from_timestamp(minute + left, 0)
+        let minute = local.with_second(0)?.with_nanosecond(0)?;
+        let end = minute.checked_add_signed(TimeDelta::minutes((self.minutes - since).into()))?;
+        match self.zone {
+            Some(zone) => zone.shows(end, now),
+            None => Some(end.checked_sub_signed(self.ahead())?.and_utc()),
+        }
+    }
+
+    /// What its clock shows.
+    fn shown(&self, now: DateTime<Utc>) -> Option<NaiveDateTime> {
+        match self.zone {
+            Some(zone) => Some(zone.shown(now)),
+            None => now.naive_utc().checked_add_signed(self.ahead()),
+        }
+    }
+
+    fn ahead(&self) -> TimeDelta {
+        TimeDelta::minutes(self.utc_offset_minutes.into())
     }
 }

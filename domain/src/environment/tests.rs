@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{Datelike, TimeDelta};
+use chrono::{DateTime, Datelike, TimeDelta};
 use proptest::prelude::*;
 
 use super::*;
 use crate::approval::ApprovalRule;
 use crate::given::{at, check, check_shape, given, refusal};
+use crate::zone::Zone;
 
 const HOUR: i64 = 3_600;
 
@@ -145,6 +146,7 @@ fn what_a_freeze_may_not_be() {
         start_minute,
         minutes,
         utc_offset_minutes,
+        zone: None,
     };
     let weekly = |windows: &[WeeklyWindow]| Freeze {
         weekly: windows.to_vec(),
@@ -252,6 +254,7 @@ fn the_same_hours_of_each_week() {
             start_minute: 16 * 60,
             minutes: 64 * 60,
             utc_offset_minutes: 60,
+            zone: None,
         }],
     };
     let state = given::<Environment>(&[
@@ -275,6 +278,47 @@ fn the_same_hours_of_each_week() {
         "the freeze ends before the weekend"
     );
     assert_eq!(until("2026-11-29T12:00:00Z"), None);
+}
+
+/// A window of London's Sundays, from midnight.
+fn london(minutes: u32) -> Environment {
+    let window = WeeklyWindow {
+        day: Weekday::Sunday,
+        start_minute: 0,
+        minutes,
+        utc_offset_minutes: 0,
+        zone: Zone::of_name("Europe/London"),
+    };
+    let sundays = Freeze {
+        from: DateTime::UNIX_EPOCH,
+        weekly: vec![window],
+        ..freeze("sundays", 0, None)
+    };
+    given::<Environment>(&[defined(Tier::Production), frozen(sundays, 0)])
+}
+
+/// A window stays at the hours that people there see, whatever is done to their clocks.
+#[test]
+fn a_window_goes_by_the_clocks_of_its_zone() {
+    let time = |text: &str| crate::values::parse_timestamp(text).expect("a time");
+    let check = |minutes: u32, now: &str, expect: Option<&str>| {
+        let told = london(minutes).frozen_at(time(now));
+        let until = told.map(|frozen| frozen.until.expect("a window ends"));
+        assert_eq!(until, expect.map(time), "{minutes} minutes at {now}");
+    };
+    // In winter as by UTC, in summer an hour before.
+    check(120, "2026-01-04T00:00:00Z", Some("2026-01-04T02:00:00Z"));
+    check(120, "2026-07-04T23:00:00Z", Some("2026-07-05T01:00:00Z"));
+    check(120, "2026-07-05T01:00:00Z", None);
+    // 1:00 to 2:00 does not come: three hours by the clock are two, and half past one is one.
+    check(180, "2026-03-29T00:30:00Z", Some("2026-03-29T02:00:00Z"));
+    check(90, "2026-03-29T00:30:00Z", Some("2026-03-29T01:00:00Z"));
+    check(90, "2026-03-29T01:00:00Z", None);
+    // 1:00 to 2:00 comes twice, and so does what is frozen of it.
+    check(90, "2026-10-24T23:10:00Z", Some("2026-10-25T00:30:00Z"));
+    check(90, "2026-10-25T00:45:00Z", None);
+    check(90, "2026-10-25T01:10:00Z", Some("2026-10-25T01:30:00Z"));
+    check(90, "2026-10-25T01:30:00Z", None);
 }
 
 #[test]
@@ -306,6 +350,7 @@ proptest! {
             start_minute: start,
             minutes,
             utc_offset_minutes: offset,
+            zone: None,
         };
         let freeze = Freeze {
             weekly: vec![window],

@@ -1,6 +1,7 @@
 //! Reading deployments, environments and incidents: one of a kind by id, and lists of them.
 
 mod board;
+mod known;
 mod timeline;
 mod approvals;
 mod versions;
@@ -8,10 +9,11 @@ mod environments;
 mod incidents;
 mod statistics;
 
-pub use approvals::pending_approvals;
+pub use approvals::{pending_approvals, run_out};
 pub use board::{DeploymentFilter, DeploymentRow, Requested, deployment, deployments};
 pub use environments::{EnvironmentRow, environment, environments};
 pub use incidents::{IncidentFilter, IncidentRow, LinkRow, incident, incidents};
+pub use known::deployments_known;
 pub use statistics::{Statistics, StatisticsQuery, Taken, statistics};
 pub use timeline::{ChangeRow, Step, changes, timeline};
 pub use versions::{DeployedVersion, deployed_version, deployed_versions, last_success};

@@ -89,6 +89,12 @@ fn deployment_indexes(target: &Target<'_>) -> Vec<String> {
             "status, known_at desc, deployment_id desc",
             "where status in ('requested', 'awaiting_approval', 'approved', 'in_progress')",
         ),
+        // What is to be given up, by when.
+        (
+            "expiring",
+            "expires_at, deployment_id",
+            "where status in ('awaiting_approval', 'approved')",
+        ),
         (
             "external",
             "external_source, external_id",

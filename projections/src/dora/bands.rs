@@ -1,5 +1,8 @@
 //! What others call good: the bands of DORA's reports, by year, and how often is often.
 //!
+//! The bounds are those of the reports of 2021 and 2023 as Apache DevLake keeps them
+//! (`20240223_add_dora_2023_benchmark.go` of its plugin `dora`), read there and compared.
+//!
 //! A report's bands leave gaps (what lies between an hour and a day?); here each ends where the next
 //! begins. A table is never changed: another report is another table.
 

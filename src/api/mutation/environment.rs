@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use domain::approval::{ApprovalPolicy, ApprovalRule};
 use domain::environment::{EnvironmentCommand, Freeze, WeeklyWindow};
+use domain::{Code, Refusal, Zone};
 
 use super::deployment::settled;
 use super::payload::{Conditions, Outcome, Receipt, Told, whole};
@@ -111,7 +112,7 @@ struct ApprovalRuleInput {
     required: i32,
 }
 
-/// The same hours of each week, by a clock that is never put forward or back.
+/// The same hours of each week, by the clocks of a zone or by one that is never put forward or back.
 #[derive(InputObject)]
 struct FreezeWindowInput {
     /// The day it begins on.
@@ -120,9 +121,12 @@ struct FreezeWindowInput {
     start_minute: i32,
     /// How many minutes it takes, a week at most.
     minutes: i32,
-    /// How many minutes the clock is ahead of UTC.
+    /// How many minutes the clock is ahead of UTC, where no zone is named.
     #[graphql(default = 0)]
     utc_offset_minutes: i32,
+    /// Whose clocks it goes by, a zone of the IANA database: they are put forward and back, and the window
+    /// stays at their hours.
+    zone: Option<String>,
 }
 
 /// What became of a command on an environment.
@@ -253,7 +257,12 @@ impl ApprovalRuleInput {
 
 impl FreezeWindowInput {
     fn read(self) -> Told<WeeklyWindow> {
+        let zone = self.zone.map(|name| {
+            let unknown = || Refusal::new(Code::Validation, "not a zone of the IANA database");
+            Zone::of_name(&name).ok_or_else(|| unknown().at(["zone"]))
+        });
         Ok(WeeklyWindow {
+            zone: zone.transpose()?,
             day: self.day.into(),
             start_minute: whole(self.start_minute, "startMinute")?,
             minutes: whole(self.minutes, "minutes")?,

@@ -4,8 +4,10 @@ use async_graphql::{Context, ID, InputObject, Object, OneofObject, Result};
 use chrono::{DateTime as Instant, Utc};
 use domain::ExternalRef;
 use domain::environment::environment_id;
+use projections::Page;
 use projections::deployments::{self, DeploymentRow, IncidentRow, ListCursor};
 
+use super::dora::known_at;
 use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::failure::{deployments_fault, store_fault};
 use crate::api::fault::{Fault, FaultCode};
@@ -21,7 +23,7 @@ use crate::api::types::incident::Incident;
 use crate::deployments::history::Until;
 
 /// As something was known in the past: by a place in the log, or by a time.
-#[derive(OneofObject)]
+#[derive(Clone, Debug, OneofObject)]
 pub enum AsOfInput {
     /// As of this position, which the log has reached.
     Position(Position),
@@ -90,7 +92,8 @@ impl DeploymentQueries {
         }
     }
 
-    /// Deployments, those that were wanted or told of last first.
+    /// Deployments, those that were wanted or told of last first. As of then, conditions are on what was so
+    /// then; what each was is read from the log: at most 200 in one operation.
     #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::DeploymentsRead)))]
     async fn deployments(
         &self,
@@ -98,9 +101,13 @@ impl DeploymentQueries {
         #[graphql(desc = "Which ones; all if not said.")] filter: Option<DeploymentFilterInput>,
         #[graphql(desc = "At most this many, 1 to 200; 50 if not said.")] first: Option<i32>,
         #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "As the list was then; as it is if not said.")] as_of: Option<AsOfInput>,
     ) -> Result<Paged<Deployment>> {
         let operation = Operation::of(ctx);
         let filter = filter.unwrap_or_default();
+        if let Some(as_of) = as_of {
+            return board_as_of(operation, filter, as_of, (first, after)).await;
+        }
         let ask = Ask::<Place>::read(operation, "deployments", &filter, first, after.as_deref())?;
         let filter = filter.read();
         let mut snapshot = operation.read(&[deployments::NAME]).await?;
@@ -270,6 +277,40 @@ async fn deployment_as_of(
     let history = history.map_err(deployments_fault)?;
     operation.touch(head);
     Ok(history.map(Deployment::from))
+}
+
+/// The list as it was then: the read model knows which deployments were on it, the log what each was.
+async fn board_as_of(
+    operation: &Operation,
+    filter: DeploymentFilterInput,
+    as_of: AsOfInput,
+    (first, after): (Option<i32>, Option<String>),
+) -> Result<Paged<Deployment>> {
+    let list = (&filter, &as_of);
+    let ask = Ask::<Place>::read(operation, "deployments", &list, first, after.as_deref())?;
+    let known = known_at(operation, as_of).await?;
+    let (filter, after) = (filter.read(), ask.after.clone().map(cursor));
+    let page = {
+        let mut snapshot = operation.read(&[deployments::NAME]).await?;
+        let (after, first) = (after.as_ref(), ask.first);
+        let page =
+            deployments::deployments_known(&mut snapshot, &filter, known, after, first).await;
+        snapshot.answer(page)?
+    };
+    for _ in &page.items {
+        operation.spend_evidence()?;
+    }
+    let ids = page.items.into_iter().map(|place| place.id);
+    let until = Until::Position(page.as_of);
+    let deployments = &operation.parts.deployments;
+    let told = deployments.histories(operation.tenant(), ids, until).await;
+    let page = Page {
+        items: told.map_err(deployments_fault)?,
+        has_next: page.has_next,
+        as_of: page.as_of,
+    };
+    let as_of = page.as_of.into();
+    Ok(ask.connection(page, as_of, |told| place(&told.row), Deployment::from))
 }
 
 /// One environment, by the key of its stream.

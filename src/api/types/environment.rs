@@ -1,6 +1,7 @@
 //! Environments and their freeze calendars.
 
 use async_graphql::{ID, SimpleObject};
+use domain::Zone;
 use domain::environment::{Freeze, WeeklyWindow};
 use projections::deployments::EnvironmentRow;
 
@@ -44,7 +45,7 @@ pub struct EnvironmentFreeze {
     weekly: Vec<FreezeWindow>,
 }
 
-/// The same hours of each week, by a clock that is never put forward or back.
+/// The same hours of each week, by the clocks of a zone or by one that is never put forward or back.
 #[derive(SimpleObject)]
 pub struct FreezeWindow {
     /// The day it begins on.
@@ -53,8 +54,10 @@ pub struct FreezeWindow {
     start_minute: i32,
     /// How many minutes it takes.
     minutes: i32,
-    /// How many minutes the clock is ahead of UTC.
+    /// How many minutes the clock is ahead of UTC, where no zone is named.
     utc_offset_minutes: i32,
+    /// Whose clocks it goes by, which are put forward and back.
+    zone: Option<&'static str>,
 }
 
 impl From<EnvironmentRow> for Environment {
@@ -91,6 +94,7 @@ impl From<WeeklyWindow> for FreezeWindow {
             start_minute: int(window.start_minute.into()),
             minutes: int(window.minutes.into()),
             utc_offset_minutes: window.utc_offset_minutes,
+            zone: window.zone.map(Zone::name),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Deployments through the write door: each is a command of its own, several hundred at once.
 //!
-//! One question tells which of a batch are known, so that a new one costs no load of its stream, and a
-//! known one nothing at all: what is told of again is already so, whatever else is said.
+//! One question tells which of a batch are known, so that a new one costs no load of its stream. What is
+//! known is already so, whatever else is said; another question tells whether anything else is.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use csv::ByteRecord;
-use domain::deployment::{Deployment, DeploymentCommand, Record};
-use domain::{Position, Refusal};
+use domain::deployment::{Deployment, DeploymentCommand, DeploymentEvent, Record};
+use domain::{Aggregate as _, Event, Position, Refusal};
 use futures::future::join_all;
 
 use super::batch::{Batch, line};
@@ -39,7 +39,7 @@ impl Intake for DeploymentMapping {
             let (now, later) = first_of_each(told);
             told = later;
             let (old, new): (Vec<_>, Vec<_>) = now.into_iter().partition(|t| known.contains(&t.id));
-            run.summary().add_duplicate(old.len() as u64);
+            tell_again(run, batch.source, &old).await?;
             let sent = new.iter().map(|told| record(run, &context, told));
             for (told, outcome) in new.iter().zip(join_all(sent).await) {
                 let mut summary = run.summary();
@@ -74,6 +74,36 @@ async fn known(run: &Run, told: &[Told]) -> anyhow::Result<HashSet<String>> {
     let ids: Vec<_> = told.iter().map(|told| &*told.id).collect();
     let ask = || run.door.ready::<Deployment>(&run.tenant, &ids);
     Ok(run.until_decided(ask).await??)
+}
+
+/// Counts rows about what is known, and names those that tell of it otherwise than it was told first.
+async fn tell_again(run: &Run, source: usize, known: &[Told]) -> anyhow::Result<()> {
+    if known.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<_> = known.iter().map(|told| &*told.id).collect();
+    let ask = || run.door.beginnings::<Deployment>(&run.tenant, &ids);
+    let kept: HashMap<String, Event> = run.until_decided(ask).await??;
+    let mut summary = run.summary();
+    summary.add_duplicate(known.len() as u64);
+    for told in known {
+        if kept.get(&told.id).is_some_and(|first| differs(told, first)) {
+            summary.add_differing(source, told.line);
+        }
+    }
+    Ok(())
+}
+
+/// Would the row have been kept as something else than the deployment's first event?
+fn differs(told: &Told, first: &Event) -> bool {
+    let Event::Deployment(DeploymentEvent::DeploymentRecorded(kept)) = first else {
+        // It was asked for here, which an import does not tell of.
+        return false;
+    };
+    match Deployment::default().decide(&told.command).as_deref() {
+        Ok([DeploymentEvent::DeploymentRecorded(told)]) => !told.tells_the_same(kept),
+        _ => true,
+    }
 }
 
 /// The first row of each deployment, and the others: what becomes of those follows from it.

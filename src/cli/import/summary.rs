@@ -21,6 +21,8 @@ pub struct Summary {
     pub duplicate: u64,
     /// Duplicates that do not say the same as what was kept, as far as that is looked at.
     pub differing: u64,
+    /// The first few of these in input order, where it is known which rows they are: source and line.
+    pub differing_rows: Vec<(usize, u64)>,
     /// Rows of batches that an earlier run had brought in; also counted above, as it was told then.
     pub earlier: u64,
     /// Rows that are not in the log, by code.
@@ -60,20 +62,19 @@ impl Summary {
         self.duplicate += rows;
     }
 
+    /// Notes of a duplicate that it does not say the same as what was kept.
+    pub fn add_differing(&mut self, source: usize, line: u64) {
+        self.differing += 1;
+        keep_first(&mut self.differing_rows, (source, line), |row| *row);
+    }
+
     /// Adds a row that was refused.
     pub fn add_refused(&mut self, source: usize, line: u64, refusal: &Refusal) {
         self.rows += 1;
         let of_code = self.rejected.entry(refusal.code.as_str()).or_default();
         of_code.count += 1;
-        let at = of_code
-            .examples
-            .partition_point(|e| (e.0, e.1) < (source, line));
-        if at < EXAMPLES_MAX {
-            of_code
-                .examples
-                .insert(at, (source, line, refusal.message.clone()));
-            of_code.examples.truncate(EXAMPLES_MAX);
-        }
+        let example = (source, line, refusal.message.clone());
+        keep_first(&mut of_code.examples, example, |e| (e.0, e.1));
     }
 
     /// Rows that are not in the log, whatever the reason.
@@ -87,6 +88,15 @@ impl Summary {
             summary: self,
             names,
         }
+    }
+}
+
+/// Keeps the first few examples in input order.
+fn keep_first<T>(examples: &mut Vec<T>, example: T, row: impl Fn(&T) -> (usize, u64)) {
+    let at = examples.partition_point(|e| row(e) < row(&example));
+    if at < EXAMPLES_MAX {
+        examples.insert(at, example);
+        examples.truncate(EXAMPLES_MAX);
     }
 }
 
@@ -130,6 +140,14 @@ impl fmt::Display for Described<'_> {
             )?;
         }
         writeln!(f)?;
+        let name = |source: usize| self.names.get(source).map_or("?", |n| n);
+        let named = &self.summary.differing_rows;
+        for (source, line) in named {
+            writeln!(f, "    {}:{line}", name(*source))?;
+        }
+        if !named.is_empty() && *differing > named.len() as u64 {
+            writeln!(f, "    ...")?;
+        }
         writeln!(
             f,
             "Rejected   {:>12}",
@@ -138,8 +156,7 @@ impl fmt::Display for Described<'_> {
         for (code, rejections) in &self.summary.rejected {
             writeln!(f, "  {code} {}", thousands(rejections.count))?;
             for (source, line, message) in &rejections.examples {
-                let name = self.names.get(*source).map_or("?", |n| n);
-                writeln!(f, "    {name}:{line}: {message}")?;
+                writeln!(f, "    {}:{line}: {message}", name(*source))?;
             }
             if rejections.count > rejections.examples.len() as u64 {
                 writeln!(f, "    ...")?;
@@ -225,6 +242,25 @@ Rejected              6
                 .to_string(),
             want
         );
+    }
+
+    #[test]
+    fn names_the_first_rows_that_differ() {
+        let mut summary = Summary::default();
+        summary.add_duplicate(5);
+        for line in [9, 3, 5, 7] {
+            summary.add_differing(0, line);
+        }
+        let said = summary.describe(&["a.csv".into()]).to_string();
+        let want = "\
+Duplicate             5, 4 of them unlike what was kept
+    a.csv:3
+    a.csv:5
+    a.csv:7
+    ...
+Rejected              0
+";
+        assert!(said.contains(want), "{said}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ section! {
         /// How often it is looked for approvals that have run out, to give them up. None of them lets
         /// anything start meanwhile.
         expiry_interval: Duration = "30s", "100ms" ..= "1d";
-        /// Open deployments that one look reads of each tenant; the next one goes on behind them.
+        /// How many of them one look gives up of each tenant, those due first; the next one goes on.
         expiry_batch: u32 = "200", "1" ..= "10000";
     }
 }

@@ -78,8 +78,14 @@ async fn carry_out(
     };
     let mut keys = head.headers.get_all(IDEMPOTENCY_KEY).iter();
     if let Some(key) = keys.next() {
-        let key = key.to_str().ok().filter(|_| keys.next().is_none());
-        let key = key.ok_or_else(|| Fault::new(FaultCode::BadRequest, "no one Idempotency-Key"))?;
+        if keys.next().is_some() {
+            let message = "Idempotency-Key was sent more than once";
+            return Err(Fault::new(FaultCode::BadRequest, message));
+        }
+        let key = key.to_str().map_err(|_| {
+            let why = "Idempotency-Key holds what is not a printable character of ASCII";
+            Refusal::new(Code::BadText, why).at(["commandId"])
+        })?;
         if body.insert("commandId".to_owned(), key.into()).is_some() {
             let message = "Idempotency-Key and commandId were both sent";
             return Err(Fault::new(FaultCode::BadRequest, message));

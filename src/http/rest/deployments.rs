@@ -1,11 +1,12 @@
 //! Deployments without GraphQL: the board, one of them, asking for one, and votes.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use domain::{Code, Refusal};
 use serde_json::{Map, Value};
 
 use super::command::{self, Command};
+use super::named::Named;
 use super::params::Kind::{Ids, Text, Whole};
 use super::params::Param;
 use super::{Alias, answer, answer_one};
@@ -69,7 +70,7 @@ pub async fn list(State(edge): State<Edge>, request: Request) -> Response {
 }
 
 /// `GET /api/deployments/{id}`
-pub async fn one(State(edge): State<Edge>, Path(id): Path<String>, request: Request) -> Response {
+pub async fn one(State(edge): State<Edge>, id: Named, request: Request) -> Response {
     const ALIAS: Alias = Alias {
         document: concat!(
             "query($id: ID!) { deployment(id: $id) { ",
@@ -108,15 +109,11 @@ pub async fn request(State(edge): State<Edge>, request: Request) -> Response {
 }
 
 /// `PUT /api/deployments/{id}/approval`: `decision` says which way.
-pub async fn decide(
-    State(edge): State<Edge>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
-    command::answer(&edge, request, |body| decision(id, body)).await
+pub async fn decide(State(edge): State<Edge>, id: Named, request: Request) -> Response {
+    command::answer(&edge, request, |body| decision(id.read()?, body)).await
 }
 
-fn decision(id: String, mut input: Map<String, Value>) -> Result<Command, Fault> {
+fn decision(id: &str, mut input: Map<String, Value>) -> Result<Command, Fault> {
     let decision = input.remove("decision");
     let document = match decision.as_ref().and_then(Value::as_str) {
         Some("approve") => command_on!("approveDeployment", "ApproveDeploymentInput"),

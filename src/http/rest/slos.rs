@@ -1,9 +1,10 @@
 //! Objectives without GraphQL: the list, one of them, defining one.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::command::{self, Command};
+use super::named::Named;
 use super::params::Kind::{Flag, Text, Whole};
 use super::params::Param;
 use super::{Alias, answer, answer_one};
@@ -45,7 +46,7 @@ pub async fn list(State(edge): State<Edge>, request: Request) -> Response {
 }
 
 /// `GET /api/slos/{id}`
-pub async fn one(State(edge): State<Edge>, Path(id): Path<String>, request: Request) -> Response {
+pub async fn one(State(edge): State<Edge>, id: Named, request: Request) -> Response {
     const ALIAS: Alias = Alias {
         document: concat!("query($id: ID!) { slo(id: $id) { ", slo!(), " } }"),
         params: &[],

@@ -8,7 +8,7 @@ mod delivery;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
@@ -18,6 +18,7 @@ use metrics::counter;
 use serde_json::json;
 
 use super::command::REPLAYED;
+use super::named::Named;
 use crate::api::fault::{Fault, FaultCode, FaultKind};
 use crate::api::{auth_refusal_or_fault, deployments_fault};
 use crate::commands::CommandContext;
@@ -40,12 +41,8 @@ pub async fn github(State(edge): State<Edge>, request: Request) -> Response {
 }
 
 /// `POST /api/v1/webhooks/github/{source}`
-pub async fn github_of(
-    State(edge): State<Edge>,
-    Path(source): Path<String>,
-    request: Request,
-) -> Response {
-    answer(&edge, HookKind::Github, &source, request).await
+pub async fn github_of(State(edge): State<Edge>, source: Named, request: Request) -> Response {
+    answer(&edge, HookKind::Github, name_of(&source), request).await
 }
 
 /// `POST /api/v1/webhooks/generic`
@@ -54,12 +51,13 @@ pub async fn generic(State(edge): State<Edge>, request: Request) -> Response {
 }
 
 /// `POST /api/v1/webhooks/generic/{source}`
-pub async fn generic_of(
-    State(edge): State<Edge>,
-    Path(source): Path<String>,
-    request: Request,
-) -> Response {
-    answer(&edge, HookKind::Generic, &source, request).await
+pub async fn generic_of(State(edge): State<Edge>, source: Named, request: Request) -> Response {
+    answer(&edge, HookKind::Generic, name_of(&source), request).await
+}
+
+/// Nobody is called by what is no text, and nobody is told so.
+fn name_of(source: &Named) -> &str {
+    source.read().unwrap_or_default()
 }
 
 /// What a delivery came to that was let in.

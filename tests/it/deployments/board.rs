@@ -110,6 +110,106 @@ async fn a_deployment_is_told_as_of_then() {
     }
 }
 
+/// At every position of the past the list is what it was, whatever it is asked by.
+#[tokio::test]
+async fn the_board_is_told_as_of_then() {
+    let yard = Yard::open().await;
+    yard.ran("old", "0", "2026-01-01T12:00:00Z").await;
+    let input = json!({ "id": "d", "project": "shop", "service": "web", "environment": "live",
+                        "version": "1" });
+    let mut steps = vec![yard.send(&yard.ann, "requestDeployment", input).await];
+    let agree = |revision: i32| json!({ "id": "d", "revision": revision });
+    for (who, field, input) in [
+        (&yard.bob, "approveDeployment", agree(1)),
+        (&yard.cid, "approveDeployment", agree(1)),
+        (
+            &yard.ann,
+            "amendDeployment",
+            json!({ "id": "d", "version": "2" }),
+        ),
+        (&yard.bob, "approveDeployment", agree(2)),
+        (&yard.cid, "approveDeployment", agree(2)),
+        (&yard.cid, "revokeApproval", json!({ "id": "d" })),
+        (&yard.cid, "approveDeployment", agree(2)),
+        (&yard.ann, "startDeployment", json!({ "id": "d" })),
+        (&yard.ann, "succeedDeployment", json!({ "id": "d" })),
+        (
+            &yard.ann,
+            "rollBackDeployment",
+            json!({ "id": "d", "to": "0" }),
+        ),
+    ] {
+        let told = yard.send(who, field, input).await;
+        assert_eq!(outcome(&told), "ok", "{field}: {told}");
+        steps.push(told);
+    }
+    yard.ran("new", "9", "2026-01-03T12:00:00Z").await;
+    let query = format!(
+        "query($at: Position!, $filter: DeploymentFilterInput) {{
+           deployments(asOf: {{ position: $at }}, filter: $filter) {{
+             nodes {{ {SHOWN} }} asOfPosition }} }}"
+    );
+    let ask = async |at: &Value, filter: Value| {
+        let variables = json!({ "at": at, "filter": filter });
+        yard.settled(&yard.bob, &query, variables).await["deployments"].take()
+    };
+    let ids = |list: &Value| -> Vec<String> {
+        let nodes = list["nodes"].as_array().unwrap().iter();
+        nodes
+            .map(|node| node["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for step in &steps {
+        let payload = step["data"].as_object().unwrap().values().next().unwrap();
+        let (at, then) = (&payload["receipt"]["position"], &payload["it"]);
+        let list = ask(at, json!({})).await;
+        assert_eq!(list["asOfPosition"], *at);
+        assert_eq!(ids(&list), ["d", "old"], "at {at}");
+        assert_eq!(list["nodes"][0], *then, "at {at}");
+        let so = json!({ "status": [then["status"]], "version": then["version"] });
+        assert_eq!(ids(&ask(at, so).await), ["d"], "at {at}");
+        let others = [
+            "REQUESTED",
+            "AWAITING_APPROVAL",
+            "APPROVED",
+            "IN_PROGRESS",
+            "ROLLED_BACK",
+        ];
+        let others: Vec<_> = others
+            .iter()
+            .filter(|word| then["status"] != **word)
+            .collect();
+        assert!(
+            ids(&ask(at, json!({ "status": others })).await).is_empty(),
+            "at {at}"
+        );
+        let other = if then["version"] == "1" { "2" } else { "1" };
+        assert!(
+            ids(&ask(at, json!({ "version": other })).await).is_empty(),
+            "at {at}"
+        );
+    }
+    let first = ask(&json!("1"), json!({})).await;
+    assert_eq!(first["nodes"], json!([]), "none was known yet");
+    let variables = json!({ "at": "99999", "filter": {} });
+    let beyond = yard.scene.ask(&yard.bob.access, &query, variables).await;
+    assert_eq!(outcome(&beyond), "BAD_POSITION");
+    let pages = "query($c: String) { deployments(first: 1, after: $c,
+                   asOf: { time: \"2199-01-01T00:00:00Z\" }) {
+                   nodes { id } pageInfo { hasNextPage endCursor } } }";
+    let (mut cursor, mut all) = (Value::Null, Vec::new());
+    loop {
+        let told = yard.settled(&yard.bob, pages, json!({ "c": cursor })).await;
+        all.extend(ids(&told["deployments"]));
+        let page = &told["deployments"]["pageInfo"];
+        if page["hasNextPage"] == false {
+            break;
+        }
+        cursor = page["endCursor"].clone();
+    }
+    assert_eq!(all, ["d", "new", "old"]);
+}
+
 #[tokio::test]
 async fn lists_show_what_is_asked_for() {
     let yard = Yard::open().await;

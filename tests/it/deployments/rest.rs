@@ -96,6 +96,8 @@ async fn a_deployment_goes_by_way_of_rest() {
     for (line, status, code) in [
         ("GET /api/deployments/nobody", 404, "NOT_FOUND"),
         ("GET /api/deployments/a%00b", 400, "BAD_TEXT"),
+        ("GET /api/deployments/%ff", 400, "BAD_TEXT"),
+        ("PUT /api/deployments/%ff/approval", 400, "BAD_TEXT"),
         ("GET /api/deployments?status=GONE", 422, "VALIDATION"),
         ("GET /api/deployments?sort=name", 422, "VALIDATION"),
         ("DELETE /api/deployments", 405, "METHOD_NOT_ALLOWED"),
@@ -123,4 +125,62 @@ async fn a_deployment_goes_by_way_of_rest() {
     );
     let reply = call(&yard, &yard.bob, "POST /api/deployments", &[], &json!({})).await;
     assert!([403, 422].contains(&reply.status), "{}", reply.json());
+}
+
+/// D12: a key is 1 to 255 characters that can be seen, whichever way it is sent.
+#[tokio::test]
+async fn a_key_that_is_none_is_refused() {
+    let yard = Yard::open().await;
+    let before = yard.scene.app.head().await;
+    let wanted = json!({ "id": "d", "project": "shop", "service": "web", "environment": "live",
+                         "version": "7" });
+    let long = "k".repeat(256);
+    for (key, code) in [
+        (long.as_str(), "VALIDATION"),
+        ("a\tb", "BAD_TEXT"),
+        ("gr\u{fc}n", "BAD_TEXT"),
+    ] {
+        let header = [("idempotency-key", key)];
+        let line = "POST /api/deployments";
+        let reply = call(&yard, &yard.ann, line, &header, &wanted).await;
+        let told = reply.json();
+        assert_eq!((reply.status, &told["code"]), (422, &json!(code)), "{told}");
+        let mut input = wanted.clone();
+        input["commandId"] = key.into();
+        if key.is_ascii() {
+            let told = yard.refused(&yard.ann, "requestDeployment", input).await;
+            assert_eq!(told, code, "{key:?}");
+        }
+    }
+    assert_eq!(yard.scene.app.head().await, before);
+    let long = "k".repeat(255);
+    let header = [("idempotency-key", long.as_str())];
+    let reply = call(&yard, &yard.ann, "POST /api/deployments", &header, &wanted).await;
+    assert_eq!(reply.status, 200, "{}", reply.json());
+}
+
+/// D10: who sends a command again while the first is under way is told what became of the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_key_in_flight_is_answered_with_the_first_receipt() {
+    let yard = Yard::open().await;
+    let before = yard.scene.app.head().await;
+    let wanted = json!({ "id": "d", "project": "shop", "service": "web", "environment": "live",
+                         "version": "7" });
+    let key = [("idempotency-key", "k")];
+    let line = "POST /api/deployments";
+    let sent = (0..20).map(|_| call(&yard, &yard.ann, line, &key, &wanted));
+    let replies = futures::future::join_all(sent).await;
+    let first = &replies[0].json()["receipt"]["position"];
+    for reply in &replies {
+        let told = reply.json();
+        assert_eq!(reply.status, 200, "{told}");
+        assert_eq!(told["receipt"]["position"], *first);
+    }
+    let replayed = replies
+        .iter()
+        .filter(|r| r.header("idempotent-replayed") == "true");
+    assert_eq!(replayed.count(), 19, "one of them was the first");
+    let events = yard.events("d").await;
+    assert_eq!(events, ["requested", "approval_requested"]);
+    assert_eq!(yard.scene.app.head().await, before + 2);
 }

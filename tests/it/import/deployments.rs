@@ -132,7 +132,8 @@ id,service,environment,version,status,started_at,finished_at,by
     let lines = [
         "13 rows of 1 file",
         "Accepted              4\n",
-        "Duplicate             1\n",
+        "Duplicate             1, 1 of them unlike what was kept\n    ",
+        "f.csv:4\n",
         "Rejected              8\n",
         "BAD_TIMESTAMP 1",
         "TIME_IN_FUTURE 1",
@@ -168,6 +169,41 @@ id,service,environment,version,status,started_at,finished_at,by
     nowhere.check(1, &[]);
     let said = "f.csv: no column project; it has id, service, environment, version";
     assert!(nowhere.err.contains(said), "{}", nowhere.err);
+}
+
+/// What is known stays as it was told first, and who tells of it otherwise is told so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_deployment_told_otherwise_is_named() {
+    let world = World::new().await;
+    let header = "id,project,service,environment,version,started_at,finished_at,by\n";
+    let row = |version: &str, started: &str, by: &str| {
+        format!("7,shop,cart,production,{version},{started},2024-05-01T10:00:00Z,{by}\n")
+    };
+    let told = [header, &row("v1", "", "Ada")].concat();
+    let told = world.file("told.csv", told);
+    world
+        .run(&["deployments", &told])
+        .await
+        .check(0, &["Accepted              1\n"]);
+    let again = [
+        header,
+        // Their names are sealed: nobody knows that it is another.
+        &row("v1", "", "Grace"),
+        &row("v2", "", "Ada"),
+        &row("v1", "2024-05-01T09:00:00Z", "Ada"),
+        &row("v1", "2024-05-01T11:00:00Z", "Ada"),
+        &row("v1", "", ""),
+        &row("v1", "", "Ada"),
+    ];
+    let again = world.file("again.csv", again.concat());
+    let lines = [
+        "Duplicate             6, 4 of them unlike what was kept\n",
+        "again.csv:3\n",
+        "again.csv:4\n",
+        "again.csv:5\n    ...\n",
+    ];
+    world.run(&["deployments", &again]).await.check(0, &lines);
+    assert_eq!(world.head().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

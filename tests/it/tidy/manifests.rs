@@ -15,6 +15,7 @@ const PURE: &[(&str, &[&str])] = &[
         "domain",
         &[
             "chrono",
+            "chrono-tz",
             "geo",
             "h3o",
             "serde",

@@ -1,4 +1,4 @@
-//! What waits for somebody's vote.
+//! What waits for somebody's vote, and what has waited too long.
 
 use chrono::{DateTime, Utc};
 
@@ -52,4 +52,21 @@ pub async fn pending_approvals(
     let rows = sql.build().fetch_all(snap.connection()).await?;
     let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::cut(rows, first, as_of))
+}
+
+/// Ids of deployments that have not begun by the time their approval has run out, those due first, at most
+/// `first`.
+pub async fn run_out(
+    snap: &mut Snapshot,
+    now: DateTime<Utc>,
+    first: u32,
+) -> Result<Vec<String>, ReadError> {
+    let (conn, tenant, table) = snap.table(NAME, "deployments")?;
+    let statement = format!(
+        "select deployment_id from {table}
+         where tenant = $1 and status in ('awaiting_approval', 'approved') and expires_at <= $2
+         order by expires_at, deployment_id limit $3"
+    );
+    let ids = sqlx::query_scalar(&statement).bind(&*tenant).bind(now);
+    Ok(ids.bind(i64::from(first)).fetch_all(conn).await?)
 }

@@ -129,31 +129,38 @@ pub async fn deployments(
 ) -> Result<Page<DeploymentRow>, ReadError> {
     let as_of = snap.position(&[NAME])?;
     let mut sql = select(snap)?;
-    push_equal(&mut sql, "d.project", filter.project.as_deref());
-    push_equal(&mut sql, "d.service", filter.service.as_deref());
-    push_equal(&mut sql, "d.environment", filter.environment.as_deref());
-    push_equal(&mut sql, "d.tier", filter.tier.map(Tier::as_str));
+    push_planned(&mut sql, filter);
     push_equal(&mut sql, "d.version", filter.version.as_deref());
     if let Some(status) = &filter.status {
-        push_status(&mut sql, status);
+        sql.push(" and d.status");
+        push_words(&mut sql, status);
     }
-    if let Some(external) = &filter.external {
-        push_equal(&mut sql, "d.external_source", Some(&external.source));
-        push_equal(&mut sql, "d.external_id", Some(&external.id));
-    }
-    push_span(&mut sql, "d.known_at", filter.from, filter.to);
     push_page(&mut sql, ("d.known_at", "d.deployment_id"), after, first);
     let rows = sql.build().fetch_all(snap.connection()).await?;
     let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::cut(rows, first, as_of))
 }
 
-/// The words are written out, since the index of what is not over is chosen by them.
-fn push_status(sql: &mut QueryBuilder<'_, Postgres>, status: &[Status]) {
+/// Adds the conditions on what never changes of a deployment.
+pub(super) fn push_planned(sql: &mut QueryBuilder<'_, Postgres>, filter: &DeploymentFilter) {
+    push_equal(sql, "d.project", filter.project.as_deref());
+    push_equal(sql, "d.service", filter.service.as_deref());
+    push_equal(sql, "d.environment", filter.environment.as_deref());
+    push_equal(sql, "d.tier", filter.tier.map(Tier::as_str));
+    if let Some(external) = &filter.external {
+        push_equal(sql, "d.external_source", Some(&external.source));
+        push_equal(sql, "d.external_id", Some(&external.id));
+    }
+    push_span(sql, "d.known_at", filter.from, filter.to);
+}
+
+/// Adds that what stands before is one of the words. They are written out, since the index of what is not
+/// over is chosen by them.
+pub(super) fn push_words(sql: &mut QueryBuilder<'_, Postgres>, status: &[Status]) {
     let words = status.iter().map(|status| format!("'{}'", status.as_str()));
     match words.collect::<Vec<_>>() {
-        words if words.is_empty() => sql.push(" and false"),
-        words => sql.push(format!(" and d.status in ({})", words.join(", "))),
+        words if words.is_empty() => sql.push(" is null and false"),
+        words => sql.push(format!(" in ({})", words.join(", "))),
     };
 }
 
