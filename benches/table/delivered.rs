@@ -33,7 +33,6 @@ fragment figures on DoraFigures {
 /// A server over so many years, and what it is sent.
 struct Side {
     served: Served,
-    connection: Connection,
     token: String,
     database: sqlx::postgres::PgConnectOptions,
 }
@@ -60,13 +59,13 @@ const ASKED: [Question; 2] = [
 
 /// The line's rows.
 pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
-    let mut one = Side::open(stand, 0).await?;
-    let mut ten = Side::open(stand, YEARS_BEFORE).await?;
+    let one = Side::open(stand, 0).await?;
+    let ten = Side::open(stand, YEARS_BEFORE).await?;
     let mut rows = Vec::new();
     for question in ASKED {
         let mut rounds = Rounds::default();
         for n in 0..=stand.rounds() {
-            let (with_one, with_ten) = turns(stand, &question, &mut one, &mut ten).await?;
+            let (with_one, with_ten) = turns(stand, &question, &one, &ten).await?;
             // The first round warms connections, plans and the server's pages.
             if n > 0 || stand.is_quick() {
                 rounds.ours.push(with_ten);
@@ -92,14 +91,17 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
 async fn turns(
     stand: &Stand,
     question: &Question,
-    one: &mut Side,
-    ten: &mut Side,
+    one: &Side,
+    ten: &Side,
 ) -> anyhow::Result<(Round, Round)> {
+    // Opened for each round: an idle one is not kept for as long as the other side takes to be filled.
+    let mut to_one = Connection::open(&one.served.address).await?;
+    let mut to_ten = Connection::open(&ten.served.address).await?;
     let (mut with_one, mut with_ten) = (Round::default(), Round::default());
     for n in 0..stand.size(QUESTIONS) {
         let variables = (question.about)(n);
-        let first = one.ask(&variables, &mut with_one).await?;
-        let second = ten.ask(&variables, &mut with_ten).await?;
+        let first = one.ask(&mut to_one, &variables, &mut with_one).await?;
+        let second = ten.ask(&mut to_ten, &variables, &mut with_ten).await?;
         ensure!(
             first["total"] == second["total"] && first["buckets"] == second["buckets"],
             "the years before change the figures of {variables}: {first} and {second}"
@@ -133,24 +135,27 @@ impl Side {
         ];
         let served = Served::start(&data_dir, Some(&database), &settings).await?;
         let token = token(&data_dir, Some(&database)).await?;
-        let connection = Connection::open(&served.address).await?;
         Ok(Side {
             served,
-            connection,
             token,
             database,
         })
     }
 
     /// Asks and notes how long it took.
-    async fn ask(&mut self, variables: &Value, round: &mut Round) -> anyhow::Result<Value> {
+    async fn ask(
+        &self,
+        connection: &mut Connection,
+        variables: &Value,
+        round: &mut Round,
+    ) -> anyhow::Result<Value> {
         let mut variables = variables.clone();
         variables["from"] = json!(new_year(YEAR));
         variables["to"] = json!(new_year(YEAR + 1));
         let body = serde_json::to_vec(&json!({ "query": QUERY, "variables": variables }))?;
         let request = request("/graphql", &self.served.address, &self.token, &body);
         let sent = Instant::now();
-        let answer = self.connection.ask(&request).await?;
+        let answer = connection.ask(&request).await?;
         round.latencies_us.push(sent.elapsed().as_micros() as u32);
         let mut answer: Value = serde_json::from_slice(&answer)?;
         let figures = answer["data"]["doraMetrics"].take();

@@ -21,7 +21,13 @@ async fn who_insists_on_what_is_not_shown_yet_is_told_so() {
     .await;
     let consumers = &yard.scene.app.app().consumers;
     consumers.pause("default", "deployments").await.unwrap();
-    yard.ran("two", "2", "2026-01-02T12:00:00Z").await;
+    let second = json!({ "id": "two", "project": "shop", "service": "web", "environment": "live",
+                         "version": "2", "status": "SUCCEEDED",
+                         "finishedAt": "2026-01-02T12:00:00Z" });
+    // It is kept; only what it has become cannot be shown yet.
+    let told = yard.send(&yard.ann, "recordDeployment", second).await;
+    assert_eq!(outcome(&told), "STALE_READ", "{told}");
+    assert_eq!(told["data"]["recordDeployment"]["userErrors"], json!([]));
     let after = yard.scene.app.head().await.to_string();
 
     let year = r#"from: "2026-01-01T00:00:00Z", to: "2027-01-01T00:00:00Z""#;
