@@ -81,7 +81,7 @@ async fn figures_are_exact_and_list_what_they_count() {
     assert_eq!(factors, [14.4, 6.0, 3.0, 1.0].map(Value::from));
     assert_eq!(
         rates[0],
-        json!({ "rule": { "longMinutes": 60, "shortMinutes": 5, "factorMilli": "14400" },
+        json!({ "rule": { "longMinutes": 60, "shortMinutes": 5, "factorMilli": 14_400 },
                 "factor": 14.4, "long": 5.0, "short": null, "tooFast": false })
     );
     assert_eq!(
