@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(check(&[ended.clone(), started, created]), [recorded]);
         let failed = status("error", "2019-05-15T15:20:55Z");
         assert_eq!(failed.why.as_deref(), Some("out of memory"));
-        assert_eq!(check(&[failed.clone()]), [recorded]);
+        assert_eq!(check(std::slice::from_ref(&failed)), [recorded]);
         let mut ours = domain::deployment::Deployment::default();
         for event in ours.decide(&failed.next(&ours).unwrap()).unwrap() {
             ours.apply(&event);

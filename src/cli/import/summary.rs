@@ -105,13 +105,51 @@ struct Described<'a> {
     names: &'a [Arc<str>],
 }
 
+impl Described<'_> {
+    fn name(&self, source: usize) -> &str {
+        self.names.get(source).map_or("?", |name| name)
+    }
+
+    fn duplicates(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (duplicate, differing) = (self.summary.duplicate, self.summary.differing);
+        write!(f, "Duplicate  {:>12}", thousands(duplicate))?;
+        if differing > 0 {
+            let differing = thousands(differing);
+            write!(f, ", {differing} of them unlike what was kept")?;
+        }
+        writeln!(f)?;
+        let named = &self.summary.differing_rows;
+        for (source, line) in named {
+            writeln!(f, "    {}:{line}", self.name(*source))?;
+        }
+        if !named.is_empty() && differing > named.len() as u64 {
+            writeln!(f, "    ...")?;
+        }
+        Ok(())
+    }
+
+    fn rejections(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = thousands(self.summary.rejected_total());
+        writeln!(f, "Rejected   {total:>12}")?;
+        for (code, rejections) in &self.summary.rejected {
+            writeln!(f, "  {code} {}", thousands(rejections.count))?;
+            for (source, line, message) in &rejections.examples {
+                writeln!(f, "    {}:{line}: {message}", self.name(*source))?;
+            }
+            if rejections.count > rejections.examples.len() as u64 {
+                writeln!(f, "    ...")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Described<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Summary {
             rows,
             accepted,
             duplicate,
-            differing,
             earlier,
             ..
         } = self.summary;
@@ -131,37 +169,8 @@ impl fmt::Display for Described<'_> {
             "Read       {rows:>12} rows of {files} in {seconds:.1} s ({rate} rows/s)"
         )?;
         writeln!(f, "Accepted   {:>12}", thousands(*accepted))?;
-        write!(f, "Duplicate  {:>12}", thousands(*duplicate))?;
-        if *differing > 0 {
-            write!(
-                f,
-                ", {} of them unlike what was kept",
-                thousands(*differing)
-            )?;
-        }
-        writeln!(f)?;
-        let name = |source: usize| self.names.get(source).map_or("?", |n| n);
-        let named = &self.summary.differing_rows;
-        for (source, line) in named {
-            writeln!(f, "    {}:{line}", name(*source))?;
-        }
-        if !named.is_empty() && *differing > named.len() as u64 {
-            writeln!(f, "    ...")?;
-        }
-        writeln!(
-            f,
-            "Rejected   {:>12}",
-            thousands(self.summary.rejected_total())
-        )?;
-        for (code, rejections) in &self.summary.rejected {
-            writeln!(f, "  {code} {}", thousands(rejections.count))?;
-            for (source, line, message) in &rejections.examples {
-                writeln!(f, "    {}:{line}: {message}", name(*source))?;
-            }
-            if rejections.count > rejections.examples.len() as u64 {
-                writeln!(f, "    ...")?;
-            }
-        }
+        self.duplicates(f)?;
+        self.rejections(f)?;
         if *earlier > 0 {
             let earlier = thousands(*earlier);
             writeln!(

@@ -89,7 +89,7 @@ async fn an_answer_comes_in_time_whatever_the_log_does() {
     })
     .await;
     let pool = yard.app.store().pool().clone();
-    let mut lock = pool.begin().await.unwrap();
+    let mut lock = projections::begin(&pool, "begin").await.unwrap();
     sqlx::query("select 1 from logs where tenant = 'default' for update")
         .execute(&mut *lock)
         .await

@@ -9,6 +9,9 @@ use super::scene::{
 
 const UNSIGNED: (u16, &str) = (401, "BAD_SIGNATURE");
 
+/// What it is, its head, its body.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [u8]);
+
 /// W1, W5, W6, W7: one body, and what it shows.
 #[tokio::test]
 async fn w1_nothing_but_the_signature_of_these_bytes_lets_in() {
@@ -16,7 +19,7 @@ async fn w1_nothing_but_the_signature_of_these_bytes_lets_in() {
     let right = hub(SECRET, CREATED);
     let spaced = [CREATED, b" "].concat();
     let head = yard.app.head().await;
-    let cases: &[(&str, &[(&str, &str)], &[u8])] = &[
+    let cases: &[Case<'_>] = &[
         ("missing", &[], CREATED),
         (
             "of another secret",
