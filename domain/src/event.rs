@@ -8,6 +8,7 @@ use crate::deployment::DeploymentEvent;
 use crate::environment::EnvironmentEvent;
 use crate::fleet::FleetEvent;
 use crate::incident::IncidentEvent;
+use crate::log_source::LogSourceEvent;
 use crate::session::SessionEvent;
 use crate::signing_keys::SigningKeysEvent;
 use crate::slo::SloEvent;
@@ -49,6 +50,8 @@ pub enum Event {
     Incident(IncidentEvent),
     /// Of one service level objective.
     Slo(SloEvent),
+    /// Of one source of log records.
+    LogSource(LogSourceEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -194,6 +197,12 @@ vocabulary! {
     "slo.period_excluded" "1" => Slo(SloEvent::PeriodExcluded);
     "slo.burn_alert_raised" "1" => Slo(SloEvent::BurnAlertRaised);
     "slo.burn_alert_cleared" "1" => Slo(SloEvent::BurnAlertCleared);
+    "log_source.registered" "1" => LogSource(LogSourceEvent::LogSourceRegistered);
+    "log_source.limits_set" "1" => LogSource(LogSourceEvent::LogLimitsSet);
+    "log_source.retention_set" "1" => LogSource(LogSourceEvent::LogRetentionSet);
+    "log_source.personal_fields_set" "1" => LogSource(LogSourceEvent::PersonalFieldsSet);
+    "log_source.paused" "1" => LogSource(LogSourceEvent::LogSourcePaused);
+    "log_source.resumed" "1" => LogSource(LogSourceEvent::LogSourceResumed);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -243,3 +252,4 @@ belongs!(DeploymentEvent => Deployment);
 belongs!(EnvironmentEvent => Environment);
 belongs!(IncidentEvent => Incident);
 belongs!(SloEvent => Slo);
+belongs!(LogSourceEvent => LogSource);

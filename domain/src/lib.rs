@@ -22,6 +22,7 @@ pub mod deployment;
 pub mod environment;
 pub mod incident;
 pub mod slo;
+pub mod log_source;
 pub mod scope;
 pub mod tenant;
 pub mod user;
