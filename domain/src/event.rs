@@ -8,6 +8,7 @@ use crate::deployment::DeploymentEvent;
 use crate::environment::EnvironmentEvent;
 use crate::fleet::FleetEvent;
 use crate::incident::IncidentEvent;
+use crate::log_batch::LogBatchEvent;
 use crate::log_source::LogSourceEvent;
 use crate::session::SessionEvent;
 use crate::signing_keys::SigningKeysEvent;
@@ -52,6 +53,8 @@ pub enum Event {
     Slo(SloEvent),
     /// Of one source of log records.
     LogSource(LogSourceEvent),
+    /// Of one batch of log records.
+    LogBatch(LogBatchEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -203,6 +206,7 @@ vocabulary! {
     "log_source.personal_fields_set" "1" => LogSource(LogSourceEvent::PersonalFieldsSet);
     "log_source.paused" "1" => LogSource(LogSourceEvent::LogSourcePaused);
     "log_source.resumed" "1" => LogSource(LogSourceEvent::LogSourceResumed);
+    "log_batch.accepted" "1" => LogBatch(LogBatchEvent::LogBatchAccepted);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -253,3 +257,4 @@ belongs!(EnvironmentEvent => Environment);
 belongs!(IncidentEvent => Incident);
 belongs!(SloEvent => Slo);
 belongs!(LogSourceEvent => LogSource);
+belongs!(LogBatchEvent => LogBatch);
