@@ -6,6 +6,7 @@
 //! has, and [`admit`] tells the new records from the known.
 
 mod admit;
+mod keep;
 mod packed;
 mod properties;
 mod report;
@@ -14,6 +15,7 @@ mod secrets;
 pub use admit::{
     Admission, Admitted, EVENT_ID_SCOPE, LogBatch, LogBatchCommand, admit, event_id_claim,
 };
+pub use keep::{PERSONAL, to_keep};
 pub use properties::{PROPERTY_KEY_CHARS_MAX, PROPERTY_KEYS_MAX, PROPERTY_LEVELS_MAX};
 pub use report::{Judged, LogReport, LogRules, judge};
 pub use secrets::REDACTED;

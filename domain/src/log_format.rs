@@ -2,16 +2,19 @@
 //!
 //! Nothing is opened here: whoever has lines, from a file or from a request, hands them to a
 //! [`LogReader`] and gets what they say, each with its line. What it says is then judged as anything
-//! else that is handed in ([`crate::log_batch::judge`]).
+//! else that is handed in ([`crate::log_batch::judge`]). What OpenTelemetry's exporters send has no
+//! lines: [`otlp_reports`] reads it whole.
 
 mod combined;
 mod json;
 mod log4j;
 mod mapping;
 mod object;
+mod otlp;
 
 pub use json::strict_object;
 pub use object::report_of;
+pub use otlp::otlp_reports;
 
 use chrono::FixedOffset;
 
@@ -137,7 +140,7 @@ fn utf8(line: &[u8]) -> Result<&str, Refusal> {
 }
 
 fn unreadable(why: &str) -> Refusal {
-    Refusal::new(Code::UnreadableLine, why)
+    Refusal::new(Code::UnreadableInput, why)
 }
 
 fn within_size(bytes: usize) -> Result<(), Refusal> {

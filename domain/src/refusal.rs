@@ -161,8 +161,8 @@ codes! {
         "A record's time is further ahead of the server's clock than its source allows.";
     PersonalDataRefused "PERSONAL_DATA_REFUSED" false
         "A record carries a field that its source refuses because it tells who somebody is.";
-    UnreadableLine "UNREADABLE_LINE" false
-        "A line is not of the format it is said to be of; `line` and `format` tell both.";
+    UnreadableInput "UNREADABLE_INPUT" false
+        "What was handed in is not of the `format` it is said to be of; `line` tells where, if it has lines.";
 }
 
 /// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.

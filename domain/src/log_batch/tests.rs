@@ -374,6 +374,34 @@ fn secrets_are_taken_out_and_told() {
     );
 }
 
+/// A rejected record is looked at by operators, in a table that nobody erases.
+#[test]
+fn what_is_kept_of_a_rejected_record_tells_nobody_s_secrets() {
+    let said = LogReport {
+        event_type: "behaviour".to_owned(),
+        properties: object(
+            json!({"email": "ann@example.org", "token": "t", "total": 1, "note": null}),
+        ),
+        ..report()
+    };
+    let fields = [
+        "properties.email",
+        "properties.note",
+        "deviceInfo.ip",
+        "userId",
+    ];
+    let fields = fields.map(|path| (path.to_owned(), PersonalRule::Refuse));
+    let (limits, fields) = (LogLimits::default(), PersonalFields(BTreeMap::from(fields)));
+    let kept = to_keep(&said, &rules(&limits, &fields));
+    let expected = LogReport {
+        user_id: Some("p15".to_owned()),
+        device_info: object(json!({"os": "linux", "ip": PERSONAL})),
+        properties: object(json!({"email": PERSONAL, "token": REDACTED, "total": 1, "note": null})),
+        ..said
+    };
+    assert_eq!(kept, expected);
+}
+
 /// The n-th record, with or without an id.
 fn record(n: i64, event_id: Option<&str>) -> LogRecord {
     LogRecord {

@@ -10,7 +10,7 @@ use crate::refusal::{Code, Refusal};
 use crate::values::excerpt;
 
 /// Reads one object. `DUPLICATE_KEY` names what is there twice; anything else that is not one object
-/// is `UNREADABLE_LINE` with the column where reading ended.
+/// is `UNREADABLE_INPUT` with the column where reading ended.
 pub fn strict_object(text: &[u8]) -> Result<Map<String, Value>, Refusal> {
     let mut twice = None;
     let mut reader = serde_json::Deserializer::from_slice(text);
@@ -18,13 +18,13 @@ pub fn strict_object(text: &[u8]) -> Result<Map<String, Value>, Refusal> {
     let read = read.and_then(|value| reader.end().map(|()| value));
     match read {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(unreadable("the line is JSON, but no object")),
+        Ok(_) => Err(unreadable("the text is JSON, but no object")),
         Err(error) => Err(match twice {
             Some(key) => {
                 let message = "the object names something twice";
                 Refusal::new(Code::DuplicateKey, message).at([excerpt(&key)])
             }
-            None => unreadable("the line is no JSON").with("column", error.column()),
+            None => unreadable("the text is no JSON").with("column", error.column()),
         }),
     }
 }
@@ -137,7 +137,7 @@ mod tests {
             &deep,
         ];
         for text in broken {
-            assert_eq!(code(text), (Code::UnreadableLine, String::new()), "{text}");
+            assert_eq!(code(text), (Code::UnreadableInput, String::new()), "{text}");
         }
         assert!(strict_object(b"{\"a\": \"\xff\"}").is_err());
         assert_eq!(

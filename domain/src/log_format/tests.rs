@@ -51,10 +51,10 @@ fn a_broken_line_in_the_middle_is_refused_alone() {
     ];
     let expected = [
         (1, None),
-        (2, Some(Code::UnreadableLine)),
+        (2, Some(Code::UnreadableInput)),
         (5, None),
         (6, Some(Code::DuplicateKey)),
-        (7, Some(Code::UnreadableLine)),
+        (7, Some(Code::UnreadableInput)),
         (8, Some(Code::TooLarge)),
         (9, None),
     ];
@@ -68,7 +68,7 @@ fn a_broken_line_in_the_middle_is_refused_alone() {
     let entries = LogReader::new(LogFormat::Ndjson, utc()).read_all(b"{\"a\": \"\xff\"}");
     assert_eq!(
         entries[0].read.as_ref().map_err(|r| r.code),
-        Err(Code::UnreadableLine)
+        Err(Code::UnreadableInput)
     );
 }
 
@@ -166,7 +166,7 @@ fn a_line_that_is_no_access_log_says_what_is_missing() {
         let refusal = entries[0].read.as_ref().expect_err(line);
         assert_eq!(
             (refusal.code, &refusal.details["field"]),
-            (Code::UnreadableLine, &json!(field))
+            (Code::UnreadableInput, &json!(field))
         );
     }
 }
@@ -229,7 +229,7 @@ fn times_without_a_zone_are_of_the_one_that_is_given() {
 #[test]
 fn what_comes_before_the_first_entry_is_refused_line_by_line() {
     let text = format!("\tat nowhere\n\n[2016-12-19] INFO a\n{KAFKA}");
-    let unreadable = Some(Code::UnreadableLine);
+    let unreadable = Some(Code::UnreadableInput);
     let expected = [
         (1, unreadable),
         (3, unreadable),
@@ -296,7 +296,7 @@ fn events_of_git_hub_are_records() {
     ] {
         assert_eq!(
             codes(LogFormat::GhArchive, lacking),
-            [(1, Some(Code::UnreadableLine))]
+            [(1, Some(Code::UnreadableInput))]
         );
     }
 }
