@@ -10,6 +10,7 @@ use crate::fleet::FleetEvent;
 use crate::incident::IncidentEvent;
 use crate::log_batch::LogBatchEvent;
 use crate::log_source::LogSourceEvent;
+use crate::rejected_record::RejectedRecordEvent;
 use crate::session::SessionEvent;
 use crate::signing_keys::SigningKeysEvent;
 use crate::slo::SloEvent;
@@ -55,6 +56,8 @@ pub enum Event {
     LogSource(LogSourceEvent),
     /// Of one batch of log records.
     LogBatch(LogBatchEvent),
+    /// Of one rejected record.
+    RejectedRecord(RejectedRecordEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -207,6 +210,7 @@ vocabulary! {
     "log_source.paused" "1" => LogSource(LogSourceEvent::LogSourcePaused);
     "log_source.resumed" "1" => LogSource(LogSourceEvent::LogSourceResumed);
     "log_batch.accepted" "1" => LogBatch(LogBatchEvent::LogBatchAccepted);
+    "rejected_record.recovered" "1" => RejectedRecord(RejectedRecordEvent::RejectedRecordRecovered);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -258,3 +262,4 @@ belongs!(IncidentEvent => Incident);
 belongs!(SloEvent => Slo);
 belongs!(LogSourceEvent => LogSource);
 belongs!(LogBatchEvent => LogBatch);
+belongs!(RejectedRecordEvent => RejectedRecord);

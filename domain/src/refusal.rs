@@ -162,7 +162,10 @@ codes! {
     PersonalDataRefused "PERSONAL_DATA_REFUSED" false
         "A record carries a field that its source refuses because it tells who somebody is.";
     UnreadableInput "UNREADABLE_INPUT" false
-        "What was handed in is not of the `format` it is said to be of; `line` tells where, if it has lines.";
+        "What was handed in is not of the `format` it is said to be of; `line` tells where, if it has "
+        "lines.";
+    AlreadyRecovered "ALREADY_RECOVERED" false
+        "The rejected record was recovered before; `batchId` and `index` tell which record it became.";
 }
 
 /// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.
