@@ -32,8 +32,12 @@ const NAMES: &[&str] = &[
     "xapikey",
 ];
 
-/// How a secret begins within a text, and how many characters must follow for it to be one.
-const MARKS: &[(&str, usize)] = &[("dbk_", 8), ("xox", 8), ("earer ", 16)];
+/// How a secret begins within a text, and how many characters must follow for it to be one: keys of
+/// Daybook, tokens of Slack (`xoxb-`, `xoxp-`, ...), and what stands behind `Bearer` or `bearer`.
+const MARKS: &[(&str, usize)] = &[(KEY, 8), (SLACK, 8), (BEARER, 16)];
+const KEY: &str = "dbk_";
+const SLACK: &str = "xox";
+const BEARER: &str = "earer ";
 
 /// Is this the name of a secret, and the value not just whether there is one?
 pub(super) fn is_named(key: &str, value: &Value) -> bool {
@@ -52,36 +56,37 @@ fn same(key: &str, name: &str) -> bool {
 
 /// Does the text hold a secret that is known by how it begins?
 pub(super) fn is_within(text: &str) -> bool {
-    next(text).is_some()
+    within(text).next().is_some()
 }
 
-/// The first secret within a text.
-fn next(text: &str) -> Option<Range<usize>> {
-    let found = MARKS.iter().filter_map(|(mark, least)| {
-        let mut places = text.match_indices(mark);
-        places.find_map(|(at, _)| secret_at(text, at, mark, *least))
-    });
-    found.min_by_key(|range| range.start)
+/// Every secret within a text, mark by mark. Once over the text for each mark, however many there
+/// are: texts come from outside.
+fn within(text: &str) -> impl Iterator<Item = Range<usize>> {
+    MARKS.iter().flat_map(move |(mark, least)| {
+        let places = text.match_indices(mark);
+        places.filter_map(move |(at, _)| secret_at(text, at, mark, *least))
+    })
 }
 
-/// The secret that this mark begins, unless the mark is within a word or nothing follows.
+/// The secret that this mark begins, unless the mark is within a word or too little follows.
 fn secret_at(text: &str, at: usize, mark: &str, least: usize) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let bearer = mark == "earer ";
-    let word = match bearer {
-        // `Bearer` or `bearer`: the token is the secret, not the word.
-        true => at
-            .checked_sub(1)
-            .filter(|b| matches!(bytes[*b], b'B' | b'b'))?,
-        false => at,
+    let follows = at + mark.len();
+    let (word, start) = match mark {
+        // The token is the secret, not the word.
+        BEARER => (at.checked_sub(1)?, follows),
+        _ => (at, at),
     };
-    if word > 0 && bytes[word - 1].is_ascii_alphanumeric() {
+    let begins = match mark {
+        BEARER => matches!(bytes[word], b'B' | b'b'),
+        SLACK => matches!(bytes.get(follows..follows + 2), Some([b'a'..=b'z', b'-'])),
+        _ => true,
+    };
+    if !begins || (word > 0 && bytes[word - 1].is_ascii_alphanumeric()) {
         return None;
     }
-    let follows = at + mark.len();
     let rest = &bytes[follows..];
     let length = rest.iter().take_while(|b| is_of_token(**b)).count();
-    let start = if bearer { follows } else { at };
     (length >= least).then_some(start..follows + length)
 }
 
@@ -129,13 +134,17 @@ fn value(value_: &Value, path: &mut String, paths: &mut Vec<String>) -> Value {
 }
 
 fn without(text: &str) -> String {
-    let (mut kept, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(secret) = next(rest) {
-        kept.push_str(&rest[..secret.start]);
-        kept.push_str(REDACTED);
-        rest = &rest[secret.end..];
+    let mut secrets: Vec<_> = within(text).collect();
+    secrets.sort_by_key(|secret| secret.start);
+    let (mut kept, mut end) = (String::with_capacity(text.len()), 0);
+    for secret in secrets {
+        if secret.start >= end {
+            kept.push_str(&text[end..secret.start]);
+            kept.push_str(REDACTED);
+        }
+        end = end.max(secret.end);
     }
-    kept + rest
+    kept + &text[end..]
 }
 
 #[cfg(test)]
@@ -180,7 +189,7 @@ mod tests {
         let said = json!({
             "passwordLength": 9, "token_count": 512, "tokens": ["a"], "password": true, "secret": null,
             "cookie": "", "title": "Authentication using Bearer Token", "file": "boxox-12345678",
-            "key": "dbk_short", "word": "xoxo", "id": "adbk_live_0123456789",
+            "key": "dbk_short", "word": "xoxoxoxoxoxoxoxo", "id": "adbk_live_0123456789",
         });
         assert_eq!(redacted(said.clone()), (said, Vec::new()));
     }
@@ -207,6 +216,23 @@ mod tests {
             assert!(is_within(said), "{said}");
             assert_eq!(without(said), kept);
         }
+    }
+
+    #[test]
+    fn secrets_that_touch_are_all_cut_out() {
+        let cases = [
+            (
+                "dbk_0123456789/Bearer 0123456789abcdef.",
+                "[redacted] [redacted]",
+            ),
+            ("Bearer dbk_live_0123456789", "Bearer [redacted]"),
+            ("xoxb-dbk_0123456789", "[redacted]"),
+        ];
+        for (said, kept) in cases {
+            assert_eq!(without(said), kept);
+        }
+        let many = "dbk_0123456789 ".repeat(5_000);
+        assert_eq!(without(&many), format!("{REDACTED} ").repeat(5_000));
     }
 
     proptest! {

@@ -46,7 +46,7 @@ pub struct LogLimits {
     /// How many seconds a record's time may be behind the server's clock: a minute to ten years;
     /// default 7 days. A backfill is not bound by it.
     pub age_seconds_max: u32,
-    /// How many seconds it may be ahead: 0 to a day; default 300. A backfill is.
+    /// How many seconds it may be ahead: 0 to a day; default 300. A backfill is bound by it too.
     pub ahead_seconds_max: u32,
 }
 
@@ -86,7 +86,7 @@ pub struct LogRetention {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub days_by_type: BTreeMap<LogType, u32>,
     /// Days a declared id is remembered, so that its record is not accepted again; left out: for
-    /// ever.
+    /// ever. A backfill of what is older is accepted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_days: Option<u32>,
 }
