@@ -3,7 +3,7 @@
 //! Nothing is opened here: whoever has lines, from a file or from a request, hands them to a
 //! [`LogReader`] and gets what they say, each with its line. What it says is then judged as anything
 //! else that is handed in ([`crate::log_batch::judge`]). What OpenTelemetry's exporters send has no
-//! lines: [`otlp_reports`] reads it whole.
+//! lines: [`otlp_json_reports`] and [`otlp_protobuf_reports`] read it whole.
 
 mod combined;
 mod json;
@@ -14,7 +14,7 @@ mod otlp;
 
 pub use json::strict_object;
 pub use object::report_of;
-pub use otlp::otlp_reports;
+pub use otlp::{OTLP_RECORDS_MAX, otlp_json_reports, otlp_protobuf_reports};
 
 use chrono::FixedOffset;
 
