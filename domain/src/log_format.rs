@@ -19,6 +19,7 @@ pub use otlp::{OTLP_RECORDS_MAX, otlp_json_reports, otlp_protobuf_reports};
 use chrono::FixedOffset;
 
 use crate::log_batch::LogReport;
+use crate::log_source::{PersonalFields, PersonalRule};
 use crate::refusal::{Code, Refusal};
 use crate::words::words;
 use log4j::Open;
@@ -34,6 +35,20 @@ words! {
         Log4j "log4j" "`[date time,millis] LEVEL message (logger)`, and lines that go on with it.";
         GhArchive "gharchive" "One public GitHub event a line, in the reduced form of min-gharchive.";
         GithubEvents "github_events" "One GitHub event a line, as its API and GH Archive give it.";
+    }
+}
+
+impl LogFormat {
+    /// What a source of such lines declares personal unless it is told otherwise: the addresses of
+    /// clients, and what else is said of the person whose id is the record's user.
+    pub fn personal_fields(self) -> PersonalFields {
+        let path = match self {
+            LogFormat::Combined => Some("properties.client"),
+            LogFormat::GithubEvents => Some("properties.actor"),
+            LogFormat::Ndjson | LogFormat::Log4j | LogFormat::GhArchive => None,
+        };
+        let sealed = path.map(|path| (path.to_owned(), PersonalRule::Seal));
+        PersonalFields(sealed.into_iter().collect())
     }
 }
 

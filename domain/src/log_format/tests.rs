@@ -4,6 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::log_batch::{LogRules, judge};
+use crate::log_source::LogLimits;
+use crate::personal::Personal;
 
 fn utc() -> FixedOffset {
     FixedOffset::east_opt(0).expect("UTC")
@@ -298,6 +301,40 @@ fn events_of_git_hub_are_records() {
             codes(LogFormat::GhArchive, lacking),
             [(1, Some(Code::UnreadableInput))]
         );
+    }
+}
+
+/// Read and judged by its format's own rules, a line shows nobody's address and nobody's name.
+#[test]
+fn what_formats_know_to_be_personal_is_set_apart() {
+    let lines = [
+        (
+            LogFormat::Combined,
+            r#"203.0.113.7 - ann [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 5"#,
+            "203.0.113.7",
+        ),
+        (
+            LogFormat::GithubEvents,
+            r#"{"id":"8","type":"WatchEvent","actor":{"login":"ann"},"created_at":"2017-07-24T00:33:34Z"}"#,
+            "ann",
+        ),
+    ];
+    for (format, line, personal) in lines {
+        let said = read(format, line).remove(0).read.expect("a record");
+        let (limits, personal_fields) = (LogLimits::default(), format.personal_fields());
+        let rules = LogRules {
+            limits: &limits,
+            personal_fields: &personal_fields,
+            now: crate::given::at(0),
+            backfill: true,
+            pseudonym: &|_| "p1".to_owned(),
+        };
+        let judged = judge(&said, &rules).expect("a record");
+        assert_eq!(judged.record.user_id.as_deref(), Some("p1"));
+        let apart = judged.record.personal.as_ref().and_then(Personal::plain);
+        assert!(apart.is_some_and(|apart| apart.contains(personal)));
+        let shown = format!("{:?}", judged.record);
+        assert!(!shown.contains(personal), "{shown}");
     }
 }
 
