@@ -23,8 +23,10 @@ use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::{self, Deployments};
 use crate::http;
+use crate::intake::Sources;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
+use crate::slos::{Slos, alerts};
 use crate::vault::Vault;
 
 pub use log::{Log, data_dir};
@@ -54,12 +56,18 @@ pub struct App {
     pub auth: Auth,
     /// Deployments, environments, incidents.
     pub deployments: Deployments,
+    /// Objectives.
+    pub slos: Slos,
+    /// Who may send webhooks.
+    pub sources: Sources,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
     pub metrics: Metrics,
     /// How every part is doing.
     pub health: Health,
+    /// Raises and clears alerts of objectives.
+    alerts: JoinSet<()>,
     /// Passes wake-ups on.
     _wakes: JoinSet<()>,
 }
@@ -156,6 +164,7 @@ impl App {
     /// The same by this clock.
     pub async fn start_at(settings: &Settings, clock: Clock) -> anyhow::Result<App> {
         let metrics = Metrics::install();
+        let sources = Sources::open(&settings.intake)?;
         let log = Log::open(settings).await?;
         let store = log.store();
         let vault = Vault::open(&settings.vault, log.data_dir(), store.pool().clone())?;
@@ -186,6 +195,16 @@ impl App {
             clock: clock.clone(),
         };
         let deployments = Deployments::start(settings, foundation);
+        let slos = Slos::new(door.clone());
+        let foundation = alerts::Foundation {
+            door: door.clone(),
+            store: store.clone(),
+            auth: auth.clone(),
+            reader: reader.clone(),
+            consumers: consumers.clone(),
+            clock: clock.clone(),
+        };
+        let alerts = alerts::start(&settings.slos, foundation);
         let health = checks::health(store, &cache, &consumers);
         let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
@@ -200,6 +219,9 @@ impl App {
             vault,
             auth,
             deployments,
+            slos,
+            alerts,
+            sources,
             limiter,
             metrics,
             health,
@@ -240,6 +262,8 @@ impl App {
             cache: self.cache.clone(),
             auth: self.auth.clone(),
             deployments: self.deployments.clone(),
+            slos: self.slos.clone(),
+            sources: self.sources.clone(),
             limiter: self.limiter.clone(),
             metrics: self.metrics.clone(),
             health: self.health.clone(),
@@ -258,8 +282,9 @@ impl App {
         }
     }
 
-    /// Stops in the opposite order: batches in flight, connections, the private PostgreSQL.
-    pub async fn stop(self) {
+    /// Stops in the opposite order: alerts, batches in flight, connections, the private PostgreSQL.
+    pub async fn stop(mut self) {
+        self.alerts.shutdown().await;
         self.consumers.stop().await;
         self.log.close().await;
     }

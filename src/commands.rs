@@ -4,6 +4,7 @@ mod decide;
 mod elsewhere;
 mod envelope;
 mod loading;
+mod past;
 mod positions;
 mod sealing;
 mod states;

@@ -3,6 +3,7 @@
 //! Read [`sections`] for what can be set, `layers` for where values come from and which wins.
 
 mod aliases;
+pub mod hooks;
 mod knob;
 mod layers;
 pub mod lists;
@@ -15,6 +16,7 @@ pub mod sections;
 pub mod value;
 pub mod web;
 
+pub use hooks::{HookKind, HookSecret, HookSource, HookSources};
 pub use layers::{Override, Sources};
 pub use lists::{ApiKeys, FieldNames, Networks, Origins};
 pub use live::{Change, Watch};
@@ -63,6 +65,10 @@ pub struct Settings {
     pub vault: Vault,
     /// What happens to deployments by itself.
     pub deployments: Deployments,
+    /// How alerts of objectives are kept up to date.
+    pub slos: Slos,
+    /// Webhooks of other systems.
+    pub intake: Intake,
     /// Bounds on GraphQL requests.
     pub limits: Limits,
     /// The GraphQL transport.
@@ -126,6 +132,8 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (oidc, http_client) = (Oidc::read(raw, problems), HttpClient::read(raw, problems));
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
     let deployments = Deployments::read(raw, problems);
+    let slos = Slos::read(raw, problems);
+    let intake = Intake::read(raw, problems);
     Some(Settings {
         process: process?,
         http: http?,
@@ -142,6 +150,8 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         http_client: http_client?,
         vault: vault?,
         deployments: deployments?,
+        slos: slos?,
+        intake: intake?,
         limits: limits?,
         graphql: graphql?,
         sockets: sockets?,
@@ -293,6 +303,8 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<HttpClient>(),
         of::<Vault>(),
         of::<Deployments>(),
+        of::<Slos>(),
+        of::<Intake>(),
         of::<Limits>(),
         of::<Graphql>(),
         of::<Sockets>(),
@@ -333,6 +345,9 @@ settings!(
     oidc,
     http_client,
     vault,
+    deployments,
+    slos,
+    intake,
     limits,
     graphql,
     sockets,

@@ -7,11 +7,13 @@
 mod expiry;
 pub mod history;
 mod incidents;
+mod intake;
 mod looking;
 mod moving;
 mod voting;
 
 pub use incidents::{INFERENCE_RULE, Opened};
+pub use intake::{Came, Taken};
 pub use moving::{Order, Told};
 pub use voting::Ballot;
 
@@ -21,14 +23,13 @@ use std::time::Duration;
 use domain::environment::{Environment, EnvironmentCommand, environment_id};
 use domain::{Position, Refusal, values};
 use projections::{ReadError, Reader};
-use uuid::Uuid;
 
 use crate::auth::{Auth, Role};
 use crate::commands::{CommandContext, CommandError, Door, Receipt};
 use crate::config::Settings;
 use crate::consumers::Consumers;
 use crate::ops::Clock;
-use crate::store::{Store, StoreError, digest};
+use crate::store::{Store, StoreError};
 
 /// What happens to deployments, and what it takes to know. Cheap to clone.
 #[derive(Clone)]
@@ -130,60 +131,5 @@ impl Deployments {
         let door = &self.0.door;
         let kept = door.execute::<Environment>(ctx, &id, command).await?;
         Ok((id, kept))
-    }
-}
-
-/// The id of something new: as given, or made; the same for the same command sent again.
-fn new_id(given: Option<String>, kind: &str, ctx: &CommandContext) -> Result<String, Refusal> {
-    if let Some(given) = given {
-        return values::id(&given, "id");
-    }
-    let id = match &ctx.command_id {
-        None => Uuid::now_v7(),
-        Some(command_id) => {
-            let actor = ctx.actor.to_string();
-            let parts = [
-                ctx.tenant.as_bytes(),
-                actor.as_bytes(),
-                command_id.as_bytes(),
-            ];
-            Uuid::from_bytes(digest(&parts))
-        }
-    };
-    Ok(format!("{kind}_{}", id.simple()))
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::{Actor, ActorKind};
-
-    use super::*;
-
-    fn context(tenant: &str, actor: &str, command_id: Option<&str>) -> CommandContext {
-        let actor = Actor {
-            kind: ActorKind::User,
-            id: actor.into(),
-        };
-        let now = chrono::DateTime::UNIX_EPOCH;
-        CommandContext {
-            command_id: command_id.map(str::to_owned),
-            ..CommandContext::new(tenant.into(), actor, now)
-        }
-    }
-
-    #[test]
-    fn a_command_sent_again_names_the_same_thing() {
-        let made = |ctx: &CommandContext| new_id(None, "deployment", ctx).expect("an id");
-        let first = context("a", "ann", Some("1"));
-        assert_eq!(made(&first), made(&first));
-        for other in [
-            context("b", "ann", Some("1")),
-            context("a", "bob", Some("1")),
-            context("a", "ann", Some("2")),
-        ] {
-            assert_ne!(made(&first), made(&other), "{other:?}");
-        }
-        let unnamed = context("a", "ann", None);
-        assert_ne!(made(&unnamed), made(&unnamed));
     }
 }

@@ -33,8 +33,10 @@ use crate::commands::Door;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::Deployments;
+use crate::intake::Sources;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown};
+use crate::slos::Slos;
 use crate::store::Store;
 
 /// What answering takes.
@@ -58,6 +60,10 @@ pub struct Parts {
     pub auth: Auth,
     /// Deployments, environments, incidents.
     pub deployments: Deployments,
+    /// Objectives.
+    pub slos: Slos,
+    /// Who may send webhooks.
+    pub sources: Sources,
     /// Who asks how much.
     pub limiter: Limiter,
     /// What was counted.
@@ -74,6 +80,7 @@ struct Edge {
     health: Health,
     metrics: Metrics,
     settings: Arc<Settings>,
+    sources: Sources,
     /// What kind of cache serves this process, for `/readyz`.
     cache_kind: Arc<str>,
 }
@@ -102,6 +109,7 @@ impl Edge {
             door: parts.door,
             auth: parts.auth.clone(),
             deployments: parts.deployments,
+            slos: parts.slos,
             reader: parts.reader,
             consumers: parts.consumers,
             cache: parts.cache,
@@ -132,6 +140,7 @@ impl Edge {
             health: parts.health,
             metrics: parts.metrics,
             settings: parts.settings,
+            sources: parts.sources,
             cache_kind,
         })
     }

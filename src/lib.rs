@@ -15,8 +15,10 @@ pub mod limits;
 
 pub mod auth;
 pub mod consumers;
+pub mod intake;
 
 pub mod deployments;
+pub mod slos;
 
 pub mod api;
 

@@ -16,6 +16,7 @@ use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::deployments::{self, Deployments};
 use daybook::limits::Limiter;
 use daybook::ops::Clock;
+use daybook::slos::Slos;
 use daybook::store::Store;
 use daybook::vault::Vault;
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
@@ -112,6 +113,7 @@ async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
     };
     let parts = Parts {
         deployments: Deployments::start(&defaults, foundation),
+        slos: Slos::new(door(store)),
         store: store.clone(),
         door: door(store),
         reader,

@@ -187,7 +187,7 @@ struct Fact {
 
 impl Projection for Deployments {
     const NAME: &'static str = NAME;
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const AGGREGATES: &'static [&'static str] = &["deployment", "environment", "incident"];
     const TABLES: &'static [&'static str] = &[
         "deployments",

@@ -14,6 +14,8 @@ pub mod trends;
 pub mod accounts;
 pub mod deployments;
 pub mod dora;
+pub mod slos;
+pub mod slo;
 pub mod summary;
 pub mod evidence;
 mod geo;
@@ -63,5 +65,6 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         Arc::new(Erased::<trends::TrackBuckets>::new()),
         Arc::new(Erased::<accounts::Accounts>::new()),
         Arc::new(Erased::<deployments::Deployments>::new()),
+        Arc::new(Erased::<slos::Slos>::new()),
     ]
 }

@@ -1,10 +1,12 @@
-//! Where vehicles are and were: the latest fix of each, and every fix.
+//! Where vehicles are and were: the latest fix of each, and every fix; and of each minute the newest fix
+//! that was recorded in it.
 //!
-//! The delta is a bag of history rows and a maximum by (fix time, position, index) for each vehicle:
-//! associative and commutative.
+//! The delta is a bag of history rows and maxima, by (fix time, position, index) for each vehicle and by
+//! fix time for each minute: associative and commutative.
 
 mod latest;
 mod history;
+mod minutes;
 
 pub use history::{FixKey, HistoryOrder, HistoryQuery, history};
 pub use latest::{AsOf, LatestCursor, LatestFilter, LatestRow, latest};
@@ -19,6 +21,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{PgConnection, Row};
 
+use self::minutes::Minutes;
 use crate::copy::CopyRows;
 use crate::{H3Cell, Poison, Projection, Target};
 
@@ -168,6 +171,7 @@ pub(crate) struct Positions;
 pub(crate) struct Delta {
     history: CopyRows,
     latest: HashMap<String, Latest>,
+    minutes: Minutes,
 }
 
 struct Latest {
@@ -178,9 +182,9 @@ struct Latest {
 
 impl Projection for Positions {
     const NAME: &'static str = NAME;
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const AGGREGATES: &'static [&'static str] = &["track"];
-    const TABLES: &'static [&'static str] = &["positions", "latest_positions"];
+    const TABLES: &'static [&'static str] = &["positions", "latest_positions", "position_minutes"];
     type Delta = Delta;
 
     fn ddl(target: &Target<'_>) -> Vec<String> {
@@ -202,6 +206,9 @@ impl Projection for Positions {
                  primary key (tenant, vehicle_id)) with (fillfactor = 70)"
             ),
         ]
+        .into_iter()
+        .chain(minutes::ddl(target))
+        .collect()
     }
 
     fn fold(delta: &mut Delta, event: &Recorded<Event>) -> Result<(), Poison> {
@@ -210,6 +217,7 @@ impl Projection for Positions {
         };
         let mut newest: Option<(FixKey, H3Cell, &Fix)> = None;
         let mut attributes = AttributesText::default();
+        delta.minutes.look(event, &reported.fixes);
         for (index, fix) in (0..).zip(&reported.fixes) {
             let cell = H3Cell::of(fix.lat, fix.lon).ok_or_else(|| not_a_place(event, index))?;
             let key = FixKey {
@@ -242,6 +250,7 @@ impl Projection for Positions {
         for (vehicle, latest) in from.latest {
             keep_later(&mut into.latest, &vehicle, latest);
         }
+        into.minutes.merge(from.minutes);
     }
 
     fn rows(delta: &Delta) -> usize {
@@ -257,7 +266,8 @@ impl Projection for Positions {
             .history
             .send(conn, &target.table("positions"), COLUMNS)
             .await?;
-        write_latest(conn, target, delta.latest).await
+        write_latest(conn, target, delta.latest).await?;
+        delta.minutes.write(conn, target).await
     }
 }
 
@@ -455,7 +465,7 @@ mod tests {
             check_order_is_no_matter::<Positions, _>(&events, &deal, |delta| {
                 let latest: BTreeMap<_, _> =
                     delta.latest.into_iter().map(|(v, l)| (v, (l.key, l.cell, l.fix))).collect();
-                (delta.history.sorted(), latest)
+                (delta.history.sorted(), latest, delta.minutes)
             });
         }
     }

@@ -44,7 +44,9 @@ macro_rules! faults {
 faults! {
     Unauthenticated "UNAUTHENTICATED" 401 false "No credentials, or none that are accepted. The answer is the same whatever the reason.";
     AmbiguousAuth "AMBIGUOUS_AUTH" 401 false "A bearer token and an API key were sent, or several of one kind; send one.";
-    Forbidden "FORBIDDEN" 403 false "The caller is known but may not do this; `role` and `scope` tell what a person or an API key needs.";
+    BadSignature "BAD_SIGNATURE" 401 false "The delivery is not signed, or not with a secret of the source that its path names.";
+    Stale "STALE" 401 false "The delivery says it was sent at another time than now; `toleranceS` tells how many seconds may lie between.";
+    Forbidden "FORBIDDEN" 403 false "The caller is known but may not do this; `role` and `scope` tell what a person or an API key needs, `project` what a webhook's source does not tell of.";
     BadRequest "BAD_REQUEST" 400 false "The request does not have the shape this endpoint reads.";
     BadJson "BAD_JSON" 400 false "The body is not one UTF-8 JSON document of at most 128 levels.";
     BadText "BAD_TEXT" 400 false "A text holds NUL or half of a surrogate pair.";

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`asked`] (what makes two subscriptions the same), [`groups`] (who belongs
 //! together), [`rendering`] (an item becomes bytes), [`journal`] (gap-free feeds) and
-//! what they tell ([`deployments`]), [`latest`]
+//! what they tell ([`sieve`]), [`latest`]
 //! (latest-wins feeds) and who fills those: [`vehicles`], [`heatmaps`].
 //!
 //! Nothing here is ever pushed to a member: a group keeps what is new, and members take it at their
@@ -19,12 +19,12 @@ mod conflator;
 mod vehicles;
 mod whereabouts;
 mod heatmaps;
-mod deployments;
+mod sieve;
 
-pub use deployments::DeploymentPlan;
 pub use groups::{FeedCounts, Groups};
 pub use heatmaps::HeatmapPlan;
 pub use rendering::{Item, Plan, Wiring};
+pub use sieve::{BurnAlertPlan, DeploymentPlan};
 pub use vehicles::VehiclePlan;
 pub use whereabouts::Wanted;
 
@@ -41,7 +41,7 @@ use super::failure::store_fault;
 use super::fault::{Fault, FaultCode};
 use super::operation::Operation;
 use crate::consumers::feed::FeedSettings;
-use asked::{Asked, Kind};
+use asked::Asked;
 
 /// One result of a subscription.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,25 +65,18 @@ impl Api {
         resume: Option<Position>,
     ) -> Result<FeedStream, Fault> {
         let asked = Asked::read(request)?;
-        let after = match asked.kind {
-            Kind::Events | Kind::DeploymentChanged => {
-                let head = self
-                    .parts
-                    .store
-                    .head(operation.tenant())
-                    .await
-                    .map_err(store_fault)?;
-                let after = resume.map_or_else(|| asked.after(), |position| Ok(Some(position)))?;
-                let after = after.unwrap_or(head);
-                if after > head || after < Position::START {
-                    let fault = Fault::of(FaultCode::BadPosition);
-                    return Err(fault.with("head", head.to_string()));
-                }
-                after
+        let mut from = Position::START;
+        if asked.kind.is_journal() {
+            let head = self.parts.store.head(operation.tenant()).await;
+            let head = head.map_err(store_fault)?;
+            let after = resume.map_or_else(|| asked.after(), |position| Ok(Some(position)))?;
+            from = after.unwrap_or(head);
+            if from > head || from < Position::START {
+                let fault = Fault::of(FaultCode::BadPosition);
+                return Err(fault.with("head", head.to_string()));
             }
-            Kind::VehicleMoved | Kind::HeatmapChanged => Position::START,
-        };
-        self.groups.join(asked, &operation, after).await
+        }
+        self.groups.join(asked, &operation, from).await
     }
 
     /// How much subscribing is going on.

@@ -9,6 +9,7 @@ pub mod installation;
 pub mod payload;
 pub mod position;
 pub mod session;
+pub mod slo;
 pub mod user;
 pub mod vehicle;
 
@@ -26,6 +27,7 @@ pub struct Mutation(
     deployment::approval::ApprovalCommands,
     environment::EnvironmentCommands,
     incident::IncidentCommands,
+    slo::SloCommands,
     session::SessionCommands,
     user::UserCommands,
     api_key::ApiKeyCommands,

@@ -22,6 +22,7 @@ use crate::config;
 use crate::consumers::Consumers;
 use crate::deployments::Deployments;
 use crate::ops::{Clock, TraceContext};
+use crate::slos::Slos;
 use crate::store::Store;
 
 /// How often one operation may ask for the fixes behind figures: each is a query of its own.
@@ -38,6 +39,8 @@ pub struct Parts {
     pub auth: Auth,
     /// Deployments, environments, incidents.
     pub deployments: Deployments,
+    /// Objectives.
+    pub slos: Slos,
     /// The read models.
     pub reader: Reader,
     /// Who keeps them up to date.
@@ -366,6 +369,7 @@ impl Operation {
             tenant: self.caller.tenant.clone(),
             actor: self.caller.actor.clone(),
             command_id,
+            said: None,
             expected_version: expected_version.map(i64::from),
             correlation_id: self.origin.correlation.as_ref().map(ToString::to_string),
             causation_id: None,

@@ -6,6 +6,8 @@ pub mod figures;
 pub mod identity;
 pub mod log;
 pub mod position;
+pub mod sla;
+pub mod slo;
 pub mod vehicle;
 
 use async_graphql::MergedObject;
@@ -19,6 +21,8 @@ pub struct Query(
     figures::FigureQueries,
     deployment::DeploymentQueries,
     dora::DoraQueries,
+    slo::SloQueries,
+    sla::SlaQueries,
     log::LogQueries,
     identity::IdentityQueries,
 );

@@ -8,7 +8,9 @@ use futures::{Stream, StreamExt as _, future};
 use projections::BASE_RESOLUTION;
 
 use super::fault::{Fault, FaultCode};
-use super::feed::{DeploymentPlan, HeatmapPlan, Item, Plan, VehiclePlan, Wanted, Wiring, interval};
+use super::feed::{
+    BurnAlertPlan, DeploymentPlan, HeatmapPlan, Item, Plan, VehiclePlan, Wanted, Wiring, interval,
+};
 use super::operation::Operation;
 use super::query::log::AggregateInput;
 use super::scalars::{DateTime, H3Cell, Position};
@@ -16,6 +18,7 @@ use super::types::deployment::DeploymentNews;
 use super::types::event::Event;
 use super::types::fix::VehicleMove;
 use super::types::heatmap::{Heatmap, HeatmapAsked, HeatmapMetric, HeatmapSpan};
+use super::types::slo::SloBurnAlert;
 use super::types::span::{BoundingBox, invalid};
 use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::store::EventFilter;
@@ -82,6 +85,35 @@ impl Subscription {
         Ok(items.filter_map(|item| {
             future::ready(match item {
                 Item::Deployment { event, history } => Some(DeploymentNews::new(&event, &history)),
+                _ => None,
+            })
+        }))
+    }
+
+    /// A journal: alerts of objectives that go up and down, in position order, none left out and none twice.
+    /// Whoever was away subscribes again with the last position it has seen. Conditions add up. An
+    /// objective that is revised or retired takes its alerts with it, without a word here.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::DeploymentsRead)))]
+    async fn slo_burn_alert(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this objective.")] slo_id: Option<ID>,
+        #[graphql(desc = "Of objectives of this project alone.")] project: Option<String>,
+        #[graphql(desc = "Of objectives of this service alone.")] service: Option<String>,
+        #[graphql(desc = "What happened behind this position; from now on if not said.")]
+        after: Option<Position>,
+    ) -> Result<impl Stream<Item = SloBurnAlert>> {
+        // As above.
+        let _ = after;
+        let plan = BurnAlertPlan {
+            slo: slo_id.map(|id| id.0),
+            project,
+            service,
+        };
+        let items = Wiring::connect(ctx, Plan::BurnAlerts(plan))?;
+        Ok(items.filter_map(|item| {
+            future::ready(match item {
+                Item::BurnAlert(alert) => Some(*alert),
                 _ => None,
             })
         }))

@@ -1,6 +1,7 @@
 //! Objects of the schema, one read model's words a file.
 
 pub mod api_key;
+pub mod behind;
 pub mod deployment;
 pub mod dora;
 pub mod environment;
@@ -11,6 +12,8 @@ pub mod fleet;
 pub mod heatmap;
 pub mod incident;
 pub mod projection;
+pub mod sla;
+pub mod slo;
 pub mod span;
 pub mod statistics;
 pub mod summary;

@@ -8,6 +8,7 @@ use metrics::counter;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Change, ConfigError, Settings, Watch};
+use crate::intake::Sources;
 use crate::limits::Limiter;
 use crate::ops::telemetry::Levels;
 use crate::ops::{Shutdown, metrics as names};
@@ -16,6 +17,8 @@ use crate::ops::{Shutdown, metrics as names};
 pub struct Changing {
     /// Quotas and pauses.
     pub limiter: Limiter,
+    /// Who may send webhooks.
+    pub sources: Sources,
     /// Which log lines are written.
     pub levels: Levels,
 }
@@ -57,6 +60,9 @@ pub async fn follow(mut watch: Watch, changing: Changing, every: Duration, shutd
 impl Changing {
     fn adopt(&self, settings: &Settings) {
         self.limiter.adopt(&settings.limits);
+        if let Err(error) = self.sources.adopt(&settings.intake) {
+            tracing::error!(error = %error, "webhooks are taken as before: {error}");
+        }
         if let Err(error) = self.levels.adopt(&settings.log) {
             tracing::error!(error = %error, "log lines are written as before");
         }

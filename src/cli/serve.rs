@@ -55,6 +55,7 @@ pub async fn run(settings: Settings, sources: Sources, levels: Levels) -> anyhow
     app::serve(&settings, shutdown, |app, address, admin| {
         let changing = Changing {
             limiter: app.limiter.clone(),
+            sources: app.sources.clone(),
             levels,
         };
         let every = app.settings.process.config_recheck;

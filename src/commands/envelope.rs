@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use domain::{Actor, Code, Metadata, Refusal};
+use domain::{Actor, Code, Metadata, Refusal, values};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -25,6 +25,9 @@ pub struct CommandContext {
     pub actor: Actor,
     /// The caller's idempotency key, 1 to 255 characters, if it declared one.
     pub command_id: Option<String>,
+    /// What was said beside the command, as a digest: said otherwise, the same idempotency key is used for
+    /// another command.
+    pub said: Option<[u8; 16]>,
     /// The version the caller saw, if it insists on it.
     pub expected_version: Option<i64>,
     /// Ties together everything one outside request led to.
@@ -48,6 +51,7 @@ impl CommandContext {
             tenant,
             actor,
             command_id: None,
+            said: None,
             expected_version: None,
             correlation_id: None,
             causation_id: None,
@@ -56,6 +60,26 @@ impl CommandContext {
             now,
             backfill: false,
         }
+    }
+
+    /// The id of something new: as given, or made; the same for the same command sent again.
+    pub fn new_id(&self, given: Option<String>, kind: &str) -> Result<String, Refusal> {
+        if let Some(given) = given {
+            return values::id(&given, "id");
+        }
+        let id = match &self.command_id {
+            None => Uuid::now_v7(),
+            Some(command_id) => {
+                let actor = self.actor.to_string();
+                let parts = [
+                    self.tenant.as_bytes(),
+                    actor.as_bytes(),
+                    command_id.as_bytes(),
+                ];
+                Uuid::from_bytes(digest(&parts))
+            }
+        };
+        Ok(format!("{kind}_{}", id.simple()))
     }
 
     /// The context of the command that follows this one of the same request: sent again, it is the same
@@ -114,7 +138,7 @@ impl Envelope {
             backfill: ctx.backfill.then(|| "true".to_owned()),
         };
         let fingerprint = match ctx.command_id {
-            Some(_) => fingerprint(kind, ctx.expected_version, intent),
+            Some(_) => fingerprint(ctx, kind, intent),
             None => [0; 16],
         };
         Ok(Envelope {
@@ -143,9 +167,12 @@ fn checked_command_id(declared: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn fingerprint(kind: &str, expected: Option<i64>, intent: &impl Serialize) -> [u8; 16] {
+fn fingerprint(ctx: &CommandContext, kind: &str, intent: &impl Serialize) -> [u8; 16] {
     let intent = serde_json::to_vec(intent).expect("commands are plain data");
-    digest(&[kind.as_bytes(), format!("{expected:?}").as_bytes(), &intent])
+    let expected = format!("{:?}", ctx.expected_version);
+    let mut parts = vec![kind.as_bytes(), expected.as_bytes(), &intent];
+    parts.extend(ctx.said.as_ref().map(|said| &said[..]));
+    digest(&parts)
 }
 
 /// First receipts of recent declared commands: a retry is answered without touching a lane.
@@ -209,4 +236,38 @@ pub(super) fn key_reused() -> Refusal {
         "this commandId was used for another command; take a new one",
     )
     .at(["commandId"])
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ActorKind;
+
+    use super::*;
+
+    fn context(tenant: &str, actor: &str, command_id: Option<&str>) -> CommandContext {
+        let actor = Actor {
+            kind: ActorKind::User,
+            id: actor.into(),
+        };
+        CommandContext {
+            command_id: command_id.map(str::to_owned),
+            ..CommandContext::new(tenant.into(), actor, DateTime::UNIX_EPOCH)
+        }
+    }
+
+    #[test]
+    fn a_command_sent_again_names_the_same_thing() {
+        let made = |ctx: &CommandContext| ctx.new_id(None, "deployment").expect("an id");
+        let first = context("a", "ann", Some("1"));
+        assert_eq!(made(&first), made(&first));
+        for other in [
+            context("b", "ann", Some("1")),
+            context("a", "bob", Some("1")),
+            context("a", "ann", Some("2")),
+        ] {
+            assert_ne!(made(&first), made(&other), "{other:?}");
+        }
+        let unnamed = context("a", "ann", None);
+        assert_ne!(made(&unnamed), made(&unnamed));
+    }
 }

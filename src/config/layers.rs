@@ -304,6 +304,10 @@ fn text_of(value: &Value) -> Option<String> {
             .map(|n| n.to_string())
             .or_else(|| number.to_u128().map(|n| n.to_string()))
             .or_else(|| number.to_f64().map(|n| n.to_string())),
+        // A list of tables is read as a variable would have it.
+        Value::Array(_, items) if items.iter().all(|item| item.as_dict().is_some()) => {
+            serde_json::to_string(value).ok()
+        }
         _ => None,
     }
 }

@@ -215,7 +215,7 @@ mod tests {
         let live = super::super::knobs().into_iter().filter(|knob| knob.live);
         let mut sections: Vec<&str> = live.map(|knob| knob.section).collect();
         sections.dedup();
-        // `app::live` tells the limiter and the log's filter.
-        assert_eq!(sections, ["limits", "log"]);
+        // `app::live` tells the sources of webhooks, the limiter and the log's filter.
+        assert_eq!(sections, ["intake", "limits", "log"]);
     }
 }

@@ -54,6 +54,12 @@ impl SecretFile {
         make_one: "Make one with `openssl rand -hex 32 > FILE` and give the same file to every process",
     };
 
+    /// What a source of webhooks signs with.
+    pub const WEBHOOK: SecretFile = SecretFile {
+        bytes_max: 256,
+        make_one: "Make one with `openssl rand -hex 32 > FILE` and give it to the sender",
+    };
+
     /// What the file holds, without the line's end that editors and shells add.
     pub fn read(&self, path: &Path) -> Result<String, SecretFileError> {
         let failed = |source: io::Error| match source.kind() {

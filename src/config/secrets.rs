@@ -2,6 +2,7 @@
 //! read them.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::secret_file::SecretFile;
 use super::{Settings, WebUrl};
@@ -14,6 +15,12 @@ const PASSWORD_VARIETY_MIN: usize = 5;
 
 /// Different bytes of a key of 32, at least: random ones have 30, and fewer than this once in 10^15 keys.
 const KEY_VARIETY_MIN: usize = 16;
+
+/// The shortest secret of a webhook: 24 bytes in base 64, 16 in hexadecimal.
+const HOOK_SECRET_CHARS_MIN: usize = 32;
+
+/// Different characters of one, at least: 64 hexadecimal digits have 14 or more.
+const HOOK_SECRET_VARIETY_MIN: usize = 8;
 
 /// What passwords are made of that are tried first, longer words before those within them.
 const COMMON_WORDS: [&str; 26] = [
@@ -60,6 +67,13 @@ pub fn check(settings: &Settings, refuse: &mut impl FnMut(&'static str, String))
             refuse(key, problem);
         }
     }
+    for source in settings.intake.sources.iter() {
+        for secret in &source.secrets {
+            if let Some(problem) = hook_secret(&secret.file) {
+                refuse("intake.sources", problem);
+            }
+        }
+    }
     for (key, url) in [
         ("oidc.issuer", &settings.oidc.issuer),
         ("oidc.jwks_url", &settings.oidc.jwks_url),
@@ -86,6 +100,27 @@ fn master_key(settings: &Settings) -> Option<String> {
             format!("{shown} {problem}: make one with `openssl rand -hex 32 > FILE`")
         }),
     }
+}
+
+fn hook_secret(path: &Path) -> Option<String> {
+    let shown = path.display();
+    match SecretFile::WEBHOOK.read(path) {
+        Err(error) => Some(format!("{shown} cannot be used: {error}")),
+        Ok(text) => weak_hook_secret(&text).map(|problem| {
+            format!("{shown} {problem}: make one with `openssl rand -hex 32 > FILE`")
+        }),
+    }
+}
+
+/// What is wrong with a secret that deliveries are signed with. Whoever has one of them can try as many as
+/// they like at home.
+fn weak_hook_secret(text: &str) -> Option<&'static str> {
+    let secret = text.strip_prefix("whsec_").unwrap_or(text);
+    if secret.chars().count() < HOOK_SECRET_CHARS_MIN {
+        return Some("holds a secret of fewer than 32 characters");
+    }
+    let dull = is_common(secret) || variety(secret.chars()) < HOOK_SECRET_VARIETY_MIN;
+    dull.then_some("holds a placeholder, not a secret")
 }
 
 /// What is wrong with a key of 32 bytes in hexadecimal; nothing if it looks like chance.
@@ -234,6 +269,26 @@ mod tests {
             (&text, "a text"),
         ] {
             let said = weak_key(bad).expect(bad);
+            assert!(said.contains(problem), "{bad}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_webhooks_secret_is_long_and_made_by_chance() {
+        for good in [
+            "9f86d081884c7d659a2feaa0c55ad015",
+            "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+        ] {
+            assert_eq!(weak_hook_secret(good), None, "{good}");
+        }
+        for (bad, problem) in [
+            ("", "fewer than 32"),
+            ("mysecret", "fewer than 32"),
+            ("whsec_C2FVsBQIhrscChlQIMV", "fewer than 32"),
+            (&"ab".repeat(32), "placeholder"),
+            (&"changeme-".repeat(6), "placeholder"),
+        ] {
+            let said = weak_hook_secret(bad).expect(bad);
             assert!(said.contains(problem), "{bad}: {said}");
         }
     }

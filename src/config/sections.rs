@@ -2,12 +2,16 @@
 
 mod deployments;
 mod foreign;
+mod intake;
 mod limits;
+mod slos;
 mod vault;
 
 pub use deployments::*;
 pub use foreign::*;
+pub use intake::*;
 pub use limits::*;
+pub use slos::*;
 pub use vault::*;
 
 use std::net::IpAddr;

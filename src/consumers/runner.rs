@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::feed::{Feed, Feeds};
 use super::generations;
+use super::lease::Leases;
 use super::rebuild::{self, Progress, RebuildError, RebuildOptions, RebuildStatus, Rebuilt};
 use super::status::{self, ProjectionStatus};
 use super::supervisor::supervise;
@@ -85,6 +86,12 @@ impl Consumers {
             // a supervisor that panicked has said so and has nothing left to stop
             let _ = supervisor.await;
         }
+    }
+
+    /// Leases for work beside read models, which live as long as theirs.
+    pub(super) fn leases(&self) -> Leases {
+        let life = Duration::from_millis(self.shared.settings.lease_ms);
+        Leases::new(self.shared.store.pool().clone(), life)
     }
 
     /// The read models, in the order of [`projections::all`].

@@ -2,6 +2,7 @@
 //! row of the board, such as the policy it was asked under and who voted what.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -9,15 +10,11 @@ use domain::deployment::{
     Change, Deployment, DeploymentAmended, DeploymentEvent, DeploymentRecorded, Plan, RequestedBy,
     Status, Tier,
 };
-use domain::{Aggregate as _, Event, Personal, Position, Recorded, StreamKey};
+use domain::{Aggregate as _, Event, Personal, Position, Recorded};
 use projections::accounts::Sealed;
 use projections::deployments::{ChangeRow, DeploymentRow, Requested};
 
 use super::{Deployments, DeploymentsError};
-use crate::commands::CommandError;
-
-/// Events of a stream read at once.
-const PAGE_EVENTS_MAX: i64 = 500;
 
 /// Up to where a history goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,35 +66,23 @@ impl Deployments {
         id: &str,
         until: Until,
     ) -> Result<Option<History>, DeploymentsError> {
-        let stream = StreamKey::of::<Deployment>(id);
-        let (mut history, mut after) = (None::<History>, 0);
-        loop {
-            let store = &self.0.store;
-            let page = store
-                .read_stream(tenant, &stream, after, PAGE_EVENTS_MAX)
-                .await?;
-            for stored in &page {
-                let unreadable = |reason: String| CommandError::Unreadable {
-                    stream: stream.to_string(),
-                    reason,
-                };
-                let event = stored.decode().map_err(|e| unreadable(e.to_string()))?;
-                if !until.covers(&event) {
-                    return Ok(history);
-                }
-                let Event::Deployment(what) = &event.event else {
-                    return Err(unreadable("not of a deployment".to_owned()).into());
-                };
-                match &mut history {
-                    None => history = History::begin(&event, what),
-                    Some(history) => history.go_on(&event, what),
-                }
-                after = event.sequence;
+        let mut history = None::<History>;
+        let door = &self.0.door;
+        let walked = door.walk::<Deployment>(tenant, id, |event| {
+            if !until.covers(&event) {
+                return Ok(ControlFlow::Break(()));
             }
-            if (page.len() as i64) < PAGE_EVENTS_MAX {
-                return Ok(history);
+            let Event::Deployment(what) = &event.event else {
+                return Err("not of a deployment".to_owned());
+            };
+            match &mut history {
+                None => history = History::begin(&event, what),
+                Some(history) => history.go_on(&event, what),
             }
-        }
+            Ok(ControlFlow::Continue(()))
+        });
+        walked.await?;
+        Ok(history)
     }
 }
 

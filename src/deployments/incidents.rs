@@ -4,7 +4,7 @@ use domain::deployment::Deployment;
 use domain::incident::{Incident, IncidentCommand, IncidentReport, LinkKind};
 use domain::{Code, values};
 
-use super::{Deployments, DeploymentsError, new_id};
+use super::{Deployments, DeploymentsError};
 use crate::commands::{CommandContext, CommandError, Receipt, recorded_incident_id};
 
 /// The rule that infers a deployment: the last one that reached production, of the project and of the
@@ -33,7 +33,7 @@ impl Deployments {
         let report = opened.report.checked(ctx.now)?;
         let id = match (opened.id, &report.external) {
             (None, Some(external)) => recorded_incident_id(external),
-            (given, _) => new_id(given, "incident", ctx)?,
+            (given, _) => ctx.new_id(given, "incident")?,
         };
         if let Some(deployment) = &opened.deployment {
             // Nothing is opened that cannot be put down to what it should be.

@@ -8,7 +8,7 @@ use domain::deployment::{
 use domain::environment::{Environment, environment_id};
 use domain::{Code, Refusal, values};
 
-use super::{Deployments, DeploymentsError, new_id};
+use super::{Deployments, DeploymentsError};
 use crate::auth::{Caller, Credential};
 use crate::commands::{CommandContext, CommandError, Receipt, recorded_deployment_id};
 
@@ -53,7 +53,7 @@ impl Deployments {
         caller: &Caller,
         order: Order,
     ) -> Result<(String, Receipt), DeploymentsError> {
-        let id = new_id(order.id, "deployment", ctx)?;
+        let id = ctx.new_id(order.id, "deployment")?;
         let plan = order.plan.checked()?;
         let environment = environment_id(&plan.project, &plan.environment);
         let requested_by = self.requester(caller).await?;
@@ -99,7 +99,7 @@ impl Deployments {
             (None, Some(external)) => {
                 recorded_deployment_id(external, &plan.environment, &plan.service)
             }
-            (given, _) => new_id(given, "deployment", ctx)?,
+            (given, _) => ctx.new_id(given, "deployment")?,
         };
         let environment = environment_id(&plan.project, &plan.environment);
         let said = told.tier;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use domain::Actor;
 
 use super::whence;
 use crate::api::fault::Fault;
@@ -114,6 +115,19 @@ impl Meter {
     /// Counts what the caller's operation costs.
     pub fn operation(&self, caller: &Caller, points: u64) -> Result<(), Fault> {
         self.pay(caller, |payer| self.limiter.operation(payer, points))
+    }
+
+    /// Counts a request of one who is known without credentials of ours.
+    pub fn signed(&self, tenant: &str, actor: &Actor) -> Result<(), Fault> {
+        match self.limiter.payer(tenant, actor) {
+            None => Ok(()),
+            Some(payer) => self.take(self.limiter.request(payer)),
+        }
+    }
+
+    /// Counts a wrong guess at a secret.
+    pub fn guess(&self) -> Result<(), Fault> {
+        self.limiter.guess(self.client).map_err(limited)
     }
 
     fn pay(

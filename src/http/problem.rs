@@ -58,10 +58,12 @@ pub fn mark(answer: &mut Response, fault: &Fault) {
     let headers = answer.headers_mut();
     // Nothing is answered 401 without saying what would be taken (RFC 9110, 15.5.2).
     if fault.status() == 401 {
-        headers.insert(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static("Bearer realm=\"daybook\""),
-        );
+        let signed = [FaultCode::BadSignature, FaultCode::Stale].map(FaultKind::Fault);
+        let taken = match signed.contains(&fault.kind) {
+            true => "HMAC-SHA256 realm=\"daybook\"",
+            false => "Bearer realm=\"daybook\"",
+        };
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(taken));
     }
     if matches!(fault.status(), 429 | 503) {
         let after_ms = fault

@@ -7,6 +7,8 @@ mod fixes;
 pub mod identity;
 mod params;
 mod report;
+pub mod slos;
+pub mod webhooks;
 
 pub use report::report;
 

@@ -12,7 +12,7 @@ use super::context::{self, Id};
 use super::graphql::{self, Transport};
 use super::meter::Meter;
 use super::problem::problem;
-use super::rest::{deployments, identity};
+use super::rest::{deployments, identity, slos, webhooks};
 use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::auth::{Needs, Rule};
@@ -24,6 +24,19 @@ pub fn router(edge: Edge) -> Router {
     let checkers = Router::new()
         .route("/.well-known/jwks.json", read(identity::keys))
         .route("/api/jwt/keys", read(identity::keys));
+
+    // Systems that deploy, with a signature instead of a token.
+    let tellers = Router::new()
+        .route("/api/v1/webhooks/github", told(webhooks::github))
+        .route(
+            "/api/v1/webhooks/github/{source}",
+            told(webhooks::github_of),
+        )
+        .route("/api/v1/webhooks/generic", told(webhooks::generic))
+        .route(
+            "/api/v1/webhooks/generic/{source}",
+            told(webhooks::generic_of),
+        );
 
     // Whoever looks after the process: orchestrators, balancers. No token.
     let keepers = Router::new()
@@ -55,6 +68,7 @@ pub fn router(edge: Edge) -> Router {
     let routes = Router::new()
         .merge(callers())
         .merge(checkers)
+        .merge(tellers)
         .merge(keepers)
         .merge(watchers)
         .merge(writers)
@@ -87,6 +101,11 @@ fn callers() -> Router<Edge> {
             only(put(deployments::decide), "PUT"),
         )
         .route("/api/stats", read(deployments::stats))
+        .route(
+            "/api/slos",
+            only(get(slos::list).post(slos::define), "GET, HEAD, POST"),
+        )
+        .route("/api/slos/{id}", read(slos::one))
         .route("/api/jwt/status", read(rest::token_status))
         .route("/api/jwt/refresh", only(post(identity::refresh), "POST"))
         .route("/api/jwt/revoke", only(post(identity::sign_out), "POST"))
@@ -165,6 +184,15 @@ where
     T: 'static,
 {
     only(get(handler), "GET, HEAD")
+}
+
+/// A route that answers POST.
+fn told<H, T>(handler: H) -> MethodRouter<Edge>
+where
+    H: Handler<T, Edge>,
+    T: 'static,
+{
+    only(post(handler), "POST")
 }
 
 fn only<S>(route: MethodRouter<S>, allow: &'static str) -> MethodRouter<S>

@@ -46,6 +46,8 @@ metrics! {
         "Sockets and event streams open.";
     counter SOCKET_CLOSES_TOTAL "daybook_socket_closes_total" Count
         "Sockets closed, by `code`; `gone` where the other side did.";
+    counter WEBHOOKS_TOTAL "daybook_webhooks_total" Count
+        "Deliveries of webhooks, by `kind` (github, generic) and `outcome` (recorded, moved, unchanged, replayed, ignored, unsigned, limited, refused, failed).";
     histogram APPEND_GROUP_COMMANDS "daybook_append_group_commands" Count
         "Commands of one group commit.";
     counter PROJECTION_EVENTS_TOTAL "daybook_projection_events_total" Count
@@ -94,6 +96,12 @@ metrics! {
         "Subscriptions that could not go on, by `feed` and `reason` (the code of the fault).";
     histogram FEED_DELIVERY_SECONDS "daybook_feed_delivery_seconds" Seconds
         "From an event's commit to its item's handing over, by `feed`; scans not counted.";
+    counter SLO_MEASUREMENTS_TOTAL "daybook_slo_measurements_total" Count
+        "Objectives measured to raise and clear their alerts, by `outcome` (ok, failed).";
+    counter SLO_ALERT_CHANGES_TOTAL "daybook_slo_alert_changes_total" Count
+        "Alerts of objectives that went up or down, by `change` (raised, cleared).";
+    histogram SLO_LOOK_SECONDS "daybook_slo_look_duration_seconds" Seconds
+        "One look at the objectives of a tenant.";
     counter CONFIG_RELOADS_TOTAL "daybook_config_reloads_total" Count
         "Times the settings were read again, by `outcome` (taken, refused).";
     counter LIMITS_TOTAL "daybook_limits_total" Count

@@ -515,7 +515,8 @@ async fn the_log_can_be_read() {
             "heatmap",
             "trends",
             "accounts",
-            "deployments"
+            "deployments",
+            "slos"
         ]
     );
 }

@@ -1,5 +1,6 @@
 //! Settings: what is accepted, which layer wins, and what a refused value's author is told.
 
+mod hooks;
 mod production;
 
 use std::path::PathBuf;

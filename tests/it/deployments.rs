@@ -8,5 +8,6 @@ mod incidents;
 mod life;
 mod refusals;
 mod rest;
-mod scene;
+pub mod scene;
+mod sla;
 mod votes;

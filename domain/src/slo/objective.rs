@@ -20,8 +20,8 @@ words! {
     Sli {
         ApprovalWait "approval_wait" "From asking for approval to having it.";
         DeploymentDuration "deployment_duration" "From the start of a deployment to its end.";
-        RequestToProduction "request_to_production" "From asking for a deployment to production to its end.";
-        FeedFreshness "feed_freshness" "From a fix to now, whenever it is looked.";
+        RequestToProduction "request_to_production" "From asking for a deployment to production to its running there.";
+        FeedFreshness "feed_freshness" "From the newest fix that is known to each full minute, of all vehicles.";
     }
 }
 
@@ -120,6 +120,12 @@ impl Objective {
             window: self.window.checked().map_err(|r| r.under(["window"]))?,
             ..self
         };
+        if objective.sli == Sli::FeedFreshness {
+            objective
+                .scope
+                .must_be_everything()
+                .map_err(|r| r.under(["scope"]))?;
+        }
         share(objective.objective_ppm, "objectivePpm")?;
         objective
             .method
@@ -154,6 +160,23 @@ impl SloScope {
             service: named(&self.service, "service")?,
             environment: named(&self.environment, "environment")?,
         })
+    }
+
+    /// A feed is of no project: naming one would say that something else is measured than is.
+    fn must_be_everything(&self) -> Result<(), Refusal> {
+        let named = [
+            ("project", &self.project),
+            ("service", &self.service),
+            ("environment", &self.environment),
+        ];
+        match named.into_iter().find(|(_, value)| value.is_some()) {
+            None => Ok(()),
+            Some((field, _)) => {
+                let message =
+                    format!("feed freshness is measured of all vehicles, not of a {field}");
+                Err(Refusal::new(Code::Validation, message).at([field]))
+            }
+        }
     }
 }
 

@@ -223,6 +223,37 @@ fn every_text_is_checked_under_its_name() {
 }
 
 #[test]
+fn a_feed_is_of_no_project() {
+    let feed = |spoil: fn(&mut SloScope)| {
+        move |objective: &mut Objective| {
+            objective.sli = Sli::FeedFreshness;
+            spoil(&mut objective.scope);
+        }
+    };
+    fn name() -> Option<String> {
+        Some("shop".to_owned())
+    }
+    check_spoilt(
+        feed(|s| s.project = name()),
+        Code::Validation,
+        "scope.project",
+    );
+    check_spoilt(
+        feed(|s| s.service = name()),
+        Code::Validation,
+        "scope.service",
+    );
+    check_spoilt(
+        feed(|s| s.environment = name()),
+        Code::Validation,
+        "scope.environment",
+    );
+    let mut everything = objective();
+    feed(|_| ())(&mut everything);
+    assert_eq!(everything.clone().checked(), Ok(everything));
+}
+
+#[test]
 fn every_number_is_checked_under_its_name() {
     let out = Code::OutOfRange;
     for days in [0, 91] {

@@ -8,7 +8,7 @@ pub(super) fn ddl(target: &Target<'_>) -> Vec<String> {
     statements.extend(deployment_indexes(target));
     statements.extend(changes(target));
     statements.extend(votes(target));
-    statements.push(steps(target));
+    statements.extend(steps(target));
     statements.extend(environments(target));
     statements.extend(incidents(target));
     statements.extend(facts(target));
@@ -119,6 +119,9 @@ fn deployment_indexes(target: &Target<'_>) -> Vec<String> {
             "where succeeded_at is not null and reason = 'rollback'",
         ),
         ("remedies", "remedies", "where remedies is not null"),
+        // Objectives: what began, and what failed.
+        ("started", "started_at", "where started_at is not null"),
+        ("failed", "failed_at", "where failed_at is not null"),
     ];
     let make = |(name, columns, rest): (&str, &str, &str)| {
         format!(
@@ -181,20 +184,29 @@ fn votes(target: &Target<'_>) -> [String; 2] {
     ]
 }
 
-fn steps(target: &Target<'_>) -> String {
-    let table = target.table("deployment_steps");
-    format!(
-        r#"create table if not exists {table} (
-            tenant        text collate "C" not null, -- whose
-            deployment_id text collate "C" not null, -- what it happened to
-            position      bigint not null, -- position of the event
-            kind          text not null, -- the event's type
-            at            timestamptz not null, -- when; the recorded time where none was told
-            actor         text not null, -- who did or told it
-            fixed_by      text collate "C", -- of a hotfix mark: the deployment that fixed it
-            detail        jsonb not null, -- what is worth telling
-            primary key (tenant, deployment_id, position))"#
-    )
+fn steps(target: &Target<'_>) -> [String; 2] {
+    let (table, generation) = (target.table("deployment_steps"), target.generation);
+    [
+        format!(
+            r#"create table if not exists {table} (
+                tenant        text collate "C" not null, -- whose
+                deployment_id text collate "C" not null, -- what it happened to
+                position      bigint not null, -- position of the event
+                kind          text not null, -- the event's type
+                at            timestamptz not null, -- when; the recorded time where none was told
+                actor         text not null, -- who did or told it
+                fixed_by      text collate "C", -- of a hotfix mark: the deployment that fixed it
+                detail        jsonb not null, -- what is worth telling
+                primary key (tenant, deployment_id, position))"#
+        ),
+        // How long approvals are waited for.
+        format!(
+            "create index if not exists deployment_steps_g{generation}_approvals
+             on {table} (tenant, kind, at)
+             where kind in ('deployment.approval_requested', 'deployment.amended',
+                            'deployment.approval_satisfied')"
+        ),
+    ]
 }
 
 fn environments(target: &Target<'_>) -> [String; 2] {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use async_graphql::parser::types::{
     ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
-use projections::{deployments, heatmap, positions, trends, vehicles};
+use projections::{deployments, heatmap, positions, slos, trends, vehicles};
 
 /// A set of read models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +17,7 @@ const POSITIONS: Models = Models(2);
 const HEATMAP: Models = Models(4);
 const TRENDS: Models = Models(8);
 const DEPLOYMENTS: Models = Models(16);
+const SLOS: Models = Models(32);
 
 impl Models {
     /// Their names, always in the same order.
@@ -27,6 +28,7 @@ impl Models {
             (HEATMAP, heatmap::NAME),
             (TRENDS, trends::NAME),
             (DEPLOYMENTS, deployments::NAME),
+            (SLOS, slos::NAME),
         ]
         .into_iter()
         .filter(|(model, _)| self.0 & model.0 != 0)
@@ -40,14 +42,15 @@ impl Models {
 }
 
 /// What a root field of a query asks, whatever its arguments. `None` for those whose answer is not a
-/// function of read models: of the log's head (`events`, a `deployment` or `doraMetrics` as of then), of the time
-/// (freezes of an `environment`), of bookkeeping (`projections`), of the schema.
+/// function of read models: of the log's head (`events`, a `deployment`, an `slo` or `doraMetrics` as of then), of the time
+/// (freezes of an `environment`, `slaStats`), of bookkeeping (`projections`), of the schema.
 fn of_root(field: &str) -> Option<Models> {
     Some(match field {
         "__typename" => NONE,
         "vehicle" | "vehicles" | "fleet" | "fleets" => VEHICLES,
         "node" | "nodes" => VEHICLES.and(DEPLOYMENTS),
         "deployments" | "incident" | "incidents" | "applicationStats" => DEPLOYMENTS,
+        "slos" => SLOS,
         // Whose fixes: those of a fleet's members, perhaps.
         "latestPositions" => POSITIONS.and(VEHICLES),
         "positionHistory" => POSITIONS,
@@ -210,6 +213,8 @@ mod tests {
             "deployment",
             "pendingApprovals",
             "doraMetrics",
+            "slo",
+            "slaStats",
             "environment",
             "environments",
             "events",

@@ -20,6 +20,8 @@ pub enum Kind {
     Events,
     /// The journal of what deployments come to.
     DeploymentChanged,
+    /// The journal of alerts that go up and down.
+    SloBurnAlert,
     /// Where vehicles are.
     VehicleMoved,
     /// A heat map.
@@ -32,8 +34,17 @@ impl Kind {
         match self {
             Kind::Events => "events",
             Kind::DeploymentChanged => "deploymentChanged",
+            Kind::SloBurnAlert => "sloBurnAlert",
             Kind::VehicleMoved => "vehicleMoved",
             Kind::HeatmapChanged => "heatmapChanged",
+        }
+    }
+
+    /// Is every item told, in order, from wherever its reader was? Else the latest of each wins.
+    pub fn is_journal(self) -> bool {
+        match self {
+            Kind::Events | Kind::DeploymentChanged | Kind::SloBurnAlert => true,
+            Kind::VehicleMoved | Kind::HeatmapChanged => false,
         }
     }
 
@@ -41,6 +52,7 @@ impl Kind {
         let all = [
             Kind::Events,
             Kind::DeploymentChanged,
+            Kind::SloBurnAlert,
             Kind::VehicleMoved,
             Kind::HeatmapChanged,
         ];

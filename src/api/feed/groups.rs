@@ -295,15 +295,15 @@ async fn work(groups: Arc<Groups>, group: Arc<Group>, operation: Arc<Operation>)
 async fn fill(groups: &Groups, group: &Arc<Group>, operation: Arc<Operation>) -> Fault {
     match groups.rendering(&group.asked, operation).await {
         Err(fault) => fault,
-        Ok((rendering, plan @ (Plan::Events(_) | Plan::Deployments(_)))) => match plan.journal() {
-            Some(journal) => journal::fill(groups, group, rendering, journal).await,
-            None => Fault::of(FaultCode::Internal),
-        },
         Ok((rendering, Plan::Vehicles(plan))) => {
             vehicles::fill(groups, group, rendering, plan).await
         }
         Ok((rendering, Plan::Heatmap(plan))) => {
             heatmaps::fill(groups, group, rendering, plan).await
         }
+        Ok((rendering, plan)) => match plan.journal() {
+            Some(journal) => journal::fill(groups, group, rendering, journal).await,
+            None => Fault::of(FaultCode::Internal), // every other plan is that of a journal
+        },
     }
 }

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use domain::Position;
 
 use super::FeedItem;
-use super::deployments::Sieve;
 use super::groups::{Group, Groups};
 use super::rendering::Rendering;
+use super::sieve::Sieve;
 use crate::api::failure::store_fault;
 use crate::api::fault::{Fault, FaultCode};
 use crate::consumers::feed::{Handed, Interest, Keep, Scan, ScanError, Subscription};

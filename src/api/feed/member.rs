@@ -10,12 +10,11 @@ use futures::stream;
 use metrics::counter;
 use tokio::sync::watch;
 
-use super::asked::Kind;
-use super::deployments::Sieve;
 use super::groups::{Group, Seat, Stage};
 use super::journal::{Covered, page};
 use super::latest::Next;
 use super::rendering::Rendering;
+use super::sieve::Sieve;
 use super::{FeedItem, FeedStream};
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
@@ -64,9 +63,9 @@ pub(super) fn stream(member: Member) -> FeedStream {
         if member.ended {
             return None;
         }
-        let item = match member.group().kind {
-            Kind::Events | Kind::DeploymentChanged => member.next_event().await,
-            Kind::VehicleMoved | Kind::HeatmapChanged => member.next_change().await,
+        let item = match member.group().kind.is_journal() {
+            true => member.next_event().await,
+            false => member.next_change().await,
         };
         if let Err(fault) = &item {
             let (feed, reason) = (member.group().kind.as_str(), fault.code());

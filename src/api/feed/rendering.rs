@@ -15,13 +15,14 @@ use tokio::sync::oneshot;
 
 use super::FeedItem;
 use super::asked::Asked;
-use super::deployments::DeploymentPlan;
 use super::heatmaps::HeatmapPlan;
+use super::sieve::{BurnAlertPlan, DeploymentPlan};
 use super::vehicles::VehiclePlan;
 use crate::api::SchemaOf;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
 use crate::api::types::heatmap::Heatmap;
+use crate::api::types::slo::SloBurnAlert;
 use crate::deployments::history::History;
 use crate::store::{EventFilter, StoredEvent};
 
@@ -31,6 +32,8 @@ pub enum Plan {
     Events(EventFilter),
     /// What deployments come to.
     Deployments(DeploymentPlan),
+    /// Alerts of objectives.
+    BurnAlerts(BurnAlertPlan),
     /// Vehicles that move.
     Vehicles(VehiclePlan),
     /// A heat map that changes.
@@ -48,6 +51,8 @@ pub enum Item {
         /// The deployment up to it.
         history: Box<History>,
     },
+    /// Of `sloBurnAlert`.
+    BurnAlert(Box<SloBurnAlert>),
     /// Of `vehicleMoved`.
     Move {
         /// The vehicle's latest fix.

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use async_graphql::{Context, ID, InputObject, Object, Result};
 use domain::approval::{ApprovalPolicy, ApprovalRule};
 use domain::environment::{EnvironmentCommand, Freeze, WeeklyWindow};
-use domain::{Code, Refusal};
 
 use super::deployment::settled;
-use super::payload::{Conditions, Outcome, Receipt, Told};
+use super::payload::{Conditions, Outcome, Receipt, Told, whole};
 use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::error::UserError;
 use crate::api::operation::Operation;
@@ -261,15 +260,6 @@ impl FreezeWindowInput {
             utc_offset_minutes: self.utc_offset_minutes,
         })
     }
-}
-
-/// A number that cannot be negative, nor larger than any bound of the domain.
-fn whole<N: TryFrom<i32>>(value: i32, field: &str) -> Told<N> {
-    N::try_from(value).map_err(|_| {
-        let message = format!("{field} is out of its range");
-        let refusal = Refusal::new(Code::OutOfRange, message).at([field]);
-        refusal.with("min", 0).with("actual", value)
-    })
 }
 
 async fn on_environment(

@@ -1,7 +1,7 @@
 //! What every mutation answers: the object, the receipt, or why not.
 
 use async_graphql::{Context, ID, Object, Result, SimpleObject};
-use domain::{Aggregate, Refusal};
+use domain::{Aggregate, Code, Refusal};
 use serde::Serialize;
 
 use crate::api::error::UserError;
@@ -123,6 +123,15 @@ pub fn told<T, E: Into<AuthError>>(kept: std::result::Result<T, E>) -> Result<To
         Ok(kept) => Ok(Ok(kept)),
         Err(error) => Ok(Err(auth_refusal_or_fault(error.into())?.under(["input"]))),
     }
+}
+
+/// A number that cannot be negative, nor larger than any bound of the domain.
+pub fn whole<N: TryFrom<i32>>(value: i32, field: &str) -> Told<N> {
+    N::try_from(value).map_err(|_| {
+        let message = format!("{field} is out of its range");
+        let refusal = Refusal::new(Code::OutOfRange, message).at([field]);
+        refusal.with("min", 0).with("actual", value)
+    })
 }
 
 /// What a payload says of a refusal.

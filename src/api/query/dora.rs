@@ -1,7 +1,6 @@
 //! Questions for DORA's figures, and for deployments in numbers.
 
 use async_graphql::{Context, InputObject, Object, Result};
-use domain::{Code, Refusal};
 use projections::ReadError;
 use projections::deployments::{self, StatisticsQuery};
 use projections::dora::{self, DoraQuery, DoraScope};
@@ -19,15 +18,13 @@ use crate::api::types::statistics::ApplicationStats;
 
 /// How many days a span has at most: ten years, so that no question reads for ever.
 const SPAN_DAYS_MAX: i64 = 3_660;
-/// How many services may be named.
-const SERVICES_MAX: usize = 200;
 
 /// Whose deployments; conditions add up.
 #[derive(Debug, Default, InputObject)]
 pub struct DoraScopeInput {
     /// Those of this project.
     project: Option<String>,
-    /// Those of one of these services, at most 200.
+    /// Those of one of these services.
     services: Option<Vec<String>>,
     /// Those this team was said to own.
     team: Option<String>,
@@ -84,7 +81,7 @@ impl DoraQueries {
             return Err(invalid("to", "the span is longer than ten years").into());
         }
         let mut query = DoraQuery {
-            scope: scope.unwrap_or_default().checked()?,
+            scope: scope.unwrap_or_default().into(),
             tier: tier.into(),
             from,
             to,
@@ -131,22 +128,14 @@ impl DoraQueries {
     }
 }
 
-impl DoraScopeInput {
-    fn checked(self) -> Result<DoraScope, Fault> {
-        if self
-            .services
-            .as_ref()
-            .is_some_and(|s| s.len() > SERVICES_MAX)
-        {
-            let refusal = Refusal::new(Code::Validation, "more than 200 services are named");
-            return Err(refusal.at(["scope", "services"]).into());
+impl From<DoraScopeInput> for DoraScope {
+    fn from(input: DoraScopeInput) -> DoraScope {
+        DoraScope {
+            project: input.project,
+            services: input.services,
+            team: input.team,
+            environment: input.environment,
         }
-        Ok(DoraScope {
-            project: self.project,
-            services: self.services,
-            team: self.team,
-            environment: self.environment,
-        })
     }
 }
 

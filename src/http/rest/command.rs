@@ -17,7 +17,7 @@ use crate::http::{Edge, caller, graphql, problem};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Says that the answer is the first one given again.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A mutation, and what of the body becomes its input.
 pub struct Command {

@@ -21,6 +21,8 @@ pub enum Kind {
     Text,
     /// A whole number.
     Whole,
+    /// `true` or `false`.
+    Flag,
     /// Ids with commas between them.
     Ids,
     /// `west,south,east,north`, degrees: the order of RFC 7946.
@@ -89,6 +91,7 @@ impl Kind {
         match self {
             Kind::Text => Some(text.into()),
             Kind::Whole => text.parse::<i32>().ok().map(Value::from),
+            Kind::Flag => text.parse::<bool>().ok().map(Value::from),
             Kind::Ids => Some(text.split(',').map(Value::from).collect()),
             Kind::Bbox => {
                 let [west, south, east, north] = numbers(text)?;
@@ -105,6 +108,7 @@ impl Kind {
         match self {
             Kind::Text => "a text",
             Kind::Whole => "a whole number",
+            Kind::Flag => "true or false",
             Kind::Ids => "ids with commas between them",
             Kind::Bbox => "west,south,east,north",
             Kind::Near => "lat,lon,radiusM",

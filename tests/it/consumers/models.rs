@@ -14,7 +14,9 @@ use domain::deployment::{
 use domain::environment::{Environment, EnvironmentCommand, Freeze, environment_id};
 use domain::fleet::{Fleet, FleetCommand};
 use domain::incident::{Incident, IncidentCommand, IncidentReport, LinkKind, Severity};
+use domain::log::Position;
 use domain::session::{ClientInfo, Session, SessionCommand, SessionPolicy};
+use domain::slo::{BurnRates, BurnRule, Method, Objective, Sli, Slo, SloCommand, SloScope, Window};
 use domain::tenant::{Tenant, TenantCommand};
 use domain::track::FixReport;
 use domain::user::{Role, User, UserCommand, UserStanding};
@@ -26,7 +28,7 @@ use crate::support::{Action, PATIENCE, Scratch, Step, TestDb, Trap, vault};
 
 /// Something new for every table: a fleet, a vehicle that joins it, where it was at an hour of its own;
 /// a tenant, a user with a role, a session and an API key; an environment that is frozen, a deployment
-/// to it with a change and a vote, an incident that is put down to it.
+/// to it with a change and a vote, an incident that is put down to it; an objective with an alert.
 async fn happen(door: &Door, nth: i64) {
     let actor = Actor {
         kind: ActorKind::User,
@@ -36,6 +38,7 @@ async fn happen(door: &Door, nth: i64) {
     let ctx = CommandContext::new(tenant(), actor, began + TimeDelta::days(30));
     accounts(door, &ctx, nth).await;
     deployments(door, &ctx, nth).await;
+    slos(door, &ctx, nth).await;
     let (fleet, bus) = (format!("fleet{nth}"), format!("bus{nth}"));
     let name = format!("Fleet {nth}");
     let create = FleetCommand::Create { name };
@@ -147,6 +150,43 @@ async fn deployments(door: &Door, ctx: &CommandContext, nth: i64) {
     for command in [open, link] {
         let id = format!("i{nth}");
         door.execute::<Incident>(ctx, &id, command).await.unwrap();
+    }
+}
+
+async fn slos(door: &Door, ctx: &CommandContext, nth: i64) {
+    let define = SloCommand::Define {
+        objective: Objective {
+            name: format!("Objective {nth}"),
+            sli: Sli::DeploymentDuration,
+            scope: SloScope::default(),
+            objective_ppm: 990_000,
+            window: Window::Rolling { days: 30 },
+            method: Method::Occurrences {},
+            threshold_seconds: 600,
+            percentile_ppm: None,
+            min_events: 0,
+        },
+    };
+    let exclude = SloCommand::ExcludePeriod {
+        from: ctx.now,
+        to: ctx.now + TimeDelta::hours(1),
+        reason: "holidays".to_owned(),
+    };
+    let raise = SloCommand::RaiseAlert {
+        rule: BurnRule {
+            long_minutes: 60,
+            short_minutes: 5,
+            factor_milli: 14_400,
+        },
+        rates: BurnRates {
+            long_milli: 15_000,
+            short_milli: 16_000,
+            position: Position(1),
+        },
+    };
+    for command in [define, exclude, raise] {
+        let id = format!("o{nth}");
+        door.execute::<Slo>(ctx, &id, command).await.unwrap();
     }
 }
 

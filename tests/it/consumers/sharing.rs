@@ -194,3 +194,25 @@ async fn what_is_given_back_stays_given_back() {
             .unwrap();
     assert_eq!(held, [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duty_is_one_process_s_until_that_is_gone() {
+    let db = TestDb::create().await;
+    let first = Process::start(db.options(), vec![]);
+    let second = Process::start(db.options(), vec![]);
+    let [mut ours, mut theirs] = [&first, &second].map(|process| process.consumers.duty("test"));
+    let mut other = second.consumers.duty("another");
+    let tenant: Arc<str> = TENANT.into();
+    for _ in 0..3 {
+        assert!(ours.is_ours(&tenant).await.unwrap());
+        assert!(!theirs.is_ours(&tenant).await.unwrap());
+        assert!(other.is_ours(&tenant).await.unwrap());
+    }
+    drop(ours);
+    eventually("the other has taken over", async || {
+        theirs.is_ours(&tenant).await.unwrap()
+    })
+    .await;
+    let mut late = first.consumers.duty("test");
+    assert!(!late.is_ours(&tenant).await.unwrap());
+}

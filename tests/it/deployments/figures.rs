@@ -184,7 +184,7 @@ async fn what_cannot_be_asked_is_refused_with_its_argument() {
             "VALIDATION",
             json!("zone"),
         ),
-        (many.as_str(), "VALIDATION", json!("scope.services")),
+        (many.as_str(), "PAGE_LIMIT", Value::Null),
         (
             format!(r#"{FEBRUARY}, asOf: {{ position: "99999" }}"#).as_str(),
             "BAD_POSITION",

@@ -16,6 +16,7 @@ use daybook::consumers::feed::FeedSettings;
 use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::deployments::{self, Deployments};
 use daybook::ops::Clock;
+use daybook::slos::Slos;
 use daybook::store::{Store, StoreSettings};
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
 use domain::{Actor, ActorKind, Position};
@@ -77,6 +78,7 @@ impl Node {
         let parts = Parts {
             auth,
             deployments: Deployments::start(&defaults, foundation),
+            slos: Slos::new(door.clone()),
             shows_links: false,
             reader,
             store: store.clone(),

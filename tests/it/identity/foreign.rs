@@ -6,7 +6,7 @@ mod places;
 use daybook::auth::Role;
 use serde_json::{Value, json};
 
-use places::Kind::{self, Deployment, Fleet, Incident, Key, Session, User, Vehicle};
+use places::Kind::{self, Deployment, Fleet, Incident, Key, Session, Slo, User, Vehicle};
 use places::{APART, TAKEN};
 
 use super::scene::{As, Person, SOUTH, Scene, email, outcome};
@@ -74,6 +74,12 @@ impl Things {
                     json!({ "id": format!("i-{suffix}{n}"), "project": format!("p-{suffix}"),
                             "title": format!("of {suffix}"), "severity": "LOW" }),
                 ),
+                (
+                    "defineSlo",
+                    json!({ "id": format!("o-{suffix}{n}"), "name": format!("slo of {suffix}"),
+                            "sli": "APPROVAL_WAIT", "objectivePpm": 990_000,
+                            "window": { "kind": "ROLLING", "days": 30 }, "thresholdSeconds": 60 }),
+                ),
                 ("registerVehicle", json!({ "id": format!("v-{suffix}{n}") })),
                 (
                     "createFleet",
@@ -109,6 +115,7 @@ impl Things {
             Key => self.key.clone(),
             Deployment => format!("d-{suffix}"),
             Incident => format!("i-{suffix}"),
+            Slo => format!("o-{suffix}"),
         }
     }
 }
@@ -230,6 +237,7 @@ async fn z2_cursors_stay_where_they_were_given() {
         "latestPositions(",
         "deployments(",
         "incidents(",
+        "slos(",
         "events(",
         "users(",
         "apiKeys(",
@@ -267,7 +275,7 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
         "{{ vehicles {{ nodes {{ id fleetIds }} }} fleets {{ nodes {{ id name vehicleCount }} }}
             latestPositions {{ nodes {{ vehicleId vehicle {{ id }} event {{ aggregateId }} }} }}
             deployments {{ nodes {{ id project }} }} incidents {{ nodes {{ id title }} }}
-            environments {{ nodes {{ id }} }}
+            environments {{ nodes {{ id }} }} slos {{ nodes {{ id objective {{ name }} }} }}
             events(first: 200) {{ nodes {{ aggregateId payload metadata {{ actor }} }} }}
             users {{ nodes {{ id email name }} }} apiKeys(includeRevoked: true) {{ nodes {{ id name }} }}
             mine: sessions(userId: \"{}\") {{ nodes {{ id userId }} }}
@@ -283,6 +291,7 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
         "f-own",
         "d-own",
         "i-own",
+        "o-own",
         "p-own/live",
         "pat-own",
         &there.own.person.id,
@@ -295,6 +304,8 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
         "f-south",
         "d-south",
         "i-south",
+        "o-south",
+        "slo of south",
         "p-south",
         "pat-south",
         &there.foreign.person.id,

@@ -48,7 +48,10 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
         "Query.doraMetrics",
         r#"(from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z")"#,
     ),
+    ("Query.slaStats", r#"(slo: "nobody")"#),
     ("Query.applicationStats", ""),
+    ("Query.slo", r#"(id: "nobody")"#),
+    ("Query.slos", ""),
     ("Query.events", "(first: 1)"),
     ("Query.projections", ""),
     ("Query.me", ""),
@@ -136,6 +139,19 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
         r#"(input: { project: "p", environment: "none", freezeId: "f" })"#,
     ),
     (
+        "Mutation.defineSlo",
+        r#"(input: { name: "n", sli: APPROVAL_WAIT, objectivePpm: 0, window: { kind: ROLLING, days: 1 }, thresholdSeconds: 1 })"#,
+    ),
+    (
+        "Mutation.reviseSlo",
+        r#"(input: { id: "nobody", name: "n", sli: APPROVAL_WAIT, objectivePpm: 1, window: { kind: ROLLING, days: 1 }, thresholdSeconds: 1 })"#,
+    ),
+    ("Mutation.retireSlo", r#"(input: { id: "nobody" })"#),
+    (
+        "Mutation.excludePeriod",
+        r#"(input: { id: "nobody", from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z", reason: "r" })"#,
+    ),
+    (
         "Mutation.openIncident",
         r#"(input: { title: "", severity: LOW, project: "p" })"#,
     ),
@@ -207,6 +223,7 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
     ),
     ("Subscription.events", r#"(after: "999999999")"#),
     ("Subscription.deploymentChanged", r#"(after: "999999999")"#),
+    ("Subscription.sloBurnAlert", r#"(after: "999999999")"#),
     ("Subscription.vehicleMoved", "(maxHz: -1.0)"),
     (
         "Subscription.heatmapChanged",

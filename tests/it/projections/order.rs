@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use domain::api_key::{ApiKeyEvent, ApiKeyIssued};
 use domain::deployment::{ApprovalGranted, DeploymentEvent};
 use domain::environment::{EnvironmentEvent, EnvironmentFrozen, Freeze};
 use domain::incident::LinkKind;
 use domain::session::{SessionEvent, SessionPolicy, SessionRefreshed, SessionStarted};
+use domain::slo::{
+    BurnAlertCleared, BurnAlertRaised, PeriodExcluded, SloDefined, SloEvent, SloRetired, SloRevised,
+};
 use domain::tenant::{TenantEvent, TenantRenamed};
 use domain::user::{
     PersonalDataErased, Role, RoleRevoked, UserDeactivated, UserEvent, UserRegistered,
@@ -20,6 +23,7 @@ use domain::vehicle::{
 use domain::{Event, Personal, Recorded, Scope};
 use projections::{AnyProjection, Filling, ReadError, Reader, Target, digest, positions, vehicles};
 
+use super::objectives::{objective, rates, rule};
 use super::releases::{Story, carrying, change, ran};
 use super::scene::{
     TENANT, after, at, create_tables, fix, go_live, log, moving, read_model, reported, snapshot,
@@ -131,8 +135,41 @@ fn about_a_deployment(n: u32) -> (String, Event) {
     told.0.remove(0)
 }
 
+/// Of few objectives, likewise.
+fn about_an_objective(n: u32) -> (String, Event) {
+    let objective = objective(&format!("objective {n}"));
+    let (revision, rule, rates) = (n % 3 + 1, rule(60), rates(n.into()));
+    let time = DateTime::from_timestamp(i64::from(n), 0).unwrap();
+    let event = match n % 6 {
+        0 => SloEvent::SloDefined(SloDefined { objective }),
+        1 => SloEvent::SloRevised(SloRevised {
+            revision,
+            objective,
+        }),
+        2 => SloEvent::BurnAlertRaised(BurnAlertRaised {
+            revision,
+            rule,
+            rates,
+        }),
+        3 => SloEvent::BurnAlertCleared(BurnAlertCleared {
+            revision,
+            rule,
+            rates,
+        }),
+        4 => SloEvent::PeriodExcluded(PeriodExcluded {
+            from: time,
+            to: time + TimeDelta::hours(1),
+            reason: format!("{n}"),
+        }),
+        _ => SloEvent::SloRetired(SloRetired {
+            reason: Some(format!("{n}")),
+        }),
+    };
+    (format!("o{}", n % 5), event.into())
+}
+
 /// A few vehicles crowded into few places, late fixes among them, joining and leaving a fleet;
-/// accounts, and deployments with incidents.
+/// accounts, deployments with incidents, and objectives.
 fn story() -> Vec<Recorded<Event>> {
     let mut events = Vec::new();
     for n in 0..60_u32 {
@@ -171,6 +208,7 @@ fn story() -> Vec<Recorded<Event>> {
         events.push(reported(&vehicle, fixes.collect()));
         events.push(about_an_account(n));
         events.push(about_a_deployment(n));
+        events.push(about_an_objective(n));
     }
     log(events)
 }
@@ -205,7 +243,7 @@ async fn batches_and_their_order_leave_the_same_rows() {
         assert!(digests.iter().all(|d| *d == digests[0]), "{digests:#?}");
         // And another log has another digest.
         create_tables(&db, &*projection, 9).await;
-        write(&db, &*projection, 9, &log[..log.len() - 4]).await;
+        write(&db, &*projection, 9, &log[..log.len() - 5]).await;
         assert_ne!(digest_of(&db, &*projection, 9).await, digests[0]);
     }
 }

@@ -54,7 +54,9 @@ pub(super) const MODULES: &[Module] = &[
         ],
     ),
     module("consumers", 5, &["sqlx"]),
+    module("intake", 5, &["base64ct", "hmac"]),
     module("deployments", 6, &[]),
+    module("slos", 6, &[]),
     module("api", 7, &["async_graphql"]),
     module(
         "http",

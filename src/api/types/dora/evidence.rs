@@ -1,6 +1,5 @@
 //! What is behind one of DORA's figures: deployments and changes, and the events that say so.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject};
@@ -11,14 +10,11 @@ use projections::dora::{self, DoraQuery, EvidenceCursor, EvidenceItem};
 use serde::{Deserialize, Serialize};
 
 use super::FailureKind;
-use crate::api::batch::Batch;
-use crate::api::failure::store_fault;
-use crate::api::fault::Fault;
 use crate::api::operation::Operation;
 use crate::api::page::{Ask, Paged};
 use crate::api::scalars::{DateTime, Position};
+use crate::api::types::behind::Events;
 use crate::api::types::event::Event;
-use crate::store::StoredEvent;
 
 /// One thing that a figure counts, and the events that say so.
 #[derive(SimpleObject)]
@@ -42,9 +38,6 @@ pub struct DoraEvidence {
     #[graphql(skip)]
     events: Events,
 }
-
-/// The events behind the items of a page, looked up together.
-type Events = Arc<Batch<LogPosition, Arc<StoredEvent>>>;
 
 /// Where a page goes on: time, position, change.
 #[derive(Serialize, Deserialize)]
@@ -85,13 +78,7 @@ impl Behind {
         )
         .await;
         let page = snapshot.answer(page)?;
-        let positions: HashSet<_> = page
-            .items
-            .iter()
-            .flat_map(|i| &i.positions)
-            .copied()
-            .collect();
-        let events: Events = Batch::of(positions);
+        let events = Events::of(page.items.iter().flat_map(|item| &item.positions));
         let as_of = page.as_of.into();
         let place = |item: &EvidenceItem| Place(item.at, item.position.0, item.change.clone());
         Ok(ask.connection(page, as_of, place, |item| {
@@ -119,23 +106,6 @@ impl DoraEvidence {
 impl DoraEvidence {
     /// The events at these positions, in their order.
     async fn events(&self, ctx: &Context<'_>) -> Result<Vec<Event>> {
-        let operation = Operation::of(ctx);
-        let mut events = Vec::with_capacity(self.positions.len());
-        for position in &self.positions {
-            let event = self.events.get(&position.0, |at| stored(operation, at));
-            events.extend(event.await?.map(|event| Event::from(&*event)));
-        }
-        Ok(events)
+        self.events.at(ctx, &self.positions).await
     }
-}
-
-async fn stored(
-    operation: &Operation,
-    positions: &[LogPosition],
-) -> Result<HashMap<LogPosition, Arc<StoredEvent>>, Fault> {
-    let store = &operation.parts.store;
-    let events = store.read_positions(operation.tenant(), positions).await;
-    let events = events.map_err(store_fault)?;
-    let at = |event: StoredEvent| (event.position, Arc::new(event));
-    Ok(events.into_iter().map(at).collect())
 }

@@ -10,8 +10,9 @@ pub enum Kind {
     Key,
     Deployment,
     Incident,
+    Slo,
 }
-use Kind::{Deployment, Fleet, Incident, Key, Session, User, Vehicle};
+use Kind::{Deployment, Fleet, Incident, Key, Session, Slo, User, Vehicle};
 
 /// Where ids go in, of which kind, and an operation that takes one as `$id`. Those that change something come
 /// last, in an order in which the own object can be told to do each.
@@ -60,6 +61,21 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
         &["Query.incident(id)"],
         Incident,
         r#"query($id: ID!) { incident(id: $id) { id title links { deploymentId } } }"#,
+    ),
+    (
+        &["Query.slo(id)"],
+        Slo,
+        "query($id: ID!) { slo(id: $id) { id objective { name } revisions { nodes { revision } } } }",
+    ),
+    (
+        &["Query.slo(id)"],
+        Slo,
+        r#"query($id: ID!) { slo(id: $id, asOf: { time: "2100-01-01T00:00:00Z" }) { id excludedPeriods { nodes { reason } } } }"#,
+    ),
+    (
+        &["Query.slaStats(slo)"],
+        Slo,
+        "query($id: ID!) { slaStats(slo: $id) { sloId objective { name } status } }",
     ),
     (
         &["Query.nodes(ids)"],
@@ -348,6 +364,26 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
             user { id } userErrors { code message path } } }",
     ),
     (
+        &["Mutation.reviseSlo(input.id)"],
+        Slo,
+        "mutation($id: ID!) { reviseSlo(input: { id: $id, name: \"n\", sli: APPROVAL_WAIT, objectivePpm: 1,
+            window: { kind: ROLLING, days: 1 }, thresholdSeconds: 1 }) {
+            slo { id } userErrors { code message path } } }",
+    ),
+    (
+        &["Mutation.excludePeriod(input.id)"],
+        Slo,
+        "mutation($id: ID!) { excludePeriod(input: { id: $id, from: \"2026-01-01T00:00:00Z\",
+            to: \"2026-01-02T00:00:00Z\", reason: \"r\" }) {
+            slo { id } userErrors { code message path } } }",
+    ),
+    (
+        &["Mutation.retireSlo(input.id)"],
+        Slo,
+        "mutation($id: ID!) { retireSlo(input: { id: $id }) {
+            slo { id } userErrors { code message path } } }",
+    ),
+    (
         &["Mutation.rotateApiKey(input.id)"],
         Key,
         "mutation($id: ID!) { rotateApiKey(input: { id: $id }) {
@@ -413,6 +449,7 @@ pub const APART: &[(&str, &str)] = &[
         "a name within the environment",
     ),
     ("Mutation.openIncident(input.id)", "the id of something new"),
+    ("Mutation.defineSlo(input.id)", "the id of something new"),
     ("Mutation.signIn(input.tenant)", "the tenant itself"),
     ("Mutation.createTenant(input.id)", "the installation's"),
     ("Mutation.renameTenant(input.id)", "the installation's"),
@@ -421,6 +458,10 @@ pub const APART: &[(&str, &str)] = &[
     (
         "Mutation.rotateSigningKey(input.compromised)",
         "the installation's",
+    ),
+    (
+        "Subscription.sloBurnAlert(sloId)",
+        "followed in `slos/alerts.rs`",
     ),
     ("Subscription.vehicleMoved(fleetId)", "followed below"),
     ("Subscription.vehicleMoved(vehicleIds)", "followed below"),

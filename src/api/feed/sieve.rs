@@ -1,0 +1,141 @@
+//! What a journal tells: events as they are, what deployments have come to, or alerts of objectives.
+//!
+//! What a deployment or an objective is about is told by earlier events of its stream, so that is read up
+//! to the event: an item is the same whenever and by whomever it is made.
+
+use std::sync::Arc;
+
+use super::rendering::{Item, Plan};
+use crate::api::fault::{Fault, FaultCode};
+use crate::api::operation::Operation;
+use crate::api::types::slo::SloBurnAlert;
+use crate::deployments::history::{History, Until};
+use crate::store::{EventFilter, StoredEvent};
+
+/// Deployments of a project, or to an environment; conditions add up.
+#[derive(Clone, Debug, Default)]
+pub struct DeploymentPlan {
+    /// The project; any if not said.
+    pub project: Option<String>,
+    /// The environment's name; any if not said.
+    pub environment: Option<String>,
+}
+
+/// Alerts of one objective, or of those of a project or a service alone; conditions add up.
+#[derive(Clone, Debug, Default)]
+pub struct BurnAlertPlan {
+    /// The objective; any if not said.
+    pub slo: Option<String>,
+    /// The project; any if not said.
+    pub project: Option<String>,
+    /// The service; any if not said.
+    pub service: Option<String>,
+}
+
+/// Which events of those that pass a journal's filter are its items, and what is told of each.
+pub enum Sieve {
+    /// All, as they are.
+    Events,
+    /// Those of the deployments of a plan, with what each has come to.
+    Deployments(DeploymentPlan),
+    /// Those of the objectives of a plan, with what each said.
+    BurnAlerts(BurnAlertPlan),
+}
+
+impl Plan {
+    /// What is read of the log, and what is told of it; `None` if the plan is that of no journal.
+    pub fn journal(self) -> Option<(EventFilter, Sieve)> {
+        match self {
+            Plan::Events(filter) => Some((filter, Sieve::Events)),
+            Plan::Deployments(plan) => {
+                let filter = EventFilter {
+                    aggregate_type: Some("deployment".to_owned()),
+                    ..EventFilter::default()
+                };
+                Some((filter, Sieve::Deployments(plan)))
+            }
+            Plan::BurnAlerts(plan) => {
+                let alerts = ["slo.burn_alert_raised", "slo.burn_alert_cleared"];
+                let filter = EventFilter {
+                    aggregate_type: Some("slo".to_owned()),
+                    aggregate_id: plan.slo.clone(),
+                    event_types: Some(alerts.map(str::to_owned).to_vec()),
+                };
+                Some((filter, Sieve::BurnAlerts(plan)))
+            }
+            Plan::Vehicles(_) | Plan::Heatmap(_) => None,
+        }
+    }
+}
+
+impl Sieve {
+    /// The item an event becomes, if it is one.
+    pub async fn item(
+        &self,
+        operation: &Operation,
+        event: StoredEvent,
+    ) -> Result<Option<Item>, Fault> {
+        let made = match self {
+            Sieve::Events => return Ok(Some(Item::Event(Arc::new(event)))),
+            Sieve::Deployments(plan) => plan.item(operation, event).await,
+            Sieve::BurnAlerts(plan) => plan.item(operation, event).await,
+        };
+        made.map_err(|error| {
+            tracing::warn!(
+                error,
+                "the past of what a journal tells cannot be read: {error}"
+            );
+            Fault::of(FaultCode::Resume)
+        })
+    }
+}
+
+impl DeploymentPlan {
+    async fn item(
+        &self,
+        operation: &Operation,
+        event: StoredEvent,
+    ) -> Result<Option<Item>, String> {
+        let deployments = &operation.parts.deployments;
+        let until = Until::Position(event.position);
+        let history = deployments.history(operation.tenant(), &event.aggregate_id, until);
+        let history = history.await.map_err(|error| error.to_string())?;
+        Ok(history
+            .filter(|history| self.wants(history))
+            .map(|history| Item::Deployment {
+                event: Box::new(event),
+                history: Box::new(history),
+            }))
+    }
+
+    fn wants(&self, history: &History) -> bool {
+        is(&self.project, Some(&history.row.project))
+            && is(&self.environment, Some(&history.row.environment))
+    }
+}
+
+impl BurnAlertPlan {
+    async fn item(
+        &self,
+        operation: &Operation,
+        event: StoredEvent,
+    ) -> Result<Option<Item>, String> {
+        let slos = &operation.parts.slos;
+        let slo = slos.up_to(operation.tenant(), &event.aggregate_id, event.position);
+        let slo = slo.await.map_err(|error| error.to_string())?;
+        let Some(objective) = slo.objective.filter(|objective| {
+            is(&self.project, objective.scope.project.as_ref())
+                && is(&self.service, objective.scope.service.as_ref())
+        }) else {
+            return Ok(None);
+        };
+        let event = event.decode().map_err(|error| error.to_string())?;
+        let alert = SloBurnAlert::new(&event, &objective);
+        Ok(alert.map(|alert| Item::BurnAlert(Box::new(alert))))
+    }
+}
+
+/// Is it what is wanted, if anything in particular is?
+fn is(wanted: &Option<String>, name: Option<&String>) -> bool {
+    wanted.is_none() || wanted.as_ref() == name
+}
