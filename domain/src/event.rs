@@ -8,6 +8,9 @@ use crate::deployment::DeploymentEvent;
 use crate::environment::EnvironmentEvent;
 use crate::fleet::FleetEvent;
 use crate::incident::IncidentEvent;
+use crate::log_batch::LogBatchEvent;
+use crate::log_source::LogSourceEvent;
+use crate::rejected_record::RejectedRecordEvent;
 use crate::session::SessionEvent;
 use crate::signing_keys::SigningKeysEvent;
 use crate::slo::SloEvent;
@@ -49,6 +52,12 @@ pub enum Event {
     Incident(IncidentEvent),
     /// Of one service level objective.
     Slo(SloEvent),
+    /// Of one source of log records.
+    LogSource(LogSourceEvent),
+    /// Of one batch of log records.
+    LogBatch(LogBatchEvent),
+    /// Of one rejected record.
+    RejectedRecord(RejectedRecordEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -194,6 +203,14 @@ vocabulary! {
     "slo.period_excluded" "1" => Slo(SloEvent::PeriodExcluded);
     "slo.burn_alert_raised" "1" => Slo(SloEvent::BurnAlertRaised);
     "slo.burn_alert_cleared" "1" => Slo(SloEvent::BurnAlertCleared);
+    "log_source.registered" "1" => LogSource(LogSourceEvent::LogSourceRegistered);
+    "log_source.limits_set" "1" => LogSource(LogSourceEvent::LogLimitsSet);
+    "log_source.retention_set" "1" => LogSource(LogSourceEvent::LogRetentionSet);
+    "log_source.personal_fields_set" "1" => LogSource(LogSourceEvent::PersonalFieldsSet);
+    "log_source.paused" "1" => LogSource(LogSourceEvent::LogSourcePaused);
+    "log_source.resumed" "1" => LogSource(LogSourceEvent::LogSourceResumed);
+    "log_batch.accepted" "1" => LogBatch(LogBatchEvent::LogBatchAccepted);
+    "rejected_record.recovered" "1" => RejectedRecord(RejectedRecordEvent::RejectedRecordRecovered);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -243,3 +260,6 @@ belongs!(DeploymentEvent => Deployment);
 belongs!(EnvironmentEvent => Environment);
 belongs!(IncidentEvent => Incident);
 belongs!(SloEvent => Slo);
+belongs!(LogSourceEvent => LogSource);
+belongs!(LogBatchEvent => LogBatch);
+belongs!(RejectedRecordEvent => RejectedRecord);

@@ -4,7 +4,9 @@
 //! Read [`log`] first (what a recorded event is), then [`aggregate`] (how deciding works), then
 //! one aggregate: [`vehicle`], [`fleet`], [`track`]. Who may do what is in [`tenant`], [`user`],
 //! [`admins`], [`session`], [`signing_keys`] and [`api_key`]. What is put into service, and what comes
-//! of it, is in [`deployment`], [`environment`], [`incident`] and [`slo`].
+//! of it, is in [`deployment`], [`environment`], [`incident`] and [`slo`]. What programs say of
+//! themselves and of their users is in [`log_source`], [`log_batch`] and [`rejected_record`];
+//! [`log_format`] reads it.
 
 pub mod log;
 pub mod aggregate;
@@ -23,6 +25,10 @@ pub mod deployment;
 pub mod environment;
 pub mod incident;
 pub mod slo;
+pub mod log_source;
+pub mod log_batch;
+pub mod rejected_record;
+pub mod log_format;
 pub mod scope;
 pub mod tenant;
 pub mod user;

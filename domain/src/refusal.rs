@@ -149,6 +149,23 @@ codes! {
     ObjectiveOutOfRange "OBJECTIVE_OUT_OF_RANGE" false
         "An objective is a share above 0 and below 1, in parts per million.";
     SloRetired "SLO_RETIRED" false "The objective is retired and accepts nothing.";
+    LogSourceUnknown "LOG_SOURCE_UNKNOWN" false
+        "The source of the records is not registered and the caller may not register it.";
+    StreamPaused "STREAM_PAUSED" true
+        "The source of the records is paused; `reason` tells why, and sending them again later is safe.";
+    UnknownEventType "UNKNOWN_EVENT_TYPE" false
+        "A record's type is none of those there are; `accepted` lists them, to the letter.";
+    TimestampTooOld "TIMESTAMP_TOO_OLD" false
+        "A record's time is before 1970 or further behind the server's clock than its source allows.";
+    TimestampInFuture "TIMESTAMP_IN_FUTURE" false
+        "A record's time is further ahead of the server's clock than its source allows.";
+    PersonalDataRefused "PERSONAL_DATA_REFUSED" false
+        "A record carries a field that its source refuses because it tells who somebody is.";
+    UnreadableInput "UNREADABLE_INPUT" false
+        "What was handed in is not of the `format` it is said to be of; `line` tells where, if it has "
+        "lines.";
+    AlreadyRecovered "ALREADY_RECOVERED" false
+        "The rejected record was recovered before; `batchId` and `index` tell which record it became.";
 }
 
 /// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.

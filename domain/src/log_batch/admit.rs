@@ -1,0 +1,155 @@
+//! Which records are new: the state of a batch, and the rule of duplicates.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{LogBatchAccepted, LogBatchEvent, LogRecord, RECORDS_MAX};
+use crate::aggregate::{Aggregate, ClaimChange};
+use crate::external::joined;
+use crate::personal::PersonalField;
+use crate::refusal::{Code, Refusal};
+use crate::values::too_large;
+
+/// Judged records of one source, none of whose ids the log has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogBatchCommand(pub LogBatchAccepted);
+
+/// Was the batch accepted?
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogBatch {
+    /// Then nothing more happens to it.
+    pub accepted: bool,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admitted {
+    /// The accepted records, in the batch's order; `None` if the log has them all.
+    pub event: Option<LogBatchAccepted>,
+    /// One per record of the batch, in its order.
+    pub outcomes: Vec<Admission>,
+}
+
+/// What became of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is new.
+    Accepted {
+        /// Its index within the event.
+        index: u32,
+    },
+    /// An earlier record of this batch declares the same id.
+    Repeated {
+        /// Which one, by its place among the batch's records.
+        first: usize,
+        /// It does not say the same as that one.
+        differs: bool,
+    },
+    /// A record of an earlier batch declares the same id; the log says which.
+    Known,
+}
+
+/// Scope of the claims on declared ids of records.
+pub const EVENT_ID_SCOPE: &str = "log.event_id";
+
+/// The claim of a batch on an id its source declared. Held by another batch, the record is known.
+pub fn event_id_claim(source_id: &str, event_id: &str) -> ClaimChange {
+    ClaimChange {
+        scope: EVENT_ID_SCOPE,
+        value: joined(&[source_id, event_id]),
+        release: false,
+        personal: false,
+    }
+}
+
+/// Tells the new records from those whose id was declared before, here or in the log: the first
+/// accepted stays. A record without an id is always new: two equal ones may both be true.
+pub fn admit(source_id: &str, records: Vec<LogRecord>, known: &HashSet<String>) -> Admitted {
+    let outcomes = outcomes(&records, known);
+    let kept = records.into_iter().zip(&outcomes);
+    let kept = kept.filter(|(_, outcome)| matches!(outcome, Admission::Accepted { .. }));
+    let records: Vec<LogRecord> = kept.map(|(record, _)| record).collect();
+    let event = (!records.is_empty()).then(|| LogBatchAccepted {
+        source_id: source_id.to_owned(),
+        records,
+    });
+    Admitted { event, outcomes }
+}
+
+fn outcomes(records: &[LogRecord], known: &HashSet<String>) -> Vec<Admission> {
+    let mut firsts: HashMap<&str, usize> = HashMap::new();
+    let mut accepted = 0;
+    let outcomes = records.iter().enumerate().map(|(place, record)| {
+        if let Some(event_id) = record.event_id.as_deref() {
+            if known.contains(event_id) {
+                return Admission::Known;
+            }
+            let first = *firsts.entry(event_id).or_insert(place);
+            if first != place {
+                let differs = records[first] != *record;
+                return Admission::Repeated { first, differs };
+            }
+        }
+        let index = accepted;
+        accepted += 1;
+        Admission::Accepted { index }
+    });
+    outcomes.collect()
+}
+
+impl Aggregate for LogBatch {
+    const TYPE: &'static str = "log_batch";
+    type Command = LogBatchCommand;
+    type Event = LogBatchEvent;
+
+    fn decide(
+        &self,
+        LogBatchCommand(batch): &LogBatchCommand,
+    ) -> Result<Vec<LogBatchEvent>, Refusal> {
+        if self.accepted {
+            return Ok(vec![]);
+        }
+        let count = batch.records.len();
+        if count == 0 {
+            let message = "a batch has at least one record";
+            return Err(Refusal::new(Code::Validation, message).at(["records"]));
+        }
+        if count > RECORDS_MAX {
+            return Err(too_large(count, RECORDS_MAX, "records", "records"));
+        }
+        let none = HashSet::new();
+        let admitted = admit(&batch.source_id, batch.records.clone(), &none);
+        let event = admitted.event.map(LogBatchEvent::LogBatchAccepted);
+        Ok(event.into_iter().collect())
+    }
+
+    fn apply(&mut self, LogBatchEvent::LogBatchAccepted(_): &LogBatchEvent) {
+        self.accepted = true;
+    }
+
+    fn claims(&self, LogBatchEvent::LogBatchAccepted(event): &LogBatchEvent) -> Vec<ClaimChange> {
+        let declared = event.records.iter().filter_map(|r| r.event_id.as_deref());
+        declared
+            .map(|event_id| event_id_claim(&event.source_id, event_id))
+            .collect()
+    }
+
+    /// A record's user is known by a pseudonym, whatever the source; where there is no user, what is
+    /// personal belongs to the batch.
+    fn personal<'e>(id: &str, event: &'e mut LogBatchEvent) -> Vec<PersonalField<'e>> {
+        let LogBatchEvent::LogBatchAccepted(event) = event;
+        let fields = event.records.iter_mut().filter_map(|record| {
+            let subject = match &record.user_id {
+                Some(pseudonym) => format!("log_user:{pseudonym}"),
+                None => format!("{}:{id}", LogBatch::TYPE),
+            };
+            let value = record.personal.as_mut()?;
+            let field = "record";
+            Some(PersonalField {
+                subject,
+                field,
+                value,
+            })
+        });
+        fields.collect()
+    }
+}

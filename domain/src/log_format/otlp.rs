@@ -1,0 +1,183 @@
+//! Logs as OpenTelemetry's exporters send them over HTTP: OTLP, as JSON or as protobuf.
+//!
+//! Shapes are those of `opentelemetry/proto/logs/v1/logs.proto`; members that are not known are
+//! passed over, as OTLP wants it.
+
+mod json;
+mod protobuf;
+mod wire;
+
+use chrono::{DateTime, SecondsFormat};
+use serde_json::{Map, Value};
+
+use crate::attributes::Attributes;
+use crate::log_batch::{LogPriority, LogReport};
+use crate::log_source::LogType;
+use crate::refusal::{Code, Refusal};
+use crate::values::too_large;
+
+/// How many records one export may carry. An empty one takes two bytes on its way and hundreds here.
+pub const OTLP_RECORDS_MAX: usize = 10_000;
+/// Severities from this one on are errors: ERROR is 17 to 20, FATAL 21 to 24.
+const SEVERITY_ERROR: i64 = 17;
+/// What a record is called that has no name, and whose scope has none.
+const NO_NAME: &str = "log";
+
+/// Every record of an export in JSON, in its order; a refusal if it is none, or has too many. A
+/// record that cannot be read is refused alone, with its path.
+///
+/// Attributes become properties. Those that say what a record has a field for become that field:
+/// `log.record.uid`, `user.id` or `enduser.id`, `session.id`, and the resource's `service.version`.
+/// What is said of the resource is the device. Body, severity, trace and scope are the properties
+/// `body`, `severity`, `severityNumber`, `traceId`, `spanId`, `scope` and `scopeVersion`; attributes
+/// that are called so themselves are kept within the property `attributes`.
+pub fn otlp_json_reports(body: &[u8]) -> Result<Vec<Result<LogReport, Refusal>>, Refusal> {
+    json::reports(body).map_err(|refusal| refusal.with("format", "otlp"))
+}
+
+/// As [`otlp_json_reports`], of an export in protobuf.
+pub fn otlp_protobuf_reports(body: &[u8]) -> Result<Vec<Result<LogReport, Refusal>>, Refusal> {
+    protobuf::reports(body).map_err(|refusal| refusal.with("format", "otlp"))
+}
+
+/// Where records come from: what they have in common.
+#[derive(Default)]
+struct Origin {
+    device: Attributes,
+    app_version: Option<String>,
+    scope: String,
+    scope_version: String,
+}
+
+impl Origin {
+    /// Of a resource; its version is a field of each record.
+    fn new(mut resource: Map<String, Value>) -> Origin {
+        Origin {
+            app_version: take_text(&mut resource, "service.version"),
+            device: resource.into(),
+            ..Origin::default()
+        }
+    }
+}
+
+/// A record as OTLP has it; numbers and texts that were not said are 0 and empty.
+#[derive(Default)]
+struct Log {
+    time_unix_nano: u64,
+    observed_time_unix_nano: u64,
+    severity_number: i64,
+    severity_text: String,
+    event_name: String,
+    body: Value,
+    attributes: Map<String, Value>,
+    /// Hexadecimal.
+    trace_id: String,
+    span_id: String,
+}
+
+/// Adds a record that stands at this place: of which resource, of which scope, and which of those.
+fn add(
+    reports: &mut Vec<Result<LogReport, Refusal>>,
+    place: [usize; 3],
+    log: Log,
+    origin: &Origin,
+) -> Result<(), Refusal> {
+    if reports.len() >= OTLP_RECORDS_MAX {
+        let (actual, limit) = (OTLP_RECORDS_MAX + 1, OTLP_RECORDS_MAX);
+        return Err(too_large(actual, limit, "records", "logRecords"));
+    }
+    let lists = ["resourceLogs", "scopeLogs", "logRecords"];
+    let path = lists.into_iter().zip(place);
+    let path = path.flat_map(|(list, n)| [list.to_owned(), n.to_string()]);
+    reports.push(report(log, origin).map_err(|refusal| refusal.under(path)));
+    Ok(())
+}
+
+fn report(log: Log, origin: &Origin) -> Result<LogReport, Refusal> {
+    let mut attributes = log.attributes;
+    let mut take = |name| take_text(&mut attributes, name);
+    let event_id = take("log.record.uid");
+    let user_id = take("user.id").or_else(|| take("enduser.id"));
+    let session_id = take("session.id");
+    let named = Some(log.event_name).filter(|name| !name.is_empty());
+    let named = named.or_else(|| take("event.name"));
+    let named = named.or_else(|| Some(origin.scope.clone()).filter(|name| !name.is_empty()));
+
+    let text = |text: &str| (!text.is_empty()).then(|| Value::from(text));
+    let hex = |id: &str| id.bytes().any(|b| b != b'0').then(|| Value::from(id));
+    let severity = (log.severity_number != 0).then(|| log.severity_number.into());
+    let own = [
+        ("body", Some(log.body).filter(|body| !body.is_null())),
+        ("severity", text(&log.severity_text)),
+        ("severityNumber", severity),
+        ("traceId", hex(&log.trace_id)),
+        ("spanId", hex(&log.span_id)),
+        ("scope", text(&origin.scope)),
+        ("scopeVersion", text(&origin.scope_version)),
+    ];
+    let is_error = log.severity_number >= SEVERITY_ERROR;
+    let event_type = match is_error {
+        true => LogType::Error,
+        false => LogType::Observability,
+    };
+    Ok(LogReport {
+        event_id,
+        timestamp: time(log.time_unix_nano, log.observed_time_unix_nano)?,
+        event_type: event_type.as_str().to_owned(),
+        event_name: named.unwrap_or_else(|| NO_NAME.to_owned()),
+        priority: is_error.then(|| LogPriority::High.as_str().to_owned()),
+        user_id,
+        session_id,
+        app_version: origin.app_version.clone(),
+        device_info: origin.device.clone(),
+        properties: with_own(attributes, own).into(),
+        ..LogReport::default()
+    })
+}
+
+/// When it happened, else when somebody first saw it.
+fn time(happened: u64, observed: u64) -> Result<String, Refusal> {
+    let nanos = if happened == 0 { observed } else { happened };
+    let second = i64::try_from(nanos / 1_000_000_000)
+        .ok()
+        .filter(|_| nanos > 0);
+    let below = u32::try_from(nanos % 1_000_000_000).expect("below a billion");
+    let time = second.and_then(|second| DateTime::from_timestamp(second, below));
+    let time = time.ok_or_else(|| {
+        let why = "the record says neither when it happened nor when it was observed";
+        Refusal::new(Code::BadTimestamp, why).at(["timeUnixNano"])
+    })?;
+    Ok(time.to_rfc3339_opts(SecondsFormat::Nanos, true))
+}
+
+/// The attributes and what the record says itself; an attribute of such a name gives way.
+fn with_own<const N: usize>(
+    mut attributes: Map<String, Value>,
+    own: [(&str, Option<Value>); N],
+) -> Map<String, Value> {
+    let mut aside = Map::new();
+    for name in own.iter().map(|(name, _)| *name).chain(["attributes"]) {
+        let attribute = attributes.remove(name);
+        attribute.map(|value| aside.insert(name.to_owned(), value));
+    }
+    for (name, value) in own {
+        value.map(|value| attributes.insert(name.to_owned(), value));
+    }
+    if !aside.is_empty() {
+        attributes.insert("attributes".to_owned(), aside.into());
+    }
+    attributes
+}
+
+fn take_text(attributes: &mut Map<String, Value>, name: &str) -> Option<String> {
+    let text = attributes
+        .get(name)?
+        .as_str()
+        .filter(|text| !text.is_empty());
+    let text = text?.to_owned();
+    attributes.remove(name);
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests;
