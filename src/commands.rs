@@ -4,13 +4,16 @@ mod decide;
 mod elsewhere;
 mod envelope;
 mod loading;
+mod logs;
 mod past;
 mod positions;
+mod refused;
 mod sealing;
 mod states;
 
 pub use elsewhere::{recorded_deployment_id, recorded_incident_id};
 pub use envelope::CommandContext;
+pub use logs::{IngestLogs, LogsReceipt, RecordOutcome, Room};
 pub use positions::{FixOutcome, PositionsReceipt, ReportPositions};
 
 use std::sync::Arc;
@@ -25,6 +28,7 @@ use tokio::sync::Semaphore;
 use crate::store::{Appended, Store, StoreError};
 use crate::vault::{Vault, VaultError};
 use envelope::Receipts;
+use logs::Rooms;
 use states::States;
 
 /// States stored at once.
@@ -48,6 +52,8 @@ pub struct DoorSettings {
     pub fixes: FixRules,
     /// Bytes of a refused record that are kept.
     pub rejected_record_bytes_max: usize,
+    /// Bytes of log records that are being read, judged or waiting for their append.
+    pub log_bytes_max: usize,
 }
 
 impl Default for DoorSettings {
@@ -60,6 +66,7 @@ impl Default for DoorSettings {
             snapshot_events: 500,
             fixes: FixRules::default(),
             rejected_record_bytes_max: 4 << 10,
+            log_bytes_max: 32 << 20,
         }
     }
 }
@@ -139,6 +146,7 @@ pub struct Door {
     /// Held while a state is stored: bounds what that costs beside the commands.
     snapshotting: Arc<Semaphore>,
     vault: Option<Vault>,
+    log_rooms: Arc<Rooms>,
 }
 
 impl Door {
@@ -148,6 +156,7 @@ impl Door {
             store,
             states: Arc::new(States::new(settings.state_bytes_max)),
             receipts: Arc::new(Receipts::new(settings.receipts_max)),
+            log_rooms: Arc::new(Rooms::new(settings.log_bytes_max)),
             settings: Arc::new(settings),
             snapshotting: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
             vault: None,

@@ -1,6 +1,7 @@
 //! The log: the only place that appends events and the only place that reads them.
 
 mod append;
+mod bulk;
 pub mod cqrs;
 mod executor;
 mod group;
@@ -21,6 +22,7 @@ mod wake;
 pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
+pub use bulk::{KnownIds, RecordIds};
 pub use held::check_held;
 pub use lanes::Pending;
 pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
@@ -82,6 +84,8 @@ pub struct StoreSettings {
     pub bulk_bytes_min: usize,
     /// Payload bytes of one group of bulk batches: the longest that others wait for the head's lock.
     pub bulk_group_bytes_max: usize,
+    /// Batches of log records under way at once, of all tenants, each on its own connection; others wait.
+    pub bulk_connections_max: usize,
     /// Groups of one tenant in flight, each on its own connection.
     pub groups_in_flight_max: usize,
     /// A second group departs only when this many commands wait; fewer are better off together.
@@ -131,6 +135,7 @@ impl Default for StoreSettings {
             group_bytes_max: 1 << 20,
             bulk_bytes_min: 16 << 10,
             bulk_group_bytes_max: 512 << 10,
+            bulk_connections_max: 2,
             groups_in_flight_max: 2,
             second_group_commands_min: 64,
             gather_yields: 16,
@@ -232,6 +237,7 @@ pub struct Store {
 struct Inner {
     pool: PgPool,
     lanes: lanes::Lanes,
+    bulk: bulk::Bulk,
     wakes: Arc<wake::Wakes>,
     append_only_role: bool,
     _tasks: JoinSet<()>,
@@ -265,6 +271,7 @@ impl Store {
         let executors = executor::Source::new(options, settings, append_only_role);
         let inner = Inner {
             pool,
+            bulk: bulk::Bulk::new(executors.clone()),
             lanes: lanes::Lanes::new(executors, wakes.clone()),
             wakes,
             append_only_role,

@@ -7,6 +7,7 @@
 mod master;
 mod seal;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -109,6 +110,63 @@ impl Vault {
         let key = self.stored(tenant, subject).await?;
         self.0.recent.put(name, (asked, key.clone()));
         Ok(key)
+    }
+
+    /// The keys of subjects, made for those that have none, in two questions however many there are.
+    pub async fn keys(
+        &self,
+        tenant: &str,
+        mut subjects: Vec<String>,
+    ) -> Result<HashMap<String, SubjectKey>, VaultError> {
+        let asked = Instant::now();
+        // In one order: two who make the same keys do not wait for each other in a ring.
+        subjects.sort_unstable();
+        subjects.dedup();
+        let mut keys = HashMap::with_capacity(subjects.len());
+        subjects.retain(|subject| {
+            let recent = self.0.recent.get(&name(tenant, subject));
+            let Some((_, Some(key))) = recent.filter(|(at, _)| asked - *at < self.0.key_ttl) else {
+                return true;
+            };
+            keys.insert(subject.clone(), key);
+            false
+        });
+        if subjects.is_empty() {
+            return Ok(keys);
+        }
+        let made = subjects.iter().map(|subject| {
+            let place = key_place(tenant, subject);
+            self.0.master.wrap(&SubjectKey::random(), &place)
+        });
+        let made: Vec<Vec<u8>> = made.collect();
+        // Whose key there is already keeps it.
+        sqlx::query(
+            "insert into subject_keys (tenant, subject, wrapped)
+             select $1, subject, wrapped from unnest($2::text[], $3::bytea[]) u(subject, wrapped)
+             where not exists (select from subject_keys k where k.tenant = $1 and k.subject = u.subject)
+             on conflict do nothing",
+        )
+        .bind(tenant)
+        .bind(&subjects)
+        .bind(made)
+        .execute(&self.0.pool)
+        .await?;
+        let stored = sqlx::query_as::<_, (String, Vec<u8>)>(
+            "select subject, wrapped from subject_keys where tenant = $1 and subject = any($2)",
+        )
+        .bind(tenant)
+        .bind(&subjects)
+        .fetch_all(&self.0.pool)
+        .await?;
+        for (subject, wrapped) in stored {
+            let place = key_place(tenant, &subject);
+            let key = self.0.master.unwrap(&wrapped, &place);
+            let key = key.ok_or(VaultError::Foreign)?;
+            let seen = (asked, Some(key.clone()));
+            self.0.recent.put(name(tenant, &subject), seen);
+            keys.insert(subject, key);
+        }
+        Ok(keys)
     }
 
     /// Destroys the key of a subject: nothing sealed under it can be read again. False if there was none.

@@ -12,9 +12,7 @@ mod properties;
 mod report;
 mod secrets;
 
-pub use admit::{
-    Admission, Admitted, EVENT_ID_SCOPE, LogBatch, LogBatchCommand, admit, event_id_claim,
-};
+pub use admit::{Admission, Admitted, LogBatch, LogBatchCommand, admit, declared_id};
 pub use keep::{PERSONAL, to_keep};
 pub use properties::{PROPERTY_KEY_CHARS_MAX, PROPERTY_KEYS_MAX, PROPERTY_LEVELS_MAX};
 pub use report::{Judged, LogReport, LogRules, judge};

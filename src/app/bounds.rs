@@ -30,6 +30,7 @@ pub fn store(settings: &Settings) -> StoreSettings {
         group_bytes_max: append.group_bytes_max.len(),
         bulk_bytes_min: append.bulk_bytes_min.len(),
         bulk_group_bytes_max: append.bulk_group_bytes_max.len(),
+        bulk_connections_max: append.bulk_connections_max,
         groups_in_flight_max: append.groups_in_flight_max,
         second_group_commands_min: append.second_group_commands_min,
         gather_yields: append.gather_yields,
@@ -61,6 +62,7 @@ pub fn door(settings: &Settings) -> DoorSettings {
             ..FixRules::default()
         },
         rejected_record_bytes_max: commands.rejected_record_bytes_max.len(),
+        log_bytes_max: commands.log_bytes_max.len(),
         ..DoorSettings::default()
     }
 }

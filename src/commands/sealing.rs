@@ -77,6 +77,14 @@ impl Keyring<'_> {
         Ok(true)
     }
 
+    /// Fetches the keys of these subjects; who has none is given one. For those who are known by a pseudonym
+    /// alone: their erasure is of what was said of them until then, and what is said later is new.
+    pub async fn fetch_or_make(&mut self, subjects: Vec<String>) -> Result<(), CommandError> {
+        let vault = self.vault.ok_or(VaultError::Absent)?;
+        self.keys.extend(vault.keys(self.tenant, subjects).await?);
+        Ok(())
+    }
+
     /// Seals the personal values of an event; their subjects' keys are at hand.
     pub fn seal<A: Aggregate>(&self, id: &str, event_id: Uuid, event: &mut A::Event) {
         for field in A::personal(id, event) {

@@ -85,6 +85,8 @@ section! {
         body_timeout: Duration = "15s", "100ms" ..= "5m";
         /// Bytes of a GraphQL request's body.
         body_bytes_max: Bytes = "1MiB", "1KiB" ..= "64MiB";
+        /// Bytes of a body of log records, as it arrives and expanded.
+        log_body_bytes_max: Bytes = "10MiB", "1KiB" ..= "256MiB";
         /// Records on one page of a REST answer.
         page_max: usize = "1000", "1" ..= "10000";
         /// How long requests in flight may go on after the stop signal; then they are dropped.
@@ -158,6 +160,9 @@ section! {
         bulk_bytes_min: Bytes = "16KiB", "1KiB" ..= "64MiB";
         /// Bytes of payload in one group of bulk batches: the longest that others wait.
         bulk_group_bytes_max: Bytes = "512KiB", "64KiB" ..= "64MiB";
+        /// Batches of log records under way at once, of all tenants, each on a connection of its own. Each
+        /// takes of what interactive commands have of the database.
+        bulk_connections_max: usize = "2", "1" ..= "16";
         /// Groups of one tenant in flight, each on a connection of its own.
         groups_in_flight_max: usize = "2", "1" ..= "16";
         /// A second group leaves only when this many commands wait.
@@ -197,6 +202,9 @@ section! {
         rejected_records_max: u32 = "100000", "0" ..= "1000000000";
         /// Bytes of one refused record that are kept.
         rejected_record_bytes_max: Bytes = "4KiB", "256" ..= "64KiB";
+        /// Bytes of log records, expanded, that are being read, judged or waiting for their append; more are
+        /// told 429. One request alone is always let in.
+        log_bytes_max: Bytes = "32MiB", "1MiB" ..= "4GiB";
     }
 }
 

@@ -46,7 +46,7 @@ impl Source {
 
     /// The server bounds its own work; a server or a network that is silent is bounded here, and taken
     /// for a lost connection.
-    async fn answered<T>(
+    pub async fn answered<T>(
         &self,
         asked: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
@@ -59,7 +59,7 @@ impl Source {
 
     /// The planner must use the indexes even while tables are young and statistics say "empty", and the
     /// plan must be the same for every group size; a test reads it.
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let mut conn = self.options.connect().await?;
         conn.execute(sqlx::raw_sql(&self.setup())).await?;
         Ok(conn)
@@ -81,6 +81,27 @@ impl Source {
         }
         setup
     }
+
+    /// Makes room for all events of a group.
+    pub async fn add_partitions(&self, group: &[&Append]) -> Result<(), StoreError> {
+        let writes = group.iter().flat_map(|append| &append.writes);
+        let events = writes.map(|w| w.events.len() as i64).sum();
+        let added = async {
+            let mut conn = self.options.connect().await?;
+            super::partitions::ensure(&mut conn, &self.settings, events).await?;
+            let _ = conn.close().await;
+            Ok(())
+        };
+        self.answered(added).await.map_err(StoreError::from)
+    }
+
+    /// A null tenant means that it has no log.
+    pub fn fault(&self, tenant: &str, error: sqlx::Error) -> StoreError {
+        match sqlstate(&error).as_deref() {
+            Some("23502") => StoreError::UnknownTenant(tenant.to_owned()),
+            _ => StoreError::Database(error),
+        }
+    }
 }
 
 /// Appends one group at a time.
@@ -91,7 +112,7 @@ pub(super) struct Executor {
 }
 
 /// What an error of the append statement calls for.
-enum Remedy {
+pub(super) enum Remedy {
     /// Another process was faster: the same statement again sees what it did.
     Again,
     /// The head has outrun the partitions.
@@ -153,7 +174,7 @@ impl Executor {
                 Remedy::Again if races < settings.races_max => races += 1,
                 Remedy::AddPartition if races < settings.races_max => {
                     races += 1;
-                    self.add_partitions(group).await?;
+                    self.source.add_partitions(group).await?;
                 }
                 Remedy::Reconnect => {
                     self.conn = None;
@@ -165,7 +186,7 @@ impl Executor {
                 }
                 _ => {
                     self.conn = None;
-                    return Err(self.fault(error));
+                    return Err(self.source.fault(&self.tenant, error));
                 }
             }
         }
@@ -184,28 +205,6 @@ impl Executor {
             })
             .await
     }
-
-    /// Makes room for all events of a group.
-    async fn add_partitions(&mut self, group: &[&Append]) -> Result<(), StoreError> {
-        let source = &self.source;
-        let writes = group.iter().flat_map(|append| &append.writes);
-        let events = writes.map(|w| w.events.len() as i64).sum();
-        let added = async {
-            let mut conn = source.options.connect().await?;
-            super::partitions::ensure(&mut conn, &source.settings, events).await?;
-            let _ = conn.close().await;
-            Ok(())
-        };
-        source.answered(added).await.map_err(StoreError::from)
-    }
-
-    /// A null tenant means that it has no log.
-    fn fault(&self, error: sqlx::Error) -> StoreError {
-        match sqlstate(&error).as_deref() {
-            Some("23502") => StoreError::UnknownTenant(self.tenant.to_string()),
-            _ => StoreError::Database(error),
-        }
-    }
 }
 
 fn fail(n: usize) -> impl Fn(StoreError) -> Vec<Outcome> {
@@ -217,7 +216,7 @@ fn fail(n: usize) -> impl Fn(StoreError) -> Vec<Outcome> {
     }
 }
 
-fn remedy(error: &sqlx::Error) -> Remedy {
+pub(super) fn remedy(error: &sqlx::Error) -> Remedy {
     match sqlstate(error).as_deref() {
         Some("23505" | "40001" | "40P01") => Remedy::Again,
         Some("23514") => Remedy::AddPartition,

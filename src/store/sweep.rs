@@ -1,4 +1,4 @@
-//! Retention of bookkeeping: command ids, rejected records; and partitions made ahead of the head.
+//! Retention of bookkeeping: command ids, rejected records, ids of log records; and partitions made ahead of the head.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,8 @@ async fn sweep(
     let days = i32::try_from(settings.rejected_retention_d).unwrap_or(i32::MAX);
     delete_all(pool, COMMANDS, i64::from(hours)).await?;
     delete_all(pool, REJECTED_BY_AGE, i64::from(days)).await?;
-    delete_all(pool, REJECTED_BY_COUNT, settings.rejected_records_max).await
+    delete_all(pool, REJECTED_BY_COUNT, settings.rejected_records_max).await?;
+    delete_all(pool, RECORD_IDS, 0).await
 }
 
 async fn delete_all(pool: &PgPool, statement: &str, bound: i64) -> Result<(), StoreError> {
@@ -71,3 +72,8 @@ const REJECTED_BY_COUNT: &str = "
             select tenant, id, row_number() over (partition by tenant order by id desc) as newest
             from rejected_records) counted
         where newest > $1 limit $2)";
+
+/// The day says itself when it is over: none is left of it today.
+const RECORD_IDS: &str = "
+    delete from record_ids where (tenant, id_hash) in (
+        select tenant, id_hash from record_ids where forget_on <= current_date - $1::int limit $2)";

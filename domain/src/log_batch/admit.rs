@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{LogBatchAccepted, LogBatchEvent, LogRecord, RECORDS_MAX};
-use crate::aggregate::{Aggregate, ClaimChange};
+use crate::aggregate::Aggregate;
 use crate::external::joined;
 use crate::personal::PersonalField;
 use crate::refusal::{Code, Refusal};
@@ -48,17 +48,9 @@ pub enum Admission {
     Known,
 }
 
-/// Scope of the claims on declared ids of records.
-pub const EVENT_ID_SCOPE: &str = "log.event_id";
-
-/// The claim of a batch on an id its source declared. Held by another batch, the record is known.
-pub fn event_id_claim(source_id: &str, event_id: &str) -> ClaimChange {
-    ClaimChange {
-        scope: EVENT_ID_SCOPE,
-        value: joined(&[source_id, event_id]),
-        release: false,
-        personal: false,
-    }
+/// What is unique of an id a source declared: no two ids of two sources are the same.
+pub fn declared_id(source_id: &str, event_id: &str) -> String {
+    joined(&[source_id, event_id])
 }
 
 /// Tells the new records from those whose id was declared before, here or in the log: the first
@@ -124,13 +116,6 @@ impl Aggregate for LogBatch {
 
     fn apply(&mut self, LogBatchEvent::LogBatchAccepted(_): &LogBatchEvent) {
         self.accepted = true;
-    }
-
-    fn claims(&self, LogBatchEvent::LogBatchAccepted(event): &LogBatchEvent) -> Vec<ClaimChange> {
-        let declared = event.records.iter().filter_map(|r| r.event_id.as_deref());
-        declared
-            .map(|event_id| event_id_claim(&event.source_id, event_id))
-            .collect()
     }
 
     /// A record's user is known by a pseudonym, whatever the source; where there is no user, what is

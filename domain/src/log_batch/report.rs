@@ -60,7 +60,7 @@ pub struct LogRules<'r> {
     pub backfill: bool,
     /// What a user's id is stored as: the same for the same id, and nothing that leads back to it
     /// without a key.
-    pub pseudonym: &'r dyn Fn(&str) -> String,
+    pub pseudonym: &'r (dyn Fn(&str) -> String + Sync),
 }
 
 /// A record that is believed.

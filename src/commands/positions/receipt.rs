@@ -1,11 +1,10 @@
 //! A report's outcomes as they are stored, so that a retry is told the same.
 
-use domain::{Code, Refusal};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::{FixOutcome, PositionsReceipt};
 use crate::commands::Receipt;
+use crate::commands::refused::StoredRefusal;
 use crate::store::Appended;
 
 /// What is not "accepted", by index.
@@ -19,15 +18,6 @@ struct Stored {
     rejected: Vec<StoredRefusal>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredRefusal {
-    index: usize,
-    code: String,
-    message: String,
-    path: Vec<String>,
-    details: Map<String, Value>,
-}
-
 /// Nothing to store if all were accepted.
 pub(super) fn write(outcomes: &[FixOutcome]) -> Option<String> {
     if outcomes.iter().all(|o| *o == FixOutcome::Accepted) {
@@ -39,13 +29,7 @@ pub(super) fn write(outcomes: &[FixOutcome]) -> Option<String> {
             FixOutcome::Accepted => {}
             FixOutcome::Duplicate { differs: false } => stored.duplicate.push(index),
             FixOutcome::Duplicate { differs: true } => stored.differs.push(index),
-            FixOutcome::Rejected(r) => stored.rejected.push(StoredRefusal {
-                index,
-                code: r.code.as_str().to_owned(),
-                message: r.message.clone(),
-                path: r.path.clone(),
-                details: r.details.clone(),
-            }),
+            FixOutcome::Rejected(r) => stored.rejected.push(StoredRefusal::of(index, r)),
         }
     }
     Some(serde_json::to_string(&stored).expect("plain data"))
@@ -72,11 +56,9 @@ pub(super) fn read(first: &Appended, n: usize) -> PositionsReceipt {
         .differs
         .iter()
         .for_each(|&i| set(i, FixOutcome::Duplicate { differs: true }));
-    for r in stored.rejected {
-        let code = Code::ALL.iter().copied().find(|c| c.as_str() == r.code);
-        let mut refusal = Refusal::new(code.unwrap_or(Code::Validation), r.message).at(r.path);
-        refusal.details = r.details;
-        set(r.index, FixOutcome::Rejected(refusal));
+    for stored in stored.rejected {
+        let (index, refusal) = stored.read();
+        set(index, FixOutcome::Rejected(refusal));
     }
     PositionsReceipt {
         receipt: Receipt::from(first),
@@ -86,7 +68,7 @@ pub(super) fn read(first: &Appended, n: usize) -> PositionsReceipt {
 
 #[cfg(test)]
 mod tests {
-    use domain::Position;
+    use domain::{Code, Position, Refusal};
 
     use super::*;
 
