@@ -78,6 +78,11 @@ pub struct Rules(HashMap<&'static str, HashMap<String, Option<Rule>>>);
 pub struct Access(Vec<Rule>);
 
 impl Access {
+    /// By one rule, for what is no field of the schema.
+    pub fn of(rule: Rule) -> Access {
+        Access([rule].into_iter().collect())
+    }
+
     /// Lets a caller in that meets every rule. Whoever is known and asks for more than they may is noted.
     pub fn admit(&self, caller: &Caller) -> Result<(), Fault> {
         self.0.iter().try_for_each(|rule| {

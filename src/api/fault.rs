@@ -57,7 +57,7 @@ faults! {
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 false "The path does not take this method; `Allow` names those it takes.";
     NotAcceptable "NOT_ACCEPTABLE" 406 false "None of the media types in `Accept` is served here.";
     RequestTimeout "REQUEST_TIMEOUT" 408 true "The head or the body did not arrive in time.";
-    PayloadTooLarge "PAYLOAD_TOO_LARGE" 413 false "The body is larger than 1 MiB.";
+    PayloadTooLarge "PAYLOAD_TOO_LARGE" 413 false "The body is larger than this endpoint takes; `limit` tells how many bytes that is.";
     UnsupportedMediaType "UNSUPPORTED_MEDIA_TYPE" 415 false "The body's media type or encoding is not read here; send application/json.";
     UriTooLong "URI_TOO_LONG" 414 false "Path and parameters are longer than 8 KiB; send the document by POST.";
     BadHost "BAD_HOST" 400 false "The request names no host, or several.";
@@ -87,7 +87,7 @@ faults! {
     Archived "ARCHIVED" 410 false "The log does not hold these events any more: not from `missing` on, and from `first` on again, which is null where nothing is.";
     StaleRead "STALE_READ" 503 true "The read models have not come to the position asked for in time; `appliedPosition` and `readModels` tell how far they are.";
     Timeout "TIMEOUT" 504 true "The operation took longer than 10 seconds. A command may have been kept: sending it again with the same commandId is safe.";
-    RateLimited "RATE_LIMITED" 429 true "Too much was asked; `quota` tells of what (address, user, cost, sign_in_address, sign_in_account), `retryAfterMs` when to try again.";
+    RateLimited "RATE_LIMITED" 429 true "Too much was asked; `quota` tells of what (address, user, cost, sign_in_address, sign_in_account, log_bytes), `retryAfterMs` when to try again.";
     Overloaded "OVERLOADED" 503 true "Too much is waiting; `retryAfterMs` tells when to try again.";
     Resume "RESUME" 503 true "The subscription cannot go on; what comes after `position` has not been sent. Subscribe again from there.";
     ReadModelBuilding "READ_MODEL_BUILDING" 503 true "The read model is being built for the first time.";

@@ -14,7 +14,7 @@ mod sse;
 mod tokens;
 mod ws;
 
-pub use body::{json_fault, object_of, read as read_body};
+pub use body::{collect as collect_body, content_length, json_fault, object_of, read as read_body};
 pub use documents::DocumentsError;
 pub use engine::{Asking, Credentials, Engine, Product, turned_away};
 pub use run::{Alias, ask};

@@ -1,10 +1,11 @@
-//! REST aliases: the questions of GraphQL asked by GET, and fixes in bulk by POST. Thin: each question
+//! REST aliases: the questions of GraphQL asked by GET, and fixes and log records in bulk by POST. Thin: each question
 //! is one document of ours and the parameters that become its variables.
 
 mod command;
 pub mod deployments;
 mod fixes;
 pub mod identity;
+pub mod logs;
 mod named;
 mod params;
 mod report;

@@ -12,7 +12,7 @@ use super::context::{self, Id};
 use super::graphql::{self, Transport};
 use super::meter::Meter;
 use super::problem::problem;
-use super::rest::{deployments, identity, slos, webhooks};
+use super::rest::{deployments, identity, logs, slos, webhooks};
 use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::auth::{Needs, Rule};
@@ -83,6 +83,9 @@ pub fn router(edge: Edge) -> Router {
 fn callers() -> Router<Edge> {
     Router::new()
         .route("/api/vehicles/positions", only(post(rest::report), "POST"))
+        .route("/api/v1/ingest", only(post(logs::one), "POST"))
+        .route("/api/v1/batch-ingest", only(post(logs::batch), "POST"))
+        .route("/v1/logs", only(post(logs::export), "POST"))
         .route("/api/vehicles/latest", read(rest::latest))
         .route("/api/vehicles/history", read(rest::history))
         .route("/api/analytics/heatmap", read(rest::heatmap))

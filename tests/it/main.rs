@@ -30,6 +30,7 @@ mod intake;
 mod limits;
 mod local;
 mod log;
+mod logs;
 mod oidc;
 mod projections;
 mod proof;

@@ -1,6 +1,8 @@
 //! Events as they stand in the log, but for what they say of persons.
 
 use async_graphql::{ComplexObject, Context, Enum, Result, SimpleObject, Value};
+use domain::Aggregate as _;
+use domain::log_batch::LogBatch;
 use serde_json::Value as Tree;
 
 use super::int;
@@ -43,8 +45,8 @@ pub struct Event {
 /// Personal values of an event.
 #[derive(Default)]
 struct Hidden {
-    /// Whose.
-    subject: String,
+    /// Whose; none where they are of many.
+    subject: Option<String>,
     /// Which fields of the payload.
     fields: Vec<String>,
 }
@@ -76,11 +78,14 @@ impl Event {
             return Ok(Vec::new());
         }
         let operation = Operation::of(ctx);
-        let readable = operation
-            .parts
-            .auth
-            .is_readable(operation.tenant(), subject);
-        let readable = readable.await.map_err(|error| {
+        let readable = match subject {
+            None => Ok(true),
+            Some(subject) => {
+                let auth = &operation.parts.auth;
+                auth.is_readable(operation.tenant(), subject).await
+            }
+        };
+        let readable = readable.map_err(|error| {
             auth_refusal_or_fault(error).map_or_else(|fault| fault, Fault::from)
         })?;
         let reason = match readable {
@@ -100,6 +105,9 @@ fn hide(kind: &str, id: &str, payload: &mut Tree) -> Hidden {
     if kind == "deployment" {
         return hide_requester(id, payload);
     }
+    if kind == LogBatch::TYPE {
+        return hide_of_records(payload);
+    }
     let subject = match kind {
         "user" => Some(id.to_owned()),
         "session" => payload["userId"].as_str().map(str::to_owned),
@@ -115,7 +123,21 @@ fn hide(kind: &str, id: &str, payload: &mut Tree) -> Hidden {
             fields.push(name.clone());
         }
     }
+    let subject = Some(subject);
     Hidden { subject, fields }
+}
+
+/// What is personal of a batch's records stands in a column of its own.
+fn hide_of_records(payload: &mut Tree) -> Hidden {
+    const COLUMN: &str = "personal";
+    let Some(column) = payload.get_mut(COLUMN).filter(|column| !column.is_null()) else {
+        return Hidden::default();
+    };
+    *column = Tree::Null;
+    Hidden {
+        subject: None,
+        fields: vec![COLUMN.to_owned()],
+    }
 }
 
 /// The name of somebody elsewhere who wanted a deployment, under the deployment's own key.
@@ -126,7 +148,7 @@ fn hide_requester(id: &str, payload: &mut Tree) -> Hidden {
     };
     *person = Tree::Null;
     Hidden {
-        subject: format!("deployment:{id}"),
+        subject: Some(format!("deployment:{id}")),
         fields: vec!["requestedBy.person".to_owned()],
     }
 }

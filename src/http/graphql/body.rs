@@ -40,12 +40,23 @@ pub async fn read(settings: &Http, headers: &HeaderMap, body: Body) -> Result<By
     {
         return Err(Fault::of(FaultCode::UnsupportedMediaType));
     }
-    let limit = settings.body_bytes_max.len();
+    collect(settings, headers, body, settings.body_bytes_max.len()).await
+}
+
+/// How long the body says it is.
+pub fn content_length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Reads a body of any type, not larger than `limit` bytes and not slower than allowed.
+pub async fn collect(
+    settings: &Http,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Bytes, Fault> {
     let too_large = || Fault::of(FaultCode::PayloadTooLarge).with("limit", limit);
-    if text(CONTENT_LENGTH)
-        .and_then(|l| l.parse::<usize>().ok())
-        .is_some_and(|l| l > limit)
-    {
+    if content_length(headers).is_some_and(|length| length > limit) {
         return Err(too_large());
     }
     match tokio::time::timeout(settings.body_timeout, axum::body::to_bytes(body, limit)).await {

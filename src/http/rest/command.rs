@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use axum::http::header::HeaderValue;
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use domain::{Code, Position, Refusal};
 use serde_json::{Map, Value};
@@ -76,20 +76,11 @@ async fn carry_out(
     let Value::Object(mut body) = graphql::object_of(&body)? else {
         return Err(Fault::of(FaultCode::BadRequest));
     };
-    let mut keys = head.headers.get_all(IDEMPOTENCY_KEY).iter();
-    if let Some(key) = keys.next() {
-        if keys.next().is_some() {
-            let message = "Idempotency-Key was sent more than once";
-            return Err(Fault::new(FaultCode::BadRequest, message));
-        }
-        let key = key.to_str().map_err(|_| {
-            let why = "Idempotency-Key holds what is not a printable character of ASCII";
-            Refusal::new(Code::BadText, why).at(["commandId"])
-        })?;
-        if body.insert("commandId".to_owned(), key.into()).is_some() {
-            let message = "Idempotency-Key and commandId were both sent";
-            return Err(Fault::new(FaultCode::BadRequest, message));
-        }
+    if let Some(key) = idempotency_key(&head.headers)?
+        && body.insert("commandId".to_owned(), key.into()).is_some()
+    {
+        let message = "Idempotency-Key and commandId were both sent";
+        return Err(Fault::new(FaultCode::BadRequest, message));
     }
     let Command {
         document,
@@ -119,6 +110,23 @@ async fn carry_out(
         told = whole.take();
     }
     Ok((told, kept_at))
+}
+
+/// The caller's idempotency key, if the headers say one.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    if keys.next().is_some() {
+        let message = "Idempotency-Key was sent more than once";
+        return Err(Fault::new(FaultCode::BadRequest, message));
+    }
+    let key = key.to_str().map_err(|_| {
+        let why = "Idempotency-Key holds what is not a printable character of ASCII";
+        Refusal::new(Code::BadText, why).at(["commandId"])
+    })?;
+    Ok(Some(key.to_owned()))
 }
 
 /// A refusal as the schema told it.

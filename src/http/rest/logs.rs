@@ -1,0 +1,220 @@
+//! Log records: one, a batch as JSON or NDJSON, or an export of OpenTelemetry; with a receipt for each.
+//!
+//! Whose they are is said by the header `Daybook-Log-Source`.
+
+mod body;
+mod otlp;
+mod reports;
+
+pub use otlp::export;
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use domain::scope::Scope;
+use domain::{Code, Refusal};
+use serde_json::{Value, json};
+
+use super::command::{REPLAYED, idempotency_key};
+use crate::api::fault::{Fault, FaultCode};
+use crate::api::{Access, Operation, Pages, refusal_or_fault};
+use crate::auth::{Needs, Role, Rule};
+use crate::commands::{CommandContext, IngestLogs, LogsReceipt, RecordOutcome};
+use crate::http::context::Id;
+use crate::http::meter::Meter;
+use crate::http::{Edge, caller, problem};
+use body::Media;
+
+/// Says whose records a request carries.
+const LOG_SOURCE: HeaderName = HeaderName::from_static("daybook-log-source");
+
+/// Whose they are where nothing is said.
+const DEFAULT_SOURCE: &str = "default";
+
+/// Who may hand records in.
+const RULE: Rule = Rule {
+    needs: Needs::Role(Role::Ingest),
+    scope: Some(Scope::LogsWrite),
+};
+
+/// `POST /api/v1/ingest`: one record; if it is rejected, the answer is why.
+pub async fn one(State(edge): State<Edge>, request: Request) -> Response {
+    let id = Id::of(&request);
+    let told = async {
+        let (sender, body) = admit(&edge, request, &id).await?;
+        let (read, _room) = body::read(&edge, &sender.head.headers, body, |media, bytes| {
+            media.must_be(&[Media::Json])?;
+            Ok(reports::one(bytes))
+        })
+        .await?;
+        let command_id = idempotency_key(&sender.head.headers)?;
+        let kept = sender.ingest(&edge, vec![read], command_id).await?;
+        match &kept.outcomes[..] {
+            [RecordOutcome::Rejected(refusal)] => Err(alone(refusal.clone()).into()),
+            _ => Ok(answer(&kept)),
+        }
+    };
+    told.await
+        .unwrap_or_else(|fault| problem::problem(&fault, &id))
+}
+
+/// `POST /api/v1/batch-ingest`: 200 if none was rejected, 207 if some were.
+pub async fn batch(State(edge): State<Edge>, request: Request) -> Response {
+    let id = Id::of(&request);
+    let told = async {
+        let (sender, body) = admit(&edge, request, &id).await?;
+        let (read, _room) = body::read(&edge, &sender.head.headers, body, |media, bytes| {
+            media.must_be(&[Media::Json, Media::Ndjson])?;
+            match media {
+                Media::Ndjson => Ok(reports::lines(bytes)),
+                _ => reports::batch(bytes),
+            }
+        })
+        .await?;
+        let command_id = match (idempotency_key(&sender.head.headers)?, read.command_id) {
+            (Some(_), Some(_)) => {
+                let message = "Idempotency-Key and commandId were both sent";
+                return Err(Fault::new(FaultCode::BadRequest, message));
+            }
+            (header, member) => header.or(member),
+        };
+        let kept = sender.ingest(&edge, read.records, command_id).await?;
+        Ok(answer(&kept))
+    };
+    told.await
+        .unwrap_or_else(|fault| problem::problem(&fault, &id))
+}
+
+/// Who hands records in.
+struct Sender {
+    operation: Operation,
+    head: Parts,
+    source: String,
+    may_register: bool,
+}
+
+/// Lets in who may hand records in, before any of the body is read.
+async fn admit(
+    edge: &Edge,
+    request: Request,
+    id: &Id,
+) -> Result<(Sender, axum::body::Body), Fault> {
+    let meter = Meter::of(&request);
+    let (head, body) = request.into_parts();
+    let caller = caller::admit(edge.transport.engine(), &meter, &head.headers).await?;
+    Access::of(RULE).admit(&caller)?;
+    meter.operation(&caller, 1)?;
+    let mut said = head.headers.get_all(LOG_SOURCE).iter();
+    let source = said.next().map(HeaderValue::to_str).transpose();
+    let source = source.ok().filter(|_| said.next().is_none());
+    let source = source.ok_or_else(|| {
+        let why = "Daybook-Log-Source is one text of ASCII";
+        Refusal::new(Code::BadText, why).at(["source"])
+    })?;
+    let source = source.unwrap_or(DEFAULT_SOURCE).to_owned();
+    let at_least = caller::at_least(&head.headers)?;
+    let pages = Pages {
+        default: edge.settings.limits.page_default as u32,
+        max: edge.settings.http.page_max as u32,
+    };
+    let may_register = caller.may(Role::Operator);
+    let parts = edge.api.parts().clone();
+    let operation = Operation::new(parts, caller, id.origin(), at_least, pages);
+    let sender = Sender {
+        operation,
+        head,
+        source,
+        may_register,
+    };
+    Ok((sender, body))
+}
+
+impl Sender {
+    /// Hands a batch in.
+    async fn ingest(
+        &self,
+        edge: &Edge,
+        records: Vec<reports::Read>,
+        command_id: Option<String>,
+    ) -> Result<LogsReceipt, Fault> {
+        let context: CommandContext = self.operation.command(command_id, None)?;
+        let batch = IngestLogs {
+            source: self.source.clone(),
+            records,
+            may_register: self.may_register,
+        };
+        let kept = edge.api.parts().door.ingest_logs(&context, batch).await;
+        kept.map_err(|error| refusal_or_fault(error).map_or_else(|fault| fault, Fault::from))
+    }
+}
+
+/// The refusal of a record that is no part of a batch.
+fn alone(mut refusal: Refusal) -> Refusal {
+    refusal.path.drain(..refusal.path.len().min(2));
+    refusal
+}
+
+fn answer(kept: &LogsReceipt) -> Response {
+    let position = kept.receipt.position.to_string();
+    let place = |index: u32| format!("{position}:{index}");
+    let (mut duplicates, mut rejected) = (0, 0);
+    let results = kept
+        .outcomes
+        .iter()
+        .enumerate()
+        .map(|(i, outcome)| match outcome {
+            RecordOutcome::Accepted { index } => {
+                json!({ "index": i, "status": "ACCEPTED", "id": place(*index) })
+            }
+            RecordOutcome::Known { position } => {
+                duplicates += 1;
+                let position = position.map(|position| position.to_string());
+                json!({ "index": i, "status": "DUPLICATE", "ofPosition": position })
+            }
+            RecordOutcome::Repeated { index, differs } => {
+                duplicates += 1;
+                json!({ "index": i, "status": "DUPLICATE", "ofPosition": position,
+                    "of": place(*index), "differs": differs })
+            }
+            RecordOutcome::Rejected(refusal) => {
+                rejected += 1;
+                rejection(i, refusal)
+            }
+        });
+    let results: Vec<Value> = results.collect();
+    let receipt = &kept.receipt;
+    let body = json!({
+        "batchId": kept.batch_id,
+        "receipt": { "position": position, "version": receipt.version,
+                     "replayed": receipt.replayed },
+        "accepted": results.len() - duplicates - rejected,
+        "duplicates": duplicates,
+        "rejected": rejected,
+        "results": results,
+    });
+    let status = match rejected {
+        0 => StatusCode::OK,
+        _ => StatusCode::MULTI_STATUS,
+    };
+    let mut answer = problem::answer(status, "application/json", body.to_string());
+    super::tell(&mut answer, receipt.position);
+    if receipt.replayed {
+        let yes = HeaderValue::from_static("true");
+        answer.headers_mut().insert(REPLAYED, yes);
+    }
+    answer
+}
+
+fn rejection(index: usize, refusal: &Refusal) -> Value {
+    json!({
+        "index": index,
+        "status": "REJECTED",
+        "error": {
+            "code": refusal.code.as_str(),
+            "message": refusal.message,
+            "path": refusal.path,
+            "details": refusal.details,
+        },
+    })
+}

@@ -1,0 +1,247 @@
+//! Bodies of log records: media types, encodings, bounds, and what is cut off.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{BATCH, counts, now, record, send, started, text};
+use crate::support::{TestApp, eventually};
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut out = GzEncoder::new(Vec::new(), Compression::best());
+    out.write_all(plain).unwrap();
+    out.finish().unwrap()
+}
+
+async fn check(app: &TestApp, headers: &[(&str, &str)], body: &[u8], expect: (u16, &str)) {
+    let reply = app.send(BATCH, headers, body).await;
+    let told = reply.json();
+    let code = told["code"].as_str().unwrap_or("ok");
+    assert_eq!((reply.status, code), expect, "{headers:?}: {told}");
+}
+
+#[tokio::test]
+async fn bodies_are_expanded_within_bounds() {
+    let app = started().await;
+    let plain = json!({ "logs": [record(None)] }).to_string();
+    let (gz, zstd) = (
+        gzip(plain.as_bytes()),
+        compress_to_vec(plain.as_bytes(), CompressionLevel::Fastest),
+    );
+    let bomb = gzip(&vec![b' '; 11 << 20]);
+    let encoded = |with| ("content-encoding", with);
+    let ok = (200, "ok");
+    let not_read = (415, "UNSUPPORTED_MEDIA_TYPE");
+    check(&app, &[JSON, encoded("gzip")], &gz, ok).await;
+    check(&app, &[JSON, encoded("zstd")], &zstd, ok).await;
+    check(&app, &[JSON, encoded("identity")], plain.as_bytes(), ok).await;
+    let head = app.head().await;
+    let broken = (400, "BAD_REQUEST");
+    check(&app, &[JSON, encoded("gzip")], &gz[..gz.len() - 9], broken).await;
+    check(
+        &app,
+        &[JSON, encoded("zstd")],
+        &zstd[..zstd.len() - 1],
+        broken,
+    )
+    .await;
+    check(&app, &[JSON, encoded("gzip")], plain.as_bytes(), broken).await;
+    check(
+        &app,
+        &[JSON, encoded("gzip")],
+        &bomb,
+        (413, "PAYLOAD_TOO_LARGE"),
+    )
+    .await;
+    check(&app, &[JSON, encoded("gzip, gzip")], &gzip(&gz), not_read).await;
+    check(&app, &[JSON, encoded("br")], &gz, not_read).await;
+    check(
+        &app,
+        &[("content-type", "text/plain")],
+        plain.as_bytes(),
+        not_read,
+    )
+    .await;
+    check(&app, &[], plain.as_bytes(), not_read).await;
+    check(
+        &app,
+        &[("content-type", "application/x-protobuf")],
+        b"",
+        not_read,
+    )
+    .await;
+    assert_eq!(app.head().await, head, "nothing of those was appended");
+}
+
+/// J18, J22, J23 and a broken line in the middle.
+#[tokio::test]
+async fn a_batch_is_bounded_and_a_bad_line_is_refused_alone() {
+    let app = started().await;
+    let ndjson = ("content-type", "application/x-ndjson");
+    let line = record(None).to_string();
+    let body = format!("{line}\n{}\n{line}\n", &line[..40]);
+    let reply = app.send(BATCH, &[ndjson], body.as_bytes()).await;
+    let told = reply.json();
+    assert_eq!((reply.status, counts(&told)), (207, [2, 0, 1]), "{told}");
+    let error = &told["results"][1]["error"];
+    assert_eq!(
+        (&error["code"], &error["details"]["line"]),
+        (&json!("UNREADABLE_INPUT"), &json!(2))
+    );
+
+    let (status, told) = send(&app, &vec![record(None); 1_001], &[]).await;
+    assert_eq!((status, &told["code"]), (422, &json!("TOO_LARGE")));
+    let (status, told) = send(&app, &[], &[]).await;
+    assert_eq!((status, &told["code"]), (422, &json!("VALIDATION")));
+
+    let long = "x".repeat(10_000);
+    let keys: Value = (0..10_000).map(|i| (format!("k{i}"), json!(i))).collect();
+    let with = |field: &str, value: Value| {
+        let mut record = record(None);
+        record[field] = value;
+        record
+    };
+    let bad = [
+        (with("event_id", json!(long)), "TOO_LARGE"),
+        (with("properties", keys), "TOO_LARGE"),
+        (
+            with("properties", json!({ "a": "x".repeat(66_000) })),
+            "TOO_LARGE",
+        ),
+        (with("event_name", json!("")), "VALIDATION"),
+        (with("event_name", json!("a\u{0}b")), "BAD_TEXT"),
+        (with("sequence_number", json!(-1)), "OUT_OF_RANGE"),
+        (with("nobody", json!(1)), "VALIDATION"),
+        (
+            with("timestamp", json!("2026-02-30T00:00:00Z")),
+            "BAD_TIMESTAMP",
+        ),
+        (json!([]), "UNREADABLE_INPUT"),
+        (record(Some("'; drop table events;--")), "ok"),
+        (
+            with("properties", json!({ "__proto__": { "$where": 1 } })),
+            "ok",
+        ),
+    ];
+    let records: Vec<Value> = bad.iter().map(|(record, _)| record.clone()).collect();
+    let (status, told) = send(&app, &records, &[]).await;
+    assert_eq!(status, 207, "{told}");
+    for (i, (_, code)) in bad.iter().enumerate() {
+        let told = told["results"][i]["error"]["code"].as_str().unwrap_or("ok");
+        assert_eq!(told, *code, "record {i}");
+    }
+}
+
+/// Who sends slowly takes room and nothing else, and gives it back when the connection breaks.
+#[tokio::test]
+async fn where_there_is_no_room_others_are_told_to_come_later() {
+    let app = started().await;
+    let small = app
+        .beside(|settings| settings.commands.log_bytes_max = daybook::config::Bytes(1 << 20))
+        .await;
+    let mut slow = TcpStream::connect(small.address()).await.unwrap();
+    let head = format!(
+        "POST /api/v1/batch-ingest HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: 1048576\r\n\r\n{{\"logs\":[",
+        small.own_token()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let records = [record(None)];
+    let body = json!({ "logs": records }).to_string();
+    eventually("the slow one has the room", async || {
+        let reply = small.send(BATCH, &[JSON], body.as_bytes()).await;
+        if reply.status == 429 {
+            assert_eq!(reply.json()["code"], "RATE_LIMITED");
+            assert_eq!(reply.json()["quota"], "log_bytes");
+            assert_eq!(reply.header("retry-after"), "1");
+        }
+        reply.status == 429
+    })
+    .await;
+    slow.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest).await;
+    let before = app.head().await;
+    eventually("there is room again", async || {
+        let reply = small.send(BATCH, &[JSON], body.as_bytes()).await;
+        reply.status == 200
+    })
+    .await;
+    assert_eq!(
+        app.head().await,
+        before + 1,
+        "nothing of what was cut off was kept"
+    );
+}
+
+fn otlp(records: usize, bad: bool) -> Value {
+    let nanos = now().timestamp_nanos_opt().unwrap();
+    let mut logs: Vec<Value> = (0..records)
+        .map(|i| {
+            json!({ "timeUnixNano": (nanos + i as i64).to_string(), "severityNumber": 9,
+                    "eventName": "request", "body": { "stringValue": "served" } })
+        })
+        .collect();
+    if bad {
+        logs.push(json!({ "eventName": "no time" }));
+    }
+    json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": logs }] }] })
+}
+
+#[tokio::test]
+async fn exports_of_opentelemetry_come_in_in_as_many_batches_as_they_need() {
+    let app = started().await;
+    let line = "POST /v1/logs";
+    let source = ("daybook-log-source", "checkout");
+    let body = otlp(2_500, false).to_string();
+    let reply = app.send(line, &[JSON, source], body.as_bytes()).await;
+    assert_eq!((reply.status, reply.json()), (200, json!({})));
+    assert_eq!(app.head().await, 4, "the source, and three batches");
+    let reply = app.send(line, &[JSON, source], body.as_bytes()).await;
+    assert_eq!((reply.status, reply.json()), (200, json!({})));
+    assert_eq!(app.head().await, 4, "the same bytes are the same export");
+
+    let reply = app
+        .send(line, &[JSON, source], otlp(1, true).to_string().as_bytes())
+        .await;
+    let partial = reply.json()["partialSuccess"].clone();
+    assert_eq!(
+        (reply.status, &partial["rejectedLogRecords"]),
+        (200, &json!("1"))
+    );
+    let message = partial["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("BAD_TIMESTAMP: "), "{message}");
+
+    // A record: time_unix_nano (1, fixed64) of now; event_name (12).
+    let nanos = u64::try_from(now().timestamp_nanos_opt().unwrap()).unwrap();
+    let mut log = vec![0x09];
+    log.extend(nanos.to_le_bytes());
+    log.extend([0x62, 1, b'x']);
+    let nested = |field: u8, inner: &[u8]| {
+        let mut out = vec![field << 3 | 2, u8::try_from(inner.len()).unwrap()];
+        out.extend(inner);
+        out
+    };
+    let export = nested(1, &nested(2, &nested(2, &log)));
+    let protobuf = ("content-type", "application/x-protobuf");
+    let before = app.head().await;
+    let reply = app.send(line, &[protobuf, source], &export).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("content-type"), "application/x-protobuf");
+    assert_eq!(app.head().await, before + 1);
+    let reply = app
+        .send(line, &[protobuf, source], &export[..export.len() - 1])
+        .await;
+    assert_eq!(
+        (reply.status, &reply.json()["code"]),
+        (422, &json!("UNREADABLE_INPUT"))
+    );
+    assert!(text(now()).starts_with("2026-01-05"));
+}
