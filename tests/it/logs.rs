@@ -106,7 +106,7 @@ async fn each_record_is_told_of_and_a_retry_is_told_the_same() {
 
     let stored: (Value, Value) = sqlx::query_as(
         "select payload, (select record from rejected_records order by id limit 1)
-         from events where position = $1",
+         from events where tenant = 'default' and position = $1",
     )
     .bind(position.parse::<i64>().unwrap())
     .fetch_one(app.db().pool())
