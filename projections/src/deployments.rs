@@ -17,10 +17,10 @@ mod tests;
 
 pub use read::{
     ChangeRow, DeployedVersion, DeploymentFilter, DeploymentRow, EnvironmentRow, IncidentFilter,
-    IncidentRow, LinkRow, ListCursor, Requested, Statistics, StatisticsQuery, Step, Taken, changes,
-    deployed_version, deployed_versions, deployment, deployments, deployments_known, environment,
-    environments, incident, incidents, last_success, pending_approvals, run_out, statistics,
-    timeline,
+    IncidentRow, LinkRow, ListCursor, Requested, Statistics, StatisticsEvidence, StatisticsQuery,
+    Step, Taken, changes, counted, deployed_version, deployed_versions, deployment, deployments,
+    deployments_known, environment, environments, incident, incidents, last_success,
+    pending_approvals, run_out, statistics, timeline,
 };
 
 use std::collections::HashMap;

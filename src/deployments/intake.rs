@@ -1,5 +1,7 @@
 //! What a webhook tells of a deployment is taken in: recorded where it is not known, moved on where it is.
 
+use std::ops::ControlFlow;
+
 use domain::deployment::{Deployment, DeploymentCommand, Record, Status};
 use domain::environment::{Environment, environment_id};
 use domain::{Code, Refusal};
@@ -19,7 +21,8 @@ pub struct Taken {
     pub came: Came,
     /// Where the deployment stands.
     pub status: Status,
-    /// Of the last command; `replayed` if the delivery had been taken before.
+    /// Of the last command; `replayed` if the delivery had been taken before, and then of all that has
+    /// happened to the deployment since.
     pub receipt: Receipt,
 }
 
@@ -54,13 +57,14 @@ impl Deployments {
                     Some(was) if was != status => Came::Moved,
                     Some(_) => Came::Unchanged,
                 };
+                let receipt = match first.replayed {
+                    true => self.reached(ctx, told, first).await?,
+                    false => last,
+                };
                 return Ok(Taken {
                     came,
                     status,
-                    receipt: Receipt {
-                        replayed: first.replayed,
-                        ..last
-                    },
+                    receipt,
                 });
             };
             if let Some((refusal, at)) = refused.take()
@@ -99,6 +103,25 @@ impl Deployments {
             return Err(Refusal::new(Code::ExternalIdTaken, message).into());
         }
         Ok(ours)
+    }
+
+    /// The receipt of a delivery that was taken before, up to where the deployment has come: its steps lie
+    /// behind its first command, and whoever reads at the receipt's position sees them.
+    async fn reached(
+        &self,
+        ctx: &CommandContext,
+        told: &Told,
+        first: Receipt,
+    ) -> Result<Receipt, DeploymentsError> {
+        let mut receipt = first;
+        let door = &self.0.door;
+        let walked = door.walk::<Deployment>(&ctx.tenant, &told.id, |event| {
+            receipt.position = receipt.position.max(event.position);
+            receipt.version = event.sequence;
+            Ok(ControlFlow::Continue(()))
+        });
+        walked.await?;
+        Ok(receipt)
     }
 
     /// Records it; known already, nothing comes of that but the receipt.

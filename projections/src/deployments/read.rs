@@ -14,7 +14,7 @@ pub use board::{DeploymentFilter, DeploymentRow, Requested, deployment, deployme
 pub use environments::{EnvironmentRow, environment, environments};
 pub use incidents::{IncidentFilter, IncidentRow, LinkRow, incident, incidents};
 pub use known::deployments_known;
-pub use statistics::{Statistics, StatisticsQuery, Taken, statistics};
+pub use statistics::{Statistics, StatisticsEvidence, StatisticsQuery, Taken, counted, statistics};
 pub use timeline::{ChangeRow, Step, changes, timeline};
 pub use versions::{DeployedVersion, deployed_version, deployed_versions, last_success};
 

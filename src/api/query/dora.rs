@@ -124,7 +124,7 @@ impl DoraQueries {
         };
         let mut snapshot = operation.read(&[deployments::NAME]).await?;
         let found = deployments::statistics(&mut snapshot, &query).await;
-        Ok(snapshot.answer(found)?.into())
+        Ok(ApplicationStats::new(query, snapshot.answer(found)?))
     }
 }
 

@@ -229,6 +229,29 @@ async fn deployments_in_numbers_by_graphql_and_by_rest() {
         json!({ "deployments": 0, "approvalWaitingSince": null,
                 "deploymentDuration": { "deployments": 0, "p50": null, "p95": null } })
     );
+    let timed = json!({ "id": "timed", "project": "timed", "service": "web", "environment": "live",
+                        "version": "1", "status": "SUCCEEDED", "tier": "PRODUCTION",
+                        "requestedAt": "2026-02-02T11:00:00Z", "startedAt": "2026-02-02T11:50:00Z",
+                        "finishedAt": "2026-02-02T12:00:00Z" });
+    yard.done(&yard.ann, "recordDeployment", timed).await;
+    let query = r#"{ applicationStats(project: "timed") {
+        byStatus { status deployments evidence { edges { node { id status } } } }
+        approvalWait { deployments evidence { edges { node { id } } } }
+        deploymentDuration { deployments evidence(first: 200) { edges { node { id startedAt } } } }
+        requestToProduction { deployments evidence { edges { node { id tier } } } } } }"#;
+    let behind = yard.settled(&yard.bob, query, json!({})).await;
+    let behind = &behind["applicationStats"];
+    let spans = ["approvalWait", "deploymentDuration", "requestToProduction"];
+    let counts = behind["byStatus"].as_array().unwrap().iter();
+    for count in counts.chain(spans.iter().map(|span| &behind[*span])) {
+        let listed = count["evidence"]["edges"].as_array().unwrap();
+        assert_eq!(count["deployments"], listed.len(), "{count}");
+        if let Some(status) = count.get("status") {
+            assert!(listed.iter().all(|edge| edge["node"]["status"] == *status));
+        }
+    }
+    let counts = spans.map(|span| behind[span]["deployments"].as_i64().unwrap());
+    assert_eq!(counts, [0, 1, 1], "{behind}");
     let head = yard.scene.app.head().await.to_string();
     let waits = [("daybook-at-least", head.as_str())];
     for (path, status) in [

@@ -99,6 +99,12 @@ async fn deliveries_come_in_any_order() {
             // Sent again it is answered again, and another delivery of the same is no news.
             let again = yard.github(event, &format!("d{step}"), body).await;
             assert_eq!(again.header("idempotent-replayed"), "true", "{order:?}");
+            let position = |reply: &serde_json::Value| reply["receipt"]["position"].clone();
+            assert_eq!(
+                position(&again.json()),
+                position(&reply.json()),
+                "{order:?}"
+            );
             let other = yard.github(event, &format!("other{step}"), body).await;
             assert_eq!(outcome(&other), (200, "unchanged".to_owned()), "{order:?}");
         }

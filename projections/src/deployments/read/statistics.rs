@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use domain::Position;
-use domain::deployment::{Status, Tier};
+use domain::deployment::Status;
 use sqlx::{Postgres, QueryBuilder, Row};
 
-use super::{push_equal, push_span, word};
+use super::board::{read, select};
+use super::{DeploymentRow, ListCursor, push_equal, push_page, push_span, word};
 use crate::deployments::NAME;
-use crate::{ReadError, Snapshot};
+use crate::{Page, ReadError, Snapshot};
 
 /// Whose deployments, and those known when; conditions add up.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,6 +53,65 @@ pub struct Taken {
     pub p95_s: Option<f64>,
 }
 
+/// One of the numbers, and with it the deployments that it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatisticsEvidence {
+    /// Those that stand there.
+    Status(Status),
+    /// Those of which is known how long approval took.
+    ApprovalWait,
+    /// Those of which is known how long they took.
+    Duration,
+    /// Those of which is known how long they took from being wanted to running in production.
+    RequestToProduction,
+}
+
+impl StatisticsEvidence {
+    const SPANS: [StatisticsEvidence; 3] = [
+        StatisticsEvidence::ApprovalWait,
+        StatisticsEvidence::Duration,
+        StatisticsEvidence::RequestToProduction,
+    ];
+
+    /// What the number measures, from and to; `None` where it only counts.
+    fn span(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            StatisticsEvidence::Status(_) => None,
+            StatisticsEvidence::ApprovalWait => Some(("d.asked_at", "d.approved_at")),
+            StatisticsEvidence::Duration => {
+                Some(("d.started_at", "coalesce(d.succeeded_at, d.failed_at)"))
+            }
+            StatisticsEvidence::RequestToProduction => Some((
+                "d.requested_at",
+                "case when d.tier = 'production' then d.succeeded_at end",
+            )),
+        }
+    }
+}
+
+/// The deployments that a number counts, those known last first, those after `after`, at most `first`.
+pub async fn counted(
+    snap: &mut Snapshot,
+    (query, of): (&StatisticsQuery, StatisticsEvidence),
+    after: Option<&ListCursor>,
+    first: u32,
+) -> Result<Page<DeploymentRow>, ReadError> {
+    let as_of = snap.position(&[NAME])?;
+    let mut sql = select(snap)?;
+    push_equal(&mut sql, "d.project", query.project.as_deref());
+    push_span(&mut sql, "d.known_at", query.from, query.to);
+    if let StatisticsEvidence::Status(status) = of {
+        push_equal(&mut sql, "d.status", Some(status.as_str()));
+    }
+    if let Some((from, to)) = of.span() {
+        sql.push(format!(" and {to} >= {from}"));
+    }
+    push_page(&mut sql, ("d.known_at", "d.deployment_id"), after, first);
+    let rows = sql.build().fetch_all(snap.connection()).await?;
+    let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::cut(rows, first, as_of))
+}
+
 /// Deployments in numbers: three statements.
 pub async fn statistics(
     snap: &mut Snapshot,
@@ -84,15 +144,7 @@ pub async fn statistics(
 }
 
 async fn taken(snap: &mut Snapshot, query: &StatisticsQuery) -> Result<[Taken; 3], ReadError> {
-    let production = format!(
-        "case when d.tier = '{}' then d.succeeded_at end",
-        Tier::Production.as_str()
-    );
-    let spans = [
-        ("d.asked_at", "d.approved_at"),
-        ("d.started_at", "coalesce(d.succeeded_at, d.failed_at)"),
-        ("d.requested_at", production.as_str()),
-    ];
+    let spans = StatisticsEvidence::SPANS.iter().filter_map(|of| of.span());
     let columns = spans.map(|(from, to)| {
         let seconds = format!("date_part('epoch', {to} - {from})");
         let known = format!("filter (where {to} >= {from})");
@@ -101,6 +153,7 @@ async fn taken(snap: &mut Snapshot, query: &StatisticsQuery) -> Result<[Taken; 3
              percentile_cont(array[0.5, 0.95]) within group (order by {seconds}) {known}"
         )
     });
+    let columns: Vec<_> = columns.collect();
     let mut sql = QueryBuilder::new(format!("select {}", columns.join(", ")));
     push_known(&mut sql, snap, query)?;
     let row = sql.build().fetch_one(snap.connection()).await?;
