@@ -83,7 +83,7 @@ impl<'a> Walk<'a> {
         most: i64,
     ) -> Result<Vec<LogRow>, ReadError> {
         let mut sql = QueryBuilder::new("select * from ");
-        self.push_found(&mut sql, snap)?;
+        self.push_found(&mut sql, snap, skip.saturating_add(most))?;
         self.push_order(&mut sql);
         sql.push(" limit ").push_bind(most);
         sql.push(" offset ").push_bind(skip);
@@ -95,7 +95,7 @@ impl<'a> Walk<'a> {
     /// How many there are, at most so many.
     pub(super) async fn count(&self, snap: &mut Snapshot, most: i64) -> Result<i64, ReadError> {
         let mut sql = QueryBuilder::new("select count(*) from (select from ");
-        self.push_found(&mut sql, snap)?;
+        self.push_found(&mut sql, snap, most)?;
         sql.push(" limit ").push_bind(most).push(") counted");
         let count = sql.build_query_scalar().fetch_one(snap.connection());
         Ok(count.await?)
@@ -107,7 +107,7 @@ impl<'a> Walk<'a> {
         snap: &mut Snapshot,
     ) -> Result<Option<LogCursor>, ReadError> {
         let mut sql = QueryBuilder::new("select priority, happened_at, position, idx from ");
-        self.push_known(&mut sql, snap)?;
+        self.push_walks(&mut sql, snap, Some(i64::from(SEARCH_ROWS_MAX)))?;
         self.push_order(&mut sql);
         sql.push(" limit 1 offset ")
             .push_bind(i64::from(SEARCH_ROWS_MAX) - 1);
@@ -131,14 +131,14 @@ impl<'a> Walk<'a> {
         ));
     }
 
-    /// What matches, of as many as are looked at.
-    fn push_found(&self, sql: &mut Sql<'_>, snap: &Snapshot) -> Result<(), ReadError> {
+    /// What matches, of as many as are looked at; the first `most` of it at least.
+    fn push_found(&self, sql: &mut Sql<'_>, snap: &Snapshot, most: i64) -> Result<(), ReadError> {
         let filter = self.filter;
         if !filter.searches() {
-            return self.push_known(sql, snap);
+            return self.push_walks(sql, snap, Some(most));
         }
         sql.push("(select * from (select * from ");
-        self.push_known(sql, snap)?;
+        self.push_walks(sql, snap, Some(i64::from(SEARCH_ROWS_MAX)))?;
         self.push_order(sql);
         sql.push(" limit ").push_bind(i64::from(SEARCH_ROWS_MAX));
         sql.push(") looked_at where true");
@@ -158,16 +158,28 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What matches by columns. Of a user or a session there are few; of all others each type is walked by
-    /// the index of time and type, and the walks are merged.
+    /// All that matches by columns.
     pub(super) fn push_known(&self, sql: &mut Sql<'_>, snap: &Snapshot) -> Result<(), ReadError> {
+        self.push_walks(sql, snap, None)
+    }
+
+    /// What matches by columns. Of a user or a session there are few; of all others each type is walked by
+    /// the index of time and type, and the walks are put together: `most` of each are enough for as many
+    /// of all.
+    fn push_walks(
+        &self,
+        sql: &mut Sql<'_>,
+        snap: &Snapshot,
+        most: Option<i64>,
+    ) -> Result<(), ReadError> {
         let table = snap.name(NAME, "log_records")?;
         let filter = self.filter;
         let types = match filter.event_types.as_slice() {
             [] => LogType::ALL,
             some => some,
         };
-        let walks: Vec<&[LogType]> = if filter.user_id.is_some() || filter.session_id.is_some() {
+        let few = filter.user_id.is_some() || filter.session_id.is_some();
+        let walks: Vec<&[LogType]> = if few {
             vec![types]
         } else {
             types.chunks(1).collect()
@@ -177,10 +189,13 @@ impl<'a> Walk<'a> {
             if n > 0 {
                 sql.push(" union all ");
             }
-            sql.push(format!("select * from {table} where tenant = "));
+            sql.push(format!("(select * from {table} where tenant = "));
             sql.push_bind(snap.tenant().to_owned());
-            sql.push(" and hashtext(tenant) = hashtext(");
-            sql.push_bind(snap.tenant().to_owned()).push(")");
+            // Not where the index of users or sessions is to be asked alone.
+            if !few {
+                sql.push(" and hashtext(tenant) = hashtext(");
+                sql.push_bind(snap.tenant().to_owned()).push(")");
+            }
             match types {
                 [one] => sql.push(" and event_type = ").push_bind(type_code(*one)),
                 some => {
@@ -189,6 +204,11 @@ impl<'a> Walk<'a> {
                 }
             };
             self.push_conditions(sql);
+            if let Some(most) = most {
+                self.push_order(sql);
+                sql.push(" limit ").push_bind(most);
+            }
+            sql.push(")");
         }
         sql.push(") known");
         Ok(())
