@@ -61,6 +61,7 @@ async fn make_partitions(
     Ok(())
 }
 
+/// Reads the catalogue as a table: looked up by name, what another has just made may not be known yet.
 async fn retain_missing(
     conn: &mut PgConnection,
     target: &Target<'_>,
@@ -68,7 +69,8 @@ async fn retain_missing(
 ) -> Result<(), sqlx::Error> {
     let names: Vec<String> = days.iter().map(|day| partition(target, *day)).collect();
     let there: Vec<bool> = sqlx::query_scalar(
-        "select to_regclass(name) is not null
+        "select exists (select from pg_class where relnamespace = 'read'::regnamespace
+                                               and relname = split_part(n.name, '.', 2)::name)
          from unnest($1::text[]) with ordinality n (name, place) order by place",
     )
     .bind(names)
