@@ -1,6 +1,6 @@
 //! Rows in PostgreSQL's binary COPY format, built while folding and sent as they are.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use sqlx::PgConnection;
 
 /// Rows for one table, in binary COPY format without its header and trailer.
@@ -22,6 +22,10 @@ const BIGINT_OID: i32 = 20;
 const TRAILER: &[u8] = &[0xff, 0xff];
 /// 2000-01-01, where PostgreSQL's timestamps start, in microseconds since 1970.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+/// The same day, counted from the first day of the year 1, which is 1.
+const POSTGRES_EPOCH_DAY: i32 = 730_120;
+/// What comes before the text of a jsonb value.
+const JSONB_VERSION: u8 = 1;
 
 impl CopyRows {
     /// How many rows there are.
@@ -53,6 +57,37 @@ impl CopyRows {
     /// An integer column.
     pub(crate) fn integer(&mut self, number: i32) {
         self.field(&number.to_be_bytes());
+    }
+
+    /// A smallint column.
+    pub(crate) fn smallint(&mut self, number: i16) {
+        self.field(&number.to_be_bytes());
+    }
+
+    /// A boolean column.
+    pub(crate) fn boolean(&mut self, yes: bool) {
+        self.field(&[u8::from(yes)]);
+    }
+
+    /// A date column.
+    pub(crate) fn date(&mut self, date: NaiveDate) {
+        self.integer(date.num_days_from_ce() - POSTGRES_EPOCH_DAY);
+    }
+
+    /// A bigint column that may be null.
+    pub(crate) fn bigint_or_null(&mut self, number: Option<i64>) {
+        self.or_null(number, Self::bigint);
+    }
+
+    /// A jsonb column, from JSON, that may be null.
+    pub(crate) fn jsonb_or_null(&mut self, json: Option<&str>) {
+        self.or_null(json, |rows, json| {
+            let length = i32::try_from(1 + json.len());
+            let length = length.expect("a column's value is far below 2 GiB");
+            rows.bytes.extend_from_slice(&length.to_be_bytes());
+            rows.bytes.push(JSONB_VERSION);
+            rows.bytes.extend_from_slice(json.as_bytes());
+        });
     }
 
     /// An integer column that may be null.

@@ -17,6 +17,7 @@ pub mod dora;
 pub mod slos;
 pub mod slo;
 pub mod summary;
+pub mod logs;
 pub mod evidence;
 mod geo;
 mod grain;
@@ -66,5 +67,6 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         Arc::new(Erased::<accounts::Accounts>::new()),
         Arc::new(Erased::<deployments::Deployments>::new()),
         Arc::new(Erased::<slos::Slos>::new()),
+        Arc::new(Erased::<logs::Logs>::new()),
     ]
 }

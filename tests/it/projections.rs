@@ -7,6 +7,7 @@ mod deployments;
 mod directory;
 mod dora;
 mod figures;
+mod logs;
 mod objectives;
 mod order;
 mod releases;

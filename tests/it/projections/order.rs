@@ -8,6 +8,8 @@ use domain::api_key::{ApiKeyEvent, ApiKeyIssued};
 use domain::deployment::{ApprovalGranted, DeploymentEvent};
 use domain::environment::{EnvironmentEvent, EnvironmentFrozen, Freeze};
 use domain::incident::LinkKind;
+use domain::log_batch::LogRecord;
+use domain::log_source::{LogSourceEvent, LogSourcePaused, LogSourceResumed, LogType};
 use domain::session::{SessionEvent, SessionPolicy, SessionRefreshed, SessionStarted};
 use domain::slo::{
     BurnAlertCleared, BurnAlertRaised, PeriodExcluded, SloDefined, SloEvent, SloRetired, SloRevised,
@@ -23,6 +25,7 @@ use domain::vehicle::{
 use domain::{Event, Personal, Recorded, Scope};
 use projections::{AnyProjection, Filling, ReadError, Reader, Target, digest, positions, vehicles};
 
+use super::logs::{batch, record};
 use super::objectives::{objective, rates, rule};
 use super::releases::{Story, carrying, change, ran};
 use super::scene::{
@@ -168,8 +171,32 @@ fn about_an_objective(n: u32) -> (String, Event) {
     (format!("o{}", n % 5), event.into())
 }
 
+/// Of two sources, their records a few minutes apart and those of a batch in no order.
+fn about_a_log(n: u32) -> (String, Event) {
+    let source = format!("source{}", n % 2);
+    let said = match n % 4 {
+        0 => LogSourceEvent::LogSourcePaused(LogSourcePaused {
+            reason: format!("{n}"),
+        }),
+        1 => LogSourceEvent::LogSourceResumed(LogSourceResumed {}),
+        _ => {
+            let record = |m: u32| LogRecord {
+                user_id: Some(format!("user{}", m % 3)),
+                app_version: (m % 2 == 0).then(|| "1.0".to_owned()),
+                ..record(
+                    &format!("2016-05-01T10:{:02}:00Z", (n + m * 7) % 60),
+                    LogType::ALL[usize::try_from(m).unwrap() % LogType::ALL.len()],
+                    &format!("name{}", m % 2),
+                )
+            };
+            return batch(&source, (0..4).map(record).collect());
+        }
+    };
+    (source, said.into())
+}
+
 /// A few vehicles crowded into few places, late fixes among them, joining and leaving a fleet;
-/// accounts, deployments with incidents, and objectives.
+/// accounts, deployments with incidents, objectives, and log records.
 fn story() -> Vec<Recorded<Event>> {
     let mut events = Vec::new();
     for n in 0..60_u32 {
@@ -209,6 +236,7 @@ fn story() -> Vec<Recorded<Event>> {
         events.push(about_an_account(n));
         events.push(about_a_deployment(n));
         events.push(about_an_objective(n));
+        events.push(about_a_log(n));
     }
     log(events)
 }
@@ -243,7 +271,7 @@ async fn batches_and_their_order_leave_the_same_rows() {
         assert!(digests.iter().all(|d| *d == digests[0]), "{digests:#?}");
         // And another log has another digest.
         create_tables(&db, &*projection, 9).await;
-        write(&db, &*projection, 9, &log[..log.len() - 5]).await;
+        write(&db, &*projection, 9, &log[..log.len() - 6]).await;
         assert_ne!(digest_of(&db, &*projection, 9).await, digests[0]);
     }
 }

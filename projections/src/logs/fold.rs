@@ -1,0 +1,103 @@
+//! What a batch of records adds to a delta.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+use domain::attributes::Attributes;
+use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogRecord};
+use domain::log_source::LogType;
+use domain::{Event, Personal, Recorded};
+
+use super::tables::COLUMNS_N;
+use super::{Day, DayKey, Delta, LOG_GRAIN_S, VolumeKey, priority_code, type_code};
+use crate::copy::CopyRows;
+
+pub(super) fn batch(
+    delta: &mut Delta,
+    event: &Recorded<Event>,
+    LogBatchEvent::LogBatchAccepted(batch): &LogBatchEvent,
+) {
+    // Added up by borrowed keys first: a batch has few of them, and texts are copied once for each.
+    let mut days: BTreeMap<LogType, Day> = BTreeMap::new();
+    let mut volume: BTreeMap<(i64, LogType, &str, &str), i64> = BTreeMap::new();
+    let mut users: BTreeSet<(NaiveDate, &str)> = BTreeSet::new();
+    for (index, record) in (0..).zip(&batch.records) {
+        row(&mut delta.records, event, batch, index, record);
+        let at = record.timestamp;
+        let day = Day {
+            records: 1,
+            first: at,
+            last: at,
+        };
+        let kept = days.entry(record.event_type);
+        kept.and_modify(|kept| kept.merge(day)).or_insert(day);
+        let bucket = at.timestamp().div_euclid(LOG_GRAIN_S);
+        let version = record.app_version.as_deref().unwrap_or_default();
+        let key = (bucket, record.event_type, &*record.event_name, version);
+        *volume.entry(key).or_default() += 1;
+        if let Some(user) = &record.user_id {
+            users.insert((at.date_naive(), user));
+        }
+    }
+    for (log_type, found) in days {
+        let key = DayKey {
+            day: event.recorded_at.date_naive(),
+            source_id: batch.source_id.clone(),
+            log_type,
+        };
+        let kept = delta.days.entry(key);
+        kept.and_modify(|kept| kept.merge(found)).or_insert(found);
+    }
+    for ((bucket, log_type, name, version), records) in volume {
+        let key = VolumeKey {
+            bucket,
+            source_id: batch.source_id.clone(),
+            log_type,
+            name: name.to_owned(),
+            version: version.to_owned(),
+        };
+        *delta.volume.entry(key).or_default() += records;
+    }
+    let users = users.into_iter();
+    delta
+        .users
+        .extend(users.map(|(day, user)| (day, user.to_owned())));
+}
+
+fn row(
+    rows: &mut CopyRows,
+    event: &Recorded<Event>,
+    batch: &LogBatchAccepted,
+    index: i32,
+    record: &LogRecord,
+) {
+    rows.row(COLUMNS_N);
+    rows.bigint(event.position.0);
+    rows.time(event.recorded_at);
+    rows.time(record.timestamp);
+    rows.bigint_or_null(record.sequence_number);
+    rows.date(event.recorded_at.date_naive());
+    rows.integer(index);
+    rows.smallint(type_code(record.event_type));
+    rows.smallint(priority_code(record.priority));
+    rows.boolean(event.metadata.backfill.as_deref() == Some("true"));
+    rows.text(&event.tenant);
+    rows.text(&batch.source_id);
+    rows.text(&record.event_name);
+    rows.text_or_null(record.user_id.as_deref());
+    rows.text_or_null(record.session_id.as_deref());
+    rows.text_or_null(record.app_version.as_deref());
+    rows.text_or_null(record.event_id.as_deref());
+    rows.jsonb_or_null(json(&record.device_info).as_deref());
+    rows.jsonb_or_null(json(&record.properties).as_deref());
+    // Nothing plain gets out of the log, and nothing plain gets in here.
+    rows.text_or_null(match &record.personal {
+        Some(Personal::Sealed(sealed)) => Some(sealed),
+        Some(Personal::Plain(_)) | None => None,
+    });
+}
+
+fn json(object: &Attributes) -> Option<String> {
+    let json = || serde_json::to_string(&**object).expect("a map with text keys is always JSON");
+    (!object.is_empty()).then(json)
+}

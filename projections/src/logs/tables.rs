@@ -1,0 +1,139 @@
+//! The tables of log records.
+
+use crate::Target;
+
+/// A record's columns, in the order in which rows are made.
+pub(super) const COLUMNS: &str = "position, recorded_at, happened_at, sequence_number, recorded_day, idx, \
+     event_type, priority, backfill, tenant, source_id, event_name, user_id, session_id, app_version, \
+     event_id, device_info, properties, personal";
+/// How many they are.
+pub(super) const COLUMNS_N: i16 = 19;
+
+pub(super) fn ddl(target: &Target<'_>) -> Vec<String> {
+    let mut all = vec![records(target)];
+    all.extend(indexes(target));
+    all.extend([
+        days(target),
+        volume(target),
+        user_days(target),
+        sources(target),
+    ]);
+    all
+}
+
+/// Fixed columns come first, the wide ones first among them, so that nothing is lost to alignment. A day's
+/// partition is made when its first record is written.
+fn records(target: &Target<'_>) -> String {
+    let table = target.table("log_records");
+    format!(
+        r#"create table if not exists {table} (
+            position        bigint not null,           -- position of the event that carries it
+            recorded_at     timestamptz not null,      -- when it was recorded
+            happened_at     timestamptz not null,      -- when it happened, by its source's clock
+            sequence_number bigint,                    -- its number within its session
+            recorded_day    date not null,             -- UTC day on which it was recorded
+            idx             integer not null,          -- its number in the event, from 0
+            event_type      smallint not null,         -- place in the list of types, from 0
+            priority        smallint not null,         -- place in the list of priorities, from 0
+            backfill        boolean not null,          -- time windows were lifted for it
+            tenant          text collate "C" not null, -- whose log
+            source_id       text collate "C" not null, -- whose record
+            event_name      text collate "C" not null, -- what happened
+            user_id         text collate "C",          -- pseudonym of its user
+            session_id      text collate "C",          -- its session
+            app_version     text collate "C",          -- version of the program
+            event_id        text collate "C",          -- the source's own id of it
+            device_info     jsonb compression lz4,     -- what the program ran on; null if nothing is said
+            properties      jsonb compression lz4,     -- anything else; null if there is nothing
+            personal        text compression lz4,      -- what is personal, sealed
+            primary key (tenant, recorded_day, position, idx))
+           partition by range (recorded_day)"#
+    )
+}
+
+/// Time and type in one index: of all types it is walked once each, and merged. Tenants, users and sessions
+/// are found by a hash of four bytes, the rows are compared: of the many records of a user an index of
+/// hashes alone keeps little more than where they are. Whose records are too many for that is walked by time.
+fn indexes(target: &Target<'_>) -> [String; 4] {
+    let (table, generation) = (target.table("log_records"), target.generation);
+    [
+        ("time", "(hashtext(tenant), event_type, happened_at)"),
+        ("user", "(hashtext(user_id)) where user_id is not null"),
+        (
+            "session",
+            "(hashtext(session_id)) where session_id is not null",
+        ),
+        // Of few records: the urgent ones.
+        (
+            "urgent",
+            "(hashtext(tenant), event_type, happened_at) where priority > 0",
+        ),
+    ]
+    .map(|(name, columns)| {
+        format!("create index if not exists log_records_g{generation}_{name} on {table} {columns}")
+    })
+}
+
+fn days(target: &Target<'_>) -> String {
+    let table = target.table("log_days");
+    format!(
+        r#"create table if not exists {table} (
+            tenant     text collate "C" not null, -- whose log
+            day        date not null,             -- UTC day on which was recorded
+            source_id  text collate "C" not null, -- whose records
+            event_type smallint not null,         -- place in the list of types
+            records    bigint not null,           -- how many
+            first_at   timestamptz not null,      -- the first of them happened then
+            last_at    timestamptz not null,      -- and the last
+            primary key (tenant, day, source_id, event_type))"#
+    )
+}
+
+fn volume(target: &Target<'_>) -> String {
+    let table = target.table("log_volume");
+    format!(
+        r#"create table if not exists {table} (
+            tenant      text collate "C" not null, -- whose log
+            bucket      bigint not null,           -- quarter of an hour, counted from 1970
+            source_id   text collate "C" not null, -- whose records
+            event_type  smallint not null,         -- place in the list of types
+            event_name  text collate "C" not null, -- what happened
+            app_version text collate "C" not null, -- version of the program; empty if not told
+            records     bigint not null,           -- how many
+            primary key (tenant, bucket, source_id, event_type, event_name, app_version))"#
+    )
+}
+
+fn user_days(target: &Target<'_>) -> String {
+    let table = target.table("log_user_days");
+    format!(
+        r#"create table if not exists {table} (
+            tenant  text collate "C" not null, -- whose log
+            day     date not null,             -- UTC day of the record's own time
+            user_id text collate "C" not null, -- pseudonym of somebody a record of that day is about
+            primary key (tenant, day, user_id))"#
+    )
+}
+
+fn sources(target: &Target<'_>) -> String {
+    let table = target.table("log_sources");
+    format!(
+        r#"create table if not exists {table} (
+            tenant          text collate "C" not null, -- whose
+            source_id       text collate "C" not null, -- the source
+            on_first_batch  boolean, -- known because its first batch came
+            registered_at   timestamptz, -- recorded time
+            registered_pos  bigint not null default 0, -- position that said so
+            limits          jsonb, -- what its records may be
+            limits_pos      bigint not null default 0, -- position that said so
+            retention       jsonb, -- how long they are kept
+            retention_pos   bigint not null default 0, -- position that said so
+            personal_fields jsonb, -- what in them is personal
+            personal_pos    bigint not null default 0, -- position that said so
+            paused          text, -- why nothing is taken; null while records are
+            paused_pos      bigint not null default 0, -- position that said so
+            stream_version  bigint not null, -- version of its stream
+            position        bigint not null, -- position of its last event
+            primary key (tenant, source_id))"#
+    )
+}

@@ -1,0 +1,293 @@
+//! Lists of records: every filter, both orders, pages both ways, and what is searched for.
+
+use domain::log_batch::{LogPriority, LogRecord};
+use domain::log_source::LogType;
+use projections::Snapshot;
+use projections::logs::{
+    LogCursor, LogFilter, LogOrder, LogPage, LogPlace, LogQuery, LogRow, LogSort, PropertyEquals,
+    SEARCH_ROWS_MAX, logs,
+};
+use serde_json::{Value, json};
+
+use super::super::scene::{after, snapshot};
+use super::{a_day, batch, hour, object, record};
+
+const ALL: u32 = 1_000;
+
+/// The number each record of a day says it has.
+fn numbers(rows: &[LogRow]) -> Vec<i64> {
+    let number = |row: &LogRow| row.properties["n"].as_i64().unwrap();
+    rows.iter().map(number).collect()
+}
+
+async fn list(snap: &mut Snapshot, filter: LogFilter) -> LogPage {
+    let query = LogQuery {
+        filter,
+        ..LogQuery::default()
+    };
+    logs(snap, &query, LogPlace::Skip(0), ALL).await.unwrap()
+}
+
+/// The newest first, by hand.
+fn expected(matches: impl Fn(i64) -> bool) -> Vec<i64> {
+    (0..120).rev().filter(|n| matches(*n)).collect()
+}
+
+#[tokio::test]
+async fn every_filter_finds_its_records_and_no_others() {
+    let db = after(a_day(), 3).await;
+    let mut snap = snapshot(&db).await;
+    let none = LogFilter::default();
+    let text = |text: &str| Some(text.to_owned());
+    let property = |path: &[&str], value: Value| LogFilter {
+        properties: vec![PropertyEquals {
+            path: path.iter().map(|p| (*p).to_owned()).collect(),
+            value,
+        }],
+        ..LogFilter::default()
+    };
+    type Matches = fn(i64) -> bool;
+    let cases: Vec<(LogFilter, Matches)> = vec![
+        (none.clone(), |_| true),
+        (
+            LogFilter {
+                source_id: text("app"),
+                ..none.clone()
+            },
+            |n| n / 25 % 2 == 1,
+        ),
+        (
+            LogFilter {
+                event_types: vec![LogType::Error, LogType::Telemetry],
+                ..none.clone()
+            },
+            |n| n % 5 == 3 || n % 5 == 1,
+        ),
+        (
+            LogFilter {
+                event_name: text("Page_4"),
+                ..none.clone()
+            },
+            |n| n % 7 == 4,
+        ),
+        (
+            LogFilter {
+                user_id: text("user1"),
+                ..none.clone()
+            },
+            |n| n % 2 == 0 && n % 3 == 1,
+        ),
+        (
+            LogFilter {
+                session_id: text("session2"),
+                ..none.clone()
+            },
+            |n| n % 5 != 0 && n % 4 == 2,
+        ),
+        (
+            LogFilter {
+                app_version: text("1.2"),
+                ..none.clone()
+            },
+            |n| n % 3 == 2,
+        ),
+        (
+            LogFilter {
+                priority: Some(LogPriority::High),
+                ..none.clone()
+            },
+            |n| n % 10 == 0,
+        ),
+        (
+            LogFilter {
+                from: Some(hour(7)),
+                to: Some(hour(14)),
+                ..none.clone()
+            },
+            |n| (60..120).contains(&n),
+        ),
+        (
+            LogFilter {
+                user_id: text("user0"),
+                event_types: vec![LogType::Behavioral],
+                from: Some(hour(7)),
+                ..none.clone()
+            },
+            |n| n % 6 == 0 && n % 5 == 0 && n >= 60,
+        ),
+        (
+            LogFilter {
+                text: text("pAGE_3"),
+                ..none.clone()
+            },
+            |n| n % 7 == 3,
+        ),
+        (
+            LogFilter {
+                text: text("tea_CUP 100%"),
+                ..none.clone()
+            },
+            |_| true,
+        ),
+        (
+            LogFilter {
+                text: text("tea%cup"),
+                ..none.clone()
+            },
+            |_| false,
+        ),
+        (property(&["provider_name"], json!("p4")), |n| n % 6 == 4),
+        (property(&["cart", "items", "0"], json!(2.0)), |n| {
+            n % 4 == 2
+        }),
+        (property(&["cart"], json!("p4")), |_| false),
+    ];
+    for (filter, matches) in cases {
+        let page = list(&mut snap, filter.clone()).await;
+        assert_eq!(numbers(&page.records), expected(matches), "{filter:?}");
+        assert!(!page.has_more && page.stopped_at.is_none(), "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn pages_both_ways_are_the_list() {
+    let db = after(a_day(), 2).await;
+    let mut snap = snapshot(&db).await;
+    let filters = [
+        LogFilter::default(),
+        LogFilter {
+            text: Some("page".to_owned()),
+            ..LogFilter::default()
+        },
+        LogFilter {
+            user_id: Some("user0".to_owned()),
+            ..LogFilter::default()
+        },
+    ];
+    for filter in filters {
+        for by in [LogSort::Time, LogSort::Priority] {
+            for ascending in [false, true] {
+                let order = LogOrder { by, ascending };
+                let query = LogQuery {
+                    filter: filter.clone(),
+                    order,
+                };
+                let whole = logs(&mut snap, &query, LogPlace::Skip(0), ALL)
+                    .await
+                    .unwrap();
+                let whole = whole.records;
+                assert!(!whole.is_empty());
+                let mut sorted = whole.clone();
+                sorted.sort_by_key(|row| {
+                    let urgent = by == LogSort::Priority && row.priority == LogPriority::High;
+                    (urgent, row.timestamp, row.position, row.index)
+                });
+                if !ascending {
+                    sorted.reverse();
+                }
+                assert_eq!(numbers(&whole), numbers(&sorted), "{query:?}");
+                check_pages(&mut snap, &query, &whole).await;
+            }
+        }
+    }
+}
+
+async fn check_pages(snap: &mut Snapshot, query: &LogQuery, whole: &[LogRow]) {
+    const SIZE: usize = 11;
+    let first = u32::try_from(SIZE).unwrap();
+    let (mut forth, mut place) = (vec![], LogPlace::Skip(0));
+    loop {
+        let page = logs(snap, query, place, first).await.unwrap();
+        place = LogPlace::After(LogCursor::from(page.records.last().unwrap()));
+        forth.extend(page.records);
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(forth, whole, "forwards: {query:?}");
+    let (mut back, mut place) = (vec![], LogPlace::End);
+    loop {
+        let page = logs(snap, query, place, first).await.unwrap();
+        place = LogPlace::Before(LogCursor::from(&page.records[0]));
+        back = [page.records, back].concat();
+        if !page.has_more {
+            break;
+        }
+    }
+    assert_eq!(back, whole, "backwards: {query:?}");
+    for (number, expect) in whole.chunks(SIZE).enumerate() {
+        let skip = LogPlace::Skip(u32::try_from(number * SIZE).unwrap());
+        let page = logs(snap, query, skip, first).await.unwrap();
+        assert_eq!(page.records, expect, "page {number}: {query:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_is_read_as_it_was_accepted() {
+    let said = LogRecord {
+        event_id: Some("e-1".to_owned()),
+        priority: LogPriority::High,
+        user_id: Some("p1".to_owned()),
+        session_id: Some("s1".to_owned()),
+        app_version: Some("1.0".to_owned()),
+        sequence_number: Some(i64::MAX),
+        device_info: object(json!({ "os": "Linux" })),
+        properties: object(json!({ "a": { "b": [1, 2.5, null, "\u{e9}\u{1f600}"] } })),
+        personal: Some(domain::Personal::Sealed("5ea1ed".to_owned())),
+        ..record(
+            "9999-12-31T23:59:59.999999Z",
+            LogType::Performance,
+            "\u{e9}",
+        )
+    };
+    let early = record("1970-01-01T00:00:00Z", LogType::Error, "old");
+    let db = after(vec![batch("web", vec![said.clone(), early])], 1).await;
+    let mut snap = snapshot(&db).await;
+    let rows = list(&mut snap, LogFilter::default()).await.records;
+    assert_eq!((rows.len(), rows[1].index), (2, 1));
+    let row = rows[0].clone();
+    assert_eq!((row.position.0, row.index), (1, 0));
+    assert_eq!(row.source_id, "web");
+    assert_eq!(row.personal.as_deref(), Some("5ea1ed"));
+    let read = LogRecord {
+        event_id: row.event_id,
+        timestamp: row.timestamp,
+        event_type: row.event_type,
+        event_name: row.event_name,
+        priority: row.priority,
+        user_id: row.user_id,
+        session_id: row.session_id,
+        app_version: row.app_version,
+        sequence_number: row.sequence_number,
+        device_info: row.device_info.into(),
+        properties: row.properties.into(),
+        personal: said.personal.clone(),
+    };
+    assert_eq!(read, said);
+}
+
+#[tokio::test]
+async fn a_search_says_where_it_stopped() {
+    let mut records = vec![record("2016-01-05T00:00:00Z", LogType::Error, "needle")];
+    let hay = record("2016-01-05T00:00:01Z", LogType::Error, "hay");
+    records.extend(vec![hay; usize::try_from(SEARCH_ROWS_MAX).unwrap()]);
+    let db = after(vec![batch("web", records)], 1).await;
+    let mut snap = snapshot(&db).await;
+    let filter = LogFilter {
+        text: Some("needle".to_owned()),
+        ..LogFilter::default()
+    };
+    let query = LogQuery {
+        filter,
+        ..LogQuery::default()
+    };
+    let page = logs(&mut snap, &query, LogPlace::Skip(0), 5).await.unwrap();
+    assert_eq!((page.records, page.has_more), (vec![], true));
+    let on = LogPlace::After(page.stopped_at.unwrap());
+    let page = logs(&mut snap, &query, on, 5).await.unwrap();
+    assert_eq!(page.records[0].event_name, "needle");
+    assert_eq!(
+        (page.records.len(), page.has_more, page.stopped_at),
+        (1, false, None)
+    );
+}
