@@ -21,7 +21,9 @@ mod types;
 
 pub use answers::{Answers, Found, Given, Lookup, Question};
 pub use document::operation_of;
-pub use failure::{auth_refusal_or_fault, deployments_fault, limited, refusal_or_fault};
+pub use failure::{
+    auth_refusal_or_fault, deployments_fault, limited, no_log_room, refusal_or_fault,
+};
 pub use feed::{FeedCounts, FeedItem, FeedStream};
 pub use operation::{Correlation, Operation, Origin, Pages, Parts};
 pub use scalars::position;

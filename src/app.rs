@@ -178,6 +178,7 @@ impl App {
         let secret = vault.shared_secret(&format!("limits of {identity}"));
         let limiter = Limiter::start(&settings.limits, cache.ledger(), secret, clock.clone());
         let (door, auth) = doors(settings, &log, vault.clone(), &limiter, &clock).await?;
+        let door = door.counting(limiter.clone());
         let consumers = Consumers::start(
             store.clone(),
             projections::all(),

@@ -13,7 +13,10 @@ mod states;
 
 pub use elsewhere::{recorded_deployment_id, recorded_incident_id};
 pub use envelope::CommandContext;
-pub use logs::{IngestLogs, LogsReceipt, RecordOutcome, Room};
+pub use logs::{
+    IngestLogs, KeptRejected, LogsReceipt, RecordOutcome, RecoverRejected, Recovered, RejectedOf,
+    Room,
+};
 pub use positions::{FixOutcome, PositionsReceipt, ReportPositions};
 
 use std::sync::Arc;
@@ -25,6 +28,7 @@ use domain::{Aggregate, Code, Position, Refusal, StreamKey};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+use crate::limits::{Exceeded, Limiter};
 use crate::store::{Appended, Store, StoreError};
 use crate::vault::{Vault, VaultError};
 use envelope::Receipts;
@@ -104,6 +108,9 @@ pub enum CommandError {
         /// When to try again.
         retry_after_ms: u64,
     },
+    /// A source of log records takes no more of them now.
+    #[error("the source takes no more records now")]
+    Limited(Exceeded),
     /// The database cannot be reached. Whether the command was kept is not known; sending the same
     /// `commandId` again is safe.
     #[error("the database is unavailable")]
@@ -146,6 +153,7 @@ pub struct Door {
     /// Held while a state is stored: bounds what that costs beside the commands.
     snapshotting: Arc<Semaphore>,
     vault: Option<Vault>,
+    limiter: Option<Limiter>,
     log_rooms: Arc<Rooms>,
 }
 
@@ -160,6 +168,7 @@ impl Door {
             settings: Arc::new(settings),
             snapshotting: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
             vault: None,
+            limiter: None,
         }
     }
 
@@ -167,6 +176,15 @@ impl Door {
     pub fn sealing(self, vault: Vault) -> Door {
         Door {
             vault: Some(vault),
+            ..self
+        }
+    }
+
+    /// Holds sources of log records to what they say they take a minute. Without this nobody is: whoever
+    /// imports is not the source.
+    pub fn counting(self, limiter: Limiter) -> Door {
+        Door {
+            limiter: Some(limiter),
             ..self
         }
     }

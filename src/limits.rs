@@ -1,4 +1,5 @@
-//! Who asks how much: quotas of addresses, of callers and of what their operations cost, and of sign-ins.
+//! Who asks how much: quotas of addresses, of callers and of what their operations cost, of sign-ins, and of
+//! the sources of log records.
 //!
 //! Every process decides by itself, in memory. Where there is Redis, what was spent is settled with it
 //! behind the answers, so that processes learn what others let through: that can only make a bucket
@@ -42,7 +43,7 @@ struct Inner {
     keys: Keys,
     buckets: Table<Bucket>,
     accounts: Accounts,
-    figures: [Figures; 5],
+    figures: [Figures; Kind::ALL.len()],
     /// Among how many processes a quota is divided: one, unless Redis does not answer.
     share: AtomicU64,
     settling: Option<Settling>,
@@ -83,7 +84,7 @@ impl Rules {
     }
 
     fn quota(&self, kind: Kind) -> Quota {
-        // An account has no quota but a pause that grows.
+        // An account has no quota but a pause that grows; a source of log records has its own.
         self.quotas[(kind as usize).min(self.quotas.len() - 1)]
     }
 }
@@ -95,6 +96,8 @@ struct Bucket {
     tat: u64,
     /// What was spent and not settled, nanoseconds.
     owed: u64,
+    /// Its own quota, if not that of its kind.
+    quota: Option<Quota>,
 }
 
 impl Lapses for Bucket {
@@ -141,13 +144,6 @@ impl Limiter {
         secret: [u8; 32],
         clock: Clock,
     ) -> Limiter {
-        let kinds = [
-            Kind::Address,
-            Kind::User,
-            Kind::Cost,
-            Kind::SignInAddress,
-            Kind::SignInAccount,
-        ];
         let limiter = Limiter(Arc::new(Inner {
             clock,
             keys: Keys::new(secret),
@@ -155,7 +151,7 @@ impl Limiter {
             accounts: Accounts::new(settings.entries_max),
             rules: ArcSwap::from_pointee(Rules::new(settings)),
             nodes_assumed: settings.nodes_assumed,
-            figures: kinds.map(Figures::of),
+            figures: Kind::ALL.map(Figures::of),
             share: AtomicU64::new(1),
             settling: ledger.map(|ledger| Settling::new(ledger, settings.settle_keys_max)),
         }));
@@ -203,6 +199,20 @@ impl Limiter {
     pub fn operation(&self, payer: Payer, points: u64) -> Result<Standing, Exceeded> {
         self.0.spend(payer.0.of(Kind::Cost), points)
     }
+
+    /// Counts log records of a source that takes so many a minute, all of which may come at once. Counts
+    /// whatever `limits.enabled` says: the source itself says how much it takes.
+    pub fn log_records(
+        &self,
+        tenant: &str,
+        source: &str,
+        per_minute: u32,
+        records: u64,
+    ) -> Result<Standing, Exceeded> {
+        let quota = Quota::per_minute(per_minute.into(), per_minute.into());
+        let key = self.0.keys.log_source(tenant, source);
+        self.0.spend_of(key, Some(quota), records)
+    }
 }
 
 impl Inner {
@@ -220,8 +230,15 @@ impl Inner {
     }
 
     fn spend(&self, key: Key, units: u64) -> Result<Standing, Exceeded> {
-        let (now, share, quota) = (self.now(), self.share(), self.quota(key.kind()));
+        self.spend_of(key, None, units)
+    }
+
+    /// Spends of a bucket that has this quota, or that of its kind.
+    fn spend_of(&self, key: Key, own: Option<Quota>, units: u64) -> Result<Standing, Exceeded> {
+        let (now, share) = (self.now(), self.share());
+        let quota = own.unwrap_or_else(|| self.quota(key.kind()));
         let (decision, owes) = self.buckets.with(key, now, |bucket| {
+            bucket.quota = own;
             let decision = quota.decide(bucket.tat, now, units, share);
             let mut owes = false;
             if let Decision::Allowed { tat, .. } = decision {

@@ -13,21 +13,25 @@ mod partitions;
 mod past;
 mod plain;
 mod read;
+mod rejected;
 mod scan;
 mod snapshots;
 mod statement;
 mod sweep;
+mod tallies;
 mod wake;
 
 pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
-pub use bulk::{KnownIds, RecordIds};
+pub use bulk::{Decided, KnownIds, RecordIds};
 pub use held::check_held;
 pub use lanes::Pending;
 pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
+pub use rejected::{RejectedFilter, RejectedRow};
 pub use scan::{Rows, Scanned, quoted, scan};
 pub use snapshots::StoredState;
+pub use tallies::{TALLIES_MAX, Tallies, Tally};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -287,6 +291,12 @@ impl Store {
         &self.inner.pool
     }
 
+    /// Takes away what bookkeeping has been kept for as long as the settings say: ids of commands and of log
+    /// records, rejected records. It is done every minute anyway.
+    pub async fn apply_retention(&self) -> Result<(), StoreError> {
+        sweep::sweep(&self.inner.pool, self.inner.bulk.settings()).await
+    }
+
     /// Does this process work under a role that may not rewrite the log? If not, triggers are the only wall.
     pub fn has_append_only_role(&self) -> bool {
         self.inner.append_only_role
@@ -351,6 +361,16 @@ impl Store {
     ) -> Result<Option<Result<Appended, AppendError>>, StoreError> {
         let mut conn = self.inner.pool.acquire().await?;
         Ok(statement::seen(&mut conn, tenant, command_id, fingerprint).await?)
+    }
+
+    /// The receipt of a command, whoever sent it and whatever it said; `None` if it is not remembered.
+    pub async fn receipt_of(
+        &self,
+        tenant: &str,
+        command_id: Uuid,
+    ) -> Result<Option<Appended>, StoreError> {
+        let mut conn = self.inner.pool.acquire().await?;
+        Ok(statement::receipt_of(&mut conn, tenant, command_id).await?)
     }
 
     /// The version a stream is at; 0 if it does not exist.

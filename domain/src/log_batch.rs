@@ -13,7 +13,7 @@ mod report;
 mod secrets;
 
 pub use admit::{Admission, Admitted, LogBatch, LogBatchCommand, admit, declared_id};
-pub use keep::{PERSONAL, to_keep};
+pub use keep::{PERSONAL, from_kept, to_keep};
 pub use properties::{PROPERTY_KEY_CHARS_MAX, PROPERTY_KEYS_MAX, PROPERTY_LEVELS_MAX};
 pub use report::{Judged, LogReport, LogRules, judge};
 pub use secrets::REDACTED;

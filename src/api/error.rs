@@ -204,5 +204,10 @@ fn is_about_a_value(code: Code) -> bool {
             | Code::FixTooOld
             | Code::InvalidSpeed
             | Code::InvalidCourse
+            | Code::UnknownEventType
+            | Code::TimestampTooOld
+            | Code::TimestampInFuture
+            | Code::PersonalDataRefused
+            | Code::UnreadableInput
     )
 }

@@ -60,6 +60,7 @@ pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
         CommandError::Overloaded { retry_after_ms } => {
             Err(Fault::of(FaultCode::Overloaded).with("retryAfterMs", retry_after_ms))
         }
+        CommandError::Limited(exceeded) => Err(limited(exceeded)),
         CommandError::Unavailable(error) => {
             tracing::warn!(error = %error, "a command found no database: {error}");
             Err(Fault::of(FaultCode::Unavailable))
@@ -105,6 +106,16 @@ pub fn limited(exceeded: Exceeded) -> Fault {
     Fault::of(FaultCode::RateLimited)
         .with("quota", exceeded.standing.kind.as_str())
         .with("retryAfterMs", u64::try_from(after_ms).unwrap_or(u64::MAX))
+}
+
+/// What a client is told whose log records find no room.
+pub fn no_log_room(error: CommandError) -> Fault {
+    match error {
+        CommandError::Overloaded { retry_after_ms } => Fault::of(FaultCode::RateLimited)
+            .with("quota", "log_bytes")
+            .with("retryAfterMs", retry_after_ms),
+        error => refusal_or_fault(error).map_or_else(|fault| fault, Fault::from),
+    }
 }
 
 /// Splits what became of something about identity: a refusal is data, the rest a fault.

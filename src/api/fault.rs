@@ -87,7 +87,7 @@ faults! {
     Archived "ARCHIVED" 410 false "The log does not hold these events any more: not from `missing` on, and from `first` on again, which is null where nothing is.";
     StaleRead "STALE_READ" 503 true "The read models have not come to the position asked for in time; `appliedPosition` and `readModels` tell how far they are.";
     Timeout "TIMEOUT" 504 true "The operation took longer than 10 seconds. A command may have been kept: sending it again with the same commandId is safe.";
-    RateLimited "RATE_LIMITED" 429 true "Too much was asked; `quota` tells of what (address, user, cost, sign_in_address, sign_in_account, log_bytes), `retryAfterMs` when to try again.";
+    RateLimited "RATE_LIMITED" 429 true "Too much was asked; `quota` tells of what (address, user, cost, sign_in_address, sign_in_account, log_bytes, log_records), `retryAfterMs` when to try again.";
     Overloaded "OVERLOADED" 503 true "Too much is waiting; `retryAfterMs` tells when to try again.";
     Resume "RESUME" 503 true "The subscription cannot go on; what comes after `position` has not been sent. Subscribe again from there.";
     ReadModelBuilding "READ_MODEL_BUILDING" 503 true "The read model is being built for the first time.";

@@ -5,7 +5,9 @@ pub mod deployment;
 pub mod environment;
 pub mod fleet;
 pub mod incident;
+pub mod ingest;
 pub mod installation;
+pub mod log_source;
 pub mod payload;
 pub mod position;
 pub mod session;
@@ -23,6 +25,8 @@ pub struct Mutation(
     vehicle::VehicleCommands,
     fleet::FleetCommands,
     position::PositionCommands,
+    ingest::IngestCommands,
+    log_source::LogSourceCommands,
     deployment::DeploymentCommands,
     deployment::approval::ApprovalCommands,
     environment::EnvironmentCommands,

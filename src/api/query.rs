@@ -4,6 +4,7 @@ pub mod deployment;
 pub mod dora;
 pub mod figures;
 pub mod identity;
+pub mod ingest;
 pub mod log;
 pub mod position;
 pub mod sla;
@@ -24,5 +25,6 @@ pub struct Query(
     slo::SloQueries,
     sla::SlaQueries,
     log::LogQueries,
+    ingest::IngestQueries,
     identity::IdentityQueries,
 );

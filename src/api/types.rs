@@ -11,6 +11,8 @@ pub mod fix;
 pub mod fleet;
 pub mod heatmap;
 pub mod incident;
+pub mod ingest;
+pub mod log_source;
 pub mod projection;
 pub mod sla;
 pub mod slo;

@@ -2,8 +2,12 @@
 
 mod deciding;
 mod receipt;
+mod recovering;
+mod rejected;
 mod room;
 
+pub use recovering::RecoverRejected;
+pub use rejected::{KeptRejected, Recovered, RejectedOf};
 pub use room::Room;
 pub(super) use room::Rooms;
 
@@ -17,7 +21,7 @@ use uuid::Uuid;
 use super::decide::{Turn, forget, lost_race};
 use super::envelope::Envelope;
 use super::{CommandContext, CommandError, Door, Receipt};
-use crate::store::AppendError;
+use crate::store::{AppendError, Decided};
 use crate::vault::{Vault, VaultError};
 use deciding::Batch;
 
@@ -56,6 +60,8 @@ pub enum RecordOutcome {
     Accepted {
         /// Its index there.
         index: u32,
+        /// Where a secret was taken out, such as `properties.password`.
+        redacted: Vec<String>,
     },
     /// A record of an earlier batch declares the same id.
     Known {
@@ -99,8 +105,11 @@ impl Door {
         }
         let vault = self.vault.as_ref().ok_or(VaultError::Absent)?;
         let mut turn = Turn::new(self.settings.attempts_max);
+        let mut counted = None;
         loop {
-            let (source, version) = self.source_of(ctx, &source_id, batch.may_register).await?;
+            let (source, version) = self
+                .counted_source(ctx, &source_id, &batch, &mut counted)
+                .await?;
             let decided = self
                 .append_logs(
                     ctx,
@@ -125,6 +134,58 @@ impl Door {
         }
     }
 
+    /// The source of a batch that was counted by what it takes a minute, which is said in `counted` if that
+    /// was done before.
+    async fn counted_source(
+        &self,
+        ctx: &CommandContext,
+        id: &str,
+        batch: &IngestLogs,
+        counted: &mut Option<Option<u32>>,
+    ) -> Result<(LogSource, i64), CommandError> {
+        let (mut source, mut version) = self.source_of(ctx, id, batch.may_register).await?;
+        let known = source.limits.records_per_minute_max;
+        if *counted == Some(known) {
+            return Ok((source, version));
+        }
+        if let Err(over) = self.count_records(ctx, id, &source, batch.records.len()) {
+            // Another process may have told it otherwise since.
+            forget(&*self.loaded::<LogSource>(&ctx.tenant, id).await?);
+            (source, version) = self.source_of(ctx, id, batch.may_register).await?;
+            if source.limits.records_per_minute_max == known {
+                return Err(over);
+            }
+            self.count_records(ctx, id, &source, batch.records.len())?;
+        }
+        *counted = Some(source.limits.records_per_minute_max);
+        Ok((source, version))
+    }
+
+    /// Counts a batch against what its source takes a minute, whatever becomes of its records: it is let
+    /// in whole or not at all.
+    fn count_records(
+        &self,
+        ctx: &CommandContext,
+        source_id: &str,
+        source: &LogSource,
+        records: usize,
+    ) -> Result<(), CommandError> {
+        let per_minute = source.limits.records_per_minute_max;
+        let (Some(limiter), Some(per_minute)) = (&self.limiter, per_minute) else {
+            return Ok(());
+        };
+        let count = records as u64;
+        if count > per_minute.into() {
+            // Waiting would not help: there is never room for it.
+            let why = "the batch has more records than its source takes in a minute";
+            let refusal = Refusal::new(Code::TooLarge, why).at(["logs"]);
+            let refusal = refusal.with("limit", per_minute);
+            return Err(refusal.with("actual", records).into());
+        }
+        let counted = limiter.log_records(&ctx.tenant, source_id, per_minute, count);
+        counted.map(drop).map_err(CommandError::Limited)
+    }
+
     /// One attempt, by what the source says at this version.
     async fn append_logs(
         &self,
@@ -144,7 +205,7 @@ impl Door {
         };
         let judged = reports.records.iter().map(|report| {
             let report = report.as_ref().map_err(Clone::clone)?;
-            judge(report, &rules).map(|judged| judged.record)
+            judge(report, &rules)
         });
         let batch = Batch::new(source_id, version, envelope, judged);
         let mut keyring = self.keyring(&ctx.tenant);
@@ -157,7 +218,11 @@ impl Door {
         let decided = self.store.append_batch(&ctx.tenant, &ids, |known| {
             let (outcomes, event) = batch.admit(known);
             let rejected = deciding::rejected(reports, &outcomes, &rules, bytes_max);
-            (batch.append(event, &outcomes, rejected, &keyring), outcomes)
+            Decided {
+                append: batch.append(event, &outcomes, rejected, &keyring),
+                tallies: batch.tallies(&outcomes),
+                told: outcomes,
+            }
         });
         let (kept, outcomes) = decided.await?;
         self.receipts.keep(&ctx.tenant, envelope, &kept);

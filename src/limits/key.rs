@@ -32,6 +32,8 @@ pub enum Kind {
     SignInAddress,
     /// Sign-ins to an account.
     SignInAccount,
+    /// Log records of a source.
+    LogRecords,
 }
 
 /// Makes keys. All processes with the same secret make the same.
@@ -44,6 +46,16 @@ pub struct Keys {
 const NETWORK_BITS: u128 = !(u64::MAX as u128);
 
 impl Kind {
+    /// All of them, each in the place of its number.
+    pub const ALL: [Kind; 6] = [
+        Kind::Address,
+        Kind::User,
+        Kind::Cost,
+        Kind::SignInAddress,
+        Kind::SignInAccount,
+        Kind::LogRecords,
+    ];
+
     /// As a metric's label and a header say it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,6 +64,7 @@ impl Kind {
             Kind::Cost => "cost",
             Kind::SignInAddress => "sign_in_address",
             Kind::SignInAccount => "sign_in_account",
+            Kind::LogRecords => "log_records",
         }
     }
 }
@@ -81,6 +94,11 @@ impl Keys {
     pub fn caller(&self, tenant: &str, actor: &Actor) -> Key {
         let parts = [tenant, actor.kind.as_str(), actor.id.as_ref()];
         self.make(Kind::User, &parts.map(str::as_bytes))
+    }
+
+    /// A source of log records of a tenant.
+    pub fn log_source(&self, tenant: &str, source: &str) -> Key {
+        self.make(Kind::LogRecords, &[tenant, source].map(str::as_bytes))
     }
 
     /// An account, as it was named by whoever wants to sign in.
@@ -118,14 +136,7 @@ impl Key {
 
     /// Which quota.
     pub fn kind(self) -> Kind {
-        const KINDS: [Kind; 5] = [
-            Kind::Address,
-            Kind::User,
-            Kind::Cost,
-            Kind::SignInAddress,
-            Kind::SignInAccount,
-        ];
-        KINDS[usize::from(self.0[0])]
+        Kind::ALL[usize::from(self.0[0])]
     }
 
     /// The digest itself.

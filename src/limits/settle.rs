@@ -8,6 +8,7 @@ use std::time::Duration;
 use metrics::counter;
 
 use super::Inner;
+use super::gcra::Quota;
 use super::key::Key;
 use crate::cache::{Ledger, LedgerEntry};
 use crate::ops::metrics as names;
@@ -64,11 +65,13 @@ impl Inner {
         let mut keys = settling.take();
         let mut entries = Vec::with_capacity(keys.len());
         keys.retain(|key| {
-            let mut owed = 0;
-            self.buckets
-                .with_kept(*key, |bucket| owed = std::mem::take(&mut bucket.owed));
+            let (mut owed, mut own) = (0, None);
+            self.buckets.with_kept(*key, |bucket| {
+                (owed, own) = (std::mem::take(&mut bucket.owed), bucket.quota);
+            });
             if owed > 0 {
-                entries.push(self.entry(*key, owed));
+                let quota = own.unwrap_or_else(|| self.quota(key.kind()));
+                entries.push(entry(*key, quota, owed));
             }
             owed > 0
         });
@@ -82,23 +85,18 @@ impl Inner {
         };
         let now = self.now();
         for (key, level_us) in keys.into_iter().zip(settled.levels_us) {
-            let most = self.quota(key.kind()).most_ns();
+            let of_kind = self.quota(key.kind());
             self.buckets.with_kept(key, |bucket| {
+                let most = bucket.quota.unwrap_or(of_kind).most_ns();
                 let level = level_us.saturating_mul(1_000).saturating_add(bucket.owed);
                 bucket.tat = bucket.tat.max(now.saturating_add(level.min(most)));
             });
         }
     }
 
-    /// A bucket as Redis keeps it.
+    /// A bucket with the quota of its kind, as Redis keeps it.
     pub fn entry(&self, key: Key, owed_ns: u64) -> LedgerEntry {
-        let quota = self.quota(key.kind());
-        LedgerEntry {
-            key: *key.bytes(),
-            cost_us: owed_ns.div_ceil(1_000),
-            room_us: quota.room_ns() / 1_000,
-            most_us: quota.most_ns() / 1_000,
-        }
+        entry(key, self.quota(key.kind()), owed_ns)
     }
 
     /// Whether Redis answers decides how much this process gives out.
@@ -119,5 +117,14 @@ impl Inner {
             );
         }
         None
+    }
+}
+
+fn entry(key: Key, quota: Quota, owed_ns: u64) -> LedgerEntry {
+    LedgerEntry {
+        key: *key.bytes(),
+        cost_us: owed_ns.div_ceil(1_000),
+        room_us: quota.room_ns() / 1_000,
+        most_us: quota.most_ns() / 1_000,
     }
 }

@@ -141,3 +141,34 @@ fn what_is_remembered_is_bounded() {
         "who spent most is remembered"
     );
 }
+
+#[test]
+fn a_source_of_log_records_has_its_own_quota() {
+    let (limiter, hand) = limiter(|settings| {
+        settings.enabled = false;
+        settings.nodes_assumed = 4;
+    });
+    let take = |source: &str, per_minute, records| {
+        let taken = limiter.log_records("a", source, per_minute, records);
+        taken.map(|standing| standing.remaining)
+    };
+    assert_eq!(take("x", 600, 500), Ok(100));
+    let refused = take("x", 600, 101).unwrap_err();
+    assert_eq!(refused.retry_after, Duration::from_millis(100));
+    assert_eq!(refused.standing.kind, Kind::LogRecords);
+    assert_eq!(take("x", 600, 100), Ok(0), "what was refused is not spent");
+    assert_eq!(take("y", 600, 1), Ok(599));
+    assert_eq!(
+        limiter.log_records("b", "x", 600, 1).map(|s| s.remaining),
+        Ok(599)
+    );
+    hand.advance(TimeDelta::seconds(30));
+    assert_eq!(take("x", 600, 300), Ok(0));
+    // Twice the rate from now on: what was spent stays spent.
+    assert!(take("x", 1_200, 1).is_err());
+    hand.advance(TimeDelta::seconds(30));
+    assert_eq!(take("x", 1_200, 600), Ok(0));
+    assert_eq!(limiter.0.heard(Err::<(), _>("late")), None);
+    assert_eq!(take("z", 1_000, 250), Ok(0), "a share of it");
+    assert!(take("z", 1_000, 1).is_err());
+}

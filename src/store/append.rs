@@ -143,6 +143,8 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
 pub struct Rejected {
     /// Which door refused it.
     pub source: &'static str,
+    /// Of a log record: whose it is.
+    pub log_source: Option<String>,
     /// Why and with which facts.
     pub refusal: Refusal,
     /// The record as it came, JSON, cut to its limit.

@@ -71,10 +71,11 @@ released as (
       and t.ctid = q.place and t.aggregate_id = q.aggregate_id and (select count(*) from claimed) >= 0
     returning 1),
 refused as (
-    insert into rejected_records (tenant, id, source, command_id, code, record, details)
-    select $1, id, source, command_id, code, record::json, details::json
-    from unnest($35::int4[], $36::uuid[], $37::text[], $38::uuid[], $39::text[], $40::text[], $41::text[])
-         u(component, id, source, command_id, code, record, details)
+    insert into rejected_records (tenant, id, source, command_id, code, record, details, log_source)
+    select $1, id, source, command_id, code, record::json, details::json, log_source
+    from unnest($35::int4[], $36::uuid[], $37::text[], $38::uuid[], $39::text[], $40::text[], $41::text[],
+                $44::text[])
+         u(component, id, source, command_id, code, record, details, log_source)
     where component <> all((select components from bad)::int4[])
     returning 1),
 

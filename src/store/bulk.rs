@@ -18,7 +18,8 @@ use uuid::Uuid;
 use super::append::{Append, AppendError, Appended};
 use super::executor::{Remedy, Source, remedy};
 use super::statement::append_group;
-use super::{Store, StoreError};
+use super::tallies::{self, Tallies};
+use super::{Store, StoreError, StoreSettings};
 
 /// The ids a batch's records declare.
 #[derive(Debug)]
@@ -40,6 +41,16 @@ pub struct KnownIds {
     pub batch: Option<Position>,
 }
 
+/// What deciding about a batch came to.
+pub struct Decided<T> {
+    /// The append.
+    pub append: Append,
+    /// What is counted of its records, together with it.
+    pub tallies: Tallies,
+    /// For the caller.
+    pub told: T,
+}
+
 /// The connections that batches go over; there are no more than there are slots.
 pub(super) struct Bulk {
     source: Source,
@@ -55,6 +66,10 @@ impl Bulk {
             slots,
             idle: Mutex::default(),
         }
+    }
+
+    pub fn settings(&self) -> &StoreSettings {
+        self.source.settings()
     }
 
     fn idle(&self) -> Option<PgConnection> {
@@ -77,7 +92,7 @@ impl Store {
         &self,
         tenant: &Arc<str>,
         ids: &RecordIds,
-        mut decide: impl FnMut(&KnownIds) -> (Append, T),
+        mut decide: impl FnMut(&KnownIds) -> Decided<T>,
     ) -> Result<(Appended, T), AppendError> {
         let bulk = &self.inner.bulk;
         let slot = bulk.slots.acquire().await;
@@ -120,7 +135,7 @@ impl Bulk {
         &self,
         tenant: &str,
         ids: &RecordIds,
-        decide: &mut impl FnMut(&KnownIds) -> (Append, T),
+        decide: &mut impl FnMut(&KnownIds) -> Decided<T>,
         decided: &mut Option<Append>,
     ) -> Result<(Result<Appended, AppendError>, T), sqlx::Error> {
         let attempt = async {
@@ -130,7 +145,13 @@ impl Bulk {
             };
             conn.execute("begin").await?;
             let known = take_ids(&mut conn, tenant, ids).await?;
-            let (append, told) = decide(&known);
+            let Decided {
+                append,
+                tallies,
+                told,
+            } = decide(&known);
+            // Before the head is locked: others wait for nothing of it.
+            tallies::note(&mut conn, tenant, ids.batch, &tallies).await?;
             let append = decided.insert(append);
             let mut outcomes = append_group(&mut conn, tenant, &[append], false).await?;
             let outcome = outcomes.pop().expect("one outcome per append");

@@ -85,6 +85,7 @@ pub(super) struct RejectedColumns<'a> {
     pub code: Vec<&'a str>,
     pub record: Vec<&'a str>,
     pub details: Vec<String>,
+    pub log_source: Vec<Option<&'a str>>,
 }
 
 #[derive(Debug, Default)]
@@ -231,6 +232,7 @@ fn push_records<'a>(out: &mut Columns<'a>, append: &'a Append, component: i32) {
         out.rejected.code.push(rejected.refusal.code.as_str());
         out.rejected.record.push(&rejected.record);
         out.rejected.details.push(details(&rejected.refusal));
+        out.rejected.log_source.push(rejected.log_source.as_deref());
     }
 }
 

@@ -89,6 +89,7 @@ async fn run(
         .bind(&r.details)
         .bind(&columns.links.command)
         .bind(&columns.links.stream)
+        .bind(&r.log_source)
         .fetch_all(conn)
         .await
 }
@@ -158,6 +159,20 @@ pub(super) async fn seen(
     find(conn, tenant, command_id, fingerprint, None).await
 }
 
+/// The receipt of a command, whatever it said.
+pub(super) async fn receipt_of(
+    conn: &mut PgConnection,
+    tenant: &str,
+    command_id: Uuid,
+) -> Result<Option<Appended>, sqlx::Error> {
+    let row = sqlx::query(SEEN)
+        .bind(tenant)
+        .bind(command_id)
+        .fetch_optional(conn)
+        .await?;
+    Ok(row.map(|row| appended(&row, true)))
+}
+
 async fn find(
     conn: &mut PgConnection,
     tenant: &str,
@@ -176,12 +191,17 @@ async fn find(
     if row.get::<&[u8], _>("fingerprint") != fingerprint {
         return Ok(Some(Err(AppendError::KeyReused)));
     }
-    Ok(Some(Ok(Appended {
+    let replayed = ours.is_none() || ours != row.get("first_event");
+    Ok(Some(Ok(appended(&row, replayed))))
+}
+
+fn appended(row: &PgRow, replayed: bool) -> Appended {
+    Appended {
         position: Position(row.get("position")),
         version: row.get("version"),
-        replayed: ours.is_none() || ours != row.get("first_event"),
+        replayed,
         receipt: row.get("receipt"),
-    })))
+    }
 }
 
 /// The versions streams are at, in their order; 0 where there is no such stream.

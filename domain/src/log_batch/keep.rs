@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{LogReport, LogRules, secrets};
 use crate::attributes::Attributes;
-use crate::log_source::PersonalPath;
+use crate::log_source::{PersonalFields, PersonalPath, PersonalRule};
 
 /// What stands in the place of what is personal.
 pub const PERSONAL: &str = "[personal]";
@@ -27,6 +27,34 @@ pub fn to_keep(report: &LogReport, rules: &LogRules<'_>) -> LogReport {
     kept.properties = secrets::redact(&kept.properties, "properties", &mut paths);
     kept.device_info = secrets::redact(&kept.device_info, "deviceInfo", &mut paths);
     kept
+}
+
+/// A record that was kept, as it can be judged again: without what stands in the place of what is
+/// personal, unless its source refuses such a record still; and the fields to judge it by. Its user is a
+/// pseudonym already, so there is no id to be sealed.
+pub fn from_kept(kept: &LogReport, fields: &PersonalFields) -> (LogReport, PersonalFields) {
+    let refused = |path: PersonalPath<'_>| {
+        let mut declared = fields.iter();
+        declared.any(|(at, rule)| at == path && rule == PersonalRule::Refuse)
+    };
+    let said = |object: &Attributes, path: fn(&str) -> PersonalPath<'_>| -> Attributes {
+        let known = object
+            .iter()
+            .filter(|(name, value)| **value != PERSONAL || refused(path(name)));
+        known
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    let report = LogReport {
+        properties: said(&kept.properties, |name| PersonalPath::Property(name)),
+        device_info: said(&kept.device_info, |name| PersonalPath::Device(name)),
+        ..kept.clone()
+    };
+    let mut fields = fields.clone();
+    fields
+        .0
+        .retain(|path, rule| path != "userId" || *rule == PersonalRule::Refuse);
+    (report, fields)
 }
 
 fn hide(object: &mut Attributes, name: &str) {

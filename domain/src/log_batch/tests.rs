@@ -402,6 +402,39 @@ fn what_is_kept_of_a_rejected_record_tells_nobody_s_secrets() {
     assert_eq!(kept, expected);
 }
 
+#[test]
+fn what_was_kept_is_judged_again_without_what_is_personal() {
+    use PersonalRule::{Refuse, Seal};
+    let declared = |rules: &[(&str, PersonalRule)]| {
+        let rules = rules.iter().map(|(path, rule)| ((*path).to_owned(), *rule));
+        PersonalFields(rules.collect())
+    };
+    let fields = declared(&[
+        ("userId", Seal),
+        ("properties.email", Seal),
+        ("deviceInfo.ip", Refuse),
+    ]);
+    let limits = LogLimits::default();
+    let kept = to_keep(&report(), &rules(&limits, &fields));
+    let (again, by) = from_kept(&kept, &fields);
+    assert_eq!(
+        again.properties,
+        object(json!({"total": 12.5, "note": null}))
+    );
+    assert_eq!(again.device_info["ip"], PERSONAL, "it is refused still");
+    assert_eq!(again.user_id.as_deref(), Some("p15"));
+    assert!(!by.0.contains_key("userId"), "there is no id to seal");
+
+    let refusal = judge(&again, &rules(&limits, &by)).expect_err("a refusal");
+    assert_eq!(refusal.code, Code::PersonalDataRefused);
+    // Declared no more: what is not known is not made up.
+    let (again, by) = from_kept(&kept, &PersonalFields::default());
+    assert_eq!(again.device_info, object(json!({"os": "linux"})));
+    assert!(judge(&again, &rules(&limits, &by)).is_ok());
+    let (_, by) = from_kept(&kept, &declared(&[("userId", Refuse)]));
+    assert!(judge(&again, &rules(&limits, &by)).is_err());
+}
+
 /// The n-th record, with or without an id.
 fn record(n: i64, event_id: Option<&str>) -> LogRecord {
     LogRecord {

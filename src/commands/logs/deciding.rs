@@ -1,10 +1,10 @@
 //! A batch while it is decided: what is new in it, and the append that comes of that. Pure.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use domain::log_batch::{
-    Admission, LogBatch, LogBatchAccepted, LogBatchEvent, LogRecord, LogReport, LogRules, admit,
-    declared_id, to_keep,
+    Admission, Judged, LogBatch, LogBatchAccepted, LogBatchEvent, LogRecord, LogReport, LogRules,
+    admit, declared_id, to_keep,
 };
 use domain::log_source::LogSource;
 use domain::{Code, Event, Refusal, StreamKey};
@@ -13,7 +13,12 @@ use uuid::Uuid;
 use super::{IngestLogs, RecordOutcome, SOURCE, at, receipt};
 use crate::commands::envelope::Envelope;
 use crate::commands::sealing::Keyring;
-use crate::store::{Append, Basis, KnownIds, NewEvent, RecordIds, Rejected, StreamWrite, digest};
+use crate::store::{
+    Append, Basis, KnownIds, NewEvent, RecordIds, Rejected, StreamWrite, Tallies, digest,
+};
+
+/// What duplicates are counted as, beside the codes of refusals.
+const DUPLICATE: &str = "DUPLICATE";
 
 /// A batch whose records are judged.
 pub(super) struct Batch<'a> {
@@ -24,7 +29,7 @@ pub(super) struct Batch<'a> {
     /// Its stream's key.
     id: String,
     /// What is believed, with its place in the batch.
-    good: Vec<(usize, LogRecord)>,
+    good: Vec<(usize, Judged)>,
     /// What is not.
     bad: Vec<(usize, Refusal)>,
 }
@@ -34,12 +39,12 @@ impl<'a> Batch<'a> {
         source_id: &'a str,
         source_version: i64,
         envelope: &'a Envelope,
-        judged: impl Iterator<Item = Result<LogRecord, Refusal>>,
+        judged: impl Iterator<Item = Result<Judged, Refusal>>,
     ) -> Batch<'a> {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for (i, verdict) in judged.enumerate() {
             match verdict {
-                Ok(record) => good.push((i, record)),
+                Ok(judged) => good.push((i, judged)),
                 Err(refusal) => bad.push((i, refusal.under(at(i)))),
             }
         }
@@ -55,18 +60,17 @@ impl<'a> Batch<'a> {
 
     /// Whose keys are needed.
     pub fn subjects(&self) -> Vec<String> {
-        let personal = self
-            .good
-            .iter()
-            .filter(|(_, record)| record.personal.is_some());
-        let records: Vec<_> = personal.map(|(_, record)| record.clone()).collect();
+        let records = self.good.iter().map(|(_, judged)| &judged.record);
+        let personal = records.filter(|record| record.personal.is_some());
+        let records: Vec<_> = personal.cloned().collect();
         let event = self.event(records);
         Keyring::none().missing::<LogBatch>(&self.id, &mut [event])
     }
 
     /// The declared ids of what is believed.
     pub fn ids(&self, days: Option<u32>) -> RecordIds {
-        let declared = self.good.iter().filter_map(|(_, r)| r.event_id.as_deref());
+        let records = self.good.iter().map(|(_, judged)| &judged.record);
+        let declared = records.filter_map(|record| record.event_id.as_deref());
         let mut hashes: Vec<_> = declared.map(|id| self.hash(id)).collect();
         hashes.sort_unstable();
         hashes.dedup();
@@ -92,7 +96,8 @@ impl<'a> Batch<'a> {
         if known.batch.is_some() {
             return (outcomes, None);
         }
-        let records: Vec<LogRecord> = self.good.iter().map(|(_, r)| r.clone()).collect();
+        let records = self.good.iter().map(|(_, judged)| judged.record.clone());
+        let records: Vec<LogRecord> = records.collect();
         let declared = records.iter().filter_map(|r| r.event_id.clone());
         let ids: HashSet<String> = match known.ids.is_empty() {
             true => HashSet::new(),
@@ -101,11 +106,15 @@ impl<'a> Batch<'a> {
                 .collect(),
         };
         let admitted = admit(self.source_id, records, &ids);
-        for ((i, record), admission) in self.good.iter().zip(&admitted.outcomes) {
+        for ((i, judged), admission) in self.good.iter().zip(&admitted.outcomes) {
             outcomes[*i] = match *admission {
-                Admission::Accepted { index } => RecordOutcome::Accepted { index },
+                Admission::Accepted { index } => RecordOutcome::Accepted {
+                    index,
+                    redacted: judged.redacted.clone(),
+                },
                 Admission::Known => RecordOutcome::Known {
-                    position: record
+                    position: judged
+                        .record
                         .event_id
                         .as_deref()
                         .and_then(|id| known.ids.get(&self.hash(id)).copied()),
@@ -156,8 +165,28 @@ impl<'a> Batch<'a> {
             writes,
             claims: Vec::new(),
             rejected,
-            receipt: receipt::write(outcomes),
+            receipt: receipt::write(self.source_id, outcomes),
             metadata: self.envelope.metadata.clone(),
+        }
+    }
+
+    /// How many of its records were not accepted, by code.
+    pub fn tallies(&self, outcomes: &[RecordOutcome]) -> Tallies {
+        let mut records = BTreeMap::new();
+        for outcome in outcomes {
+            let code = match outcome {
+                RecordOutcome::Accepted { .. } => continue,
+                RecordOutcome::Known { .. } | RecordOutcome::Repeated { differs: false, .. } => {
+                    DUPLICATE
+                }
+                RecordOutcome::Repeated { differs: true, .. } => Code::DuplicateDiffers.as_str(),
+                RecordOutcome::Rejected(refusal) => refusal.code.as_str(),
+            };
+            *records.entry(code).or_default() += 1;
+        }
+        Tallies {
+            source: self.source_id.to_owned(),
+            records,
         }
     }
 
@@ -191,11 +220,12 @@ pub(super) fn rejected(
             _ => return None,
         };
         let record = match record {
-            Ok(report) => cut(&to_keep(report, rules), &batch.source, bytes_max),
-            Err(_) => serde_json::json!({ "source": batch.source, "unread": true }).to_string(),
+            Ok(report) => cut(&to_keep(report, rules), bytes_max),
+            Err(_) => serde_json::json!({ "unread": true }).to_string(),
         };
         Some(Rejected {
             source: SOURCE,
+            log_source: Some(batch.source.clone()),
             refusal,
             record,
         })
@@ -203,15 +233,11 @@ pub(super) fn rejected(
     kept.collect()
 }
 
-fn cut(report: &LogReport, source: &str, bytes_max: usize) -> String {
-    // What it says of where it came from is needed to hand it in again.
-    let whole = serde_json::json!({ "source": source, "record": report }).to_string();
+fn cut(report: &LogReport, bytes_max: usize) -> String {
+    let whole = serde_json::json!({ "record": report }).to_string();
     if whole.len() <= bytes_max {
         return whole;
     }
     let start: String = report.event_name.chars().take(64).collect();
-    let cut = serde_json::json!({
-        "source": source, "eventName": start, "cut": true, "bytes": whole.len()
-    });
-    cut.to_string()
+    serde_json::json!({ "eventName": start, "cut": true, "bytes": whole.len() }).to_string()
 }

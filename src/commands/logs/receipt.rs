@@ -1,4 +1,4 @@
-//! A batch's outcomes as they are stored, so that a retry is told the same.
+//! A batch's outcomes as they are stored, so that a retry is told the same, and who asks later.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,12 @@ use crate::commands::Receipt;
 use crate::commands::refused::StoredRefusal;
 use crate::store::Appended;
 
-/// What is not accepted. What is has the next index each time.
+/// What is not accepted, or not as it was said. What is accepted has the next index each time.
 #[derive(Default, Serialize, Deserialize)]
 struct Stored {
+    /// Whose records.
+    #[serde(default)]
+    source: String,
     /// Places in the batch by the position of the record that is known; 0: nobody knows where.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     known: BTreeMap<i64, Vec<usize>>,
@@ -22,16 +25,24 @@ struct Stored {
     repeated: Vec<(usize, u32, bool)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     rejected: Vec<StoredRefusal>,
+    /// Where secrets were taken out of what is accepted, by its place in the batch.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    redacted: BTreeMap<usize, Vec<String>>,
 }
 
-/// Nothing to store if all were accepted.
-pub(super) fn write(outcomes: &[RecordOutcome]) -> Option<String> {
-    let mut stored = Stored::default();
-    let mut all_accepted = true;
+/// Nothing to store if all were accepted as they were said.
+pub(super) fn write(source: &str, outcomes: &[RecordOutcome]) -> Option<String> {
+    let mut stored = Stored {
+        source: source.to_owned(),
+        ..Stored::default()
+    };
+    let mut is_plain = true;
     for (place, outcome) in outcomes.iter().enumerate() {
-        all_accepted &= matches!(outcome, RecordOutcome::Accepted { .. });
         match outcome {
-            RecordOutcome::Accepted { .. } => {}
+            RecordOutcome::Accepted { redacted, .. } if redacted.is_empty() => continue,
+            RecordOutcome::Accepted { redacted, .. } => {
+                stored.redacted.insert(place, redacted.clone());
+            }
             RecordOutcome::Known { position } => {
                 let position = position.map_or(0, |position| position.0);
                 stored.known.entry(position).or_default().push(place);
@@ -43,15 +54,42 @@ pub(super) fn write(outcomes: &[RecordOutcome]) -> Option<String> {
                 stored.rejected.push(StoredRefusal::of(place, refusal));
             }
         }
+        is_plain = false;
     }
-    (!all_accepted).then(|| serde_json::to_string(&stored).expect("plain data"))
+    (!is_plain).then(|| serde_json::to_string(&stored).expect("plain data"))
 }
 
 /// The receipt of a batch of `n` records.
 pub(super) fn read(first: &Appended, batch_id: Uuid, n: usize) -> LogsReceipt {
+    read_stored(first, stored(first), batch_id, n)
+}
+
+/// Whose batch it was and its receipt, by what the log holds of it: the source and how many records were
+/// accepted, if any. `None` if it was no batch.
+pub(super) fn read_later(
+    first: &Appended,
+    batch_id: Uuid,
+    accepted: Option<(String, usize)>,
+) -> Option<(String, LogsReceipt)> {
+    let stored = stored(first);
+    let known: usize = stored.known.values().map(Vec::len).sum();
+    let others = known + stored.repeated.len() + stored.rejected.len();
+    let (source, accepted) = match accepted {
+        Some((source, accepted)) => (source, accepted),
+        None if stored.source.is_empty() => return None,
+        None => (stored.source.clone(), 0),
+    };
+    let receipt = read_stored(first, stored, batch_id, accepted + others);
+    Some((source, receipt))
+}
+
+fn stored(first: &Appended) -> Stored {
     let stored = first.receipt.as_deref();
     let stored = stored.and_then(|receipt| serde_json::from_str(receipt).ok());
-    let stored: Stored = stored.unwrap_or_default();
+    stored.unwrap_or_default()
+}
+
+fn read_stored(first: &Appended, mut stored: Stored, batch_id: Uuid, n: usize) -> LogsReceipt {
     let mut places: Vec<Option<RecordOutcome>> = vec![None; n];
     let mut set = |place: usize, outcome| {
         if let Some(at) = places.get_mut(place) {
@@ -72,15 +110,17 @@ pub(super) fn read(first: &Appended, batch_id: Uuid, n: usize) -> LogsReceipt {
         set(place, RecordOutcome::Rejected(refusal));
     }
     let mut next = 0..;
-    let outcomes = places.into_iter().map(|outcome| {
+    let places = places.into_iter().enumerate();
+    let outcomes = places.map(|(place, outcome)| {
         outcome.unwrap_or_else(|| RecordOutcome::Accepted {
             index: next.next().expect("a batch is bounded"),
+            redacted: stored.redacted.remove(&place).unwrap_or_default(),
         })
     });
     LogsReceipt {
+        outcomes: outcomes.collect(),
         receipt: Receipt::from(first),
         batch_id: batch_id.to_string(),
-        outcomes: outcomes.collect(),
     }
 }
 
@@ -89,6 +129,22 @@ mod tests {
     use domain::{Code, Refusal};
 
     use super::*;
+
+    fn accepted(index: u32, redacted: &[&str]) -> RecordOutcome {
+        RecordOutcome::Accepted {
+            index,
+            redacted: redacted.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn first(receipt: Option<String>) -> Appended {
+        Appended {
+            position: Position(9),
+            version: 1,
+            replayed: true,
+            receipt,
+        }
+    }
 
     #[test]
     fn what_is_written_is_read() {
@@ -99,22 +155,32 @@ mod tests {
             RecordOutcome::Known {
                 position: Some(Position(7)),
             },
-            RecordOutcome::Accepted { index: 0 },
+            accepted(0, &[]),
             RecordOutcome::Repeated {
                 index: 0,
                 differs: true,
             },
             RecordOutcome::Rejected(refusal),
-            RecordOutcome::Accepted { index: 1 },
+            accepted(1, &["properties.password", "deviceInfo.token"]),
             RecordOutcome::Known { position: None },
         ];
-        let first = Appended {
-            position: Position(9),
-            version: 1,
-            replayed: true,
-            receipt: write(&outcomes),
-        };
-        assert_eq!(read(&first, Uuid::nil(), 6).outcomes, outcomes);
-        assert_eq!(write(&outcomes[1..2]), None);
+        let kept = first(write("shop", &outcomes));
+        assert_eq!(read(&kept, Uuid::nil(), 6).outcomes, outcomes);
+        assert_eq!(write("shop", &outcomes[1..2]), None);
+
+        let of_event = Some(("shop".to_owned(), 2));
+        let (source, later) = read_later(&kept, Uuid::nil(), of_event).expect("a batch");
+        assert_eq!((&*source, later.outcomes), ("shop", outcomes.clone()));
+        let kept = first(write("shop", &outcomes[..1]));
+        let (source, later) = read_later(&kept, Uuid::nil(), None).expect("a batch");
+        assert_eq!((&*source, &later.outcomes[..]), ("shop", &outcomes[..1]));
+    }
+
+    #[test]
+    fn what_is_no_batch_has_no_receipt_of_one() {
+        let of_positions = r#"{"rejected":[]}"#.to_owned();
+        for receipt in [None, Some(of_positions)] {
+            assert_eq!(read_later(&first(receipt), Uuid::nil(), None), None);
+        }
     }
 }

@@ -171,6 +171,7 @@ fn rejected(fix: &FixReport, outcome: &FixOutcome, bytes_max: usize) -> Option<R
     };
     Some(Rejected {
         source: SOURCE,
+        log_source: None,
         refusal,
         record,
     })

@@ -45,8 +45,8 @@ section! {
         error_chars_max: usize = "200", "50" ..= "10000";
         /// How long one operation may take.
         operation_timeout: Duration = "10s", "10ms" ..= "10m";
-        /// Counts what addresses and callers ask and refuses what is over their quotas. Sign-ins are
-        /// counted in any case.
+        /// Counts what addresses and callers ask and refuses what is over their quotas. Sign-ins,
+        /// and log records of sources that say how many they take, are counted in any case.
         [live] enabled: bool = "true";
         /// Requests a minute of one address, or of one /64 of IPv6.
         [live] address_per_minute: u32 = "1000", "1" ..= "100000000";
@@ -64,7 +64,7 @@ section! {
         [live] cost_burst: u32 = "10000", "1" ..= "1000000000";
         /// Networks whose addresses are not counted; their callers are.
         [live] exempt_networks: Networks = "";
-        /// Quotas, and accounts, of which this process remembers that something was spent: about 50 bytes
+        /// Quotas, and accounts, of which this process remembers that something was spent: about 80 bytes
         /// each. What would be whole again soonest is forgotten first.
         entries_max: usize = "100000", "64" ..= "100000000";
         /// How often what was spent is settled with Redis, and so what other processes let through is

@@ -164,8 +164,12 @@ fn answer(kept: &LogsReceipt) -> Response {
         .iter()
         .enumerate()
         .map(|(i, outcome)| match outcome {
-            RecordOutcome::Accepted { index } => {
-                json!({ "index": i, "status": "ACCEPTED", "id": place(*index) })
+            RecordOutcome::Accepted { index, redacted } => {
+                let mut told = json!({ "index": i, "status": "ACCEPTED", "id": place(*index) });
+                if !redacted.is_empty() {
+                    told["redacted"] = redacted.as_slice().into();
+                }
+                told
             }
             RecordOutcome::Known { position } => {
                 duplicates += 1;

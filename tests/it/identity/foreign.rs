@@ -6,7 +6,9 @@ mod places;
 use daybook::auth::Role;
 use serde_json::{Value, json};
 
-use places::Kind::{self, Deployment, Fleet, Incident, Key, Session, Slo, User, Vehicle};
+use places::Kind::{
+    self, Deployment, Fleet, Incident, Key, LogSource, Session, Slo, User, Vehicle,
+};
 use places::{APART, TAKEN};
 
 use super::scene::{As, Person, SOUTH, Scene, email, outcome};
@@ -82,6 +84,10 @@ impl Things {
                 ),
                 ("registerVehicle", json!({ "id": format!("v-{suffix}{n}") })),
                 (
+                    "registerLogSource",
+                    json!({ "id": format!("l-{suffix}{n}") }),
+                ),
+                (
                     "createFleet",
                     json!({ "id": format!("f-{suffix}{n}"), "name": format!("of {suffix}") }),
                 ),
@@ -116,6 +122,7 @@ impl Things {
             Deployment => format!("d-{suffix}"),
             Incident => format!("i-{suffix}"),
             Slo => format!("o-{suffix}"),
+            LogSource => format!("l-{suffix}"),
         }
     }
 }

@@ -54,6 +54,8 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
     ("Query.slos", ""),
     ("Query.events", "(first: 1)"),
     ("Query.projections", ""),
+    ("Query.ingestReceipt", r#"(batchId: "nobody")"#),
+    ("Query.rejectedRecords", ""),
     ("Query.me", ""),
     ("Query.tokenStatus", ""),
     ("Query.user", r#"(id: "nobody")"#),
@@ -83,6 +85,29 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
     ),
     ("Mutation.archiveFleet", r#"(input: { id: "nobody" })"#),
     ("Mutation.reportPositions", "(input: { fixes: [] })"),
+    (
+        "Mutation.ingestLogs",
+        r#"(input: { source: "nobody", logs: [] })"#,
+    ),
+    ("Mutation.recoverRejected", r#"(input: { id: "nobody" })"#),
+    ("Mutation.registerLogSource", r#"(input: { id: "shop" })"#),
+    (
+        "Mutation.pauseLogSource",
+        r#"(input: { id: "nobody", reason: "r" })"#,
+    ),
+    ("Mutation.resumeLogSource", r#"(input: { id: "nobody" })"#),
+    (
+        "Mutation.setLogLimits",
+        r#"(input: { id: "nobody", limits: {} })"#,
+    ),
+    (
+        "Mutation.setLogRetention",
+        r#"(input: { id: "nobody", retention: {} })"#,
+    ),
+    (
+        "Mutation.setPersonalFields",
+        r#"(input: { id: "nobody", personalFields: [] })"#,
+    ),
     (
         "Mutation.requestDeployment",
         r#"(input: { project: "p", service: "s", environment: "none", version: "1" })"#,

@@ -157,6 +157,7 @@ pub fn claim(value: &str, holder: &str, release: bool) -> Claim {
 pub fn rejected(record: &str) -> Rejected {
     Rejected {
         source: "test",
+        log_source: None,
         refusal: Refusal::new(Code::NullIsland, "no fix").with("lat", 0),
         record: record.to_owned(),
     }

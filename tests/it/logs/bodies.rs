@@ -180,7 +180,7 @@ async fn where_there_is_no_room_others_are_told_to_come_later() {
     check(&small, &[JSON], body.as_bytes(), (200, "ok")).await;
 }
 
-fn otlp(records: usize, bad: bool) -> Value {
+pub fn otlp(records: usize, bad: bool) -> Value {
     let nanos = now().timestamp_nanos_opt().unwrap();
     let mut logs: Vec<Value> = (0..records)
         .map(|i| {

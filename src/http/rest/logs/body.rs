@@ -9,7 +9,8 @@ use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::StreamingDecoder;
 
 use crate::api::fault::{Fault, FaultCode};
-use crate::commands::{CommandError, Room};
+use crate::api::no_log_room;
+use crate::commands::Room;
 use crate::http::{Edge, graphql};
 
 /// From this many bytes on a body is read on a thread of its own: meanwhile this one answers others.
@@ -96,7 +97,7 @@ pub async fn read<T: Send + 'static>(
     let expected = declared.filter(|_| encoding == Encoding::Identity);
     let door = &edge.api.parts().door;
     let room = door.log_room(expected.unwrap_or(limit).min(limit));
-    let mut room = room.map_err(full)?;
+    let mut room = room.map_err(no_log_room)?;
     let bytes = graphql::collect_body(&edge.settings.http, headers, body, limit).await?;
     let small = encoding == Encoding::Identity && bytes.len() <= INLINE_BYTES_MAX;
     let work = move || {
@@ -114,17 +115,8 @@ pub async fn read<T: Send + 'static>(
             done.unwrap_or_else(|_| Err(Fault::of(FaultCode::Internal)))?
         }
     };
-    room.resize(bytes).map_err(full)?;
+    room.resize(bytes).map_err(no_log_room)?;
     Ok((read, room))
-}
-
-fn full(error: CommandError) -> Fault {
-    match error {
-        CommandError::Overloaded { retry_after_ms } => Fault::of(FaultCode::RateLimited)
-            .with("quota", "log_bytes")
-            .with("retryAfterMs", retry_after_ms),
-        _ => Fault::of(FaultCode::Internal),
-    }
 }
 
 /// What a body is when unwrapped, as long as that is no more than `limit` bytes.

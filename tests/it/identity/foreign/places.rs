@@ -11,8 +11,9 @@ pub enum Kind {
     Deployment,
     Incident,
     Slo,
+    LogSource,
 }
-use Kind::{Deployment, Fleet, Incident, Key, Session, Slo, User, Vehicle};
+use Kind::{Deployment, Fleet, Incident, Key, LogSource, Session, Slo, User, Vehicle};
 
 /// Where ids go in, of which kind, and an operation that takes one as `$id`. Those that change something come
 /// last, in an order in which the own object can be told to do each.
@@ -384,6 +385,36 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
             slo { id } userErrors { code message path } } }",
     ),
     (
+        &["Mutation.setLogLimits(input.id)"],
+        LogSource,
+        "mutation($id: ID!) { setLogLimits(input: { id: $id, limits: { ageSecondsMax: 60 } }) {
+            logSource { id } userErrors { code message path } } }",
+    ),
+    (
+        &["Mutation.setLogRetention(input.id)"],
+        LogSource,
+        "mutation($id: ID!) { setLogRetention(input: { id: $id, retention: { days: 9 } }) {
+            logSource { id } userErrors { code message path } } }",
+    ),
+    (
+        &["Mutation.setPersonalFields(input.id)"],
+        LogSource,
+        r#"mutation($id: ID!) { setPersonalFields(input: { id: $id, personalFields: [{ path: "userId" }] }) {
+            logSource { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.pauseLogSource(input.id)"],
+        LogSource,
+        r#"mutation($id: ID!) { pauseLogSource(input: { id: $id, reason: "r" }) {
+            logSource { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.resumeLogSource(input.id)"],
+        LogSource,
+        "mutation($id: ID!) { resumeLogSource(input: { id: $id }) {
+            logSource { id } userErrors { code message path } } }",
+    ),
+    (
         &["Mutation.rotateApiKey(input.id)"],
         Key,
         "mutation($id: ID!) { rotateApiKey(input: { id: $id }) {
@@ -450,6 +481,15 @@ pub const APART: &[(&str, &str)] = &[
     ),
     ("Mutation.openIncident(input.id)", "the id of something new"),
     ("Mutation.defineSlo(input.id)", "the id of something new"),
+    (
+        "Mutation.registerLogSource(input.id)",
+        "the id of something new",
+    ),
+    (
+        "Mutation.recoverRejected(input.id)",
+        "tried in `logs/later.rs`",
+    ),
+    ("Query.ingestReceipt(batchId)", "tried in `logs/later.rs`"),
     ("Mutation.signIn(input.tenant)", "the tenant itself"),
     ("Mutation.createTenant(input.id)", "the installation's"),
     ("Mutation.renameTenant(input.id)", "the installation's"),
