@@ -105,7 +105,7 @@ metrics! {
     counter CONFIG_RELOADS_TOTAL "daybook_config_reloads_total" Count
         "Times the settings were read again, by `outcome` (taken, refused).";
     counter LIMITS_TOTAL "daybook_limits_total" Count
-        "What was counted against a quota, by `kind` (address, user, cost, sign_in_address, sign_in_account) and `outcome` (allowed, refused).";
+        "What was counted against a quota, by `kind` (address, user, cost, sign_in_address, sign_in_account, log_records) and `outcome` (allowed, refused).";
     counter LIMIT_EVICTIONS_TOTAL "daybook_limit_evictions_total" Count
         "Quotas partly spent that were forgotten because there were too many to remember (`limits.entries_max`).";
     counter LIMIT_FALLBACKS_TOTAL "daybook_limit_fallbacks_total" Count

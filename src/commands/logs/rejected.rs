@@ -113,13 +113,20 @@ impl Door {
         let rows = rows.await?;
         let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
         let mut recovered = self.recovered(tenant, &ids).await?;
-        let mut kept = Vec::with_capacity(rows.len());
+        // As the log has them now: another process may have declared more personal a moment ago.
+        let mut sources: HashMap<String, LogSource> = HashMap::new();
+        let mut found = Vec::with_capacity(rows.len());
         for (row, id) in rows.into_iter().zip(&ids) {
-            let mut record = self.kept(tenant, row).await?;
+            let source_id = row.log_source.clone().unwrap_or_default();
+            if !sources.contains_key(&source_id) {
+                let source = self.load_now::<LogSource>(tenant, &source_id).await?;
+                sources.insert(source_id.clone(), source);
+            }
+            let mut record = kept(row, &sources[&source_id])?;
             record.recovered = recovered.remove(id);
-            kept.push(record);
+            found.push(record);
         }
-        Ok(kept)
+        Ok(found)
     }
 
     /// One of them; not whether it was recovered.
@@ -128,49 +135,12 @@ impl Door {
         tenant: &Arc<str>,
         id: Uuid,
     ) -> Result<Option<KeptRejected>, CommandError> {
-        match self.store.rejected_record(tenant, SOURCE, id).await? {
-            None => Ok(None),
-            Some(row) => self.kept(tenant, row).await.map(Some),
-        }
-    }
-
-    /// What may be shown of a row: its source may have declared more personal since.
-    async fn kept(
-        &self,
-        tenant: &Arc<str>,
-        row: RejectedRow,
-    ) -> Result<KeptRejected, CommandError> {
-        let unreadable = |reason: String| CommandError::Unreadable {
-            stream: format!("rejected_records {}", row.id),
-            reason,
+        let Some(row) = self.store.rejected_record(tenant, SOURCE, id).await? else {
+            return Ok(None);
         };
-        let stored: Stored =
-            serde_json::from_str(&row.record).map_err(|e| unreadable(e.to_string()))?;
-        let why: Why = serde_json::from_str(&row.details).map_err(|e| unreadable(e.to_string()))?;
-        let report = stored.record.map(report_of).transpose();
-        let report = report.map_err(|refusal| unreadable(refusal.to_string()))?;
-        let source_id = row.log_source.clone().unwrap_or_default();
-        let (source, _) = self.load::<LogSource>(tenant, &source_id).await?;
-        let rules = LogRules {
-            limits: &source.limits,
-            personal_fields: &source.personal_fields,
-            now: row.recorded_at,
-            backfill: false,
-            // It is one already.
-            pseudonym: &|user| user.to_owned(),
-        };
-        let code = Code::of_word(&row.code).unwrap_or(Code::Validation);
-        let mut refusal = Refusal::new(code, why.message).at(why.path);
-        refusal.details = why.facts;
-        Ok(KeptRejected {
-            id: row.id,
-            at: row.recorded_at,
-            source: source_id,
-            batch_id: row.command_id.to_string(),
-            refusal,
-            record: report.map(|report| to_keep(&report, &rules)),
-            recovered: None,
-        })
+        let source_id = row.log_source.as_deref().unwrap_or_default();
+        let source = self.load_now::<LogSource>(tenant, source_id).await?;
+        kept(row, &source).map(Some)
     }
 
     /// Which of these were recovered, by id.
@@ -206,6 +176,39 @@ impl Door {
         }
         Ok(found)
     }
+}
+
+/// What may be shown of a row: its source may have declared more personal since.
+fn kept(row: RejectedRow, source: &LogSource) -> Result<KeptRejected, CommandError> {
+    let unreadable = |reason: String| CommandError::Unreadable {
+        stream: format!("rejected_records {}", row.id),
+        reason,
+    };
+    let stored: Stored =
+        serde_json::from_str(&row.record).map_err(|e| unreadable(e.to_string()))?;
+    let why: Why = serde_json::from_str(&row.details).map_err(|e| unreadable(e.to_string()))?;
+    let report = stored.record.map(report_of).transpose();
+    let report = report.map_err(|refusal| unreadable(refusal.to_string()))?;
+    let rules = LogRules {
+        limits: &source.limits,
+        personal_fields: &source.personal_fields,
+        now: row.recorded_at,
+        backfill: false,
+        // It is one already.
+        pseudonym: &|user| user.to_owned(),
+    };
+    let code = Code::of_word(&row.code).unwrap_or(Code::Validation);
+    let mut refusal = Refusal::new(code, why.message).at(why.path);
+    refusal.details = why.facts;
+    Ok(KeptRejected {
+        id: row.id,
+        at: row.recorded_at,
+        source: row.log_source.unwrap_or_default(),
+        batch_id: row.command_id.to_string(),
+        refusal,
+        record: report.map(|report| to_keep(&report, &rules)),
+        recovered: None,
+    })
 }
 
 /// How a rejected record is stored.
