@@ -118,10 +118,10 @@ fn deployment_indexes(target: &Target<'_>) -> Vec<String> {
             "tier, succeeded_at",
             "where succeeded_at is not null and (failure_facts > 0 or rolled_back_pos > 0)",
         ),
-        // What ran where: rollbacks, and what they replaced.
+        // What ran where: rollbacks, and what they replaced, of all that ran of a version the last one.
         (
             "versions",
-            "project, environment, service, version, succeeded_at",
+            "project, environment, service, version, succeeded_at, succeeded_pos",
             reached,
         ),
         (
