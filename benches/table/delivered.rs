@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::imports::{TENANT, follow, import_changes, import_deployments, sealing};
 use super::measure::{Round, Rounds};
@@ -123,7 +124,10 @@ impl Side {
         }
         follow(&store).await?;
         // As the database would do by itself within the hour.
-        sqlx::query("vacuum analyze").execute(store.pool()).await?;
+        let mut vacuuming = PgConnection::connect_with(&database).await?;
+        vacuuming.execute("set statement_timeout = 0").await?;
+        vacuuming.execute("vacuum analyze").await?;
+        vacuuming.close().await?;
         let head = store.head(TENANT).await?;
         ensure!(head.0 > 0, "nothing was imported");
         store.pool().close().await;

@@ -76,6 +76,8 @@ struct DeploymentChange {
     self_review_barred: Option<Latest<bool>>,
     times: Option<Latest<Times>>,
     approved: Mark,
+    /// Approved by the votes that it needed.
+    voted: Mark,
     started: Mark,
     succeeded: Mark,
     failed: Mark,
@@ -188,7 +190,7 @@ struct Fact {
 
 impl Projection for Deployments {
     const NAME: &'static str = NAME;
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const AGGREGATES: &'static [&'static str] = &["deployment", "environment", "incident"];
     const TABLES: &'static [&'static str] = &[
         "deployments",
@@ -283,6 +285,7 @@ impl DeploymentChange {
         keep_last(&mut self.self_review_barred, from.self_review_barred);
         keep_last(&mut self.times, from.times);
         keep_last(&mut self.approved, from.approved);
+        keep_last(&mut self.voted, from.voted);
         keep_last(&mut self.started, from.started);
         keep_last(&mut self.succeeded, from.succeeded);
         keep_last(&mut self.failed, from.failed);

@@ -9,6 +9,9 @@ const INVALID_PARAMETER_VALUE: &str = "22023";
 
 /// Asks the database whether it knows the zone. A zone it does not know leaves the snapshot usable.
 pub(crate) async fn check_zone(snap: &mut Snapshot, zone: &str) -> Result<(), ReadError> {
+    if zone == "UTC" {
+        return Ok(());
+    }
     let mut savepoint = snap.connection().begin().await?;
     let asked = sqlx::query("select now() at time zone $1").bind(zone);
     let answer = asked.execute(&mut *savepoint).await;

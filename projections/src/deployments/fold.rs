@@ -47,8 +47,11 @@ pub(super) fn deployment(
         DeploymentEvent::DeploymentRecorded(e) => recorded(change, event, e)?,
         DeploymentEvent::ApprovalRequested(e) => asked(change, event, e),
         DeploymentEvent::ApprovalGranted(_) => {}
-        DeploymentEvent::ApprovalSatisfied(e) => approved(change, event, e.at),
-        DeploymentEvent::ApprovalOverridden(e) => approved(change, event, e.at),
+        DeploymentEvent::ApprovalSatisfied(e) => {
+            let voted = !e.votes.is_empty();
+            approved(change, event, e.at, voted.then_some(e.at));
+        }
+        DeploymentEvent::ApprovalOverridden(e) => approved(change, event, e.at, None),
         DeploymentEvent::ApprovalRevoked(e) if e.reopened => reopened(change, event),
         DeploymentEvent::ApprovalRevoked(_) => {}
         DeploymentEvent::ApprovalRejected(e) => {
@@ -192,13 +195,20 @@ fn times(asked_at: DateTime<Utc>, times: ApprovalTimes) -> Times {
     }
 }
 
-fn approved(change: &mut DeploymentChange, event: &Recorded<Event>, at: DateTime<Utc>) {
+fn approved(
+    change: &mut DeploymentChange,
+    event: &Recorded<Event>,
+    at: DateTime<Utc>,
+    voted_at: Option<DateTime<Utc>>,
+) {
     mark(&mut change.approved, event, Some(at));
+    mark(&mut change.voted, event, voted_at);
     stands(change, event, Status::Approved);
 }
 
 fn reopened(change: &mut DeploymentChange, event: &Recorded<Event>) {
     mark(&mut change.approved, event, None);
+    mark(&mut change.voted, event, None);
     stands(change, event, Status::AwaitingApproval);
 }
 

@@ -54,6 +54,8 @@ fn deployments(target: &Target<'_>) -> String {
             times_pos        bigint not null default 0, -- position that said these three
             approved_at      timestamptz, -- when it was approved; null if it is not, or not any more
             approved_pos     bigint not null default 0, -- position that said so
+            voted_at         timestamptz, -- when it had the votes it needed; null if it needed none
+            voted_pos        bigint not null default 0, -- position that said so
             started_at       timestamptz, -- when it began
             started_pos      bigint not null default 0, -- position that said so
             succeeded_at     timestamptz, -- since when it runs: what figures call its time
@@ -74,12 +76,19 @@ fn deployments(target: &Target<'_>) -> String {
     )
 }
 
+/// What counting asks of each deployment stands in the index itself.
+const COUNTED: &str =
+    "include (succeeded_pos, reason, remedies, project, service, environment, team)
+     where succeeded_at is not null";
+
+/// And what lead times ask of each that carries changes.
+const CARRYING: &str = "include (deployment_id, succeeded_pos, changes_from, change_facts, project,
+                                 service, environment, team)
+     where succeeded_at is not null and change_facts > 0";
+
 fn deployment_indexes(target: &Target<'_>) -> Vec<String> {
     let (table, generation) = (target.table("deployments"), target.generation);
     let reached = "where succeeded_at is not null";
-    // What counting asks of each row stands in the index itself.
-    let counted = "include (succeeded_pos, reason, remedies, project, service, environment, team)
-             where succeeded_at is not null";
     let indexes = [
         // Lists, newest first: all, of a service, and those that are not over.
         ("known", "known_at desc, deployment_id desc", ""),
@@ -101,22 +110,18 @@ fn deployment_indexes(target: &Target<'_>) -> Vec<String> {
             "where external_id is not null",
         ),
         // Figures: of all, of a service, of those with changes, of those that may be failures.
-        ("reached", "tier, succeeded_at", counted),
-        ("reached_service", "service, tier, succeeded_at", reached),
-        (
-            "carrying",
-            "tier, succeeded_at",
-            "where succeeded_at is not null and change_facts > 0",
-        ),
+        ("reached", "tier, succeeded_at", COUNTED),
+        ("reached_service", "service, tier, succeeded_at", COUNTED),
+        ("carrying", "tier, succeeded_at", CARRYING),
         (
             "suspects",
             "tier, succeeded_at",
             "where succeeded_at is not null and (failure_facts > 0 or rolled_back_pos > 0)",
         ),
-        // What ran where: rollbacks, and what they replaced.
+        // What ran where: rollbacks, and what they replaced, of all that ran of a version the last one.
         (
             "versions",
-            "project, environment, service, version, succeeded_at",
+            "project, environment, service, version, succeeded_at, succeeded_pos",
             reached,
         ),
         (
@@ -152,6 +157,7 @@ fn changes(target: &Target<'_>) -> [String; 2] {
                 first_review_at timestamptz, -- when somebody else looked at it first
                 merged_at       timestamptz, -- when it was merged
                 position        bigint not null, -- position that said so last
+                shared          boolean not null default false, -- another deployment was told of it too
                 primary key (tenant, deployment_id, change_id))"#
         ),
         format!(

@@ -179,7 +179,7 @@ pub(super) fn push_carried(
     push_reached(sql, snap, query);
     push_known(sql, query, "c.position");
     sql.push(format!(
-        " and not exists (
+        " and (not c.shared or not exists (
              select from {changes} e
                  join {deployments} x on x.tenant = e.tenant and x.deployment_id = e.deployment_id
              where e.tenant = c.tenant and e.change_id = c.change_id
@@ -189,7 +189,8 @@ pub(super) fn push_carried(
     ));
     push_running(sql, snap, query, "x");
     push_known(sql, query, "e.position");
-    // An offset keeps this a look-up for each change: as a join it would read all that ever was.
-    sql.push(" offset 0))");
+    // An offset keeps this a look-up for each change that another deployment may have brought before: as a
+    // join it would read all that ever was.
+    sql.push(" offset 0)))");
     Ok(())
 }

@@ -24,7 +24,8 @@ pub struct ApplicationStats {
     by_status: Vec<StatusCount>,
     /// Since when the one has waited for votes that has waited longest; null if none does.
     approval_waiting_since: Option<DateTime>,
-    /// From asking for approval to having it.
+    /// From asking for approval of what a deployment is now to having the votes for it: those that needed none
+    /// or were let through without are left out, as objectives leave them out. Objectives count each revision.
     approval_wait: TimeTaken,
     /// From the start of a deployment to its end, good or bad.
     deployment_duration: TimeTaken,

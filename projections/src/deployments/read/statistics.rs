@@ -77,7 +77,7 @@ impl StatisticsEvidence {
     fn span(self) -> Option<(&'static str, &'static str)> {
         match self {
             StatisticsEvidence::Status(_) => None,
-            StatisticsEvidence::ApprovalWait => Some(("d.asked_at", "d.approved_at")),
+            StatisticsEvidence::ApprovalWait => Some(("d.asked_at", "d.voted_at")),
             StatisticsEvidence::Duration => {
                 Some(("d.started_at", "coalesce(d.succeeded_at, d.failed_at)"))
             }

@@ -57,7 +57,9 @@ pub(super) async fn changes(
     }
     let changes = in_key_order(changes);
     let column = Column(&changes);
-    sqlx::query(&CHANGES.upsert(&target.table("deployment_changes")))
+    let table = target.table("deployment_changes");
+    take_turns(conn, target, &table).await?;
+    sqlx::query(&CHANGES.upsert(&table))
         .bind(target.tenant)
         .bind(column.first_keys())
         .bind(column.second_keys())
@@ -67,6 +69,32 @@ pub(super) async fn changes(
         .bind(column.of(|c| c.value.first_review_at))
         .bind(column.of(|c| c.value.merged_at))
         .bind(column.of(|c| c.position))
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query(&format!(
+        "update {table} c set shared = true
+         where c.tenant = $1 and c.change_id = any($2) and not c.shared and exists (
+             select from {table} o
+             where o.tenant = c.tenant and o.change_id = c.change_id
+               and o.deployment_id <> c.deployment_id)"
+    ))
+    .bind(target.tenant)
+    .bind(column.second_keys())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Waits until nobody else writes changes of this tenant: of two who write the same change of two
+/// deployments at the same moment neither would see that it is shared.
+async fn take_turns(
+    conn: &mut PgConnection,
+    target: &Target<'_>,
+    table: &str,
+) -> Result<(), sqlx::Error> {
+    let whose = format!("{table} {}", target.tenant);
+    sqlx::query("select pg_advisory_xact_lock(hashtext('daybook.changes'), hashtext($1))")
+        .bind(whose)
         .execute(conn)
         .await?;
     Ok(())

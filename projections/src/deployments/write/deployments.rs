@@ -68,6 +68,7 @@ const ROWS: Rows = Rows {
         },
         mark("requested_pos", &[("requested_at", "timestamptz")]),
         mark("approved_pos", &[("approved_at", "timestamptz")]),
+        mark("voted_pos", &[("voted_at", "timestamptz")]),
         mark("started_pos", &[("started_at", "timestamptz")]),
         mark("succeeded_pos", &[("succeeded_at", "timestamptz")]),
         mark("failed_pos", &[("failed_at", "timestamptz")]),
@@ -82,9 +83,10 @@ const fn mark(position: &'static str, columns: &'static [(&'static str, &'static
 }
 
 /// The marks in the order of [`ROWS`].
-const MARKS: [fn(&DeploymentChange) -> &Mark; 6] = [
+const MARKS: [fn(&DeploymentChange) -> &Mark; 7] = [
     |c| &c.requested,
     |c| &c.approved,
+    |c| &c.voted,
     |c| &c.started,
     |c| &c.succeeded,
     |c| &c.failed,

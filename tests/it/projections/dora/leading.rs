@@ -1,11 +1,15 @@
 //! Lead times.
 
+use std::sync::Arc;
+
 use domain::deployment::{Status, Tier};
+use projections::Target;
 use projections::dora::{DoraEvidence, LeadBasis};
 
 use super::super::releases::{Story, carrying, change, ran};
-use super::super::scene::at;
+use super::super::scene::{TENANT, at, create_tables, go_live, log, read_model, write};
 use super::{as_known_at, behind, figures, january_2024, told};
+use crate::support::TestDb;
 
 const HOUR: f64 = 3_600.0;
 
@@ -59,6 +63,49 @@ async fn an_earlier_deployment_told_of_later_moves_a_change() {
     let median = async |query| figures(&db, &query).await.lead_time.p50_s;
     assert_eq!(median(as_known_at(1)).await, Some(9.0 * HOUR));
     assert_eq!(median(january_2024()).await, Some(HOUR));
+}
+
+/// Two who write at the same moment do not see each other's rows: the second waits for the first.
+#[tokio::test]
+async fn a_change_of_two_deployments_that_are_written_at_once_counts_once() {
+    let one = [change("one", "2024-01-09T11:00:00Z")];
+    let mut story = Story::default();
+    for (id, time) in [("first", "12:00"), ("second", "20:00")] {
+        let ran = ran("cart", id, &format!("2024-01-09T{time}:00Z"));
+        story.told(id, carrying(ran, &one));
+    }
+    let log = log(story.0);
+    let db = Arc::new(TestDb::create().await);
+    let deployments = read_model("deployments");
+    create_tables(&db, &*deployments, 1).await;
+    let mut delta = deployments.delta();
+    deployments.fold(&mut delta, &log[0]).unwrap();
+    let target = Target {
+        tenant: TENANT,
+        generation: 1,
+    };
+    let mut held = projections::begin(db.pool(), "begin").await.unwrap();
+    deployments.write(&mut held, &target, delta).await.unwrap();
+    let beside = tokio::spawn({
+        let (db, deployments) = (db.clone(), deployments.clone());
+        async move { write(&db, &*deployments, 1, &log[1..]).await }
+    });
+    let waits = "select exists (select from pg_locks l join pg_database d on d.oid = l.database
+                 where d.datname = current_database() and l.locktype = 'advisory' and not l.granted)";
+    while !beside.is_finished() {
+        let waiting: bool = sqlx::query_scalar(waits)
+            .fetch_one(db.pool())
+            .await
+            .unwrap();
+        if waiting {
+            break;
+        }
+    }
+    held.commit().await.unwrap();
+    beside.await.unwrap();
+    go_live(&db, &*deployments, 2).await;
+    let lead = figures(&db, &january_2024()).await.lead_time;
+    assert_eq!((lead.changes, lead.p50_s), (1, Some(HOUR)));
 }
 
 #[tokio::test]

@@ -9,11 +9,12 @@ use domain::deployment::{
     ApprovalTimes, DeploymentAmended, DeploymentEvent, DeploymentRequested, RequestedBy, Tier,
 };
 use domain::slo::{Objective, Sli, SloScope};
+use projections::deployments::{StatisticsQuery, statistics};
 use projections::slo::{SampleKind, SloQuery};
 
 use super::{asked, behind, check_evidence, instant, known, measured, nine_of_ten, of, tuesday};
 use crate::projections::releases::{Story, plan};
-use crate::projections::scene::after;
+use crate::projections::scene::{after, snapshot};
 
 fn times() -> ApprovalTimes {
     ApprovalTimes {
@@ -133,6 +134,15 @@ async fn a_wait_ends_when_somebody_has_approved() {
     let slow = &behind(&db, &query, SampleKind::Bad).await[0];
     assert_eq!(slow.seconds, Some(660.0));
     assert_eq!(slow.positions, [5, 6].map(Position));
+    // Deployments in numbers call the same ones approved.
+    let all = StatisticsQuery {
+        project: None,
+        from: None,
+        to: None,
+    };
+    let counted = statistics(&mut snapshot(&db).await, &all).await.unwrap();
+    assert_eq!(counted.approval_wait.deployments, 2);
+    assert_eq!(counted.approval_wait.p50_s, Some(630.0));
     query.objective.scope = SloScope {
         service: Some("quick".to_owned()),
         ..SloScope::default()
