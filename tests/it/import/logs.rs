@@ -6,10 +6,6 @@ mod truth;
 use std::fmt::Write as _;
 
 use chrono::TimeDelta;
-use daybook::commands::{CommandContext, Door, DoorSettings};
-use daybook::store::{Store, StoreSettings};
-use domain::log_source::{LogSource, LogSourceCommand};
-use domain::{Actor, ActorKind};
 use rustix::process::{Pid, Signal, kill_process};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::json;
@@ -265,37 +261,4 @@ async fn a_cut_file_gives_what_it_holds_and_the_rest_later() {
     let told = world.logs(&args).await;
     told.check(0, &["3,000 records of 1 file", "Rejected              0\n"]);
     assert_eq!(world.ids().await.len(), 3_000);
-}
-
-/// What a paused source is sent is no record's fault: the run ends.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_source_that_takes_nothing_ends_the_run() {
-    let world = World::new().await;
-    let file = world.file("f.ndjson", ndjson(0, 10));
-    let args = ["--format", "ndjson", "--source", "app", &file];
-    world.logs(&args).await.check(0, &[]);
-    let settings = StoreSettings {
-        unsafe_allowed: true,
-        ..StoreSettings::default()
-    };
-    let store = Store::connect(world.db.options(), settings);
-    let door = Door::new(store.await.unwrap(), DoorSettings::default());
-    let actor = Actor {
-        kind: ActorKind::User,
-        id: "ann".into(),
-    };
-    let context = CommandContext::new("default".into(), actor, start());
-    let pause = LogSourceCommand::Pause {
-        reason: "maintenance".to_owned(),
-    };
-    door.execute::<LogSource>(&context, "app", pause)
-        .await
-        .unwrap();
-    let more = world.file("more.ndjson", ndjson(10, 10));
-    let args = ["--format", "ndjson", "--source", "app", &more];
-    let told = world.logs(&args).await;
-    assert_eq!(told.code, Some(1), "{}\n{}", told.out, told.err);
-    assert!(told.err.contains("app: "), "{}", told.err);
-    assert!(told.err.contains("paused"), "{}", told.err);
-    assert_eq!(world.ids().await.len(), 10);
 }
