@@ -1,7 +1,7 @@
 # Thin: each target is one obvious command.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test conformance tokens lint fmt bench ci schema compose freeze-migrations clean
+.PHONY: help demo run test conformance tokens otlp lint fmt bench ci schema compose freeze-migrations clean
 
 help: ## Lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-18s %s\n", $$1, $$2 }'
@@ -30,6 +30,11 @@ tokens: ## Has PyJWT and npm jose check our tokens by our published keys; needs 
 	@scripts/ensure-rust
 	@scripts/ensure-servers test
 	scripts/check-tokens
+
+otlp: ## Has OpenTelemetry's exporters for Python send us log records; needs Python
+	@scripts/ensure-rust
+	@scripts/ensure-servers test
+	scripts/check-otlp
 
 lint: ## Checks format and lints, warnings being errors
 	cargo fmt --all --check

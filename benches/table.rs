@@ -24,6 +24,11 @@ mod table {
     pub mod log;
     pub mod copy;
     pub mod ingest;
+    pub mod records;
+    pub mod logs;
+    pub mod shops;
+    pub mod searched;
+    pub mod weighed;
     pub mod commands;
     pub mod mutations;
     pub mod history;
@@ -52,6 +57,9 @@ use table::report::{Report, Row};
 use table::sockets;
 use table::stand::Stand;
 
+/// How many records the lines that say so have stored.
+const RECORDS: &str = "--records=";
+
 /// What a line returns.
 type Measured<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Vec<Row>>> + 'a>>;
 
@@ -68,6 +76,21 @@ const LINES: &[Line] = &[
         name: "P1",
         about: "bulk ingest of vehicle fixes against raw COPY BINARY",
         measure: |stand| Box::pin(table::ingest::measure(stand)),
+    },
+    Line {
+        name: "P1",
+        about: "log records over HTTP against raw COPY BINARY",
+        measure: |stand| Box::pin(table::logs::measure(stand)),
+    },
+    Line {
+        name: "P1",
+        about: "the read model of log records keeping up, against raw COPY BINARY",
+        measure: |stand| Box::pin(table::searched::keeping_up(stand)),
+    },
+    Line {
+        name: "P1",
+        about: "log records on disk, against a plain table",
+        measure: |stand| Box::pin(table::weighed::on_disk(stand)),
     },
     Line {
         name: "P2",
@@ -145,6 +168,16 @@ const LINES: &[Line] = &[
         measure: |stand| Box::pin(table::delivered::measure(stand)),
     },
     Line {
+        name: "Q5",
+        about: "log records filtered by time, type and user; how many are stored says --records=N",
+        measure: |stand| Box::pin(table::searched::filters(stand)),
+    },
+    Line {
+        name: "Q6",
+        about: "a declared id among others, and among a tenth of them; how many says --records=N",
+        measure: |stand| Box::pin(table::weighed::ids(stand)),
+    },
+    Line {
         name: "P11",
         about: "start, size and idle memory of the binary",
         measure: |stand| Box::pin(table::start::measure(stand)),
@@ -178,13 +211,18 @@ fn main() -> ExitCode {
             }
         };
     }
+    let records = arguments.iter().find_map(|a| a.strip_prefix(RECORDS));
+    let Ok(records) = records.map(str::parse).transpose() else {
+        eprintln!("{RECORDS}N takes a number");
+        return ExitCode::from(2);
+    };
     let named: Vec<&String> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
     if let Some(unknown) = named.iter().find(|n| LINES.iter().all(|l| l.name != **n)) {
         eprintln!("no line is called {unknown}; --list tells them");
         return ExitCode::from(2);
     }
     let wanted = |line: &&Line| named.is_empty() || named.iter().any(|n| *n == line.name);
-    match runtime.block_on(run(LINES.iter().filter(wanted), quick)) {
+    match runtime.block_on(run(LINES.iter().filter(wanted), quick, records)) {
         Ok(report) => {
             println!("\n{}", report.markdown());
             ExitCode::SUCCESS
@@ -196,8 +234,12 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(lines: impl Iterator<Item = &Line>, quick: bool) -> anyhow::Result<Report> {
-    let stand = Stand::start(quick).await?;
+async fn run(
+    lines: impl Iterator<Item = &Line>,
+    quick: bool,
+    records: Option<usize>,
+) -> anyhow::Result<Report> {
+    let stand = Stand::start(quick, records).await?;
     let mut report = Report::new(quick);
     for line in lines {
         eprintln!("{}: {}", line.name, line.about);

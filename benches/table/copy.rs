@@ -16,7 +16,7 @@ use super::traffic::{Batch, count, now, report_of};
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Microseconds from 1970 to 2000, PostgreSQL's epoch.
-const EPOCH_US: i64 = 946_684_800_000_000;
+pub const EPOCH_US: i64 = 946_684_800_000_000;
 
 /// Sent in pieces of this many bytes.
 const PIECE_BYTES: usize = 256 << 10;
@@ -113,16 +113,7 @@ impl Table {
         let rows = self.rows(batches);
         stand.settle().await?;
         let watch = stand.watch();
-        let mut copy = self
-            .conn
-            .copy_in_raw("copy fixes from stdin (format binary)")
-            .await?;
-        copy.send(HEADER).await?;
-        for piece in rows.0.chunks(PIECE_BYTES) {
-            copy.send(piece).await?;
-        }
-        copy.send((-1i16).to_be_bytes().as_slice()).await?;
-        copy.finish().await?;
+        rows.copy(&mut self.conn, "fixes").await?;
         Ok(watch.stop(count(batches), Vec::new()))
     }
 
@@ -143,7 +134,7 @@ impl Table {
             for (vehicle_id, fixes) in batch {
                 for fix in fixes {
                     self.position += 1;
-                    rows.0.extend(self.shape.columns().to_be_bytes());
+                    rows.begin(self.shape.columns());
                     match self.shape {
                         Shape::Narrow => rows.narrow(vehicle_id, fix, self.position),
                         _ => self.event(&mut rows, vehicle_id, fix, &metadata),
@@ -180,9 +171,39 @@ impl Table {
 
 /// Rows in the binary format of COPY.
 #[derive(Default)]
-struct Rows(Vec<u8>);
+pub struct Rows(Vec<u8>);
 
 impl Rows {
+    /// Begins a row of so many fields.
+    pub fn begin(&mut self, columns: i16) {
+        self.0.extend(columns.to_be_bytes());
+    }
+
+    /// The row's next field.
+    pub fn field(&mut self, bytes: &[u8]) {
+        let length = i32::try_from(bytes.len()).expect("a field is small");
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// The same without a value.
+    pub fn null(&mut self) {
+        self.0.extend_from_slice(&(-1i32).to_be_bytes());
+    }
+
+    /// Copies all of them in one COPY, durable when it returns.
+    pub async fn copy(&self, conn: &mut PgConnection, table: &str) -> anyhow::Result<()> {
+        let statement = format!("copy {table} from stdin (format binary)");
+        let mut copy = conn.copy_in_raw(&statement).await?;
+        copy.send(HEADER).await?;
+        for piece in self.0.chunks(PIECE_BYTES) {
+            copy.send(piece).await?;
+        }
+        copy.send((-1i16).to_be_bytes().as_slice()).await?;
+        copy.finish().await?;
+        Ok(())
+    }
+
     fn narrow(&mut self, vehicle_id: &str, fix: &Fix, position: i64) {
         let time = fix.fix_time.timestamp_micros() - EPOCH_US;
         let attributes = serde_json::to_vec(&fix.attributes).expect("an object");
@@ -194,15 +215,9 @@ impl Rows {
         for number in [Some(fix.lat), Some(fix.lon), fix.speed_mps, fix.course_deg] {
             match number {
                 Some(number) => self.field(&number.to_be_bytes()),
-                None => self.0.extend_from_slice(&(-1i32).to_be_bytes()),
+                None => self.null(),
             }
         }
         self.field(&attributes);
-    }
-
-    fn field(&mut self, bytes: &[u8]) {
-        let length = i32::try_from(bytes.len()).expect("a field is small");
-        self.0.extend_from_slice(&length.to_be_bytes());
-        self.0.extend_from_slice(bytes);
     }
 }

@@ -129,7 +129,7 @@ async fn import<K: Intake>(
     ensure!(
         summary.accepted == rows as u64,
         "not all was accepted: {}",
-        summary.describe(&[])
+        summary.describe(&[], K::UNIT)
     );
     Ok(())
 }

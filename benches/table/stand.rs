@@ -18,12 +18,14 @@ pub struct Stand {
     postgres: LocalPostgres,
     dir: PathBuf,
     quick: bool,
+    records: Option<usize>,
     databases: AtomicU32,
 }
 
 impl Stand {
     /// Sets a server up in a new directory below `target/bench`.
-    pub async fn start(quick: bool) -> anyhow::Result<Stand> {
+    /// Lines that ask have so many records stored.
+    pub async fn start(quick: bool, records: Option<usize>) -> anyhow::Result<Stand> {
         let dir = target_dir()
             .join("bench")
             .join(format!("data-{}", std::process::id()));
@@ -34,6 +36,7 @@ impl Stand {
             postgres,
             dir,
             quick,
+            records,
             databases: AtomicU32::new(0),
         })
     }
@@ -56,6 +59,11 @@ impl Stand {
     /// Only to see that it works?
     pub fn is_quick(&self) -> bool {
         self.quick
+    }
+
+    /// How many records are to be stored, if it was said.
+    pub fn records(&self) -> Option<usize> {
+        self.records
     }
 
     /// How many rounds each side gets.

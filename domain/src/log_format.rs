@@ -101,6 +101,11 @@ impl LogReader {
         Some(self.entry(self.line, read))
     }
 
+    /// The first line of the entry that the next lines may go on with.
+    pub fn open_line(&self) -> Option<u64> {
+        self.open.as_ref().map(Open::line)
+    }
+
     /// There are no more lines: gives the entry that was waiting for one.
     pub fn finish(&mut self) -> Option<LogEntry> {
         let open = self.open.take()?;

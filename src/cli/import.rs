@@ -2,19 +2,24 @@
 //!
 //! Running it twice changes nothing, and a run that was killed is taken up by running it again: what is
 //! in the log already is a duplicate. Reports of fixes carry command ids made of their content; a
-//! deployment's stream is found by what its source calls it.
+//! deployment's stream is found by what its source calls it; a log record has the id it declares, or one
+//! that follows from its place.
 
 pub mod batch;
 pub mod catch_up;
 pub mod changes;
 pub mod columns;
 pub mod deployments;
+pub mod ingesting;
+pub mod lines;
+pub mod logs;
 pub mod mapping;
 pub mod ndjson;
 pub mod recording;
 pub mod run;
 pub mod source;
 pub mod summary;
+pub mod unpack;
 pub mod vehicles;
 
 use std::process::ExitCode;
@@ -26,6 +31,7 @@ use uuid::Uuid;
 use self::catch_up::catch_up;
 use self::changes::{ChangeArgs, ChangeMapping};
 use self::deployments::{DeploymentArgs, DeploymentMapping};
+use self::logs::{LogArgs, LogFiles};
 use self::mapping::{Mapping, MappingArgs};
 use self::run::{Inflow, Intake, import_rows};
 use self::source::Source;
@@ -55,11 +61,13 @@ enum ImportWhat {
     Deployments(DeploymentsArgs),
     /// Changes, such as commits, that deployments brought in
     Changes(ChangesArgs),
+    /// Log records, from log files
+    Logs(LogsArgs),
 }
 
 #[derive(clap::Args, Clone, Debug)]
 struct Files {
-    /// Files to read, in this order; - is standard input
+    /// Files to read, in this order; - is standard input, a directory the files in and below it
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
 }
@@ -123,10 +131,36 @@ struct ChangesArgs {
     mapping: ChangeArgs,
 }
 
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = format!("\
+Examples:
+  daybook import logs --preset apache access.log.gz
+  daybook import logs --format log4j --source kafka /var/log/kafka
+  zstdcat app.ndjson.zst | daybook import logs --format ndjson --source app -
+
+{PACKED} An entry of log4j may have several lines. However old a record is, it is taken in; users are \
+kept as pseudonyms, and what the source declares personal is sealed. For a source that is registered \
+here that is properties.client of combined, and properties.actor of github.
+
+A record is known by the id it declares. One that declares none has an id made of its line's number, \
+that line and the file's first line: a file that has grown, or has another name or packing, gives only \
+what is new; one that lost lines at its beginning gives everything again.
+
+{OUTCOME}"))]
+struct LogsArgs {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    logs: LogArgs,
+}
+
+/// What files may be packed in.
+const PACKED: &str = "Files may be packed with gzip or zstd, whatever they are called.";
+
 /// What files may be.
 const FORMATS: &str = "\
-Each file is CSV with a header, or a JSON object a line whose names are the columns; gzip or not. \
-Times are RFC 3339 with a zone.";
+Each file is CSV with a header, or a JSON object a line whose names are the columns; packed with gzip \
+or zstd or not. Times are RFC 3339 with a zone.";
 
 /// What comes of a run, and how that is told.
 const OUTCOME: &str = "\
@@ -150,6 +184,9 @@ pub async fn run(args: ImportArgs, settings: Settings) -> anyhow::Result<ExitCod
         ImportWhat::Changes(ChangesArgs { files, mapping }) => {
             run_kind(settings, tenant, files, ChangeMapping::from_args(&mapping)).await
         }
+        ImportWhat::Logs(LogsArgs { files, logs }) => {
+            run_kind(settings, tenant, files, LogFiles::from_args(&logs)?).await
+        }
     }
 }
 
@@ -159,12 +196,13 @@ async fn run_kind<K: Intake>(
     files: Files,
     mapping: K,
 ) -> anyhow::Result<ExitCode> {
-    let sources: Vec<_> = files
-        .files
-        .iter()
-        .map(|f| Source::from_argument(f))
-        .collect();
-    let problems = check_headers(&sources, &mapping);
+    let (sources, problems) = match Source::from_arguments(&files.files) {
+        Ok(sources) => {
+            let problems = check(&sources, &mapping);
+            (sources, problems)
+        }
+        Err(problem) => (Vec::new(), vec![problem]),
+    };
     if !problems.is_empty() {
         problems.iter().for_each(|problem| eprintln!("{problem}"));
         eprintln!("Nothing was imported.");
@@ -217,9 +255,9 @@ async fn import_into<K: Intake>(
         );
     }
     let names: Vec<Arc<str>> = inflow.sources.iter().map(|s| s.name.clone()).collect();
-    let progress = Progress::new("importing", "rows", total_bytes(&inflow.sources));
+    let progress = Progress::new("importing", K::UNIT, total_bytes(&inflow.sources));
     let summary = import_rows(&app.door, inflow, progress, shutdown).await?;
-    print!("{}", summary.describe(&names));
+    print!("{}", summary.describe(&names, K::UNIT));
     if summary.interrupted {
         return Ok(ExitCode::from(EXIT_INTERRUPTED));
     }
@@ -242,19 +280,13 @@ pub fn total_bytes(sources: &[Source]) -> Option<u64> {
     sources.iter().map(Source::bytes).sum()
 }
 
-/// Checks the headers of all sources that can be read twice, so that a misspelt column is found
-/// before anything is imported. Returns what is wrong, one line a source.
-fn check_headers<K: Intake>(sources: &[Source], mapping: &K) -> Vec<String> {
-    let names = mapping.names();
+/// Looks at all sources that can be read twice before anything is imported. Returns what is wrong, one
+/// line a source.
+fn check<K: Intake>(sources: &[Source], mapping: &K) -> Vec<String> {
     let repeatable = sources.iter().filter(|s| s.is_repeatable());
-    repeatable
-        .filter_map(|source| {
-            let header = source
-                .open(&names)
-                .map(|rows| rows.header)
-                .map_err(|e| e.to_string());
-            let wrong = header.and_then(|h| mapping.columns(&h).map(drop)).err()?;
-            Some(format!("{}: {wrong}", source.name))
-        })
-        .collect()
+    let wrong = |source: &Source| {
+        let problem = mapping.check(source).err()?;
+        Some(format!("{}: {problem}", source.name))
+    };
+    repeatable.filter_map(wrong).collect()
 }

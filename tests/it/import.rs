@@ -2,6 +2,7 @@
 //! code.
 
 mod deployments;
+mod logs;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -48,6 +49,8 @@ impl World {
         command
             .args(args)
             .env("DATABASE_URL", self.db.url())
+            // A test's, and no setting.
+            .env_remove("DAYBOOK_TRUTH_LOGS")
             .env("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true")
             .env("DAYBOOK_DATA_DIR", self.dir.join("data"))
             .current_dir(self.dir.path())

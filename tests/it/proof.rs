@@ -2,6 +2,7 @@
 //! and without, and other people's libraries.
 
 mod erasing;
+mod exporters;
 mod finishing;
 mod keys;
 mod libraries;

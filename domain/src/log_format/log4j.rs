@@ -53,6 +53,11 @@ impl Open {
         }
     }
 
+    /// Its first line.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
     /// One more line. What is too large in all is counted on, not kept.
     pub(super) fn go_on(&mut self, line: Result<&str, Refusal>) {
         let line = line.unwrap_or_else(|refusal| {

@@ -65,6 +65,52 @@ pub trait Columned: Send + Sync + 'static {
     }
 }
 
+/// What is read of sources, batch by batch: the same batches in every run.
+pub trait Supply: Send + Sync + 'static {
+    /// What a lane is handed.
+    type Batch: Send + 'static;
+
+    /// Looks at a source that can be read twice before anything is imported. `Err` says what is wrong
+    /// with it.
+    fn check(&self, source: &Source) -> Result<(), String>;
+
+    /// Reads one source to its end and hands its batches to the lanes. Blocks; runs on its own thread.
+    fn read(
+        &self,
+        index: usize,
+        source: &Source,
+        lanes: &[mpsc::Sender<Self::Batch>],
+        told: &Listener<'_>,
+    ) -> Result<(), ReadError>;
+
+    /// How much of its source a batch stands for, in bytes before inflating.
+    fn bytes(batch: &Self::Batch) -> u64;
+}
+
+impl<M: Columned> Supply for M {
+    type Batch = Batch<M::Columns>;
+
+    /// A misspelt column is found.
+    fn check(&self, source: &Source) -> Result<(), String> {
+        let rows = source.open(&self.names()).map_err(|e| e.to_string())?;
+        self.columns(&rows.header).map(drop)
+    }
+
+    fn read(
+        &self,
+        index: usize,
+        source: &Source,
+        lanes: &[mpsc::Sender<Self::Batch>],
+        told: &Listener<'_>,
+    ) -> Result<(), ReadError> {
+        read_source(index, source, self, lanes, told)
+    }
+
+    fn bytes(batch: &Self::Batch) -> u64 {
+        batch.bytes
+    }
+}
+
 /// Rows of one lane.
 #[derive(Debug)]
 pub struct Batch<C> {
@@ -102,8 +148,7 @@ pub struct Listener<'l> {
     pub refused: &'l dyn Fn(u64, Refusal),
 }
 
-/// Reads one source to its end and hands its batches to the lanes. Blocks; runs on its own thread.
-pub fn read_source<M: Columned>(
+fn read_source<M: Columned>(
     index: usize,
     source: &Source,
     mapping: &M,

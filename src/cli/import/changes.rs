@@ -199,7 +199,12 @@ struct Told {
 impl Intake for ChangeMapping {
     type Lane = ();
 
-    async fn send(run: &Run, (): &mut (), batch: &Batch<ChangeColumns>) -> anyhow::Result<()> {
+    async fn send(
+        &self,
+        run: &Run,
+        (): &mut (),
+        batch: &Batch<ChangeColumns>,
+    ) -> anyhow::Result<()> {
         let mut told: Vec<Told> = Vec::new();
         for row in &batch.rows {
             match batch.columns.change(row) {

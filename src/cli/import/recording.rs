@@ -25,7 +25,12 @@ struct Told {
 impl Intake for DeploymentMapping {
     type Lane = ();
 
-    async fn send(run: &Run, (): &mut (), batch: &Batch<DeploymentColumns>) -> anyhow::Result<()> {
+    async fn send(
+        &self,
+        run: &Run,
+        (): &mut (),
+        batch: &Batch<DeploymentColumns>,
+    ) -> anyhow::Result<()> {
         let context = run.context(None);
         let mut told = Vec::with_capacity(batch.rows.len());
         for row in &batch.rows {

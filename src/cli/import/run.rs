@@ -10,9 +10,7 @@ use domain::{Actor, ActorKind, Refusal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::batch::{
-    Batch, Columned, LANE_QUEUE_BATCHES_MAX, LANES, Listener, ReadError, read_source,
-};
+use super::batch::{LANE_QUEUE_BATCHES_MAX, LANES, Listener, ReadError, Supply};
 use super::source::Source;
 use super::summary::Summary;
 use crate::cli::progress::Progress;
@@ -33,7 +31,7 @@ pub struct Inflow<K> {
     pub tenant: Arc<str>,
     /// In this order.
     pub sources: Vec<Source>,
-    /// What their columns mean.
+    /// How they are read and what they mean.
     pub mapping: K,
     /// In the metadata of every event.
     pub correlation_id: String,
@@ -41,20 +39,28 @@ pub struct Inflow<K> {
     pub clock: Clock,
 }
 
-/// A kind of rows: what their columns mean, and what is sent for a batch of them.
-pub trait Intake: Columned + Sized {
+/// A kind of facts: how they are read, and what is sent for a batch of them.
+pub trait Intake: Supply + Sized {
     /// What a lane remembers from batch to batch.
     type Lane: Default + Send;
+    /// What is counted.
+    const UNIT: &'static str = "rows";
+
+    /// What must be so before the first batch is sent.
+    fn prepare(&self, _run: &Run) -> impl Future<Output = anyhow::Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Sends one batch until the door has decided on all of it, and counts what it said.
     fn send(
+        &self,
         run: &Run,
         lane: &mut Self::Lane,
-        batch: &Batch<Self::Columns>,
+        batch: &Self::Batch,
     ) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
-/// Reads the sources and sends their rows through the write door, several batches at once. Ends early,
+/// Reads the sources and sends what they hold through the write door, several batches at once. Ends early,
 /// with what is done so far, when a soft stop was asked for. Fails only if the door does.
 pub async fn import_rows<K: Intake>(
     door: &Door,
@@ -80,17 +86,19 @@ pub async fn import_rows<K: Intake>(
         bytes_done: AtomicU64::new(0),
         shutdown: shutdown.clone(),
     });
+    mapping.prepare(&run).await?;
+    let mapping = Arc::new(mapping);
     let (mut senders, mut lanes) = (Vec::new(), JoinSet::new());
     for _ in 0..LANES {
         let (sender, batches) = mpsc::channel(LANE_QUEUE_BATCHES_MAX);
         senders.push(sender);
-        lanes.spawn(run.clone().lane::<K>(batches));
+        lanes.spawn(run.clone().lane(mapping.clone(), batches));
     }
     // Ends with the lanes: nobody takes its batches any more. Waiting on standard input it would
     // not even notice, so it is not waited for.
     tokio::task::spawn_blocking({
         let run = run.clone();
-        move || run.read(&sources, &mapping, &senders)
+        move || run.read(&sources, &*mapping, &senders)
     });
     let mut failed = None;
     while let Some(ended) = lanes.join_next().await {
@@ -124,12 +132,7 @@ pub struct Run {
 }
 
 impl Run {
-    fn read<K: Intake>(
-        &self,
-        sources: &[Source],
-        mapping: &K,
-        lanes: &[mpsc::Sender<Batch<K::Columns>>],
-    ) {
+    fn read<K: Intake>(&self, sources: &[Source], mapping: &K, lanes: &[mpsc::Sender<K::Batch>]) {
         for (index, source) in sources.iter().enumerate() {
             self.summary().sources += 1;
             let stopped = || self.shutdown.is_soft();
@@ -138,7 +141,7 @@ impl Run {
                 stopped: &stopped,
                 refused: &refused,
             };
-            match read_source(index, source, mapping, lanes, &told) {
+            match mapping.read(index, source, lanes, &told) {
                 Ok(()) => {}
                 Err(ReadError::Unreadable(problem)) => self.summary().unreadable.push(problem),
                 Err(ReadError::Stopped) => return,
@@ -148,7 +151,8 @@ impl Run {
 
     async fn lane<K: Intake>(
         self: Arc<Run>,
-        mut batches: mpsc::Receiver<Batch<K::Columns>>,
+        mapping: Arc<K>,
+        mut batches: mpsc::Receiver<K::Batch>,
     ) -> anyhow::Result<()> {
         let mut lane = K::Lane::default();
         loop {
@@ -158,8 +162,9 @@ impl Run {
                 batch = batches.recv() => batch,
             };
             let Some(batch) = batch else { break };
-            K::send(&self, &mut lane, &batch).await?;
-            let bytes = self.bytes_done.fetch_add(batch.bytes, Ordering::Relaxed) + batch.bytes;
+            mapping.send(&self, &mut lane, &batch).await?;
+            let bytes = K::bytes(&batch);
+            let bytes = self.bytes_done.fetch_add(bytes, Ordering::Relaxed) + bytes;
             let rows = self.summary().rows;
             self.progress.at(bytes, rows);
         }

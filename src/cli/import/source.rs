@@ -1,25 +1,21 @@
-//! One input of an import: a file or standard input, plain or gzip, CSV or a JSON object a line, read in
-//! bounded memory.
+//! One input of an import: a file or standard input, packed or not, as lines of text or as rows of CSV or
+//! of a JSON object a line, read in bounded memory.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use domain::Refusal;
-use flate2::bufread::MultiGzDecoder;
 
 use super::columns::Names;
 use super::ndjson::Objects;
+use super::unpack::{BytesRead, Unpacked};
 
 /// The longest record that is taken, in bytes after inflating. A quote that is never closed makes
 /// the rest of a file one record; this is where that ends.
 pub const RECORD_BYTES_MAX: u64 = 64 * 1024;
-
-/// How much compressed input is read at once, in bytes.
-const READ_BYTES: usize = 64 * 1024;
 
 /// Where rows come from.
 #[derive(Clone, Debug)]
@@ -41,7 +37,7 @@ pub struct Rows {
     /// The header.
     pub header: ByteRecord,
     format: Format,
-    bytes_read: Arc<AtomicU64>,
+    bytes_read: BytesRead,
 }
 
 enum Format {
@@ -74,6 +70,27 @@ impl Source {
             name: argument.into(),
             content,
         }
+    }
+
+    /// The sources that arguments name, in their order. A directory stands for the files in and below it
+    /// in the order of their paths, without hidden ones. `Err` tells of one that cannot be listed.
+    pub fn from_arguments(arguments: &[String]) -> Result<Vec<Source>, String> {
+        let mut sources = Vec::with_capacity(arguments.len());
+        for argument in arguments {
+            let directory = Path::new(argument);
+            if argument == "-" || !directory.is_dir() {
+                sources.push(Source::from_argument(argument));
+                continue;
+            }
+            let mut files = Vec::new();
+            list(directory, &mut files).map_err(|e| format!("{argument}: {e}"))?;
+            files.sort();
+            sources.extend(files.into_iter().map(|path| Source {
+                name: path.to_string_lossy().into(),
+                content: Content::Path(path),
+            }));
+        }
+        Ok(sources)
     }
 
     /// Bytes that are part of the program.
@@ -109,38 +126,54 @@ impl Source {
 
     /// Opens it and reads its header. Where there is none, in JSON, these names make one.
     pub fn open(&self, names: &Names) -> io::Result<Rows> {
-        let raw: Box<dyn Read + Send> = match &self.content {
+        Rows::new(self.raw()?, names)
+    }
+
+    /// Opens it as text.
+    pub fn open_text(&self) -> io::Result<Unpacked> {
+        Unpacked::new(self.raw()?)
+    }
+
+    fn raw(&self) -> io::Result<Box<dyn Read + Send>> {
+        Ok(match &self.content {
             Content::Path(path) => Box::new(File::open(path)?),
             Content::Stdin => Box::new(io::stdin()),
             Content::Memory(bytes) => Box::new(*bytes),
-        };
-        Rows::new(raw, names)
+        })
     }
 }
 
+/// Adds the files in and below a directory. Links to directories are not followed: they may go round.
+fn list(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => list(&entry.path(), files)?,
+            false if entry.path().is_file() => files.push(entry.path()),
+            false => {}
+        }
+    }
+    Ok(())
+}
+
 impl Rows {
-    /// Reads CSV or a JSON object a line, or gzip of either; which it is tell the first bytes, whatever
-    /// the name says.
+    /// Reads CSV or a JSON object a line, packed or not; which it is tell the first bytes, whatever the
+    /// name says.
     pub fn new(raw: Box<dyn Read + Send>, names: &Names) -> io::Result<Rows> {
-        let bytes_read = Arc::new(AtomicU64::new(0));
-        let counted = Counted {
-            inner: raw,
-            bytes_read: bytes_read.clone(),
-        };
-        let mut buffered = BufReader::with_capacity(READ_BYTES, counted);
-        let is_gzip = buffered.fill_buf()?.starts_with(&[0x1f, 0x8b]);
-        let mut inflated: Box<dyn BufRead + Send> = if is_gzip {
-            Box::new(BufReader::new(MultiGzDecoder::new(buffered)))
-        } else {
-            Box::new(buffered)
-        };
-        let is_json = inflated.fill_buf()?.trim_ascii_start().starts_with(b"{");
+        let Unpacked {
+            mut text,
+            bytes_read,
+        } = Unpacked::new(raw)?;
+        let is_json = text.fill_buf()?.trim_ascii_start().starts_with(b"{");
         let (header, format) = match is_json {
             true => {
-                let objects = Objects::new(inflated, names)?;
+                let objects = Objects::new(text, names)?;
                 (objects.header.clone(), Format::Ndjson(objects))
             }
-            false => csv(inflated)?,
+            false => csv(text)?,
         };
         Ok(Rows {
             header,
@@ -180,7 +213,7 @@ impl Rows {
 
     /// Bytes taken from the source so far, before inflating.
     pub fn bytes_read(&self) -> u64 {
-        self.bytes_read.load(Ordering::Relaxed)
+        self.bytes_read.get()
     }
 }
 
@@ -211,19 +244,6 @@ fn io_error(e: csv::Error) -> io::Error {
     match e.into_kind() {
         csv::ErrorKind::Io(e) => e,
         other => io::Error::other(format!("{other:?}")),
-    }
-}
-
-struct Counted<R> {
-    inner: R,
-    bytes_read: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buf)?;
-        self.bytes_read.fetch_add(n as u64, Ordering::Relaxed);
-        Ok(n)
     }
 }
 

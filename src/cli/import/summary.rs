@@ -82,11 +82,16 @@ impl Summary {
         self.rejected.values().map(|r| r.count).sum()
     }
 
-    /// The text of a finished import; `names` are the sources' names.
-    pub fn describe<'a>(&'a self, names: &'a [Arc<str>]) -> impl fmt::Display + 'a {
+    /// The text of a finished import of `unit` (`rows`); `names` are the sources' names.
+    pub fn describe<'a>(
+        &'a self,
+        names: &'a [Arc<str>],
+        unit: &'static str,
+    ) -> impl fmt::Display + 'a {
         Described {
             summary: self,
             names,
+            unit,
         }
     }
 }
@@ -103,6 +108,7 @@ fn keep_first<T>(examples: &mut Vec<T>, example: T, row: impl Fn(&T) -> (usize, 
 struct Described<'a> {
     summary: &'a Summary,
     names: &'a [Arc<str>],
+    unit: &'static str,
 }
 
 impl Described<'_> {
@@ -163,10 +169,10 @@ impl fmt::Display for Described<'_> {
             1 => "1 file".to_owned(),
             n => format!("{n} files"),
         };
-        let (rows, rate) = (thousands(*rows), thousands(rate));
+        let (rows, rate, unit) = (thousands(*rows), thousands(rate), self.unit);
         writeln!(
             f,
-            "Read       {rows:>12} rows of {files} in {seconds:.1} s ({rate} rows/s)"
+            "Read       {rows:>12} {unit} of {files} in {seconds:.1} s ({rate} {unit}/s)"
         )?;
         writeln!(f, "Accepted   {:>12}", thousands(*accepted))?;
         self.duplicates(f)?;
@@ -175,7 +181,7 @@ impl fmt::Display for Described<'_> {
             let earlier = thousands(*earlier);
             writeln!(
                 f,
-                "{earlier} of these rows came in with an earlier run; nothing changed."
+                "{earlier} of these {unit} came in with an earlier run; nothing changed."
             )?;
         } else if *accepted == 0 && *duplicate > 0 {
             writeln!(
@@ -247,7 +253,7 @@ Rejected              6
 ";
         assert_eq!(
             summary
-                .describe(&["a.csv".into(), "b.csv".into()])
+                .describe(&["a.csv".into(), "b.csv".into()], "rows")
                 .to_string(),
             want
         );
@@ -260,7 +266,7 @@ Rejected              6
         for line in [9, 3, 5, 7] {
             summary.add_differing(0, line);
         }
-        let said = summary.describe(&["a.csv".into()]).to_string();
+        let said = summary.describe(&["a.csv".into()], "rows").to_string();
         let want = "\
 Duplicate             5, 4 of them unlike what was kept
     a.csv:3
@@ -276,11 +282,11 @@ Rejected              0
     fn says_that_nothing_changed() {
         let mut summary = Summary::default();
         summary.add_duplicate(7);
-        let said = summary.describe(&[]).to_string();
+        let said = summary.describe(&[], "rows").to_string();
         let last = "All that could be kept was in the log already; nothing changed.";
         assert_eq!(said.lines().last(), Some(last), "{said}");
         summary.add_accepted(1, Position(1));
-        assert!(!summary.describe(&[]).to_string().contains(last));
+        assert!(!summary.describe(&[], "rows").to_string().contains(last));
     }
 
     #[test]

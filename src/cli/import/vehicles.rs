@@ -14,7 +14,12 @@ use crate::commands::{FixOutcome, PositionsReceipt, ReportPositions};
 impl Intake for Mapping {
     type Lane = CommandIds;
 
-    async fn send(run: &Run, ids: &mut CommandIds, batch: &Batch<Columns>) -> anyhow::Result<()> {
+    async fn send(
+        &self,
+        run: &Run,
+        ids: &mut CommandIds,
+        batch: &Batch<Columns>,
+    ) -> anyhow::Result<()> {
         let Decoded {
             report,
             lines,

@@ -74,7 +74,11 @@ pub(super) const MODULES: &[Module] = &[
         ],
     ),
     module("app", 9, &["anyhow"]),
-    module("cli", 10, &["anyhow", "clap", "indicatif", "csv", "flate2"]),
+    module(
+        "cli",
+        10,
+        &["anyhow", "clap", "indicatif", "csv", "flate2", "ruzstd"],
+    ),
     module("main", 11, &["anyhow", "mimalloc"]),
 ];
 
