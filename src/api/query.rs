@@ -5,6 +5,7 @@ pub mod dora;
 pub mod figures;
 pub mod identity;
 pub mod log;
+pub mod logs;
 pub mod position;
 pub mod sla;
 pub mod slo;
@@ -23,6 +24,7 @@ pub struct Query(
     dora::DoraQueries,
     slo::SloQueries,
     sla::SlaQueries,
+    logs::LogRecordQueries,
     log::LogQueries,
     identity::IdentityQueries,
 );

@@ -11,6 +11,7 @@ pub mod fix;
 pub mod fleet;
 pub mod heatmap;
 pub mod incident;
+pub mod logs;
 pub mod projection;
 pub mod sla;
 pub mod slo;
