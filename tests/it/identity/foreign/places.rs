@@ -11,8 +11,9 @@ pub enum Kind {
     Deployment,
     Incident,
     Slo,
+    LogSource,
 }
-use Kind::{Deployment, Fleet, Incident, Key, Session, Slo, User, Vehicle};
+use Kind::{Deployment, Fleet, Incident, Key, LogSource, Session, Slo, User, Vehicle};
 
 /// Where ids go in, of which kind, and an operation that takes one as `$id`. Those that change something come
 /// last, in an order in which the own object can be told to do each.
@@ -76,6 +77,21 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
         &["Query.slaStats(slo)"],
         Slo,
         "query($id: ID!) { slaStats(slo: $id) { sloId objective { name } status } }",
+    ),
+    (
+        &["Query.logSource(id)"],
+        LogSource,
+        "query($id: ID!) { logSource(id: $id) { id records limits { recordBytesMax } } }",
+    ),
+    (
+        &[],
+        LogSource,
+        "query($id: String!) { logs(filter: { source: $id }) { nodes { source eventName } } }",
+    ),
+    (
+        &[],
+        LogSource,
+        "query($id: String!) { logStats(filter: { source: $id }) { topNames { eventName records } } }",
     ),
     (
         &["Query.nodes(ids)"],
