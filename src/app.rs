@@ -68,6 +68,8 @@ pub struct App {
     pub health: Health,
     /// Raises and clears alerts of objectives.
     alerts: JoinSet<()>,
+    /// Takes log records away that are kept no longer.
+    retention: JoinSet<()>,
     /// Passes wake-ups on.
     _wakes: JoinSet<()>,
 }
@@ -206,6 +208,7 @@ impl App {
             clock: clock.clone(),
         };
         let alerts = alerts::start(&settings.slos, foundation);
+        let retention = consumers.keep_retention(&settings.logs, clock.clone());
         let health = checks::health(store, &cache, &consumers);
         let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
@@ -222,6 +225,7 @@ impl App {
             deployments,
             slos,
             alerts,
+            retention,
             sources,
             limiter,
             metrics,
@@ -283,9 +287,10 @@ impl App {
         }
     }
 
-    /// Stops in the opposite order: alerts, batches in flight, connections, the private PostgreSQL.
+    /// Stops in the opposite order: alerts and retention, batches in flight, connections, the private PostgreSQL.
     pub async fn stop(mut self) {
         self.alerts.shutdown().await;
+        self.retention.shutdown().await;
         self.consumers.stop().await;
         self.log.close().await;
     }

@@ -67,6 +67,8 @@ pub struct Settings {
     pub deployments: Deployments,
     /// How alerts of objectives are kept up to date.
     pub slos: Slos,
+    /// How log records are taken away that are kept no longer.
+    pub logs: Logs,
     /// Webhooks of other systems.
     pub intake: Intake,
     /// Bounds on GraphQL requests.
@@ -132,7 +134,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (oidc, http_client) = (Oidc::read(raw, problems), HttpClient::read(raw, problems));
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
     let deployments = Deployments::read(raw, problems);
-    let slos = Slos::read(raw, problems);
+    let (slos, logs) = (Slos::read(raw, problems), Logs::read(raw, problems));
     let intake = Intake::read(raw, problems);
     Some(Settings {
         process: process?,
@@ -151,6 +153,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         vault: vault?,
         deployments: deployments?,
         slos: slos?,
+        logs: logs?,
         intake: intake?,
         limits: limits?,
         graphql: graphql?,
@@ -304,6 +307,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Vault>(),
         of::<Deployments>(),
         of::<Slos>(),
+        of::<Logs>(),
         of::<Intake>(),
         of::<Limits>(),
         of::<Graphql>(),
@@ -347,6 +351,7 @@ settings!(
     vault,
     deployments,
     slos,
+    logs,
     intake,
     limits,
     graphql,

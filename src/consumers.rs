@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`tail`] (one reader of the log per process and tenant), [`batch`] (fold, write
 //! and checkpoint in one transaction), [`projector`] (the loop around it, and what stops it),
-//! [`lease`] (who works; [`duty`] for work that is no read model), [`supervisor`] (who is started where), [`known`] (how far they are, as far
+//! [`lease`] (who works; [`duty`] for work that is no read model, such as [`retention`]), [`supervisor`] (who is started where), [`known`] (how far they are, as far
 //! as this process knows), [`wait`] (read-your-writes), [`rebuild`] (a new generation beside the live
 //! one), [`feed`] (without a bookmark: whom an event concerns, now).
 //!
@@ -15,6 +15,7 @@ mod pace;
 mod generations;
 mod lease;
 mod duty;
+mod retention;
 mod retry;
 mod connection;
 mod runner;

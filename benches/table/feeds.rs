@@ -220,7 +220,7 @@ impl Ours {
                     let Some(Ok(item)) = feed.next().await else {
                         break;
                     };
-                    let at = item.position.map_or(0, |p| (p.0 - first) as usize);
+                    let at = item.position.map_or(0, |p| (p.position.0 - first) as usize);
                     // One that comes before its writer is told has no lag.
                     let lag = commits
                         .get(at)

@@ -12,7 +12,10 @@ mod properties;
 mod report;
 mod secrets;
 
-pub use admit::{Admission, Admitted, LogBatch, LogBatchCommand, admit, declared_id};
+pub use admit::{
+    Admission, Admitted, LogBatch, LogBatchCommand, PERSONAL_FIELD, admit, declared_id,
+    personal_subject,
+};
 pub use keep::{PERSONAL, from_kept, to_keep};
 pub use properties::{PROPERTY_KEY_CHARS_MAX, PROPERTY_KEYS_MAX, PROPERTY_LEVELS_MAX};
 pub use report::{Judged, LogReport, LogRules, judge};

@@ -13,6 +13,7 @@ mod tables;
 mod write;
 mod sweep;
 mod read;
+mod matching;
 mod walk;
 mod figures;
 #[cfg(test)]
@@ -29,8 +30,8 @@ pub use read::{
     LogCursor, LogFilter, LogOrder, LogPage, LogPlace, LogQuery, LogRow, LogSort, PropertyEquals,
     SEARCH_ROWS_MAX, logs,
 };
-pub use sources::{LogSourceRow, log_source, log_sources};
-pub use sweep::sweep;
+pub use sources::{LogSourceRow, LogTotals, log_source, log_sources, log_totals};
+pub use sweep::{Swept, sweep};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`asked`] (what makes two subscriptions the same), [`groups`] (who belongs
 //! together), [`rendering`] (an item becomes bytes), [`journal`] (gap-free feeds) and
-//! what they tell ([`sieve`]), [`latest`]
+//! what they tell ([`sieve`], [`tail`]) and up to where ([`mark`]), [`latest`]
 //! (latest-wins feeds) and who fills those: [`vehicles`], [`heatmaps`].
 //!
 //! Nothing here is ever pushed to a member: a group keeps what is new, and members take it at their
@@ -20,11 +20,15 @@ mod vehicles;
 mod whereabouts;
 mod heatmaps;
 mod sieve;
+mod mark;
+mod tail;
 
 pub use groups::{FeedCounts, Groups};
 pub use heatmaps::HeatmapPlan;
+pub use mark::Mark;
 pub use rendering::{Item, Plan, Wiring};
 pub use sieve::{BurnAlertPlan, DeploymentPlan};
+pub use tail::{TailPart, TailPlan};
 pub use vehicles::VehiclePlan;
 pub use whereabouts::Wanted;
 
@@ -49,7 +53,7 @@ pub struct FeedItem {
     /// A JSON object: `data`, `errors` if there are any, and `extensions.position`.
     pub payload: Bytes,
     /// Where a journal goes on after this item; of a latest-wins feed, what the item is as of.
-    pub position: Option<Position>,
+    pub position: Option<Mark>,
 }
 
 /// A subscription's results. Ends after an `Err`.
@@ -57,21 +61,22 @@ pub type FeedStream = Pin<Box<dyn Stream<Item = Result<FeedItem, Fault>> + Send>
 
 impl Api {
     /// Subscribes. The request's document has passed the guards. `resume` stands for the argument
-    /// `after` of a journal: the position of the last item its reader has seen.
+    /// `after` of a journal: where the last item its reader has seen stands.
     pub async fn subscribe(
         &self,
         operation: Operation,
         request: Request,
-        resume: Option<Position>,
+        resume: Option<Mark>,
     ) -> Result<FeedStream, Fault> {
         let asked = Asked::read(request)?;
-        let mut from = Position::START;
+        let mut from = Mark::default();
         if asked.kind.is_journal() {
             let head = self.parts.store.head(operation.tenant()).await;
             let head = head.map_err(store_fault)?;
-            let after = resume.map_or_else(|| asked.after(), |position| Ok(Some(position)))?;
-            from = after.unwrap_or(head);
-            if from > head || from < Position::START {
+            let after = resume.map_or_else(|| asked.after(), |mark| Ok(Some(mark)))?;
+            from = after.unwrap_or(head.into());
+            let known = from.is_whole() || asked.kind.cuts_events();
+            if !known || from.position > head || from.position < Position::START {
                 let fault = Fault::of(FaultCode::BadPosition);
                 return Err(fault.with("head", head.to_string()));
             }

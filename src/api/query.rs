@@ -6,6 +6,7 @@ pub mod figures;
 pub mod identity;
 pub mod ingest;
 pub mod log;
+pub mod logs;
 pub mod position;
 pub mod sla;
 pub mod slo;
@@ -24,6 +25,7 @@ pub struct Query(
     dora::DoraQueries,
     slo::SloQueries,
     sla::SlaQueries,
+    logs::LogRecordQueries,
     log::LogQueries,
     ingest::IngestQueries,
     identity::IdentityQueries,

@@ -9,7 +9,8 @@ use projections::BASE_RESOLUTION;
 
 use super::fault::{Fault, FaultCode};
 use super::feed::{
-    BurnAlertPlan, DeploymentPlan, HeatmapPlan, Item, Plan, VehiclePlan, Wanted, Wiring, interval,
+    BurnAlertPlan, DeploymentPlan, HeatmapPlan, Item, Plan, TailPlan, VehiclePlan, Wanted, Wiring,
+    interval,
 };
 use super::operation::Operation;
 use super::query::log::AggregateInput;
@@ -18,6 +19,7 @@ use super::types::deployment::DeploymentNews;
 use super::types::event::Event;
 use super::types::fix::VehicleMove;
 use super::types::heatmap::{Heatmap, HeatmapAsked, HeatmapMetric, HeatmapSpan};
+use super::types::logs::{LogFilterInput, LogTail};
 use super::types::slo::SloBurnAlert;
 use super::types::span::{BoundingBox, invalid};
 use crate::api::access::{AuthRole, Scope, auth, to};
@@ -114,6 +116,39 @@ impl Subscription {
         Ok(items.filter_map(|item| {
             future::ready(match item {
                 Item::BurnAlert(alert) => Some(*alert),
+                _ => None,
+            })
+        }))
+    }
+
+    /// A journal: log records as they are accepted, batch by batch, each record once and none left out. A
+    /// large batch is cut. Whoever was away subscribes again with the last `id` it has seen. Retention takes
+    /// nothing away here: the past is read from the log.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::LogsRead)))]
+    async fn log_tail(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which ones; all if not said.")] filter: Option<LogFilterInput>,
+        #[graphql(
+            desc = "Records behind this place: a position, or a record as `position:index`; from now on \
+                    if not said."
+        )]
+        after: Option<String>,
+    ) -> Result<impl Stream<Item = LogTail>> {
+        // As above.
+        let _ = after;
+        let operation = Operation::of(ctx);
+        let filter = filter.unwrap_or_default().read(operation)?;
+        let settings = operation.parts.consumers.feed().settings().clone();
+        let plan = TailPlan {
+            filter,
+            records_max: settings.tail_records_max,
+            bytes_max: settings.tail_bytes_max,
+        };
+        let items = Wiring::connect(ctx, Plan::Tail(plan))?;
+        Ok(items.filter_map(|item| {
+            future::ready(match item {
+                Item::Tail(part) => Some(LogTail::from(&part)),
                 _ => None,
             })
         }))

@@ -2,12 +2,12 @@
 
 use async_graphql::{Response, ServerError, Value};
 use bytes::Bytes;
-use domain::Position;
 use serde::Serialize;
 use serde_json::{Map, json};
 use uuid::Uuid;
 
 use super::fault::{Fault, FaultCode, FaultKind, cut};
+use super::feed::Mark;
 use crate::config::Limits;
 use crate::ops::TraceContext;
 
@@ -70,7 +70,7 @@ impl Telling {
     }
 
     /// The result of an operation that was carried out.
-    pub fn result(&self, response: &Response, position: Option<Position>) -> Vec<u8> {
+    pub fn result(&self, response: &Response, position: Option<Mark>) -> Vec<u8> {
         write(Some(&response.data), &self.errors(response), position)
     }
 
@@ -107,11 +107,7 @@ pub fn null_for(errors: &[serde_json::Value]) -> Bytes {
     write(Some(&Value::Null), errors, None).into()
 }
 
-fn write(
-    data: Option<&Value>,
-    errors: &[serde_json::Value],
-    position: Option<Position>,
-) -> Vec<u8> {
+fn write(data: Option<&Value>, errors: &[serde_json::Value], position: Option<Mark>) -> Vec<u8> {
     let mut extensions = Map::new();
     if let Some(position) = position {
         extensions.insert("position".to_owned(), position.to_string().into());

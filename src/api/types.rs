@@ -12,7 +12,7 @@ pub mod fleet;
 pub mod heatmap;
 pub mod incident;
 pub mod ingest;
-pub mod log_source;
+pub mod logs;
 pub mod projection;
 pub mod sla;
 pub mod slo;

@@ -103,6 +103,8 @@ fn feed(settings: &Settings) -> FeedSettings {
         scan_wait_ms: ms(feeds.scan_wait),
         scan_events_max: feeds.scan_events_max,
         scan_positions_max: feeds.scan_positions_max,
+        tail_records_max: feeds.tail_records_max,
+        tail_bytes_max: feeds.tail_bytes_max.len(),
         attempts_max: feeds.attempts_max,
         item_ms_max: ms(feeds.item_time_max),
         hz_default: feeds.hz_default,

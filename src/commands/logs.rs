@@ -80,6 +80,12 @@ pub enum RecordOutcome {
 }
 
 impl Door {
+    /// What stands for a user's id in a tenant's records.
+    pub fn log_user(&self, tenant: &Arc<str>, user: &str) -> Result<String, CommandError> {
+        let vault = self.vault.as_ref().ok_or(VaultError::Absent)?;
+        Ok(pseudonym(vault, tenant, &values::id(user, "user")?))
+    }
+
     /// Takes in log records of one source, all of the batch in one transaction.
     ///
     /// A bad record is rejected alone; the rest is kept. A record whose declared id the log has is told

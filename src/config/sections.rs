@@ -4,6 +4,7 @@ mod deployments;
 mod foreign;
 mod intake;
 mod limits;
+mod logs;
 mod slos;
 mod vault;
 
@@ -11,6 +12,7 @@ pub use deployments::*;
 pub use foreign::*;
 pub use intake::*;
 pub use limits::*;
+pub use logs::*;
 pub use slos::*;
 pub use vault::*;
 
@@ -285,6 +287,10 @@ section! {
         scan_events_max: usize = "100", "1" ..= "10000";
         /// Positions that one query of a scan looks through.
         scan_positions_max: usize = "20000", "1" ..= "10000000";
+        /// Log records in one item of a tail; a batch with more that pass its filter is cut.
+        tail_records_max: usize = "100", "1" ..= "1000";
+        /// Bytes of those, estimated; one record alone may be larger.
+        tail_bytes_max: Bytes = "256KiB", "1KiB" ..= "64MiB";
         /// How often a read that failed is tried before a subscription ends.
         attempts_max: u32 = "5", "1" ..= "100";
         /// How long making one item may take.

@@ -59,6 +59,10 @@ pub struct FeedSettings {
     pub scan_events_max: usize,
     /// Positions that one query of a scan looks through.
     pub scan_positions_max: usize,
+    /// Log records in one item of a tail.
+    pub tail_records_max: usize,
+    /// Bytes of those, estimated; one record alone may be larger.
+    pub tail_bytes_max: usize,
     /// How often a read that failed is tried before a subscription ends.
     pub attempts_max: u32,
     /// How long making one item may take, in milliseconds.
@@ -84,6 +88,8 @@ impl Default for FeedSettings {
             scan_wait_ms: 10_000,
             scan_events_max: 100,
             scan_positions_max: 20_000,
+            tail_records_max: 100,
+            tail_bytes_max: 256 << 10,
             attempts_max: 5,
             item_ms_max: 10_000,
             hz_default: 2.0,

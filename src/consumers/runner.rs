@@ -94,6 +94,11 @@ impl Consumers {
         Leases::new(self.shared.store.pool().clone(), life)
     }
 
+    /// The log.
+    pub(super) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
     /// The read models, in the order of [`projections::all`].
     pub fn projections(&self) -> &[Arc<dyn AnyProjection>] {
         &self.shared.projections

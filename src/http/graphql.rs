@@ -37,7 +37,7 @@ use super::meter::{Meter, Meters};
 use super::{caller, problem};
 use crate::api::Access;
 use crate::api::fault::{Fault, FaultCode};
-use crate::api::feed::FeedStream;
+use crate::api::feed::{FeedStream, Mark};
 use crate::api::telling::{Ids, Telling};
 use crate::api::{Answer, Pages, Question, sdl};
 use crate::auth::Caller;
@@ -271,7 +271,8 @@ impl Transport {
             let answer = self.engine().execute(asking, checked.request);
             Ok(answer.await)
         };
-        let write = |answer: &Answer| telling.result(&answer.response, answer.position);
+        let write =
+            |answer: &Answer| telling.result(&answer.response, answer.position.map(Mark::from));
         let question = question.as_deref();
         let given = run::give(self.engine(), limits, question, asking, execute, write).await;
         let written = match given {
@@ -291,7 +292,7 @@ impl Transport {
     }
 
     /// Begins a subscription, within the time an operation may take.
-    async fn subscribe(&self, order: Order, resume: Option<Position>) -> Result<FeedStream, Fault> {
+    async fn subscribe(&self, order: Order, resume: Option<Mark>) -> Result<FeedStream, Fault> {
         let Order { work, asking, .. } = order;
         let checked = self.checked(work, &asking)?;
         let begun = self.engine().subscribe(asking, checked.request, resume);

@@ -8,6 +8,7 @@ pub mod identity;
 pub mod logs;
 mod named;
 mod params;
+pub mod records;
 mod report;
 pub mod slos;
 pub mod webhooks;
@@ -17,10 +18,10 @@ pub use report::report;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use domain::{Code, Position, Refusal};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::context::Id;
 use super::meter::Meter;
@@ -38,6 +39,17 @@ struct Alias {
     /// What may stand in the URL.
     params: &'static [Param],
 }
+
+/// One whose variables and shape are its own.
+struct Shaped {
+    /// Its question.
+    document: &'static str,
+    /// Makes what is sent of what is answered.
+    shape: fn(Value) -> Value,
+}
+
+/// Makes variables of what stands in a URL.
+type Variables<'v> = &'v (dyn Fn(&Uri) -> Result<Map<String, Value>, Fault> + Sync);
 
 /// `GET /api/vehicles/latest`
 pub async fn latest(State(edge): State<Edge>, request: Request) -> Response {
@@ -196,6 +208,20 @@ async fn answer_one(
     told(found, &id)
 }
 
+async fn answer_shaped(
+    edge: &Edge,
+    shaped: &Shaped,
+    variables: Variables<'_>,
+    request: Request,
+) -> Response {
+    let (id, meter) = (Id::of(&request), Meter::of(&request));
+    let (head, _) = request.into_parts();
+    told(
+        put(edge, shaped, variables, &head, (&id, &meter)).await,
+        &id,
+    )
+}
+
 fn told(asked: Result<(Bytes, Option<Position>), Fault>, id: &Id) -> Response {
     match asked {
         Ok((body, position)) => {
@@ -220,6 +246,27 @@ async fn ask(
     alias: &'static Alias,
     named: Option<(&'static str, Named)>,
     head: &Parts,
+    by: (&Id, &Meter),
+) -> Result<(Bytes, Option<Position>), Fault> {
+    let shaped = Shaped {
+        document: alias.document,
+        shape: page,
+    };
+    let variables = |uri: &Uri| {
+        let mut variables = params::read(uri, alias.params)?;
+        if let Some((name, value)) = &named {
+            variables.insert((*name).to_owned(), value.read()?.into());
+        }
+        Ok(variables)
+    };
+    put(edge, &shaped, &variables, head, by).await
+}
+
+async fn put(
+    edge: &Edge,
+    shaped: &Shaped,
+    variables: Variables<'_>,
+    head: &Parts,
     (id, meter): (&Id, &Meter),
 ) -> Result<(Bytes, Option<Position>), Fault> {
     let engine = edge.transport.engine();
@@ -234,15 +281,9 @@ async fn ask(
     };
     let question = graphql::Alias {
         url: head.uri.path_and_query().map_or("", |url| url.as_str()),
-        document: alias.document,
-        variables: &|| {
-            let mut variables = params::read(&head.uri, alias.params)?;
-            if let Some((name, value)) = &named {
-                variables.insert((*name).to_owned(), value.read()?.into());
-            }
-            Ok(variables)
-        },
-        shape: page,
+        document: shaped.document,
+        variables: &|| variables(&head.uri),
+        shape: shaped.shape,
         meter,
     };
     let answer = graphql::ask(engine, &edge.settings.limits, asking, question).await;

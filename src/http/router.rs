@@ -12,7 +12,7 @@ use super::context::{self, Id};
 use super::graphql::{self, Transport};
 use super::meter::Meter;
 use super::problem::problem;
-use super::rest::{deployments, identity, logs, slos, webhooks};
+use super::rest::{deployments, identity, logs, records, slos, webhooks};
 use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::auth::{Needs, Rule};
@@ -86,6 +86,10 @@ fn callers() -> Router<Edge> {
         .route("/api/v1/ingest", only(post(logs::one), "POST"))
         .route("/api/v1/batch-ingest", only(post(logs::batch), "POST"))
         .route("/v1/logs", only(post(logs::export), "POST"))
+        .route("/api/v1/logs/recent", read(records::recent))
+        .route("/api/v1/logs/filter", read(records::filter))
+        .route("/api/v1/status", read(records::status))
+        .route("/api/v1/metrics", read(records::metrics))
         .route("/api/vehicles/latest", read(rest::latest))
         .route("/api/vehicles/history", read(rest::history))
         .route("/api/analytics/heatmap", read(rest::heatmap))

@@ -102,6 +102,10 @@ metrics! {
         "Alerts of objectives that went up or down, by `change` (raised, cleared).";
     histogram SLO_LOOK_SECONDS "daybook_slo_look_duration_seconds" Seconds
         "One look at the objectives of a tenant.";
+    counter LOG_RECORDS_SWEPT_TOTAL "daybook_log_records_swept_total" Count
+        "Log records taken out of the read model because their sources keep them no longer.";
+    histogram LOG_RETENTION_SECONDS "daybook_log_retention_look_duration_seconds" Seconds
+        "One look for such records of a tenant, by `outcome` (ok, failed).";
     counter CONFIG_RELOADS_TOTAL "daybook_config_reloads_total" Count
         "Times the settings were read again, by `outcome` (taken, refused).";
     counter LIMITS_TOTAL "daybook_limits_total" Count

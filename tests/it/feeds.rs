@@ -7,4 +7,5 @@ mod events;
 mod groups;
 mod maps;
 mod resuming;
+mod tails;
 mod vehicles;

@@ -1,5 +1,7 @@
-//! Log records over HTTP: what is told of each, and which bodies and callers are refused whole.
+//! Log records: what is told of each that is handed in, which bodies and callers are refused whole, and what
+//! is told to those who ask for them.
 
+mod asking;
 mod bodies;
 mod commands;
 mod kills;
@@ -8,6 +10,12 @@ mod quota;
 mod routes;
 mod sources;
 mod tallies;
+mod figures;
+mod keeping;
+mod rest;
+mod sources;
+mod tail;
+mod truth;
 
 use std::collections::HashMap;
 

@@ -26,7 +26,7 @@ pub use own_cluster::{OwnCluster, StopMode};
 pub use proxy::{Fault, Proxy};
 pub use redis::{TestRedis, redis_settings, url_of as redis_url};
 pub use scratch::Scratch;
-pub use sealing::{auth, vault};
+pub use sealing::{auth, shared_vault, vault};
 pub use served::{Served, command};
 pub use trap::{Action, Step, Trap};
 pub use web::{Answer, Web};

@@ -9,6 +9,9 @@ use crate::personal::PersonalField;
 use crate::refusal::{Code, Refusal};
 use crate::values::too_large;
 
+/// What is sealed of a record, as its seal names it.
+pub const PERSONAL_FIELD: &str = "record";
+
 /// Judged records of one source, none of whose ids the log has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogBatchCommand(pub LogBatchAccepted);
@@ -51,6 +54,15 @@ pub enum Admission {
 /// What is unique of an id a source declared: no two ids of two sources are the same.
 pub fn declared_id(source_id: &str, event_id: &str) -> String {
     joined(&[source_id, event_id])
+}
+
+/// Whom what is personal of a record is about: its user, known by a pseudonym whatever the source; where
+/// there is none, the batch it came with.
+pub fn personal_subject(batch_id: &str, user_id: Option<&str>) -> String {
+    match user_id {
+        Some(pseudonym) => format!("log_user:{pseudonym}"),
+        None => format!("{}:{batch_id}", LogBatch::TYPE),
+    }
 }
 
 /// Tells the new records from those whose id was declared before, here or in the log: the first
@@ -118,17 +130,12 @@ impl Aggregate for LogBatch {
         self.accepted = true;
     }
 
-    /// A record's user is known by a pseudonym, whatever the source; where there is no user, what is
-    /// personal belongs to the batch.
     fn personal<'e>(id: &str, event: &'e mut LogBatchEvent) -> Vec<PersonalField<'e>> {
         let LogBatchEvent::LogBatchAccepted(event) = event;
         let fields = event.records.iter_mut().filter_map(|record| {
-            let subject = match &record.user_id {
-                Some(pseudonym) => format!("log_user:{pseudonym}"),
-                None => format!("{}:{id}", LogBatch::TYPE),
-            };
+            let subject = personal_subject(id, record.user_id.as_deref());
             let value = record.personal.as_mut()?;
-            let field = "record";
+            let field = PERSONAL_FIELD;
             Some(PersonalField {
                 subject,
                 field,

@@ -11,6 +11,9 @@ use crate::personal::Personal;
 use crate::refusal::{Code, Refusal};
 use crate::values::{self, TextRule, TimeFault, excerpt, optional_text, text, too_large};
 
+/// Greatest number within a session: a JSON number carries it without loss.
+const SEQUENCE_NUMBER_MAX: i64 = (1 << 53) - 1;
+
 /// One record as handed in, unchecked: what [`judge`] turns into a [`LogRecord`] or a refusal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -175,13 +178,15 @@ fn priority(said: Option<&str>) -> Result<LogPriority, Refusal> {
 }
 
 fn sequence_number(said: i64) -> Result<i64, Refusal> {
-    if said < 0 {
-        return Err(Refusal::new(Code::OutOfRange, "sequenceNumber is below 0")
-            .at(["sequenceNumber"])
-            .with("min", 0)
-            .with("actual", said));
+    if (0..=SEQUENCE_NUMBER_MAX).contains(&said) {
+        return Ok(said);
     }
-    Ok(said)
+    let why = "sequenceNumber is not within 0 and what 53 bits hold";
+    Err(Refusal::new(Code::OutOfRange, why)
+        .at(["sequenceNumber"])
+        .with("min", 0)
+        .with("max", SEQUENCE_NUMBER_MAX)
+        .with("actual", said))
 }
 
 /// The object within its bounds and without secrets.

@@ -163,6 +163,8 @@ fn numbers_and_objects_that_are_wrong_are_told_with_their_place() {
     let told = |code: Code, path: &str| (code, path.to_owned());
     let below = code(|r| r.sequence_number = Some(-1));
     assert_eq!(below, told(Code::OutOfRange, "sequenceNumber"));
+    let above = code(|r| r.sequence_number = Some(1 << 53));
+    assert_eq!(above, told(Code::OutOfRange, "sequenceNumber"));
     let nul = code(|r| r.properties = object(json!({"note": "a\0"})));
     assert_eq!(nul, told(Code::BadText, "properties/note"));
     let many: Value = (0..1_001).map(|n| (n.to_string(), json!(n))).collect();

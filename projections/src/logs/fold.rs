@@ -6,8 +6,9 @@ use chrono::NaiveDate;
 use domain::attributes::Attributes;
 use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogRecord};
 use domain::log_source::LogType;
-use domain::{Event, Personal, Recorded};
+use domain::{Event, Recorded};
 
+use super::read::sealed;
 use super::tables::COLUMNS_N;
 use super::{Day, DayKey, Delta, LOG_GRAIN_S, VolumeKey, priority_code, type_code};
 use crate::copy::CopyRows;
@@ -90,11 +91,7 @@ fn row(
     rows.text_or_null(record.event_id.as_deref());
     rows.jsonb_or_null(json(&record.device_info).as_deref());
     rows.jsonb_or_null(json(&record.properties).as_deref());
-    // Nothing plain gets out of the log, and nothing plain gets in here.
-    rows.text_or_null(match &record.personal {
-        Some(Personal::Sealed(sealed)) => Some(sealed),
-        Some(Personal::Plain(_)) | None => None,
-    });
+    rows.text_or_null(sealed(record));
 }
 
 fn json(object: &Attributes) -> Option<String> {

@@ -1,9 +1,9 @@
 //! Reading log records: by all that is said of them, in pages both ways.
 
 use chrono::{DateTime, Utc};
-use domain::Position;
-use domain::log_batch::LogPriority;
+use domain::log_batch::{LogPriority, LogRecord};
 use domain::log_source::LogType;
+use domain::{Event, Personal, Position, Recorded};
 use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -67,7 +67,7 @@ pub struct LogFilter {
     pub user_id: Option<String>,
     /// Of this session.
     pub session_id: Option<String>,
-    /// Of this version of the program.
+    /// Of this version of the program; empty: of none.
     pub app_version: Option<String>,
     /// As urgent as this.
     pub priority: Option<LogPriority>,
@@ -75,7 +75,7 @@ pub struct LogFilter {
     pub from: Option<DateTime<Utc>>,
     /// That happened earlier.
     pub to: Option<DateTime<Utc>>,
-    /// In whose name or properties, as JSON, this text stands, in capitals or not.
+    /// In whose name or properties, as JSON, this text stands, its ASCII letters in capitals or not.
     pub text: Option<String>,
     /// Whose properties say all of this.
     pub properties: Vec<PropertyEquals>,
@@ -238,6 +238,14 @@ pub async fn logs(
     Ok(page)
 }
 
+/// What is personal of a record. Nothing plain gets out of the log, and nothing plain gets in here.
+pub(super) fn sealed(record: &LogRecord) -> Option<&str> {
+    match &record.personal {
+        Some(Personal::Sealed(sealed)) => Some(sealed),
+        Some(Personal::Plain(_)) | None => None,
+    }
+}
+
 /// A part of the order that is in the order of time.
 struct Part {
     priority: Option<LogPriority>,
@@ -272,6 +280,28 @@ fn parts(query: &LogQuery, ascending: bool, beyond: Option<LogCursor>) -> Vec<Pa
 }
 
 impl LogRow {
+    /// A record as its event tells it.
+    pub fn of(event: &Recorded<Event>, source_id: &str, index: i32, record: &LogRecord) -> LogRow {
+        LogRow {
+            position: event.position,
+            index,
+            recorded_at: event.recorded_at,
+            timestamp: record.timestamp,
+            source_id: source_id.to_owned(),
+            event_type: record.event_type,
+            event_name: record.event_name.clone(),
+            priority: record.priority,
+            user_id: record.user_id.clone(),
+            session_id: record.session_id.clone(),
+            app_version: record.app_version.clone(),
+            sequence_number: record.sequence_number,
+            event_id: record.event_id.clone(),
+            device_info: Map::clone(&record.device_info),
+            properties: Map::clone(&record.properties),
+            personal: sealed(record).map(str::to_owned),
+        }
+    }
+
     pub(super) fn read(row: &PgRow) -> Result<LogRow, sqlx::Error> {
         let object = |column| -> Result<Map<String, Value>, sqlx::Error> {
             let json: Option<Json<Map<String, Value>>> = row.try_get(column)?;

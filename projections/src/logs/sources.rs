@@ -196,6 +196,49 @@ pub async fn log_sources(
     Ok(Page::cut(read(snap, sql).await?, first, as_of))
 }
 
+/// All sources together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogTotals {
+    /// How many are known.
+    pub sources: i64,
+    /// From how many nothing is taken.
+    pub paused: i64,
+    /// How many records can be found.
+    pub records: i64,
+    /// When the last of them happened.
+    pub last_at: Option<DateTime<Utc>>,
+    /// The log position it is as of.
+    pub as_of: Position,
+}
+
+/// What all sources come to.
+pub async fn log_totals(snap: &mut Snapshot) -> Result<LogTotals, ReadError> {
+    let as_of = snap.position(&[NAME])?;
+    let (sources, days) = (
+        snap.name(NAME, "log_sources")?,
+        snap.name(NAME, "log_days")?,
+    );
+    let statement = format!(
+        "select s.known, s.paused, d.records, d.last_at
+         from (select count(*) as known, count(paused) as paused
+               from {sources} where tenant = $1 and registered_pos > 0) s,
+              (select coalesce(sum(records), 0)::bigint as records, max(last_at) as last_at
+               from {days} where tenant = $1) d"
+    );
+    let tenant = snap.tenant().to_owned();
+    let row = sqlx::query(&statement)
+        .bind(tenant)
+        .fetch_one(snap.connection())
+        .await?;
+    Ok(LogTotals {
+        sources: row.try_get("known")?,
+        paused: row.try_get("paused")?,
+        records: row.try_get("records")?,
+        last_at: row.try_get("last_at")?,
+        as_of,
+    })
+}
+
 fn select<'q>(snap: &Snapshot) -> Result<QueryBuilder<'q, sqlx::Postgres>, ReadError> {
     let (sources, days) = (
         snap.name(NAME, "log_sources")?,

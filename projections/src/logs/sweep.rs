@@ -14,9 +14,18 @@ use crate::Target;
 /// Takes out records of at most this many days at a time: the caller commits and asks again.
 const DAYS_MAX: usize = 8;
 
+/// What was taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// How many records.
+    pub records: u64,
+    /// There may be more to take out.
+    pub more: bool,
+}
+
 /// Takes the records out that are kept no longer on the day `today` (UTC): those recorded before the last
-/// so many days of their source and type. Of the oldest days first; true if there may be more. A day of
-/// which nothing is left to anybody loses its partition.
+/// so many days of their source and type. Of the oldest days first. A day of which nothing is left to
+/// anybody loses its partition.
 ///
 /// Inside the caller's transaction, on the generation that answers. Volumes and active users, which are
 /// figures, stay.
@@ -24,12 +33,14 @@ pub async fn sweep(
     conn: &mut PgConnection,
     target: &Target<'_>,
     today: NaiveDate,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Swept, sqlx::Error> {
     let mut expired = expired(conn, target, today).await?;
     let more = expired.len() > DAYS_MAX;
     while expired.len() > DAYS_MAX {
         expired.pop_last();
     }
+    let days: Vec<NaiveDate> = expired.keys().copied().collect();
+    let mut records = 0;
     for (day, what) in expired {
         let (sources, types): (Vec<String>, Vec<i16>) = what.into_iter().unzip();
         for (base, column) in [("log_records", "recorded_day"), ("log_days", "day")] {
@@ -38,17 +49,23 @@ pub async fn sweep(
                  and (source_id, event_type) in (select * from unnest($3::text[], $4::smallint[]))",
                 target.table(base)
             );
-            sqlx::query(&statement)
+            let deleted = sqlx::query(&statement)
                 .bind(target.tenant)
                 .bind(day)
                 .bind(&sources)
                 .bind(&types)
                 .execute(&mut *conn)
                 .await?;
+            if base == "log_records" {
+                records += deleted.rows_affected();
+            }
         }
+    }
+    // Last, since from then on nobody else reads or writes.
+    for day in days {
         drop_if_empty(conn, target, day).await?;
     }
-    Ok(more)
+    Ok(Swept { records, more })
 }
 
 /// What is kept no longer, by the day it was recorded on.
@@ -86,15 +103,24 @@ async fn expired(
     Ok(expired)
 }
 
-/// A partition is shared by tenants: it goes when none has anything in it.
+/// A partition is shared by tenants: it goes when none has anything in it. Somebody may be writing to it,
+/// so that is looked at again once nobody can.
 async fn drop_if_empty(
     conn: &mut PgConnection,
     target: &Target<'_>,
     day: NaiveDate,
 ) -> Result<(), sqlx::Error> {
-    let partition = partition(target, day);
-    let empty = format!("select not exists (select from {partition})");
-    if sqlx::query_scalar(&empty).fetch_one(&mut *conn).await? {
+    let (table, partition) = (target.table("log_records"), partition(target, day));
+    let is_empty = format!("select not exists (select from {partition})");
+    if !sqlx::query_scalar(&is_empty).fetch_one(&mut *conn).await? {
+        return Ok(());
+    }
+    // In the order in which readers and writers take them.
+    for table in [&format!("only {table}"), &partition] {
+        let lock = format!("lock table {table} in access exclusive mode");
+        conn.execute(lock.as_str()).await?;
+    }
+    if sqlx::query_scalar(&is_empty).fetch_one(&mut *conn).await? {
         conn.execute(format!("drop table {partition}").as_str())
             .await?;
     }

@@ -146,7 +146,9 @@ impl<'a> Walk<'a> {
             let pattern = format!("%{}%", literal(text));
             sql.push(" and (event_name ilike ")
                 .push_bind(pattern.clone());
-            sql.push(" or properties::text ilike ").push_bind(pattern);
+            // As names are: letters of ASCII alone have capitals, whatever the database's locale.
+            sql.push(" or properties::text collate \"C\" ilike ")
+                .push_bind(pattern);
             sql.push(")");
         }
         for equals in &filter.properties {
@@ -237,6 +239,10 @@ impl<'a> Walk<'a> {
             ("app_version", false, &filter.app_version),
         ] {
             let Some(value) = value else { continue };
+            if column == "app_version" && value.is_empty() {
+                sql.push(" and app_version is null");
+                continue;
+            }
             if hashed {
                 sql.push(format!(" and hashtext({column}) = hashtext("))
                     .push_bind(value.clone())

@@ -43,8 +43,9 @@ impl Models {
 
 /// What a root field of a query asks, whatever its arguments. `None` for those whose answer is not a
 /// function of read models: of the log's head (`events`, a `deployment`, an `slo` or `doraMetrics` as of then), of the time
-/// (freezes of an `environment`, `slaStats`), of bookkeeping (`projections`,
-/// `ingestReceipt`, `rejectedRecords`), of the schema.
+/// (freezes of an `environment`, `slaStats`), of a retention that takes away what no event tells of (`logs`
+/// and what is made of them), of bookkeeping (`projections`, `ingestReceipt`, `rejectedRecords`), of the
+/// schema.
 fn of_root(field: &str) -> Option<Models> {
     Some(match field {
         "__typename" => NONE,
@@ -218,6 +219,11 @@ mod tests {
             "slaStats",
             "environment",
             "environments",
+            "logs",
+            "logSource",
+            "logSources",
+            "logStatus",
+            "logStats",
             "events",
             "projections",
             "ingestReceipt",

@@ -5,12 +5,11 @@ use async_graphql::parser::types::{
     ExecutableDocument, Field, OperationDefinition, OperationType, Selection,
 };
 use async_graphql::{Request, Value, Variables};
-use domain::Position;
 use sha2::{Digest, Sha256};
 
+use super::mark::Mark;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation_of;
-use crate::api::scalars;
 use crate::auth::Caller;
 
 /// Which feed.
@@ -22,6 +21,8 @@ pub enum Kind {
     DeploymentChanged,
     /// The journal of alerts that go up and down.
     SloBurnAlert,
+    /// The journal of log records.
+    LogTail,
     /// Where vehicles are.
     VehicleMoved,
     /// A heat map.
@@ -35,6 +36,7 @@ impl Kind {
             Kind::Events => "events",
             Kind::DeploymentChanged => "deploymentChanged",
             Kind::SloBurnAlert => "sloBurnAlert",
+            Kind::LogTail => "logTail",
             Kind::VehicleMoved => "vehicleMoved",
             Kind::HeatmapChanged => "heatmapChanged",
         }
@@ -43,9 +45,14 @@ impl Kind {
     /// Is every item told, in order, from wherever its reader was? Else the latest of each wins.
     pub fn is_journal(self) -> bool {
         match self {
-            Kind::Events | Kind::DeploymentChanged | Kind::SloBurnAlert => true,
+            Kind::Events | Kind::DeploymentChanged | Kind::SloBurnAlert | Kind::LogTail => true,
             Kind::VehicleMoved | Kind::HeatmapChanged => false,
         }
+    }
+
+    /// May one event of it be several items?
+    pub fn cuts_events(self) -> bool {
+        self == Kind::LogTail
     }
 
     fn of(field: &str) -> Option<Kind> {
@@ -53,6 +60,7 @@ impl Kind {
             Kind::Events,
             Kind::DeploymentChanged,
             Kind::SloBurnAlert,
+            Kind::LogTail,
             Kind::VehicleMoved,
             Kind::HeatmapChanged,
         ];
@@ -109,13 +117,11 @@ impl Asked {
         })
     }
 
-    /// The position after which the journal is asked for.
-    pub fn after(&self) -> Result<Option<Position>, Fault> {
+    /// Where the journal is asked for from.
+    pub fn after(&self) -> Result<Option<Mark>, Fault> {
         match &self.after {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if let Some(position) = scalars::position(text) => {
-                Ok(Some(position))
-            }
+            Some(Value::String(text)) if let Some(mark) = Mark::read(text) => Ok(Some(mark)),
             Some(_) => Err(Fault::of(FaultCode::BadPosition)),
         }
     }
@@ -294,7 +300,8 @@ mod tests {
         ];
         for (query, variables, expect) in good {
             let after = asked(&query, variables).and_then(|asked| asked.after());
-            assert_eq!(after, Ok(expect.map(Position)), "{query}");
+            let expect = expect.map(|position| Mark::from(domain::Position(position)));
+            assert_eq!(after, Ok(expect), "{query}");
         }
         for bad in [
             "5",

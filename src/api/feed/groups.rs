@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::Position;
 use futures::FutureExt as _;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -15,6 +14,7 @@ use tokio::task::AbortHandle;
 use super::asked::{Asked, Key, Kind};
 use super::journal::{self, Journal};
 use super::latest::Latest;
+use super::mark::Mark;
 use super::member::{self, Member};
 use super::rendering::{Plan, Rendering};
 use super::{FeedStream, heatmaps, vehicles};
@@ -163,7 +163,7 @@ impl Groups {
         self: &Arc<Self>,
         asked: Asked,
         operation: &Operation,
-        after: Position,
+        after: Mark,
     ) -> Result<FeedStream, Fault> {
         let asked = Arc::new(asked);
         let operation = Arc::new(operation.anew());

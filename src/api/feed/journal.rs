@@ -8,8 +8,9 @@ use domain::Position;
 
 use super::FeedItem;
 use super::groups::{Group, Groups};
+use super::mark::Mark;
 use super::rendering::Rendering;
-use super::sieve::Sieve;
+use super::sieve::{Sieve, Told};
 use crate::api::failure::store_fault;
 use crate::api::fault::{Fault, FaultCode};
 use crate::consumers::feed::{Handed, Interest, Keep, Scan, ScanError, Subscription};
@@ -26,7 +27,7 @@ pub struct Journal {
 struct Ring {
     items: VecDeque<Entry>,
     bytes: usize,
-    floor: Position,
+    floor: Mark,
 }
 
 /// One item, when its event was committed.
@@ -34,8 +35,10 @@ struct Ring {
 pub struct Entry {
     /// As it is sent.
     pub item: FeedItem,
-    /// Where in the log.
-    pub position: Position,
+    /// Up to where it tells.
+    pub mark: Mark,
+    /// The first record of its event that it may tell of.
+    pub first: i32,
     /// When it was committed.
     pub recorded_at: DateTime<Utc>,
 }
@@ -47,8 +50,8 @@ pub enum Covered {
     Here(Entry),
     /// Nothing yet.
     AtEnd,
-    /// It has forgotten, or never knew, what comes up to here.
-    Behind(Position),
+    /// It has forgotten, or never knew, what comes up to here; or the reader is in the middle of an item.
+    Behind(Mark),
 }
 
 impl Journal {
@@ -62,22 +65,24 @@ impl Journal {
     }
 
     /// From here on nothing is missing.
-    pub fn begin(&self, at: Position) {
+    pub fn begin(&self, at: Mark) {
         self.lock().floor = at;
     }
 
-    /// What comes after a position.
-    pub fn after(&self, position: Position) -> Covered {
+    /// What comes after a place.
+    pub fn after(&self, at: Mark) -> Covered {
         let ring = self.lock();
-        if position < ring.floor {
+        if at < ring.floor {
             return Covered::Behind(ring.floor);
         }
-        let next = ring
-            .items
-            .partition_point(|entry| entry.position <= position);
-        ring.items
-            .get(next)
-            .map_or(Covered::AtEnd, |entry| Covered::Here(entry.clone()))
+        let next = ring.items.partition_point(|entry| entry.mark <= at);
+        match ring.items.get(next) {
+            None => Covered::AtEnd,
+            Some(entry) if at.is_within(entry.mark.position, entry.first) => {
+                Covered::Behind(entry.mark)
+            }
+            Some(entry) => Covered::Here(entry.clone()),
+        }
     }
 
     /// Adds the next item, forgetting the oldest beyond the bounds.
@@ -90,7 +95,7 @@ impl Journal {
                 return;
             };
             ring.bytes -= oldest.item.payload.len();
-            ring.floor = oldest.position;
+            ring.floor = oldest.mark;
         }
     }
 
@@ -127,14 +132,14 @@ pub(super) async fn fill(
     // Live first: what comes after this position is handed over; what came before is scanned by
     // whoever asks for it.
     let mut at = feed.restart();
-    group.journal.begin(at);
+    group.journal.begin(at.into());
     group.open();
     loop {
         let made = match feed.next().await {
             Handed::Event(event) if event.position <= at => continue,
             Handed::Event(event) => {
                 at = event.position;
-                add(group, &mut telling, event.stored.clone()).await
+                add(group, &mut telling, Told::Heard(event)).await
             }
             Handed::Lost => {
                 let scan = groups.feed.scan(&tenant, filter.clone(), at);
@@ -166,7 +171,7 @@ async fn catch_up(
     let hand_off = feed.restart();
     while scan.at() < hand_off {
         for event in page(groups, &mut scan, hand_off).await? {
-            add(group, telling, event).await?;
+            add(group, telling, Told::Read(event.into())).await?;
         }
     }
     Ok(hand_off)
@@ -190,19 +195,20 @@ pub(super) async fn page(
     })
 }
 
-async fn add(group: &Arc<Group>, telling: &mut Telling, event: StoredEvent) -> Result<(), Fault> {
-    let (position, recorded_at) = (event.position, event.recorded_at);
+async fn add(group: &Arc<Group>, telling: &mut Telling, event: Told) -> Result<(), Fault> {
+    let recorded_at = event.stored().recorded_at;
     let operation = telling.rendering.operation();
-    let Some(item) = telling.sieve.item(operation, event).await? else {
-        return Ok(());
-    };
-    let item = telling.rendering.render(item, position).await?;
-    group.journal.push(Entry {
-        item,
-        position,
-        recorded_at,
-    });
-    group.tell();
+    let parts = telling.sieve.items(operation, event, Mark::default());
+    for part in parts.await? {
+        let item = telling.rendering.render(part.item, part.mark).await?;
+        group.journal.push(Entry {
+            item,
+            mark: part.mark,
+            first: part.first,
+            recorded_at,
+        });
+        group.tell();
+    }
     Ok(())
 }
 
@@ -211,21 +217,29 @@ mod tests {
     use super::*;
 
     fn entry(at: i64) -> Entry {
-        let position = Position(at);
+        part(Position(at).into(), 0)
+    }
+
+    fn part(mark: Mark, first: i32) -> Entry {
         let payload = bytes::Bytes::from(vec![b'x'; 10]);
         Entry {
             item: FeedItem {
                 payload,
-                position: Some(position),
+                position: Some(mark),
             },
-            position,
+            mark,
+            first,
             recorded_at: DateTime::UNIX_EPOCH,
         }
     }
 
     fn told(journal: &Journal, after: i64) -> String {
-        match journal.after(Position(after)) {
-            Covered::Here(entry) => format!("here {}", entry.position),
+        told_at(journal, Position(after).into())
+    }
+
+    fn told_at(journal: &Journal, after: Mark) -> String {
+        match journal.after(after) {
+            Covered::Here(entry) => format!("here {}", entry.mark),
             Covered::AtEnd => "at end".to_owned(),
             Covered::Behind(floor) => format!("behind {floor}"),
         }
@@ -234,7 +248,7 @@ mod tests {
     #[test]
     fn a_journal_knows_what_it_does_not_know() {
         for journal in [Journal::new(3, 1_000), Journal::new(100, 30)] {
-            journal.begin(Position(10));
+            journal.begin(Position(10).into());
             assert_eq!(told(&journal, 9), "behind 10");
             assert_eq!(told(&journal, 10), "at end");
             for at in [12, 15, 20] {
@@ -260,6 +274,31 @@ mod tests {
                 assert_eq!(told(&journal, after), expect, "{after}");
             }
         }
+    }
+
+    #[test]
+    fn whoever_is_in_the_middle_of_an_item_is_behind_it() {
+        let journal = Journal::new(3, 1_000);
+        let record = |index| Mark::record(Position(7), index);
+        journal.begin(Position(5).into());
+        journal.push(part(record(9), 0));
+        journal.push(part(record(19), 10));
+        journal.push(part(Position(7).into(), 20));
+        for (after, expect) in [
+            (Position(5).into(), "here 7:9"),
+            (Position(6).into(), "here 7:9"),
+            (record(0), "behind 7:9"),
+            (record(9), "here 7:19"),
+            (record(10), "behind 7:19"),
+            (record(19), "here 7"),
+            (record(500), "behind 7"),
+            (Position(7).into(), "at end"),
+        ] {
+            assert_eq!(told_at(&journal, after), expect, "{after}");
+        }
+        journal.push(entry(8));
+        assert_eq!(told(&journal, 6), "behind 7:9");
+        assert_eq!(told_at(&journal, record(9)), "here 7:19");
     }
 
     #[test]

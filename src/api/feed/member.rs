@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use super::groups::{Group, Seat, Stage};
 use super::journal::{Covered, page};
 use super::latest::Next;
+use super::mark::Mark;
 use super::rendering::Rendering;
-use super::sieve::Sieve;
+use super::sieve::{Part, Sieve, Told};
 use super::{FeedItem, FeedStream};
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
@@ -28,7 +29,7 @@ pub(super) struct Member {
     operation: Arc<Operation>,
     stage: watch::Receiver<Stage>,
     /// Of a journal: everything up to here has been taken.
-    at: Position,
+    at: Mark,
     /// Of a latest-wins feed: every change up to this number has been taken, or conflated.
     seen: u64,
     /// Likewise: what had left by then is not its affair.
@@ -41,18 +42,32 @@ pub(super) struct Member {
 struct Scanning {
     scan: Scan,
     page: VecDeque<StoredEvent>,
+    /// What is left of the event before the page.
+    parts: VecDeque<Part>,
     sieve: Sieve,
     rendering: Rendering,
 }
 
 impl Scanning {
-    /// The item an event becomes, if it is one.
-    async fn render(&mut self, event: StoredEvent) -> Result<Option<FeedItem>, Fault> {
-        let position = event.position;
-        let item = self.sieve.item(self.rendering.operation(), event).await?;
-        match item {
-            Some(item) => self.rendering.render(item, position).await.map(Some),
-            None => Ok(None),
+    /// The next item of what was read, and up to where it tells; nothing once all is told.
+    async fn next(&mut self, after: Mark) -> Result<Option<(Option<FeedItem>, Mark)>, Fault> {
+        if let Some(part) = self.parts.pop_front() {
+            let item = self.rendering.render(part.item, part.mark).await?;
+            return Ok(Some((Some(item), part.mark)));
+        }
+        let Some(event) = self.page.pop_front() else {
+            return Ok(None);
+        };
+        let whole = Mark::from(event.position);
+        let operation = self.rendering.operation();
+        let parts = self.sieve.items(operation, Told::Read(event.into()), after);
+        self.parts = parts.await?.into();
+        match self.parts.pop_front() {
+            None => Ok(Some((None, whole))),
+            Some(part) => {
+                let item = self.rendering.render(part.item, part.mark).await?;
+                Ok(Some((Some(item), part.mark)))
+            }
         }
     }
 }
@@ -78,7 +93,7 @@ pub(super) fn stream(member: Member) -> FeedStream {
 }
 
 impl Member {
-    pub fn new(seat: Seat, operation: Arc<Operation>, after: Position) -> Member {
+    pub fn new(seat: Seat, operation: Arc<Operation>, after: Mark) -> Member {
         Member {
             stage: seat.group.watch(),
             joined: seat.group.latest.last(),
@@ -98,23 +113,21 @@ impl Member {
     /// The next event of a journal: from the group's recent ones, else from the log itself.
     async fn next_event(&mut self) -> Result<FeedItem, Fault> {
         loop {
-            if let Some(scanning) = &mut self.scanning
-                && let Some(event) = scanning.page.pop_front()
-            {
+            if let Some(scanning) = &mut self.scanning {
                 // In a box, as below: who scans pays for it, and not whoever waits for news.
-                let position = event.position;
-                let rendered = Box::pin(scanning.render(event)).await;
-                let item = rendered.map_err(|fault| self.with_place(fault))?;
-                self.at = position;
-                let Some(item) = item else { continue };
-                self.group().meters.deliveries.increment(1);
-                return Ok(item);
+                let next = Box::pin(scanning.next(self.at)).await;
+                if let Some((item, at)) = next.map_err(|fault| self.with_place(fault))? {
+                    self.at = at;
+                    let Some(item) = item else { continue };
+                    self.group().meters.deliveries.increment(1);
+                    return Ok(item);
+                }
             }
             self.stage.mark_unchanged();
             match self.group().journal.after(self.at) {
                 Covered::Here(entry) => {
                     self.scanning = None;
-                    self.at = entry.position;
+                    self.at = entry.mark;
                     self.delivered(Some(entry.recorded_at));
                     return Ok(entry.item);
                 }
@@ -123,7 +136,7 @@ impl Member {
                     self.wait().await?;
                 }
                 Covered::Behind(hand_off) => {
-                    let read = Box::pin(self.read_past(hand_off)).await;
+                    let read = Box::pin(self.read_past(hand_off.position)).await;
                     read.map_err(|fault| self.with_place(fault))?;
                 }
             }
@@ -143,10 +156,14 @@ impl Member {
                 let Some((filter, sieve)) = plan.journal() else {
                     return Err(Fault::of(FaultCode::Internal)); // its group is a journal
                 };
-                let scan = groups.feed.scan(self.operation.tenant(), filter, self.at);
+                // Of an event that was told in part the rest is read again.
+                let scan = groups
+                    .feed
+                    .scan(self.operation.tenant(), filter, self.at.before());
                 none.insert(Box::new(Scanning {
                     scan,
                     page: VecDeque::new(),
+                    parts: VecDeque::new(),
                     sieve,
                     rendering,
                 }))
@@ -154,7 +171,7 @@ impl Member {
         };
         scanning.page = page(&groups, &mut scanning.scan, hand_off).await?.into();
         if scanning.page.is_empty() {
-            self.at = scanning.scan.at();
+            self.at = self.at.max(scanning.scan.at().into());
         }
         Ok(())
     }

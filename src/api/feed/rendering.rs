@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_graphql::{Context, Response};
-use domain::Position;
 use futures::channel::mpsc;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt as _};
@@ -16,7 +15,9 @@ use tokio::sync::oneshot;
 use super::FeedItem;
 use super::asked::Asked;
 use super::heatmaps::HeatmapPlan;
+use super::mark::Mark;
 use super::sieve::{BurnAlertPlan, DeploymentPlan};
+use super::tail::{TailPart, TailPlan};
 use super::vehicles::VehiclePlan;
 use crate::api::SchemaOf;
 use crate::api::fault::{Fault, FaultCode};
@@ -34,6 +35,8 @@ pub enum Plan {
     Deployments(DeploymentPlan),
     /// Alerts of objectives.
     BurnAlerts(BurnAlertPlan),
+    /// Log records.
+    Tail(TailPlan),
     /// Vehicles that move.
     Vehicles(VehiclePlan),
     /// A heat map that changes.
@@ -53,6 +56,8 @@ pub enum Item {
     },
     /// Of `sloBurnAlert`.
     BurnAlert(Box<SloBurnAlert>),
+    /// Of `logTail`.
+    Tail(TailPart),
     /// Of `vehicleMoved`.
     Move {
         /// The vehicle's latest fix.
@@ -126,8 +131,9 @@ impl Rendering {
         &self.operation
     }
 
-    /// Resolves one item and writes it. A panic in a resolver is a fault; the process lives.
-    pub async fn render(&mut self, item: Item, position: Position) -> Result<FeedItem, Fault> {
+    /// Resolves one item, which tells up to there, and writes it. A panic in a resolver is a fault; the process lives.
+    pub async fn render(&mut self, item: Item, at: impl Into<Mark>) -> Result<FeedItem, Fault> {
+        let at = at.into();
         // There is always room: an item is taken before its response comes.
         if self.items.try_send(item).is_err() {
             return Err(Fault::of(FaultCode::Internal));
@@ -151,8 +157,8 @@ impl Rendering {
         self.operation.renew().await;
         let telling = &self.operation.parts.telling;
         Ok(FeedItem {
-            payload: telling.result(&response, Some(position)).into(),
-            position: Some(position),
+            payload: telling.result(&response, Some(at)).into(),
+            position: Some(at),
         })
     }
 }

@@ -1,14 +1,21 @@
-//! What a journal tells: events as they are, what deployments have come to, or alerts of objectives.
+//! What a journal tells: events as they are, what deployments have come to, alerts of objectives, or log
+//! records.
 //!
 //! What a deployment or an objective is about is told by earlier events of its stream, so that is read up
 //! to the event: an item is the same whenever and by whomever it is made.
 
 use std::sync::Arc;
 
+use domain::Aggregate as _;
+use domain::log_batch::LogBatch;
+
+use super::mark::Mark;
 use super::rendering::{Item, Plan};
+use super::tail::TailPlan;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
 use crate::api::types::slo::SloBurnAlert;
+use crate::consumers::LogEvent;
 use crate::deployments::history::{History, Until};
 use crate::store::{EventFilter, StoredEvent};
 
@@ -40,6 +47,43 @@ pub enum Sieve {
     Deployments(DeploymentPlan),
     /// Those of the objectives of a plan, with what each said.
     BurnAlerts(BurnAlertPlan),
+    /// The records in them that pass a filter.
+    Tail(TailPlan),
+}
+
+/// An event as it came to a journal.
+pub enum Told {
+    /// From the feed, decoded for all.
+    Heard(Arc<LogEvent>),
+    /// From the log.
+    Read(Box<StoredEvent>),
+}
+
+/// One item of an event.
+pub struct Part {
+    /// What is told.
+    pub item: Item,
+    /// Up to where.
+    pub mark: Mark,
+    /// The first record of the event that may be told of in it.
+    pub first: i32,
+}
+
+impl Told {
+    /// The event as it is stored.
+    pub fn stored(&self) -> &StoredEvent {
+        match self {
+            Told::Heard(event) => &event.stored,
+            Told::Read(event) => event,
+        }
+    }
+
+    fn into_stored(self) -> StoredEvent {
+        match self {
+            Told::Heard(event) => event.stored.clone(),
+            Told::Read(event) => *event,
+        }
+    }
 }
 
 impl Plan {
@@ -63,31 +107,46 @@ impl Plan {
                 };
                 Some((filter, Sieve::BurnAlerts(plan)))
             }
+            Plan::Tail(plan) => {
+                let filter = EventFilter {
+                    aggregate_type: Some(LogBatch::TYPE.to_owned()),
+                    ..EventFilter::default()
+                };
+                Some((filter, Sieve::Tail(plan)))
+            }
             Plan::Vehicles(_) | Plan::Heatmap(_) => None,
         }
     }
 }
 
 impl Sieve {
-    /// The item an event becomes, if it is one.
-    pub async fn item(
+    /// The items an event becomes: one at most, but for what may be cut. What its reader has seen by
+    /// `after` is not told again.
+    pub async fn items(
         &self,
         operation: &Operation,
-        event: StoredEvent,
-    ) -> Result<Option<Item>, Fault> {
-        let made = match self {
-            Sieve::Events => return Ok(Some(Item::Event(Arc::new(event)))),
-            Sieve::Deployments(plan) => plan.item(operation, event).await,
-            Sieve::BurnAlerts(plan) => plan.item(operation, event).await,
+        event: Told,
+        after: Mark,
+    ) -> Result<Vec<Part>, Fault> {
+        let mark = Mark::from(event.stored().position);
+        let item = match self {
+            Sieve::Events => Ok(Some(Item::Event(Arc::new(event.into_stored())))),
+            Sieve::Deployments(plan) => plan.item(operation, event.into_stored()).await,
+            Sieve::BurnAlerts(plan) => plan.item(operation, event.into_stored()).await,
+            Sieve::Tail(plan) => return plan.parts(event, after).map_err(unreadable),
         };
-        made.map_err(|error| {
-            tracing::warn!(
-                error,
-                "the past of what a journal tells cannot be read: {error}"
-            );
-            Fault::of(FaultCode::Resume)
-        })
+        let part = |item| Part {
+            item,
+            mark,
+            first: 0,
+        };
+        Ok(item.map_err(unreadable)?.map(part).into_iter().collect())
     }
+}
+
+fn unreadable(error: String) -> Fault {
+    tracing::warn!(error, "what a journal tells cannot be read: {error}");
+    Fault::of(FaultCode::Resume)
 }
 
 impl DeploymentPlan {

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
-use domain::log_source::{
-    self, LogLimits, LogRetention, LogSourceCommand, LogType, PersonalFields,
-};
+use domain::log_source::{self, LogLimits, LogRetention, LogSourceCommand, PersonalFields};
 use domain::{Code, Refusal, values};
 use projections::logs;
 
@@ -14,7 +12,7 @@ use super::payload::{Conditions, Outcome, Receipt, Told, send, whole};
 use crate::api::access::{AuthRole, auth};
 use crate::api::error::UserError;
 use crate::api::operation::Operation;
-use crate::api::types::log_source::{LogEventType, LogSource, PersonalRule};
+use crate::api::types::logs::{LogPersonalRule, LogSource, LogType};
 
 /// What the records of a source may be; what is not said is as by default.
 #[derive(InputObject)]
@@ -39,7 +37,7 @@ struct LogRetentionInput {
     /// Days a record can be found after it was recorded; for ever if not said.
     days: Option<i32>,
     /// Other days for records of some types, each once.
-    days_by_type: Option<Vec<LogTypeDaysInput>>,
+    days_by_type: Option<Vec<LogTypeRetentionInput>>,
     /// Days a declared id is remembered, at least as long as its record can be accepted; for ever if not
     /// said.
     id_days: Option<i32>,
@@ -47,9 +45,9 @@ struct LogRetentionInput {
 
 /// Days for records of one type.
 #[derive(InputObject)]
-struct LogTypeDaysInput {
+struct LogTypeRetentionInput {
     /// Which.
-    event_type: LogEventType,
+    event_type: LogType,
     /// Days a record can be found.
     days: i32,
 }
@@ -60,8 +58,8 @@ struct PersonalFieldInput {
     /// `userId`, or `properties.` or `deviceInfo.` and a name.
     path: String,
     /// What is done with it.
-    #[graphql(default_with = "PersonalRule::Seal")]
-    rule: PersonalRule,
+    #[graphql(default_with = "LogPersonalRule::Seal")]
+    rule: LogPersonalRule,
 }
 
 /// Makes a source of log records known.
@@ -272,7 +270,7 @@ fn retention(said: LogRetentionInput) -> Told<LogRetention> {
             let place = ["daysByType".to_owned(), n.to_string()];
             let of_days = whole(of_type.days, "days");
             let of_days: u32 = of_days.map_err(|refusal: Refusal| refusal.under(place.clone()))?;
-            let log_type = LogType::from(of_type.event_type);
+            let log_type = log_source::LogType::from(of_type.event_type);
             if days_by_type.insert(log_type, of_days).is_some() {
                 return Err(twice("a type").at(place));
             }

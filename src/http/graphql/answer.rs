@@ -140,7 +140,9 @@ impl Written {
             };
         }
         Written::Result {
-            body: telling.result(response, answer.position).into(),
+            body: telling
+                .result(response, answer.position.map(Into::into))
+                .into(),
             partial: !response.errors.is_empty(),
             busy: busy(response),
         }

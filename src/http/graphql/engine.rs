@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use crate::api::Access;
 use crate::api::fault::{Fault, FaultCode};
-use crate::api::feed::FeedStream;
+use crate::api::feed::{FeedStream, Mark};
 use crate::api::{Answer, Answers, Api, Operation, Origin, Pages, limited};
 use crate::auth::{Admission, Auth, Caller, NotAdmitted, Shown};
 
@@ -91,7 +91,7 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         asking: Asking,
         request: Request,
-        resume: Option<Position>,
+        resume: Option<Mark>,
     ) -> BoxFuture<'static, Result<FeedStream, Fault>>;
 }
 
@@ -159,7 +159,7 @@ impl Engine for Product {
         &self,
         asking: Asking,
         request: Request,
-        resume: Option<Position>,
+        resume: Option<Mark>,
     ) -> BoxFuture<'static, Result<FeedStream, Fault>> {
         let (api, operation) = (self.api.clone(), self.operation(asking));
         async move { api.subscribe(operation, request, resume).await }.boxed()

@@ -252,7 +252,7 @@ impl<'d> Guard<'d> {
         let mut page = self.limits.page_default as u64;
         let lists = self.operation.ty != OperationType::Mutation;
         for (name, value) in &field.arguments {
-            let first = name.node == "first";
+            let first = matches!(name.node.as_str(), "first" | "last");
             if !lists && !first {
                 continue;
             }

@@ -11,7 +11,6 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use domain::Position;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -19,9 +18,8 @@ use super::Transport;
 use super::answer::{Written, event_stream};
 use super::engine::Credentials;
 use super::quota::{Seat, Ticket};
-use crate::api;
 use crate::api::fault::{Fault, FaultCode};
-use crate::api::feed::FeedStream;
+use crate::api::feed::{FeedStream, Mark};
 use crate::api::telling::{self, Telling};
 use crate::auth::Caller;
 
@@ -31,7 +29,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 const COMPLETE: &[u8] = b"event: complete\ndata:\n\n";
 
 /// What a subscription resumes from.
-pub fn resume(headers: &HeaderMap) -> Result<Option<Position>, Fault> {
+pub fn resume(headers: &HeaderMap) -> Result<Option<Mark>, Fault> {
     let mut values = headers.get_all(LAST_EVENT_ID).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -39,7 +37,7 @@ pub fn resume(headers: &HeaderMap) -> Result<Option<Position>, Fault> {
         (Some(value), None) => value
             .to_str()
             .ok()
-            .and_then(api::position)
+            .and_then(Mark::read)
             .map(Some)
             .ok_or_else(|| Fault::of(FaultCode::BadPosition)),
         (Some(_), Some(_)) => Err(Fault::of(FaultCode::BadPosition)),
@@ -152,7 +150,7 @@ impl Events {
 }
 
 /// A result as an event. JSON as we write it has no line breaks, so that one line of data holds it.
-fn next(payload: &[u8], position: Option<Position>) -> Bytes {
+fn next(payload: &[u8], position: Option<Mark>) -> Bytes {
     let id = position.map_or_else(String::new, |position| format!("id: {position}\n"));
     let mut event = BytesMut::with_capacity(payload.len() + id.len() + 22);
     event.put_slice(b"event: next\n");

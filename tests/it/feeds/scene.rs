@@ -10,7 +10,7 @@ use daybook::api::telling::Telling;
 use daybook::api::{Api, FeedItem, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Caller, Credential, Role};
 use daybook::cache::Cache;
-use daybook::commands::{CommandContext, Door, DoorSettings};
+use daybook::commands::{CommandContext, Door, DoorSettings, IngestLogs};
 use daybook::config::Settings;
 use daybook::consumers::feed::FeedSettings;
 use daybook::consumers::{ConsumerSettings, Consumers};
@@ -18,6 +18,7 @@ use daybook::deployments::{self, Deployments};
 use daybook::ops::Clock;
 use daybook::slos::Slos;
 use daybook::store::{Store, StoreSettings};
+use domain::log_batch::LogReport;
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
 use domain::{Actor, ActorKind, Position};
 use futures::StreamExt as _;
@@ -25,7 +26,7 @@ use projections::Reader;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::support::{PATIENCE, TestDb, auth};
+use crate::support::{PATIENCE, TestDb, auth, shared_vault};
 
 pub const TENANT: &str = "default";
 
@@ -63,7 +64,7 @@ impl Node {
         let consumers = Consumers::start(store.clone(), projections::all(), settings)
             .await
             .unwrap();
-        let door = Door::new(store.clone(), DoorSettings::default());
+        let door = Door::new(store.clone(), DoorSettings::default()).sealing(shared_vault(db));
         let defaults = Settings::default();
         let auth = auth(db, &store, &door).await;
         let reader = Reader::new(store.pool().clone());
@@ -164,7 +165,7 @@ impl Node {
         let operation = self.operation(tenant, roles, None);
         let stream = self
             .api
-            .subscribe(operation, request, resume.map(Position))
+            .subscribe(operation, request, resume.map(|at| Position(at).into()))
             .await?;
         Ok(Feed(stream))
     }
@@ -191,6 +192,27 @@ impl Node {
             last = self.register(&format!("{prefix}-{n}")).await;
         }
         last
+    }
+
+    /// So many log records more, in one batch; they are called `name_0`, `name_1`, `name_2`, and again.
+    pub async fn log(&self, name: &str, records: usize) -> Position {
+        let now = Clock::system().now();
+        let record = |n: usize| {
+            Ok(LogReport {
+                timestamp: now.to_rfc3339(),
+                event_type: "telemetry".to_owned(),
+                event_name: format!("{name}_{}", n % 3),
+                ..LogReport::default()
+            })
+        };
+        let batch = IngestLogs {
+            source: "meter".to_owned(),
+            records: (0..records).map(record).collect(),
+            may_register: true,
+        };
+        let context = CommandContext::new(TENANT.into(), actor(), now);
+        let kept = self.door.ingest_logs(&context, batch).await;
+        kept.unwrap().receipt.position
     }
 
     /// A vehicle reports where it was at this minute of a day.
@@ -244,6 +266,19 @@ impl Feed {
         assert_eq!(position.as_ref(), Some(&body["extensions"]["position"]));
         assert_eq!(body["errors"], Value::Null, "{body}");
         body["data"].clone()
+    }
+
+    /// The ids of the records of the next item of `logTail`.
+    pub async fn records(&mut self) -> Vec<String> {
+        let item = self.next().await.expect("more").expect("an item");
+        let body: Value = serde_json::from_slice(&item.payload).unwrap();
+        let records = body["data"]["logTail"]["records"]
+            .as_array()
+            .unwrap()
+            .iter();
+        records
+            .map(|record| record["id"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// The position of the next item of [`EVENTS`].

@@ -4,6 +4,9 @@
 mod places;
 
 use daybook::auth::Role;
+use daybook::commands::{CommandContext, IngestLogs};
+use domain::log_batch::LogReport;
+use domain::{Actor, ActorKind};
 use serde_json::{Value, json};
 
 use places::Kind::{
@@ -105,6 +108,7 @@ impl Things {
         scene
             .done(&admin, &mutation_of("reportPositions"), report)
             .await;
+        hand_in(scene, tenant, suffix).await;
         let person = scene.person(tenant, &format!("pat-{suffix}"), &[]).await;
         let (key, _) = scene.key(&admin, &["vehicles:read"]).await;
         Things { person, key }
@@ -125,6 +129,29 @@ impl Things {
             LogSource => format!("l-{suffix}"),
         }
     }
+}
+
+/// A log record of a source of the tenant's.
+async fn hand_in(scene: &Scene, tenant: &str, suffix: &str) {
+    let app = scene.app.app();
+    let now = app.clock.now();
+    let actor = Actor {
+        kind: ActorKind::User,
+        id: "tester".into(),
+    };
+    let report = LogReport {
+        timestamp: now.to_rfc3339(),
+        event_type: "error".to_owned(),
+        event_name: format!("of {suffix}"),
+        ..LogReport::default()
+    };
+    let batch = IngestLogs {
+        source: format!("l-{suffix}"),
+        records: vec![Ok(report)],
+        may_register: true,
+    };
+    let ctx = CommandContext::new(tenant.into(), actor, now);
+    app.door.ingest_logs(&ctx, batch).await.unwrap();
 }
 
 /// A mutation with nothing but its refusals, by the name of its input.
@@ -245,6 +272,8 @@ async fn z2_cursors_stay_where_they_were_given() {
         "deployments(",
         "incidents(",
         "slos(",
+        "logs(",
+        "logSources(",
         "events(",
         "users(",
         "apiKeys(",
@@ -282,6 +311,8 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
         "{{ vehicles {{ nodes {{ id fleetIds }} }} fleets {{ nodes {{ id name vehicleCount }} }}
             latestPositions {{ nodes {{ vehicleId vehicle {{ id }} event {{ aggregateId }} }} }}
             deployments {{ nodes {{ id project }} }} incidents {{ nodes {{ id title }} }}
+            logSources {{ nodes {{ id records }} }} logs {{ nodes {{ source eventName }} }}
+            logStatus {{ records }} logStats {{ topNames {{ eventName records }} }}
             environments {{ nodes {{ id }} }} slos {{ nodes {{ id objective {{ name }} }} }}
             events(first: 200) {{ nodes {{ aggregateId payload metadata {{ actor }} }} }}
             users {{ nodes {{ id email name }} }} apiKeys(includeRevoked: true) {{ nodes {{ id name }} }}
@@ -299,6 +330,8 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
         "d-own",
         "i-own",
         "o-own",
+        "l-own",
+        "of own",
         "p-own/live",
         "pat-own",
         &there.own.person.id,
@@ -312,6 +345,8 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
         "d-south",
         "i-south",
         "o-south",
+        "l-south",
+        "of south",
         "slo of south",
         "p-south",
         "pat-south",

@@ -33,7 +33,7 @@ pub async fn tell(app: &TestApp, field: &str, mut input: Value) -> Value {
     let name = field[..1].to_uppercase() + &field[1..];
     let mutation = format!(
         "mutation($i: {name}Input!) {{ {field}(input: $i) {{
-             logSource {{ id onFirstBatch paused records streamVersion
+             logSource {{ id onFirstBatch pausedReason records streamVersion
                  limits {{ recordBytesMax recordsPerMinuteMax ageSecondsMax aheadSecondsMax }}
                  retention {{ days idDays daysByType {{ eventType days }} }}
                  personalFields {{ path rule }} }}
@@ -175,7 +175,7 @@ async fn a_source_says_what_it_takes_and_how_long_it_keeps_it() {
         json!([{ "path": "properties.card", "rule": "REFUSE" }, { "path": "userId", "rule": "SEAL" }])
     );
     assert_eq!(
-        (&source["onFirstBatch"], &source["paused"]),
+        (&source["onFirstBatch"], &source["pausedReason"]),
         (&json!(false), &Value::Null)
     );
     let again = tell(&app, "registerLogSource", input).await;
@@ -209,7 +209,7 @@ async fn a_source_says_what_it_takes_and_how_long_it_keeps_it() {
     let told = ingest(&app, &[large, said(None)], None).await;
     assert_eq!(told["results"][0]["error"]["limit"], 2_048.0);
     let told = tell(&app, "pauseLogSource", json!({ "reason": "too noisy" })).await;
-    assert_eq!(told["logSource"]["paused"], "too noisy");
+    assert_eq!(told["logSource"]["pausedReason"], "too noisy");
     let told = ingest(&app, &[said(None)], None).await;
     let error = &told["userErrors"][0];
     assert_eq!(
@@ -220,7 +220,7 @@ async fn a_source_says_what_it_takes_and_how_long_it_keeps_it() {
     let told = tell(&app, "resumeLogSource", stale).await;
     assert_eq!(told["userErrors"][0]["code"], "VERSION_CONFLICT");
     let told = tell(&app, "resumeLogSource", json!({})).await;
-    assert_eq!(told["logSource"]["paused"], Value::Null);
+    assert_eq!(told["logSource"]["pausedReason"], Value::Null);
     let told = ingest(&app, &[said(None)], None).await;
     assert_eq!(told["accepted"], 1);
 }

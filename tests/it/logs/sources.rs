@@ -13,7 +13,7 @@ use crate::support::TestApp;
 
 const SOURCE: (&str, &str) = ("daybook-log-source", "web-shop");
 
-async fn tell(app: &TestApp, command: LogSourceCommand) {
+pub(super) async fn tell(app: &TestApp, command: LogSourceCommand) {
     let actor = Actor {
         kind: ActorKind::User,
         id: "ann".into(),

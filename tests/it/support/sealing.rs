@@ -23,14 +23,19 @@ pub fn vault(db: &TestDb, keys: &Path) -> Vault {
     Vault::open(&settings, keys, db.pool().clone()).unwrap()
 }
 
-/// Who calls, for nodes that are built by hand. All of this process have one master key.
-pub async fn auth(db: &TestDb, store: &Store, door: &Door) -> Auth {
+/// The vault of nodes that are built by hand: all of this process have one master key.
+pub fn shared_vault(db: &TestDb) -> Vault {
     static KEYS: LazyLock<Scratch> = LazyLock::new(Scratch::new);
+    vault(db, KEYS.path())
+}
+
+/// Who calls, for nodes that are built by hand.
+pub async fn auth(db: &TestDb, store: &Store, door: &Door) -> Auth {
     let (settings, clock) = (config::Settings::default(), Clock::system());
     let foundation = Foundation {
         door: door.clone(),
         store: store.clone(),
-        vault: vault(db, KEYS.path()),
+        vault: shared_vault(db),
         limiter: Limiter::start(&settings.limits, None, [0; 32], clock.clone()),
         clock,
     };

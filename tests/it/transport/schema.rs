@@ -11,7 +11,7 @@ use async_graphql::{Error, Object, Request, Response, Schema, SimpleObject, Subs
 use chrono::{DateTime, TimeDelta};
 use daybook::api::Answer;
 use daybook::api::fault::{Fault, FaultCode};
-use daybook::api::feed::{FeedItem, FeedStream};
+use daybook::api::feed::{FeedItem, FeedStream, Mark};
 use daybook::api::telling::{Telling, is_refusal};
 use daybook::auth::{Admission, Caller, Credential, NotAdmitted, Role, Shown};
 use daybook::config::Settings;
@@ -118,13 +118,13 @@ impl Engine for TestEngine {
         &self,
         _: Asking,
         request: Request,
-        resume: Option<Position>,
+        resume: Option<Mark>,
     ) -> BoxFuture<'static, Result<FeedStream, Fault>> {
         self.executed.fetch_add(1, Ordering::Relaxed);
         self.live.fetch_add(1, Ordering::Relaxed);
         let items = match request.query.contains("journal") {
             true if request.query.contains("endless") => endless_journal(self.live.clone()),
-            true => journal(resume.map_or(0, |position| position.0)),
+            true => journal(resume.map_or(0, |mark| mark.position.0)),
             false => feed(self.schema.execute_stream(request), self.telling.clone()),
         };
         let counted: FeedStream = Box::pin(Counted {
@@ -140,7 +140,7 @@ fn journal(after: i64) -> FeedStream {
     let items = (after + 1..=5).map(|n| {
         Ok(FeedItem {
             payload: format!(r#"{{"data":{{"journal":{n}}}}}"#).into(),
-            position: Some(Position(n)),
+            position: Some(Position(n).into()),
         })
     });
     let end = Err(Fault::of(FaultCode::Overloaded).with("position", "5"));
@@ -153,7 +153,7 @@ fn endless_journal(live: Arc<AtomicUsize>) -> FeedStream {
     let items = stream::iter(1..).map(move |n| {
         Ok(FeedItem {
             payload: format!(r#"{{"data":{{"n":{n},"filling":"{filling}"}}}}"#).into(),
-            position: Some(Position(n)),
+            position: Some(Position(n).into()),
         })
     });
     let then = async move {

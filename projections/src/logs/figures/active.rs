@@ -18,6 +18,8 @@ pub struct Distinct {
     pub bucket: DateTime<Utc>,
     /// How many records there are.
     pub records: i64,
+    /// How many batches they came in.
+    pub batches: i64,
     /// How many users they are about.
     pub users: i64,
     /// How many sessions they belong to: an id counts once for each source.
@@ -57,7 +59,7 @@ pub async fn distinct(
     sql.push_bind(zone).push("::text as zone, ");
     sql.push_bind(filter.from).push(format!(
         "::timestamptz as first)
-         select {}, count(*), count(distinct user_id),
+         select {}, count(*), count(distinct position), count(distinct user_id),
                 count(distinct (source_id, session_id)) filter (where session_id is not null)
          from asked, ",
         bucket.start("happened_at")
@@ -72,8 +74,9 @@ pub async fn distinct(
         buckets.push(Distinct {
             bucket: start.unwrap_or(DateTime::UNIX_EPOCH),
             records: row.try_get(1)?,
-            users: row.try_get(2)?,
-            sessions: row.try_get(3)?,
+            batches: row.try_get(2)?,
+            users: row.try_get(3)?,
+            sessions: row.try_get(4)?,
         });
     }
     Ok(Page::cut(buckets, first, as_of))

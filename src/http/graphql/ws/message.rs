@@ -2,11 +2,11 @@
 
 use async_graphql::Value;
 use bytes::Bytes;
-use domain::Position;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::api::fault::{Fault, FaultCode};
+use crate::api::feed::Mark;
 use crate::http::graphql::body::{Asked, Members, asked};
 use crate::http::json;
 
@@ -28,7 +28,7 @@ const fn close(code: u16, reason: &'static str) -> Close {
 
 impl Close {
     /// As it is sent; with the position behind which to go on, if there is one.
-    pub fn frame(self, position: Option<Position>) -> CloseFrame {
+    pub fn frame(self, position: Option<Mark>) -> CloseFrame {
         let reason = match position {
             None => self.reason.into(),
             Some(position) => format!("{}; resume after {position}", self.reason).into(),

@@ -5,12 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use domain::Position;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 
 use crate::api::fault::{Fault, FaultCode};
-use crate::api::feed::FeedStream;
+use crate::api::feed::{FeedStream, Mark};
 use crate::http::graphql::answer::Written;
 
 /// Operations by id.
@@ -28,7 +27,7 @@ pub enum Stage {
     /// A subscription that is not open yet.
     Opening(BoxFuture<'static, Result<FeedStream, Fault>>),
     /// A subscription, and the position of the last item taken from it.
-    Open(FeedStream, Option<Position>),
+    Open(FeedStream, Option<Mark>),
 }
 
 /// What an operation says.
@@ -78,7 +77,7 @@ impl Operations {
     }
 
     /// The subscriptions of which items were taken, and the position of the last of each.
-    pub fn places(&self) -> impl Iterator<Item = (&str, Position)> {
+    pub fn places(&self) -> impl Iterator<Item = (&str, Mark)> {
         self.running.iter().filter_map(|(id, stage)| match stage {
             Stage::Open(_, at) => at.map(|at| (id.as_str(), at)),
             Stage::Once(_) | Stage::Opening(_) => None,

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Position;
 use futures::future::BoxFuture;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
@@ -24,6 +23,7 @@ use super::operations::{Operations, Said, Stage};
 use super::outbox::Outbox;
 use super::pace::Pace;
 use crate::api::fault::{Fault, FaultCode};
+use crate::api::feed::Mark;
 use crate::api::telling::Telling;
 use crate::auth::{Admission, Caller};
 use crate::http::accept::Held;
@@ -387,7 +387,7 @@ impl Session {
             End::Gone => (None, nothing),
             End::Closed(close) if close != message::TOO_SLOW => (Some(close.frame(None)), nothing),
             End::Closed(close) => {
-                let places: Vec<(&str, Position)> = self.operations.places().collect();
+                let places: Vec<(&str, Mark)> = self.operations.places().collect();
                 for (id, at) in &places {
                     let fault = Fault::of(FaultCode::Resume).with("position", at.to_string());
                     let error = message::error(id, &[self.telling.fault(&fault)]);

@@ -79,6 +79,21 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
         "query($id: ID!) { slaStats(slo: $id) { sloId objective { name } status } }",
     ),
     (
+        &["Query.logSource(id)"],
+        LogSource,
+        "query($id: ID!) { logSource(id: $id) { id records limits { recordBytesMax } } }",
+    ),
+    (
+        &[],
+        LogSource,
+        "query($id: String!) { logs(filter: { source: $id }) { nodes { source eventName } } }",
+    ),
+    (
+        &[],
+        LogSource,
+        "query($id: String!) { logStats(filter: { source: $id }) { topNames { eventName records } } }",
+    ),
+    (
         &["Query.nodes(ids)"],
         Vehicle,
         r#"query($id: ID!) { nodes(ids: ["v-own-2", $id]) { id } }"#,

@@ -143,7 +143,7 @@ async fn swept(db: &TestDb, today: &str) {
     let mut more = true;
     while more {
         let mut tx = projections::begin(db.pool(), "begin").await.unwrap();
-        more = sweep(&mut tx, &TARGET, today).await.unwrap();
+        more = sweep(&mut tx, &TARGET, today).await.unwrap().more;
         tx.commit().await.unwrap();
     }
 }

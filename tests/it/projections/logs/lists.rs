@@ -1,6 +1,7 @@
 //! Lists of records: every filter, both orders, pages both ways, and what is searched for.
 
-use domain::log_batch::{LogPriority, LogRecord};
+use domain::Event;
+use domain::log_batch::{LogBatchEvent, LogPriority, LogRecord};
 use domain::log_source::LogType;
 use projections::Snapshot;
 use projections::logs::{
@@ -26,6 +27,23 @@ async fn list(snap: &mut Snapshot, filter: LogFilter) -> LogPage {
         ..LogQuery::default()
     };
     logs(snap, &query, LogPlace::Skip(0), ALL).await.unwrap()
+}
+
+/// What the filter itself says of each record, the newest first.
+fn told_apart(filter: &LogFilter) -> Vec<i64> {
+    let mut found = Vec::new();
+    for (source, event) in a_day() {
+        let Event::LogBatch(LogBatchEvent::LogBatchAccepted(batch)) = event else {
+            continue;
+        };
+        let records = batch
+            .records
+            .iter()
+            .filter(|record| filter.matches(&source, record));
+        found.extend(records.map(|record| record.properties["n"].as_i64().unwrap()));
+    }
+    found.reverse();
+    found
 }
 
 /// The newest first, by hand.
@@ -141,10 +159,38 @@ async fn every_filter_finds_its_records_and_no_others() {
             n % 4 == 2
         }),
         (property(&["cart"], json!("p4")), |_| false),
+        (
+            property(&["cart"], json!({ "items": [1.0, "Tea_cup 100%"] })),
+            |n| n % 4 == 1,
+        ),
+        (
+            property(&["cart", "items", "-1"], json!("Tea_cup 100%")),
+            |_| true,
+        ),
+        (
+            LogFilter {
+                app_version: text(""),
+                ..none.clone()
+            },
+            |n| n % 3 == 0,
+        ),
+        // As the database writes it: names by length, one space behind each colon and comma.
+        (
+            LogFilter {
+                text: text("{\"n\": 7, \"CART\": {\"items\": [3, \"tea"),
+                ..none.clone()
+            },
+            |n| n == 7,
+        ),
     ];
     for (filter, matches) in cases {
         let page = list(&mut snap, filter.clone()).await;
         assert_eq!(numbers(&page.records), expected(matches), "{filter:?}");
+        assert_eq!(
+            told_apart(&filter),
+            expected(matches),
+            "without a database: {filter:?}"
+        );
         assert!(!page.has_more && page.stopped_at.is_none(), "{filter:?}");
     }
 }

@@ -1,0 +1,196 @@
+//! The filter of records without a database: the same records as [`super::logs`] finds, told one by one.
+
+use domain::log_batch::LogRecord;
+use serde_json::{Map, Number, Value};
+
+use super::read::LogFilter;
+
+impl LogFilter {
+    /// Is this record of this source one of those?
+    pub fn matches(&self, source_id: &str, record: &LogRecord) -> bool {
+        let is = |asked: &Option<String>, found: Option<&str>| {
+            asked.is_none() || asked.as_deref() == found
+        };
+        let types = &self.event_types;
+        is(&self.source_id, Some(source_id))
+            && (types.is_empty() || types.contains(&record.event_type))
+            && is(&self.event_name, Some(&record.event_name))
+            && is(&self.user_id, record.user_id.as_deref())
+            && is(&self.session_id, record.session_id.as_deref())
+            && is(
+                &self.app_version,
+                record.app_version.as_deref().or(Some("")),
+            )
+            && self.priority.is_none_or(|asked| asked == record.priority)
+            && self.from.is_none_or(|from| record.timestamp >= from)
+            && self.to.is_none_or(|to| record.timestamp < to)
+            && self.found_in(record)
+    }
+
+    /// Is what is searched for in it?
+    fn found_in(&self, record: &LogRecord) -> bool {
+        let equals = |asked: &super::PropertyEquals| {
+            let found = at(&record.properties, &asked.path);
+            found.is_some_and(|found| same(found, &asked.value))
+        };
+        self.properties.iter().all(equals)
+            && self
+                .text
+                .as_ref()
+                .is_none_or(|text| says(record, &text.to_ascii_lowercase()))
+    }
+}
+
+fn says(record: &LogRecord, text: &str) -> bool {
+    let holds = |whole: &str| whole.to_ascii_lowercase().contains(text);
+    if holds(&record.event_name) {
+        return true;
+    }
+    let properties: &Map<String, Value> = &record.properties;
+    let mut written = String::new();
+    if !properties.is_empty() {
+        write_object(properties, &mut written);
+    }
+    !written.is_empty() && holds(&written)
+}
+
+/// What stands at the end of a path: names of objects, numbers of lists, from the end if below 0.
+fn at<'v>(properties: &'v Map<String, Value>, path: &[String]) -> Option<&'v Value> {
+    let (first, rest) = path.split_first()?;
+    rest.iter()
+        .try_fold(properties.get(first)?, |value, step| match value {
+            Value::Object(object) => object.get(step),
+            Value::Array(list) => {
+                let n: i64 = step.parse().ok()?;
+                let len = i64::try_from(list.len()).ok()?;
+                let n = if n < 0 { len + n } else { n };
+                list.get(usize::try_from(n).ok()?)
+            }
+            _ => None,
+        })
+}
+
+/// Are they equal as `jsonb`: numbers by value, objects whatever the order of their names?
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => same_number(a, b),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let in_b = |(name, a): (&String, &Value)| b.get(name).is_some_and(|b| same(a, b));
+            a.len() == b.len() && a.iter().all(in_b)
+        }
+        _ => a == b,
+    }
+}
+
+fn same_number(a: &Number, b: &Number) -> bool {
+    match (a.is_f64(), b.is_f64()) {
+        (false, false) => a == b,
+        _ => a.as_f64() == b.as_f64(),
+    }
+}
+
+/// Writes JSON as the database writes `jsonb`, which is what is searched there.
+fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(object) => write_object(object, out),
+        Value::Array(list) => {
+            out.push('[');
+            for (n, value) in list.iter().enumerate() {
+                separate(n, out);
+                write(value, out);
+            }
+            out.push(']');
+        }
+        Value::Number(number) => out.push_str(&plain(number)),
+        value => out.push_str(&value.to_string()),
+    }
+}
+
+/// Names come by their length, then by their bytes.
+fn write_object(object: &Map<String, Value>, out: &mut String) {
+    let mut names: Vec<_> = object.iter().collect();
+    names.sort_by_key(|(name, _)| (name.len(), name.as_bytes()));
+    out.push('{');
+    for (n, (name, value)) in names.into_iter().enumerate() {
+        separate(n, out);
+        out.push_str(&Value::from(name.as_str()).to_string());
+        out.push_str(": ");
+        write(value, out);
+    }
+    out.push('}');
+}
+
+fn separate(n: usize, out: &mut String) {
+    if n > 0 {
+        out.push_str(", ");
+    }
+}
+
+/// A number without an exponent.
+fn plain(number: &Number) -> String {
+    let written = number.to_string();
+    match number.as_f64() {
+        Some(value) if written.contains(['e', 'E']) => value.to_string(),
+        _ => written,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_the_database_writes() {
+        let mut out = String::new();
+        write(
+            &json!({ "bb": 1e-7, "a": [1, 2.0, null, true], "c": { "é": "x\"\n\u{1}" }, "": 1e21 }),
+            &mut out,
+        );
+        let expect = r#"{"": 1000000000000000000000, "a": [1, 2.0, null, true], "c": {"é": "x\"\n\u0001"}, "bb": 0.0000001}"#;
+        assert_eq!(out, expect);
+    }
+
+    #[test]
+    fn values_are_equal_by_what_they_are() {
+        for (a, b, expect) in [
+            (json!(2), json!(2.0), true),
+            (json!(0.1), json!(0.1), true),
+            (json!(i64::MAX), json!(i64::MAX - 1), false),
+            (json!({ "a": 1, "b": 2 }), json!({ "b": 2.0, "a": 1 }), true),
+            (json!({ "a": 1 }), json!({ "a": 1, "b": 2 }), false),
+            (json!([1, 2]), json!([2, 1]), false),
+            (json!("1"), json!(1), false),
+            (json!(null), json!(null), true),
+        ] {
+            assert_eq!(same(&a, &b), expect, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_path_ends_somewhere_or_nowhere() {
+        let tree = json!({ "a": { "b": [1, { "c": 2 }] }, "": 3 });
+        let tree = tree.as_object().expect("an object");
+        let found = |path: &[&str]| {
+            let path: Vec<String> = path.iter().map(|p| (*p).to_owned()).collect();
+            at(tree, &path).cloned()
+        };
+        assert_eq!(found(&["a", "b", "1", "c"]), Some(json!(2)));
+        assert_eq!(found(&["a", "b", "-2"]), Some(json!(1)));
+        assert_eq!(found(&[""]), Some(json!(3)));
+        for nowhere in [
+            &[][..],
+            &["b"],
+            &["a", "b", "2"],
+            &["a", "b", "-3"],
+            &["a", "b", "x"],
+            &["", "a"],
+        ] {
+            assert_eq!(found(nowhere), None, "{nowhere:?}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A question about figures, and the records behind one of them.
+
+use std::str::FromStr as _;
+
+use async_graphql::Context;
+use chrono::{
+    DateTime as Instant, Datelike as _, Days, Months, NaiveDateTime, TimeDelta, TimeZone as _, Utc,
+};
+use chrono_tz::Tz;
+use projections::logs::{
+    LOG_GRAIN_S, LogBucket as Bucket, LogFilter, LogOrder, LogQuery, LogSort, VolumeBy, VolumeQuery,
+};
+
+use super::super::filter::SPAN_DAYS_MAX;
+use super::super::list::{LogRecords, Window, listed};
+use super::super::words::LogBucket;
+use crate::api::fault::Fault;
+use crate::api::operation::Operation;
+use crate::api::types::span::{invalid, zone};
+
+/// A question about figures.
+#[derive(Clone, Debug)]
+pub struct StatsAsked {
+    /// Of which records; its span is ours.
+    filter: LogFilter,
+    /// Start of the span, at a quarter of an hour.
+    pub from: Instant<Utc>,
+    /// Its end, likewise.
+    pub to: Instant<Utc>,
+    /// How it is cut.
+    pub bucket: Bucket,
+    /// By whose clocks.
+    pub zone: Tz,
+}
+
+/// The records behind a figure.
+pub struct Behind(LogFilter);
+
+impl StatsAsked {
+    /// Checks a question. The span of its filter is cut outwards to what volumes are kept in.
+    pub fn new(
+        mut filter: LogFilter,
+        (from, to): (Instant<Utc>, Instant<Utc>),
+        bucket: LogBucket,
+        zone_name: Option<String>,
+    ) -> Result<StatsAsked, Fault> {
+        if from >= to {
+            return Err(invalid("to", "the span is empty: `to` is not after `from`"));
+        }
+        if (to - from).num_days() > SPAN_DAYS_MAX {
+            return Err(invalid("to", "the span is longer than ten years"));
+        }
+        let zone = zone(zone_name)?;
+        let zone =
+            Tz::from_str(&zone).map_err(|_| invalid("zone", "not a zone of the IANA database"))?;
+        let (from, to) = (cut_down(from), cut_up(to));
+        (filter.from, filter.to) = (Some(from), Some(to));
+        Ok(StatsAsked {
+            filter,
+            from,
+            to,
+            bucket: bucket.into(),
+            zone,
+        })
+    }
+
+    /// The filter of figures that are counted from the records.
+    pub fn counted(&self) -> Result<LogFilter, Fault> {
+        let filter = &self.filter;
+        if filter.text.is_some() || !filter.properties.is_empty() {
+            let message = "figures are not of what is searched for record by record: leave out `text`, \
+                           `provider` and `properties`";
+            return Err(invalid("filter", message));
+        }
+        Ok(filter.clone())
+    }
+
+    /// The question for volumes, which are kept by source, type, name and version.
+    pub fn volume(&self, by: VolumeBy) -> Result<VolumeQuery, Fault> {
+        let filter = self.counted()?;
+        if filter.user_id.is_some() || filter.session_id.is_some() || filter.priority.is_some() {
+            let message = "volumes are kept by source, type, name and version: leave out `user`, \
+                           `pseudonym`, `session` and `priority`";
+            return Err(invalid("filter", message));
+        }
+        Ok(VolumeQuery {
+            source_id: filter.source_id,
+            event_types: filter.event_types,
+            event_name: filter.event_name,
+            app_version: filter.app_version,
+            from: self.from,
+            to: self.to,
+            bucket: self.bucket,
+            zone: self.zone.name().to_owned(),
+            by,
+        })
+    }
+
+    /// The bucket that starts then, within the span.
+    pub fn bucket_of(&self, start: Instant<Utc>) -> (Instant<Utc>, Instant<Utc>) {
+        let end = end_of(self.bucket, start, self.zone).unwrap_or(self.to);
+        (start.max(self.from), end.min(self.to))
+    }
+
+    /// The records of a part of the span, narrowed down.
+    pub fn behind(
+        &self,
+        (from, to): (Instant<Utc>, Instant<Utc>),
+        narrow: impl FnOnce(&mut LogFilter),
+    ) -> Behind {
+        let mut filter = self.filter.clone();
+        (filter.from, filter.to) = (Some(from), Some(to));
+        narrow(&mut filter);
+        Behind(filter)
+    }
+}
+
+impl Behind {
+    /// A page of them, those that happened first first.
+    pub async fn evidence(
+        &self,
+        ctx: &Context<'_>,
+        first: Option<i32>,
+        after: Option<String>,
+    ) -> async_graphql::Result<LogRecords> {
+        let operation = Operation::of(ctx);
+        operation.spend_evidence()?;
+        let query = LogQuery {
+            filter: self.0.clone(),
+            order: LogOrder {
+                by: LogSort::Time,
+                ascending: true,
+            },
+        };
+        let window = Window {
+            first,
+            after,
+            ..Window::default()
+        };
+        Ok(listed(operation, "logEvidence", &query, window).await?)
+    }
+}
+
+fn cut_down(at: Instant<Utc>) -> Instant<Utc> {
+    let seconds = at.timestamp().div_euclid(LOG_GRAIN_S) * LOG_GRAIN_S;
+    Instant::from_timestamp(seconds, 0).unwrap_or(at)
+}
+
+fn cut_up(at: Instant<Utc>) -> Instant<Utc> {
+    let below = cut_down(at);
+    match below == at {
+        true => at,
+        false => below + TimeDelta::seconds(LOG_GRAIN_S),
+    }
+}
+
+/// Where the bucket ends that starts then; of the whole span nowhere.
+fn end_of(bucket: Bucket, start: Instant<Utc>, zone: Tz) -> Option<Instant<Utc>> {
+    let local = start.with_timezone(&zone).naive_local();
+    let day = match bucket {
+        Bucket::QuarterHour => return Some(start + TimeDelta::seconds(LOG_GRAIN_S)),
+        Bucket::Hour => return Some(start + TimeDelta::hours(1)),
+        Bucket::Day => local.date().checked_add_days(Days::new(1))?,
+        Bucket::Week => local.date().checked_add_days(Days::new(7))?,
+        Bucket::Month => local
+            .date()
+            .with_day(1)?
+            .checked_add_months(Months::new(1))?,
+        Bucket::Whole => return None,
+    };
+    midnight(day.and_hms_opt(0, 0, 0)?, zone)
+}
+
+/// When a day begins: where midnight is left out, an hour later by the clocks.
+fn midnight(local: NaiveDateTime, zone: Tz) -> Option<Instant<Utc>> {
+    let there = |local: NaiveDateTime| zone.from_local_datetime(&local).earliest();
+    let begin = there(local).or_else(|| there(local + TimeDelta::hours(1)))?;
+    Some(begin.with_timezone(&Utc))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant<Utc> {
+        text.parse().expect("a time")
+    }
+
+    #[test]
+    fn a_span_is_cut_outwards() {
+        for (time, down, up) in [
+            (
+                "2016-01-05T00:00:00Z",
+                "2016-01-05T00:00:00Z",
+                "2016-01-05T00:00:00Z",
+            ),
+            (
+                "2016-01-05T00:14:59.9Z",
+                "2016-01-05T00:00:00Z",
+                "2016-01-05T00:15:00Z",
+            ),
+            (
+                "1969-12-31T23:59:59Z",
+                "1969-12-31T23:45:00Z",
+                "1970-01-01T00:00:00Z",
+            ),
+        ] {
+            assert_eq!(
+                (cut_down(at(time)), cut_up(at(time))),
+                (at(down), at(up)),
+                "{time}"
+            );
+        }
+    }
+
+    #[test]
+    fn buckets_end_where_the_next_begins() {
+        let berlin = Tz::Europe__Berlin;
+        for (bucket, start, end) in [
+            (
+                Bucket::QuarterHour,
+                "2016-01-05T00:15:00Z",
+                "2016-01-05T00:30:00Z",
+            ),
+            (Bucket::Hour, "2016-10-30T00:00:00Z", "2016-10-30T01:00:00Z"),
+            // Of 25 hours, of 23, and of a week with one of them.
+            (Bucket::Day, "2016-10-29T22:00:00Z", "2016-10-30T23:00:00Z"),
+            (Bucket::Day, "2016-03-26T23:00:00Z", "2016-03-27T22:00:00Z"),
+            (Bucket::Week, "2016-03-20T23:00:00Z", "2016-03-27T22:00:00Z"),
+            (
+                Bucket::Month,
+                "2016-02-29T23:00:00Z",
+                "2016-03-31T22:00:00Z",
+            ),
+            (
+                Bucket::Month,
+                "2016-11-30T23:00:00Z",
+                "2016-12-31T23:00:00Z",
+            ),
+        ] {
+            assert_eq!(
+                end_of(bucket, at(start), berlin),
+                Some(at(end)),
+                "{bucket:?} {start}"
+            );
+        }
+        assert_eq!(
+            end_of(Bucket::Whole, at("2016-01-01T00:00:00Z"), berlin),
+            None
+        );
+        // Midnight of that day was left out.
+        let day = "2018-11-04T00:00:00".parse().expect("a time");
+        let begin = midnight(day, Tz::America__Sao_Paulo);
+        assert_eq!(begin, Some(at("2018-11-04T03:00:00Z")));
+    }
+}

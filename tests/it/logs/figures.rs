@@ -1,0 +1,243 @@
+//! `logStats`, `logSources`, `logStatus`: every figure counts what its evidence lists.
+
+use serde_json::{Value, json};
+
+use super::asking::filled;
+use super::{now, started, text};
+use crate::support::TestApp;
+
+const SPAN: &str = r#"from: "2026-01-04T00:00:00Z", to: "2026-01-05T01:00:00Z""#;
+
+async fn stats(app: &TestApp, arguments: &str, fields: &str) -> Value {
+    let query = format!("{{ logStats({SPAN} {arguments}) {{ asOfPosition {fields} }} }}");
+    let mut told = app.settled(&query, json!({})).await;
+    let stats = told["logStats"].take();
+    assert_eq!(stats["asOfPosition"], app.head().await.to_string());
+    stats
+}
+
+fn evidence(row: &Value) -> i64 {
+    let listed = &row["evidence"]["nodes"];
+    i64::try_from(listed.as_array().unwrap().len()).unwrap()
+}
+
+const EVIDENCE: &str = "evidence(first: 200) { nodes { id } }";
+
+#[tokio::test]
+async fn every_figure_counts_its_evidence() {
+    let app = filled().await;
+    let fields = format!(
+        "volume(by: [TYPE, NAME, VERSION]) {{ more rows {{ start eventType eventName appVersion records {EVIDENCE} }} }}
+         errorShare {{ more rows {{ records errors share {EVIDENCE} }} }}
+         topNames(limit: 3) {{ rank eventName records {EVIDENCE} }}
+         visitors {{ rows {{ records batches users sessions {EVIDENCE} }} }}
+         ingestionDelay {{ records p50Seconds p95Seconds {EVIDENCE} }}"
+    );
+    let told = stats(&app, ", bucket: WHOLE", &fields).await;
+    let volume = told["volume"]["rows"].as_array().unwrap();
+    assert!(volume.iter().any(|row| row["appVersion"] == ""));
+    let mut all = 0;
+    for row in volume {
+        assert_eq!(evidence(row), row["records"].as_i64().unwrap(), "{row}");
+        all += evidence(row);
+    }
+    assert_eq!(all, 60);
+    let errors = &told["errorShare"]["rows"][0];
+    assert_eq!(
+        (&errors["records"], &errors["errors"], &errors["share"]),
+        (&json!(60), &json!(12), &json!(0.2))
+    );
+    assert_eq!(evidence(errors), 12);
+    let names: Vec<_> = told["topNames"].as_array().unwrap().iter().collect();
+    let said = |row: &Value| {
+        (
+            row["rank"].clone(),
+            row["eventName"].clone(),
+            row["records"].clone(),
+        )
+    };
+    assert_eq!(said(names[0]), (json!(1), json!("Page_0"), json!(9)));
+    assert_eq!(said(names[1]), (json!(1), json!("Page_1"), json!(9)));
+    assert!(names.iter().all(|row| evidence(row) == 9));
+    let visitors = &told["visitors"]["rows"][0];
+    let expect = json!({ "records": 60, "batches": 3, "users": 3, "sessions": 8,
+                         "evidence": visitors["evidence"] });
+    assert_eq!((visitors, evidence(visitors)), (&expect, 60));
+    let delay = &told["ingestionDelay"];
+    assert_eq!((&delay["records"], evidence(delay)), (&json!(60), 60));
+    assert!(delay["p95Seconds"].as_f64() > delay["p50Seconds"].as_f64());
+}
+
+#[tokio::test]
+async fn buckets_add_up_and_users_have_days() {
+    let app = filled().await;
+    let fields = format!(
+        "volume {{ rows {{ start end records {EVIDENCE} }} }} visitors {{ rows {{ records }} }}
+         activeUsers(day: \"2026-01-04\") {{ day daily weekly monthly }}"
+    );
+    let quarters = stats(&app, ", bucket: QUARTER_HOUR", &fields).await;
+    let rows = quarters["volume"]["rows"].as_array().unwrap();
+    let counted: Vec<i64> = rows
+        .iter()
+        .map(|row| row["records"].as_i64().unwrap())
+        .collect();
+    assert_eq!(counted, [15, 15, 15, 15]);
+    assert!(rows.iter().all(|row| evidence(row) == 15));
+    assert_eq!(
+        (&rows[0]["start"], &rows[0]["end"]),
+        (
+            &json!("2026-01-04T23:00:00Z"),
+            &json!("2026-01-04T23:15:00Z")
+        )
+    );
+    let active = json!({ "day": "2026-01-04", "daily": 3, "weekly": 3, "monthly": 3 });
+    assert_eq!(quarters["activeUsers"], active);
+    // Of one source and type; of a day of another zone.
+    let filter =
+        r#", bucket: DAY, zone: "Asia/Kolkata", filter: { source: "app", types: [ERROR] }"#;
+    let told = stats(&app, filter, &fields).await;
+    let row = &told["volume"]["rows"][0];
+    assert_eq!(
+        (&row["start"], &row["end"]),
+        (
+            &json!("2026-01-04T18:30:00Z"),
+            &json!("2026-01-05T01:00:00Z")
+        )
+    );
+    assert_eq!((&row["records"], evidence(row)), (&json!(4), 4));
+}
+
+#[tokio::test]
+async fn gaps_of_sessions_come_page_by_page() {
+    let app = filled().await;
+    let query = format!(
+        "query($after: String) {{ logStats({SPAN}) {{ sequenceGaps(first: 5, after: $after) {{
+           nodes {{ source sessionId first last before after {EVIDENCE} }}
+           pageInfo {{ hasNextPage endCursor }} asOfPosition }} }} }}"
+    );
+    let (mut gaps, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let told = app.settled(&query, json!({ "after": after })).await;
+        let page = &told["logStats"]["sequenceGaps"];
+        gaps.extend(page["nodes"].as_array().unwrap().clone());
+        after = page["pageInfo"]["endCursor"].clone();
+        if page["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+    }
+    // By hand: neighbours of a session of a source that are more than one apart.
+    let mut expect = Vec::new();
+    for source in ["app", "web"] {
+        for session in 0..4 {
+            let own = (0..60).filter(|n| n % 5 != 0 && n % 4 == session);
+            let own: Vec<i64> = own.filter(|n| (n / 20 == 1) == (source == "app")).collect();
+            for pair in own.windows(2) {
+                let said = [
+                    source.to_owned(),
+                    format!("session{session}"),
+                    (pair[0] + 1).to_string(),
+                    (pair[1] - 1).to_string(),
+                ];
+                expect.push(said);
+            }
+        }
+    }
+    let fields = ["source", "sessionId", "first", "last"];
+    let said = gaps
+        .iter()
+        .map(|gap| fields.map(|field| gap[field].as_str().unwrap().to_owned()));
+    assert_eq!(said.collect::<Vec<_>>(), expect);
+    assert!(gaps.iter().all(|gap| evidence(gap) >= 2));
+}
+
+#[tokio::test]
+async fn figures_that_are_not_kept_are_refused() {
+    let app = filled().await;
+    let refused = async |arguments: &str, field: &str| {
+        let query = format!("{{ logStats({arguments}) {{ {field} }} }}");
+        let told = app.ask(&query, json!({})).await;
+        told["errors"][0]["extensions"]["code"]
+            .as_str()
+            .unwrap_or("ok")
+            .to_owned()
+    };
+    let volume = "volume { more }";
+    for (filter, field, expect) in [
+        (r#"{ user: "a" }"#, volume, "VALIDATION"),
+        (r#"{ session: "a" }"#, "topNames { rank }", "VALIDATION"),
+        ("{ priority: HIGH }", "errorShare { more }", "VALIDATION"),
+        ("{ priority: HIGH }", "visitors { more }", "ok"),
+        (r#"{ text: "a" }"#, "visitors { more }", "VALIDATION"),
+        (
+            r#"{ provider: "a" }"#,
+            "ingestionDelay { records }",
+            "VALIDATION",
+        ),
+        (
+            "{ types: [TELEMETRY] }",
+            "errorShare { more }",
+            "VALIDATION",
+        ),
+        ("{ types: [TELEMETRY, ERROR] }", "errorShare { more }", "ok"),
+        ("{}", "volume(limit: 10001) { more }", "PAGE_LIMIT"),
+        ("{}", "topNames(limit: 0) { rank }", "PAGE_LIMIT"),
+    ] {
+        let arguments = format!("filter: {filter}");
+        assert_eq!(refused(&arguments, field).await, expect, "{filter} {field}");
+    }
+    for arguments in [
+        r#"zone: "Mars/Olympus""#,
+        r#"from: "2026-01-05T00:00:00Z", to: "2026-01-04T00:00:00Z""#,
+        r#"from: "1970-01-01T00:00:00Z", to: "2070-01-01T00:00:00Z""#,
+    ] {
+        assert_eq!(
+            refused(arguments, volume).await,
+            "VALIDATION",
+            "{arguments}"
+        );
+    }
+    // The last day up to now, if nothing is said.
+    let told = app.data("{ logStats { from to } }", json!({})).await;
+    assert_eq!(
+        told["logStats"],
+        json!({ "from": "2026-01-04T00:00:00Z", "to": "2026-01-05T00:00:00Z" })
+    );
+    assert_eq!(text(now()), "2026-01-05T00:00:00.000000Z");
+}
+
+#[tokio::test]
+async fn sources_are_listed_with_what_is_said_of_them() {
+    let app = filled().await;
+    let query = "query($after: String) { logSources(first: 1, after: $after) {
+        nodes { id onFirstBatch records lastAt pausedReason limits { recordBytesMax ageSecondsMax }
+                retention { days daysByType { days } idDays } personalFields { path } }
+        pageInfo { hasNextPage endCursor } asOfPosition } }";
+    let first = app.settled(query, json!({})).await;
+    let page = &first["logSources"];
+    let node = &page["nodes"][0];
+    assert_eq!(
+        (&node["id"], &node["records"], &node["onFirstBatch"]),
+        (&json!("app"), &json!(20), &json!(true))
+    );
+    assert_eq!(node["lastAt"], "2026-01-04T23:39:00Z");
+    assert_eq!(
+        node["retention"],
+        json!({ "days": null, "daysByType": [], "idDays": null })
+    );
+    let rest = app
+        .settled(query, json!({ "after": page["pageInfo"]["endCursor"] }))
+        .await;
+    assert_eq!(rest["logSources"]["nodes"][0]["id"], "web");
+    assert_eq!(rest["logSources"]["pageInfo"]["hasNextPage"], false);
+    let one = "{ a: logSource(id: \"web\") { records } b: logSource(id: \"none\") { records } }";
+    assert_eq!(
+        app.settled(one, json!({})).await,
+        json!({ "a": { "records": 40 }, "b": null })
+    );
+    let status = "{ logStatus { sources pausedSources records lastAt } }";
+    let expect = json!({ "sources": 2, "pausedSources": 0, "records": 60, "lastAt": "2026-01-04T23:59:00Z" });
+    assert_eq!(app.settled(status, json!({})).await["logStatus"], expect);
+    let empty = started().await.data(status, json!({})).await;
+    let expect = json!({ "sources": 0, "pausedSources": 0, "records": 0, "lastAt": null });
+    assert_eq!(empty["logStatus"], expect);
+}
