@@ -31,7 +31,7 @@ pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
 pub use rejected::{RejectedFilter, RejectedRow};
 pub use scan::{Rows, Scanned, quoted, scan};
 pub use snapshots::StoredState;
-pub use tallies::{TALLIES_MAX, Tallies, Tally};
+pub use tallies::{Tallies, Tally};
 
 use std::sync::Arc;
 use std::time::Duration;

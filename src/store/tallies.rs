@@ -13,9 +13,6 @@ use uuid::Uuid;
 
 use super::{Store, StoreError};
 
-/// How many tallies are told at once.
-pub const TALLIES_MAX: usize = 10_000;
-
 /// What is counted of one batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tallies {
@@ -67,14 +64,14 @@ pub(super) async fn note(
 
 impl Store {
     /// How many records were not accepted from `from` on and before `to`, by hour, source and code in this
-    /// order: of one source, or of all. The [`TALLIES_MAX`] first of them. What is older than
+    /// order: of one source, or of all; the first `most` of them. What is older than
     /// `command_retention_h` is forgotten.
     pub async fn log_tallies(
         &self,
         tenant: &str,
         source: Option<&str>,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
+        (from, to): (DateTime<Utc>, DateTime<Utc>),
+        most: u32,
     ) -> Result<Vec<Tally>, StoreError> {
         let tallies = sqlx::query(
             "select date_trunc('hour', recorded_at, 'UTC') as hour, source_id as source, code,
@@ -88,7 +85,7 @@ impl Store {
         .bind(source)
         .bind(from)
         .bind(to)
-        .bind(TALLIES_MAX as i64)
+        .bind(i64::from(most))
         .fetch_all(self.pool());
         let tallies: Result<_, sqlx::Error> = tallies.await?.iter().map(tally).collect();
         Ok(tallies?)

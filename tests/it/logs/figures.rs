@@ -132,20 +132,15 @@ async fn gaps_of_sessions_come_page_by_page() {
             let own = (0..60).filter(|n| n % 5 != 0 && n % 4 == session);
             let own: Vec<i64> = own.filter(|n| (n / 20 == 1) == (source == "app")).collect();
             for pair in own.windows(2) {
-                let said = [
-                    source.to_owned(),
-                    format!("session{session}"),
-                    (pair[0] + 1).to_string(),
-                    (pair[1] - 1).to_string(),
-                ];
-                expect.push(said);
+                let session = format!("session{session}");
+                expect.push(json!([source, session, pair[0] + 1, pair[1] - 1]));
             }
         }
     }
     let fields = ["source", "sessionId", "first", "last"];
     let said = gaps
         .iter()
-        .map(|gap| fields.map(|field| gap[field].as_str().unwrap().to_owned()));
+        .map(|gap| json!(fields.map(|field| &gap[field])));
     assert_eq!(said.collect::<Vec<_>>(), expect);
     assert!(gaps.iter().all(|gap| evidence(gap) >= 2));
 }

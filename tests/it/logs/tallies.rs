@@ -11,7 +11,10 @@ use crate::support::TestApp;
 async fn counted(app: &TestApp, source: Option<&str>) -> Vec<(String, String, i64)> {
     let (from, to) = (DateTime::UNIX_EPOCH, DateTime::<Utc>::MAX_UTC);
     let to = to - TimeDelta::days(365 * 200_000);
-    let tallies = app.store().log_tallies("default", source, from, to).await;
+    let tallies = app
+        .store()
+        .log_tallies("default", source, (from, to), 100)
+        .await;
     let tallies = tallies.unwrap().into_iter();
     tallies.map(|t| (t.source, t.code, t.records)).collect()
 }
@@ -75,21 +78,41 @@ async fn what_is_not_accepted_is_counted_once() {
     let hour = at.duration_trunc(TimeDelta::hours(1)).unwrap();
     let (store, micro) = (app.store(), TimeDelta::microseconds(1));
     let told = store
-        .log_tallies("default", None, at, at + micro)
+        .log_tallies("default", None, (at, at + micro), 100)
         .await
         .unwrap();
     assert_eq!((told.len(), told[0].hour, told[0].records), (1, hour, 1));
     let before = store
-        .log_tallies("default", None, at - micro, at)
+        .log_tallies("default", None, (at - micro, at), 100)
         .await
         .unwrap();
     assert!(before.is_empty(), "{before:?}");
     assert!(
         store
-            .log_tallies("south", None, hour, at + micro)
+            .log_tallies("south", None, (hour, at + micro), 100)
             .await
             .unwrap()
             .is_empty()
+    );
+
+    // Whoever may see what there is asks for it with the other figures, in time order and so many at once.
+    let span = (hour - TimeDelta::hours(24), hour + TimeDelta::hours(1));
+    let ask = "query($f: DateTime!, $t: DateTime!, $by: LogFilterInput) {
+        logStats(filter: $by, from: $f, to: $t) { notAccepted(limit: 3) {
+            rows { start source code records } more } } }";
+    let mut variables = json!({ "f": span.0, "t": span.1, "by": { "source": "shop" } });
+    let told = app.data(ask, variables.clone()).await;
+    let told = &told["logStats"]["notAccepted"];
+    assert_eq!(
+        (told["rows"].as_array().unwrap().len(), &told["more"]),
+        (3, &json!(true))
+    );
+    assert_eq!(told["rows"][0]["source"], "shop");
+    variables["by"] = json!({ "source": "shop", "types": ["ERROR"] });
+    let refused = app.ask(ask, variables).await;
+    assert_eq!(
+        refused["errors"][0]["extensions"]["code"], "VALIDATION",
+        "{refused}"
     );
 
     let old =

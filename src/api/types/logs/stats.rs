@@ -5,7 +5,8 @@ mod figures;
 
 pub use behind::StatsAsked;
 use figures::{
-    LogActiveUsers, LogDelay, LogErrorShares, LogNameCount, LogSequenceGap, LogVisitors, LogVolumes,
+    LogActiveUsers, LogDelay, LogErrorShares, LogNameCount, LogSequenceGap, LogTallies,
+    LogVisitors, LogVolumes,
 };
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use domain::log_source::LogType;
 use projections::logs::{self, GapCursor, VolumeBy};
 
 use super::words::{LogBucket, LogVolumeBy};
+use crate::api::failure::store_fault;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
 use crate::api::page::{Ask, Paged};
@@ -148,6 +150,22 @@ impl LogStats {
         let mut snapshot = Operation::of(ctx).read(&[logs::NAME]).await?;
         let found = logs::delay(&mut snapshot, &filter).await;
         Ok(LogDelay::new(&self.asked, snapshot.answer(found)?))
+    }
+
+    /// Records that came in the span, whatever their own times, and were not accepted: by hour (UTC), source
+    /// and code, duplicates among them. Counted for as long as receipts are kept; `ingestReceipt` tells of each
+    /// one, and `rejectedRecords` lists those that were refused. Only for filters by source.
+    async fn not_accepted(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many, 1 to 10,000; 1,000 if not said.")] limit: Option<i32>,
+    ) -> Result<LogTallies> {
+        let limit = rows(limit, ROWS_DEFAULT, ROWS_MAX)?;
+        let source = self.asked.of_source()?;
+        let operation = Operation::of(ctx);
+        let (store, span) = (&operation.parts.store, (self.asked.from, self.asked.to));
+        let tallies = store.log_tallies(operation.tenant(), source, span, limit + 1);
+        Ok(LogTallies::new(tallies.await.map_err(store_fault)?, limit))
     }
 
     /// Numbers that are missing between the records of a session, by source, session and number. What comes

@@ -75,6 +75,21 @@ impl StatsAsked {
         Ok(filter.clone())
     }
 
+    /// The source, where nothing else is asked for.
+    pub fn of_source(&self) -> Result<Option<&str>, Fault> {
+        let of_source = LogFilter {
+            source_id: self.filter.source_id.clone(),
+            from: self.filter.from,
+            to: self.filter.to,
+            ..LogFilter::default()
+        };
+        if self.filter != of_source {
+            let message = "what was not accepted is counted by source: leave out all else";
+            return Err(invalid("filter", message));
+        }
+        Ok(self.filter.source_id.as_deref())
+    }
+
     /// The question for volumes, which are kept by source, type, name and version.
     pub fn volume(&self, by: VolumeBy) -> Result<VolumeQuery, Fault> {
         let filter = self.counted()?;

@@ -13,6 +13,7 @@ use super::super::list::LogRecords;
 use super::super::words::LogType;
 use super::behind::{Behind, StatsAsked};
 use crate::api::scalars::{Date, DateTime, Long};
+use crate::store::Tally;
 
 /// Volumes, by bucket and kind.
 #[derive(SimpleObject)]
@@ -84,6 +85,29 @@ pub struct LogNameCount {
     behind: Behind,
 }
 
+/// Records that were not accepted, by hour, source and code.
+#[derive(SimpleObject)]
+pub struct LogTallies {
+    /// In order of time, then source and code.
+    rows: Vec<LogTally>,
+    /// Are there more than `limit` let through?
+    more: bool,
+}
+
+/// How many records of a source were not accepted in an hour, for one reason.
+#[derive(SimpleObject)]
+pub struct LogTally {
+    /// Start of the hour, UTC.
+    start: DateTime,
+    /// Whose records.
+    source: String,
+    /// `DUPLICATE`; `DUPLICATE_DIFFERS` for one that says something else than an earlier record of its batch
+    /// with its id; or the code it was rejected for.
+    code: String,
+    /// How many records.
+    records: Long,
+}
+
 /// Users and sessions, by bucket.
 #[derive(SimpleObject)]
 pub struct LogVisitors {
@@ -135,10 +159,10 @@ pub struct LogSequenceGap {
     source: String,
     /// The session.
     session_id: String,
-    /// The first number that is missing, in decimal digits.
-    first: String,
-    /// The last, likewise.
-    last: String,
+    /// The first number that is missing.
+    first: Long,
+    /// The last.
+    last: Long,
     /// A record of the number before the first, as `position:index`.
     before: String,
     /// A record of the number after the last, as `position:index`.
@@ -259,6 +283,25 @@ impl LogNameCount {
     }
 }
 
+impl LogTallies {
+    /// Those that were found, at most `limit` of them.
+    pub fn new(mut found: Vec<Tally>, limit: u32) -> LogTallies {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let row = |tally: Tally| LogTally {
+            start: DateTime(tally.hour),
+            source: tally.source,
+            code: tally.code,
+            records: Long(tally.records),
+        };
+        LogTallies {
+            rows: found.into_iter().map(row).collect(),
+            more,
+        }
+    }
+}
+
 impl LogVisitors {
     /// Those that were found.
     pub fn new(asked: &Arc<StatsAsked>, page: Page<Distinct>) -> LogVisitors {
@@ -301,8 +344,8 @@ impl LogSequenceGap {
         LogSequenceGap {
             source: gap.source_id,
             session_id: gap.session_id,
-            first: gap.first.to_string(),
-            last: gap.last.to_string(),
+            first: Long(gap.first),
+            last: Long(gap.last),
             before: id(gap.before),
             after: id(gap.after),
             behind: asked.behind((asked.from, asked.to), |filter| {
