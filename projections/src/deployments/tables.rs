@@ -113,6 +113,7 @@ fn deployment_indexes(target: &Target<'_>) -> Vec<String> {
         ("reached", "tier, succeeded_at", COUNTED),
         ("reached_service", "service, tier, succeeded_at", COUNTED),
         ("carrying", "tier, succeeded_at", CARRYING),
+        ("carrying_service", "service, tier, succeeded_at", CARRYING),
         (
             "suspects",
             "tier, succeeded_at",
