@@ -4,17 +4,16 @@
 mod asking;
 mod bodies;
 mod commands;
+mod figures;
+mod keeping;
 mod kills;
 mod later;
 mod quota;
+mod rest;
 mod routes;
 mod sources;
-mod tallies;
-mod figures;
-mod keeping;
-mod rest;
-mod sources;
 mod tail;
+mod tallies;
 mod truth;
 
 use std::collections::HashMap;

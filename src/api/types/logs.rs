@@ -12,4 +12,4 @@ pub use list::{LogRecords, Window, listed};
 pub use record::LogTail;
 pub use source::{LogSource, LogStatus};
 pub use stats::{LogStats, StatsAsked};
-pub use words::{LogBucket, LogOrder, LogPersonalRule, LogPriority, LogType};
+pub use words::{LogBucket, LogOrder, LogPersonalRule, LogType};
