@@ -175,7 +175,7 @@ fn status(outcome: &RecordOutcome) -> LogRecordStatus {
 
 impl From<KeptRejected> for RejectedRecord {
     fn from(kept: KeptRejected) -> RejectedRecord {
-        let record = kept.record.map(|record| serde_json::to_value(record));
+        let record = kept.record.map(serde_json::to_value);
         let record = match record {
             Some(Ok(serde_json::Value::Object(record))) => Some(JsonObject(record)),
             _ => None,

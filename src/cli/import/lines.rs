@@ -60,7 +60,7 @@ impl Lines {
 
     /// The next line without its end. Of one that is longer than any entry may be a little more than that
     /// is given, and the rest of it is passed over.
-    pub fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub fn next_line(&mut self) -> io::Result<Option<&[u8]>> {
         self.line.clear();
         let most = ENTRY_BYTES_MAX as u64 + 1;
         let read = (&mut self.text)
@@ -111,7 +111,7 @@ pub fn read(
         if (told.stopped)() {
             return Err(ReadError::Stopped);
         }
-        let entry = match lines.next() {
+        let entry = match lines.next_line() {
             Ok(Some(line)) => {
                 batches.line_bytes += line.len() + 1;
                 entries.line(line)
@@ -335,7 +335,7 @@ nonsense
         let codes: Vec<_> = got[0].iter().map(|(line, code)| (*line, &**code)).collect();
         assert_eq!(codes, [(1, "TOO_LARGE"), (2, "VALIDATION")]);
         let mut lines = Lines::open(&Source::from_memory("x", text.as_bytes())).unwrap();
-        let kept = lines.next().unwrap().map(<[u8]>::len);
+        let kept = lines.next_line().unwrap().map(<[u8]>::len);
         assert_eq!(kept, Some(ENTRY_BYTES_MAX + 1));
     }
 }

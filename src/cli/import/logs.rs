@@ -142,7 +142,7 @@ fn first_lines(source: &Source) -> io::Result<Vec<Vec<u8>>> {
     let mut file = Lines::open(source)?;
     let (mut first, mut bytes) = (Vec::new(), 0);
     while first.len() < LOOK_LINES_MAX && bytes < LOOK_BYTES_MAX {
-        let Some(line) = file.next()? else { break };
+        let Some(line) = file.next_line()? else { break };
         bytes += line.len();
         first.push(line.to_vec());
     }

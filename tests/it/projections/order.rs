@@ -182,7 +182,7 @@ fn about_a_log(n: u32) -> (String, Event) {
         _ => {
             let record = |m: u32| LogRecord {
                 user_id: Some(format!("user{}", m % 3)),
-                app_version: (m % 2 == 0).then(|| "1.0".to_owned()),
+                app_version: m.is_multiple_of(2).then(|| "1.0".to_owned()),
                 ..record(
                     &format!("2016-05-01T10:{:02}:00Z", (n + m * 7) % 60),
                     LogType::ALL[usize::try_from(m).unwrap() % LogType::ALL.len()],

@@ -42,6 +42,10 @@ pub enum LogPersonalRule {
 }
 
 /// An order of log records. Of equal ones the place in the log decides.
+#[expect(
+    clippy::enum_variant_names,
+    reason = "spelled as in the API, where other lists have the same words"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum LogOrder {
     /// Those that happened last first.
