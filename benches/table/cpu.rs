@@ -95,11 +95,26 @@ impl Stat {
 
 /// The resident set of a process.
 pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    memory_mib(pid, "VmRSS:")
+}
+
+/// The largest resident set of a process since [`forget_peak`].
+pub fn peak_mib(pid: u32) -> anyhow::Result<f64> {
+    memory_mib(pid, "VmHWM:")
+}
+
+/// What a process holds now counts as the most it ever held.
+pub fn forget_peak(pid: u32) -> anyhow::Result<()> {
+    // proc(5), clear_refs: 5 resets the peak.
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+fn memory_mib(pid: u32, figure: &'static str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()
-        .find(|l| l.starts_with("VmRSS:"))
-        .context("VmRSS")?;
+        .find(|l| l.starts_with(figure))
+        .context(figure)?;
     let kib: f64 = line
         .split_whitespace()
         .nth(1)

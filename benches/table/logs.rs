@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 
-use super::cpu::resident_mib;
+use super::cpu::{forget_peak, peak_mib};
 use super::measure::{Round, Rounds, Watch, figure};
 use super::records::{BATCH_RECORDS, Batch, SOURCE, Shape, Shop, Table, count, mean_bytes};
 use super::report::{Figure, Goal, Row};
@@ -48,8 +48,9 @@ async fn over_http(
     references: [Reference; 2],
 ) -> anyhow::Result<Vec<Row>> {
     let batches_of_round = stand.size(BATCHES).max(CALLERS);
-    let records = batches_of_round * BATCH_RECORDS * (stand.rounds() + 1);
-    let mut shop = Shop::new(records, declared);
+    // The source's first batch, and a round that warms.
+    let batches = 1 + batches_of_round * (stand.rounds() + 1);
+    let mut shop = Shop::new(batches * BATCH_RECORDS, declared);
     let mut sides = Vec::new();
     for (shape, against, goal) in references {
         let table = Table::open(stand, shape).await?;
@@ -60,7 +61,7 @@ async fn over_http(
     for n in 0..=stand.rounds() {
         let batches = shop.batches(batches_of_round);
         bytes = mean_bytes(&batches);
-        let (round, resident) = desk.take(stand, &batches).await?;
+        let (round, peak) = desk.take(stand, &batches).await?;
         // The first round warms connections, plans and caches.
         let counts = n > 0 || stand.is_quick();
         for (table, rounds, ..) in &mut sides {
@@ -72,7 +73,7 @@ async fn over_http(
         }
         if counts {
             ours.push(round);
-            mib.push(resident);
+            mib.push(peak);
         }
     }
     desk.close(stand).await?;
@@ -86,7 +87,7 @@ async fn over_http(
         rows.push(rounds.row(format!("{ids}{against}"), "records/s", goal, Round::rate));
     }
     rows.push(per_core(ids, &ours, bytes));
-    rows.push(resident(ids, mib));
+    rows.push(memory(ids, mib));
     Ok(rows)
 }
 
@@ -106,10 +107,10 @@ fn per_core(ids: &str, rounds: &[Round], bytes: f64) -> Row {
     }
 }
 
-fn resident(ids: &str, rounds: Vec<f64>) -> Row {
+fn memory(ids: &str, rounds: Vec<f64>) -> Row {
     let most = rounds.iter().copied().fold(0.0, f64::max);
     Row {
-        what: format!("resident memory after a round, {ids}"),
+        what: format!("most memory resident in a round, {ids}"),
         unit: "MiB",
         ours: Figure {
             value: most,
@@ -148,7 +149,7 @@ impl Desk {
         })
     }
 
-    /// Hands the batches in; what came of it, and how much memory the process holds then.
+    /// Hands the batches in; what came of it, and the most memory that the process held.
     async fn take(&self, stand: &Stand, batches: &[Batch]) -> anyhow::Result<(Round, f64)> {
         let who = format!("X-API-Key: {}", self.key);
         let mut requests = vec![Vec::new(); CALLERS];
@@ -156,10 +157,11 @@ impl Desk {
             requests[n % CALLERS].push(sent_by(&self.served, &who, &body(batch)));
         }
         stand.settle().await?;
+        forget_peak(self.served.pid)?;
         let watch = Watch::start(self.served.pid, stand.postmaster());
         send_all(&self.served.address, requests).await?;
         let round = watch.stop(count(batches), Vec::new());
-        Ok((round, resident_mib(self.served.pid)?))
+        Ok((round, peak_mib(self.served.pid)?))
     }
 
     async fn close(self, stand: &Stand) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use chrono::TimeDelta;
 use projections::Reader;
-use projections::logs::{LogFilter, LogPlace, LogQuery, logs};
+use projections::logs::{LogFilter, LogPlace, LogQuery, LogRow, logs};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -16,6 +16,7 @@ use super::records::{BATCH_RECORDS, Shape, Shop, Table, count};
 use super::report::{Goal, Row};
 use super::shops::{CALLERS, Desk};
 use super::stand::Stand;
+use super::traffic::now;
 
 /// Batches of a round.
 const BATCHES: usize = 120;
@@ -94,11 +95,13 @@ async fn steady(stand: &Stand, pace: f64) -> anyhow::Result<Vec<Row>> {
     let mut shop = Shop::new(batches.max(CALLERS) * BATCH_RECORDS, true);
     let desk = Arc::new(Desk::open(stand).await?);
     let consumers = desk.follow().await?;
+    let of_caller: Vec<_> = (0..CALLERS).map(|_| shop.batches(each)).collect();
     stand.settle().await?;
     let watch = stand.watch();
+    let began = Instant::now();
     let mut callers = JoinSet::new();
-    for _ in 0..CALLERS {
-        let (desk, consumers, batches) = (desk.clone(), consumers.clone(), shop.batches(each));
+    for batches in of_caller {
+        let (desk, consumers) = (desk.clone(), consumers.clone());
         let mut ticks = interval(time.div_f64(each as f64));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         callers.spawn(async move {
@@ -115,7 +118,7 @@ async fn steady(stand: &Stand, pace: f64) -> anyhow::Result<Vec<Row>> {
             anyhow::Ok((Instant::now(), follows))
         });
     }
-    let (began, mut ended, mut lags) = (Instant::now(), Vec::new(), Vec::new());
+    let (mut ended, mut lags) = (Vec::new(), Vec::new());
     while let Some(caller) = callers.join_next().await {
         let (at, mut follows) = caller??;
         ended.push((at - began).as_secs_f64());
@@ -147,6 +150,31 @@ async fn steady(stand: &Stand, pace: f64) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
+/// So many of the records, each at another time of the day they were made over.
+async fn over_the_day(reader: &Reader, tenant: &str, count: usize) -> anyhow::Result<Vec<LogRow>> {
+    let apart = TimeDelta::hours(23) / i32::try_from(count)?;
+    let mut before = now();
+    let mut found = Vec::with_capacity(count);
+    for n in 0..count {
+        let filter = LogFilter {
+            to: Some(before),
+            ..LogFilter::default()
+        };
+        let query = LogQuery {
+            filter,
+            ..LogQuery::default()
+        };
+        let mut snap = reader.snapshot(tenant).await?;
+        let mut page = logs(&mut snap, &query, LogPlace::Skip(0), PAGE)
+            .await?
+            .records;
+        ensure!(!page.is_empty(), "nothing before {before}");
+        found.push(page.swap_remove(n % page.len()));
+        before -= apart;
+    }
+    Ok(found)
+}
+
 /// How long a page takes that is filtered by time, type and user.
 pub async fn filters(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let stored = stand.records().unwrap_or_else(|| stand.size(RECORDS));
@@ -165,13 +193,10 @@ pub async fn filters(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let pool = desk.store.pool();
     sqlx::query("vacuum analyze").execute(pool).await?;
     let reader = Reader::new(pool.clone());
-    let mut snap = reader.snapshot(&desk.tenant).await?;
-    let all = LogQuery::default();
-    let known = logs(&mut snap, &all, LogPlace::Skip(0), 10 * PAGE).await?;
-    drop(snap);
+    let questions = stand.size(QUESTIONS).max(4);
+    let known = over_the_day(&reader, &desk.tenant, questions).await?;
     let mut round = Round::default();
-    for n in 0..stand.size(QUESTIONS).max(4) {
-        let of = &known.records[n * 7 % known.records.len()];
+    for of in &known {
         let filter = LogFilter {
             event_types: vec![of.event_type],
             user_id: of.user_id.clone(),

@@ -9,6 +9,7 @@ use crate::environment::EnvironmentEvent;
 use crate::fleet::FleetEvent;
 use crate::incident::IncidentEvent;
 use crate::log_batch::LogBatchEvent;
+use crate::log_person::LogPersonEvent;
 use crate::log_source::LogSourceEvent;
 use crate::rejected_record::RejectedRecordEvent;
 use crate::session::SessionEvent;
@@ -56,6 +57,8 @@ pub enum Event {
     LogSource(LogSourceEvent),
     /// Of one batch of log records.
     LogBatch(LogBatchEvent),
+    /// Of somebody whom log records alone are about.
+    LogPerson(LogPersonEvent),
     /// Of one rejected record.
     RejectedRecord(RejectedRecordEvent),
 }
@@ -210,6 +213,7 @@ vocabulary! {
     "log_source.paused" "1" => LogSource(LogSourceEvent::LogSourcePaused);
     "log_source.resumed" "1" => LogSource(LogSourceEvent::LogSourceResumed);
     "log_batch.accepted" "1" => LogBatch(LogBatchEvent::LogBatchAccepted);
+    "log_person.personal_data_erased" "1" => LogPerson(LogPersonEvent::LogPersonErased);
     "rejected_record.recovered" "1" => RejectedRecord(RejectedRecordEvent::RejectedRecordRecovered);
 }
 
@@ -262,4 +266,5 @@ belongs!(IncidentEvent => Incident);
 belongs!(SloEvent => Slo);
 belongs!(LogSourceEvent => LogSource);
 belongs!(LogBatchEvent => LogBatch);
+belongs!(LogPersonEvent => LogPerson);
 belongs!(RejectedRecordEvent => RejectedRecord);

@@ -5,7 +5,7 @@
 //! one aggregate: [`vehicle`], [`fleet`], [`track`]. Who may do what is in [`tenant`], [`user`],
 //! [`admins`], [`session`], [`signing_keys`] and [`api_key`]. What is put into service, and what comes
 //! of it, is in [`deployment`], [`environment`], [`incident`] and [`slo`]. What programs say of
-//! themselves and of their users is in [`log_source`], [`log_batch`] and [`rejected_record`];
+//! themselves and of their users is in [`log_source`], [`log_batch`], [`log_person`] and [`rejected_record`];
 //! [`log_format`] reads it.
 
 pub mod log;
@@ -27,6 +27,7 @@ pub mod incident;
 pub mod slo;
 pub mod log_source;
 pub mod log_batch;
+pub mod log_person;
 pub mod rejected_record;
 pub mod log_format;
 pub mod scope;

@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod incident;
 pub mod ingest;
 pub mod installation;
+pub mod log_person;
 pub mod log_source;
 pub mod payload;
 pub mod position;
@@ -27,6 +28,7 @@ pub struct Mutation(
     position::PositionCommands,
     ingest::IngestCommands,
     log_source::LogSourceCommands,
+    log_person::LogPersonCommands,
     deployment::DeploymentCommands,
     deployment::approval::ApprovalCommands,
     environment::EnvironmentCommands,

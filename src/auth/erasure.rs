@@ -5,6 +5,7 @@
 //! process finishes it.
 
 use domain::admins::{ADMINS_ID, Admins};
+use domain::log_person::{LogPerson, LogPersonCommand, LogPersonId};
 use domain::user::{User, UserCommand};
 use domain::{Aggregate as _, Code};
 
@@ -19,13 +20,7 @@ impl Auth {
     /// Forgets somebody, for good. Whoever was forgotten before is refused as `USER_ERASED`, and whatever
     /// should still be there of them is gone then too.
     pub async fn erase(&self, ctx: &CommandContext, user_id: &str) -> Result<Receipt, AuthError> {
-        sqlx::query(
-            "insert into erasures (tenant, subject) values ($1, $2) on conflict do nothing",
-        )
-        .bind(&*ctx.tenant)
-        .bind(user_id)
-        .execute(self.0.store.pool())
-        .await?;
+        self.begin(&ctx.tenant, user_id).await?;
         let erase = |admins: &Admins| UserCommand::ErasePersonalData {
             admin: admins.names(user_id),
         };
@@ -44,6 +39,30 @@ impl Auth {
         Ok(kept?)
     }
 
+    /// Erases what is personal of somebody whom log records alone are about, up to now: what is recorded of
+    /// them later has another key.
+    pub async fn erase_log_person(
+        &self,
+        ctx: &CommandContext,
+        who: &LogPersonId,
+    ) -> Result<Receipt, AuthError> {
+        let subject = who.subject().map_err(CommandError::Refused)?;
+        self.begin(&ctx.tenant, &subject).await?;
+        let erase = LogPersonCommand::ErasePersonalData;
+        let door = &self.0.door;
+        let kept = door.execute::<LogPerson>(ctx, &subject, erase).await;
+        match &kept {
+            Ok(_) => {
+                self.0.vault.destroy(&ctx.tenant, &subject).await?;
+                self.strike(&ctx.tenant, &subject).await?;
+            }
+            Err(CommandError::Refused(_)) => self.strike(&ctx.tenant, &subject).await?,
+            // Whether it was kept is not known: it is finished if it was.
+            Err(_) => {}
+        }
+        Ok(kept?)
+    }
+
     /// Finishes what was begun and not finished.
     pub(super) async fn finish_erasures(&self) -> Result<(), AuthError> {
         let begun: Vec<(String, String)> = sqlx::query_as(
@@ -54,6 +73,10 @@ impl Auth {
         .fetch_all(self.0.store.pool())
         .await?;
         for (tenant, user_id) in begun {
+            if LogPersonId::is_subject(&user_id) {
+                self.finish_log_person(&tenant, &user_id).await?;
+                continue;
+            }
             let user: User = self.now(&tenant.as_str().into(), &user_id).await?;
             if user.erased {
                 tracing::info!(tenant, user_id, "an erasure that was begun is finished");
@@ -63,6 +86,17 @@ impl Auth {
             }
         }
         Ok(())
+    }
+
+    /// Somebody who was erased before may have been asked about again and that not been kept: they are erased
+    /// as well then, as an administrator wished.
+    async fn finish_log_person(&self, tenant: &str, subject: &str) -> Result<(), AuthError> {
+        let person: LogPerson = self.now(&tenant.into(), subject).await?;
+        if person.erased {
+            tracing::info!(tenant, subject, "an erasure that was begun is finished");
+            self.0.vault.destroy(tenant, subject).await?;
+        }
+        self.strike(tenant, subject).await
     }
 
     /// Destroys the key, and deletes what beside the log could tell of them: the password, the claim on the
@@ -99,6 +133,17 @@ impl Auth {
             .execute(&mut *work)
             .await?;
         work.commit().await?;
+        Ok(())
+    }
+
+    async fn begin(&self, tenant: &str, subject: &str) -> Result<(), AuthError> {
+        sqlx::query(
+            "insert into erasures (tenant, subject) values ($1, $2) on conflict do nothing",
+        )
+        .bind(tenant)
+        .bind(subject)
+        .execute(self.0.store.pool())
+        .await?;
         Ok(())
     }
 

@@ -516,7 +516,8 @@ async fn the_log_can_be_read() {
             "trends",
             "accounts",
             "deployments",
-            "slos"
+            "slos",
+            "logs"
         ]
     );
 }

@@ -4,6 +4,7 @@
 mod asking;
 mod bodies;
 mod commands;
+mod erasing;
 mod figures;
 mod keeping;
 mod kills;

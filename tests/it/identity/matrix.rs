@@ -94,6 +94,10 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
         "Mutation.ingestLogs",
         r#"(input: { source: "nobody", logs: [] })"#,
     ),
+    (
+        "Mutation.eraseLogPerson",
+        r#"(input: { person: { user: "nobody" } })"#,
+    ),
     ("Mutation.recoverRejected", r#"(input: { id: "nobody" })"#),
     ("Mutation.registerLogSource", r#"(input: { id: "shop" })"#),
     (

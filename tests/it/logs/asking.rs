@@ -6,6 +6,7 @@ use daybook::auth::Role;
 use domain::log_source::{LogSourceCommand, PersonalFields, PersonalRule};
 use serde_json::{Value, json};
 
+use super::erasing::erase;
 use super::sources::tell;
 use super::{counts, now, send, started, text};
 use crate::support::TestApp;
@@ -327,12 +328,12 @@ async fn what_is_personal_opens_for_administrators_until_it_is_erased() {
     let (_, told) = send(&app, &[said], &[("daybook-log-source", "web-shop")]).await;
     assert_eq!(counts(&told), [1, 0, 0], "{told}");
     let query =
-        "{ logs { nodes { userId properties personal { userId properties deviceInfo } } } }";
+        "{ logs { nodes { userId properties personal { erased userId properties deviceInfo } } } }";
     let shown = app.settled(query, json!({})).await;
     let node = &shown["logs"]["nodes"][0];
     assert_eq!(node["properties"], json!({ "total": 3 }));
-    let personal = json!({ "userId": "ann@example.org", "properties": { "phone": "+49 30 1" },
-                           "deviceInfo": {} });
+    let personal = json!({ "erased": false, "userId": "ann@example.org",
+                           "properties": { "phone": "+49 30 1" }, "deviceInfo": {} });
     assert_eq!(node["personal"], personal);
     let viewer = format!(
         "Bearer {}",
@@ -348,8 +349,8 @@ async fn what_is_personal_opens_for_administrators_until_it_is_erased() {
         "{told}"
     );
     assert!(!told.to_string().contains("+49") && !told.to_string().contains("ann@"));
-    let subject = format!("log_user:{}", node["userId"].as_str().unwrap());
-    app.app().vault.destroy("default", &subject).await.unwrap();
+    erase(&app, json!({ "user": "ann@example.org" })).await;
     let shown = app.settled(query, json!({})).await;
-    assert_eq!(shown["logs"]["nodes"][0]["personal"], Value::Null);
+    let nothing = json!({ "erased": true, "userId": null, "properties": {}, "deviceInfo": {} });
+    assert_eq!(shown["logs"]["nodes"][0]["personal"], nothing);
 }

@@ -60,11 +60,15 @@ pub struct LogRecord {
     sealed: Option<String>,
     #[graphql(skip)]
     events: Events,
+    #[graphql(skip)]
+    live: bool,
 }
 
 /// What the source of a log record declared personal.
-#[derive(SimpleObject)]
+#[derive(Default, SimpleObject)]
 pub struct LogPersonalValues {
+    /// It was erased: nobody can read it again.
+    erased: bool,
     /// The user's id as the source said it.
     user_id: Option<String>,
     /// Properties.
@@ -119,31 +123,42 @@ impl LogRecord {
             index: row.index,
             sealed: row.personal,
             events,
+            live: false,
+        }
+    }
+
+    /// As a tail tells it.
+    fn live(row: LogRow) -> LogRecord {
+        LogRecord {
+            live: true,
+            ..LogRecord::new(row, Batch::of(Vec::new()))
         }
     }
 }
 
 impl From<&TailPart> for LogTail {
     fn from(part: &TailPart) -> LogTail {
-        let rows: Vec<LogRow> = part.rows().collect();
-        let record = LogRecord::page(&rows);
         LogTail {
             id: ID(part.mark.to_string()),
             source: part.source().to_owned(),
-            records: rows.into_iter().map(record).collect(),
+            records: part.rows().map(LogRecord::live).collect(),
         }
     }
 }
 
 #[ComplexObject]
 impl LogRecord {
-    /// What its source declared personal: for administrators, to others FORBIDDEN. Null if there is nothing,
-    /// and once the user's data is erased.
+    /// What its source declared personal: for administrators, to others FORBIDDEN. Null if there is nothing.
+    /// Told by lists alone: what a tail tells is kept for those who resume, and must not outlive an erasure.
     async fn personal(&self, ctx: &Context<'_>) -> Result<Option<LogPersonalValues>> {
         let operation = Operation::of(ctx);
         if !operation.caller.may(Role::Admin) {
             let fault = Fault::of(FaultCode::Forbidden);
             return Err(fault.with("role", Role::Admin.as_str()).into());
+        }
+        if self.live {
+            let why = "`personal` is told by `logs`, not by a tail";
+            return Err(Fault::new(FaultCode::BadRequest, why).into());
         }
         let Some(sealed) = &self.sealed else {
             return Ok(None);
@@ -164,13 +179,18 @@ impl LogRecord {
             auth_refusal_or_fault(error).map_or_else(|fault| fault, Fault::from)
         })?;
         let PersonalValue::Known(text) = opened else {
-            return Ok(None);
+            let erased = true;
+            return Ok(Some(LogPersonalValues {
+                erased,
+                ..LogPersonalValues::default()
+            }));
         };
         let told: LogPersonal = serde_json::from_str(&text).map_err(|error| {
             tracing::error!(%error, id = self.id.as_str(), "what was sealed of a log record is not what is sealed: {error}");
             Fault::of(FaultCode::Internal)
         })?;
         Ok(Some(LogPersonalValues {
+            erased: false,
             user_id: told.user_id,
             properties: JsonObject(Map::clone(&told.properties)),
             device_info: JsonObject(Map::clone(&told.device_info)),
