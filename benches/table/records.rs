@@ -69,7 +69,9 @@ impl Shop {
         self.at += TimeDelta::microseconds(self.apart_us);
         let user = chance.within(0.0, 1.0).powi(2) * USERS;
         let user = user as u64;
-        let kind = chance.bits() % TYPES.len() as u64;
+        // What is called so is of one type, as in any program.
+        let name = chance.bits() % NAMES;
+        let kind = name % TYPES.len() as u64;
         let declared = self.declared.then(|| {
             let (a, b) = (chance.bits(), chance.bits());
             Uuid::from_u64_pair(a, b).to_string()
@@ -87,7 +89,7 @@ impl Shop {
             event_id: declared,
             timestamp: self.at.to_rfc3339_opts(SecondsFormat::Micros, true),
             event_type: TYPES[kind as usize].to_owned(),
-            event_name: name(chance.bits()),
+            event_name: format!("cart.step_{name}"),
             user_id: Some(format!("user-{user}")),
             session_id: Some(format!("session-{user}-{}", user % 3)),
             app_version: Some(format!("4.{}.0", user % 6)),
@@ -97,10 +99,6 @@ impl Shop {
             ..LogReport::default()
         }
     }
-}
-
-fn name(n: u64) -> String {
-    format!("cart.step_{}", n % NAMES)
 }
 
 /// How many records these are.
