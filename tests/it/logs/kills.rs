@@ -205,12 +205,12 @@ async fn stored(store: &Store) -> HashMap<u64, (i64, u32)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_is_there_once_by_its_id() {
-    let store = what_was_acknowledged_is_there_once(Kind::Ids).await;
+    let (_db, store, records) = what_was_acknowledged_is_there_once(Kind::Ids).await;
     let ids: i64 = sqlx::query_scalar("select count(*) from record_ids")
-        .fetch_one(store.1.pool())
+        .fetch_one(store.pool())
         .await
         .unwrap();
-    assert_eq!(ids as u64, store.2, "and no id without its record");
+    assert_eq!(ids as u64, records, "and no id without its record");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
