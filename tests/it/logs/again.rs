@@ -23,7 +23,7 @@ async fn later(app: &TestApp) -> TestApp {
 }
 
 async fn records_in_log(app: &TestApp) -> i64 {
-    let records = "select coalesce(sum(json_array_length(payload->'timestamp')), 0)::bigint
+    let records = "select coalesce(sum(json_array_length(payload->'eventName')), 0)::bigint
                    from events where event_type = 'log_batch.accepted'";
     count(app, records).await
 }
