@@ -23,6 +23,9 @@ pub use seal::{Place, SubjectKey, random_bytes};
 /// The name of the master key that is made in the data directory when none is configured.
 pub const DEVELOPMENT_KEY: &str = "development-vault.key";
 
+/// How often keys are asked for that others are making or destroying at the same moment.
+const KEYS_ASKED_MAX: u32 = 8;
+
 /// Keys of subjects, and what is derived from the master key. Cheap to clone.
 #[derive(Clone)]
 pub struct Vault(Arc<Inner>);
@@ -112,7 +115,7 @@ impl Vault {
         Ok(key)
     }
 
-    /// The keys of subjects, made for those that have none, in two questions however many there are.
+    /// The keys of all these subjects, made for those that have none, in one question however many there are.
     pub async fn keys(
         &self,
         tenant: &str,
@@ -131,42 +134,54 @@ impl Vault {
             keys.insert(subject.clone(), key);
             false
         });
-        if subjects.is_empty() {
-            return Ok(keys);
+        for _ in 0..KEYS_ASKED_MAX {
+            if subjects.is_empty() {
+                return Ok(keys);
+            }
+            for (subject, wrapped) in self.stored_or_made(tenant, &subjects).await? {
+                let place = key_place(tenant, &subject);
+                let key = self.0.master.unwrap(&wrapped, &place);
+                let key = key.ok_or(VaultError::Foreign)?;
+                let seen = (asked, Some(key.clone()));
+                self.0.recent.put(name(tenant, &subject), seen);
+                keys.insert(subject, key);
+            }
+            // Somebody else was making it, or destroyed what they made.
+            subjects.retain(|subject| !keys.contains_key(subject));
         }
+        Err(sqlx::Error::RowNotFound.into())
+    }
+
+    /// Wrapped keys of these subjects; one that somebody else makes at this moment is left out.
+    async fn stored_or_made(
+        &self,
+        tenant: &str,
+        subjects: &[String],
+    ) -> Result<Vec<(String, Vec<u8>)>, VaultError> {
         let made = subjects.iter().map(|subject| {
             let place = key_place(tenant, subject);
             self.0.master.wrap(&SubjectKey::random(), &place)
         });
         let made: Vec<Vec<u8>> = made.collect();
-        // Whose key there is already keeps it.
-        sqlx::query(
-            "insert into subject_keys (tenant, subject, wrapped)
-             select $1, subject, wrapped from unnest($2::text[], $3::bytea[]) u(subject, wrapped)
-             where not exists (select from subject_keys k where k.tenant = $1 and k.subject = u.subject)
-             on conflict do nothing",
+        // Whose key there is already keeps it: both halves see the same moment.
+        let stored = sqlx::query_as(
+            "with made as (
+                 insert into subject_keys (tenant, subject, wrapped)
+                 select $1, subject, wrapped from unnest($2::text[], $3::bytea[]) u(subject, wrapped)
+                 where not exists (select from subject_keys k
+                                   where k.tenant = $1 and k.subject = u.subject)
+                 on conflict do nothing
+                 returning subject, wrapped)
+             select subject, wrapped from made
+             union all
+             select subject, wrapped from subject_keys where tenant = $1 and subject = any($2)",
         )
         .bind(tenant)
-        .bind(&subjects)
+        .bind(subjects)
         .bind(made)
-        .execute(&self.0.pool)
-        .await?;
-        let stored = sqlx::query_as::<_, (String, Vec<u8>)>(
-            "select subject, wrapped from subject_keys where tenant = $1 and subject = any($2)",
-        )
-        .bind(tenant)
-        .bind(&subjects)
         .fetch_all(&self.0.pool)
         .await?;
-        for (subject, wrapped) in stored {
-            let place = key_place(tenant, &subject);
-            let key = self.0.master.unwrap(&wrapped, &place);
-            let key = key.ok_or(VaultError::Foreign)?;
-            let seen = (asked, Some(key.clone()));
-            self.0.recent.put(name(tenant, &subject), seen);
-            keys.insert(subject, key);
-        }
-        Ok(keys)
+        Ok(stored)
     }
 
     /// Destroys the key of a subject: nothing sealed under it can be read again. False if there was none.

@@ -116,6 +116,13 @@ pub struct Metadata {
     /// `"true"` when time windows were lifted for an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backfill: Option<String>,
+    /// Of a batch of log records that was sent under an id of its own: the digest of all it said, so that it
+    /// is known when it is sent again and its receipt is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_fingerprint: Option<String>,
+    /// Which of that batch's records are not in the event, by their places: `0-2,7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_left_out: Option<String>,
 }
 
 /// An event as it stands in the log.

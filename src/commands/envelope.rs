@@ -136,6 +136,7 @@ impl Envelope {
                 .occurred_at
                 .map(|t| t.to_rfc3339_opts(SecondsFormat::Micros, true)),
             backfill: ctx.backfill.then(|| "true".to_owned()),
+            ..Metadata::default()
         };
         let fingerprint = match ctx.command_id {
             Some(_) => fingerprint(ctx, kind, intent),

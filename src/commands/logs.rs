@@ -5,6 +5,7 @@ mod receipt;
 mod recovering;
 mod rejected;
 mod room;
+mod sent;
 
 pub use recovering::RecoverRejected;
 pub use rejected::{KeptRejected, Recovered, RejectedOf};
@@ -21,9 +22,10 @@ use uuid::Uuid;
 use super::decide::{Turn, forget, lost_race};
 use super::envelope::Envelope;
 use super::{CommandContext, CommandError, Door, Receipt};
-use crate::store::{AppendError, Decided};
+use crate::store::{AppendError, RecordIds};
 use crate::vault::{Vault, VaultError};
 use deciding::Batch;
+use sent::Earlier;
 
 /// Where refused records say they came from.
 const SOURCE: &str = "ingestLogs";
@@ -111,25 +113,23 @@ impl Door {
         }
         let vault = self.vault.as_ref().ok_or(VaultError::Absent)?;
         let mut turn = Turn::new(self.settings.attempts_max);
-        let mut counted = None;
+        let mut earlier = Earlier::nothing(&envelope);
+        let mut is_counted = false;
         loop {
             let (source, version) = self
-                .counted_source(ctx, &source_id, &batch, &mut counted)
+                .counted_source(ctx, &source_id, &batch, &mut is_counted)
                 .await?;
-            let decided = self
-                .append_logs(
-                    ctx,
-                    &envelope,
-                    vault,
-                    &batch,
-                    (&source_id, &source, version),
-                )
-                .await;
-            match decided {
+            let source = (&*source_id, &source, version);
+            let decided = self.append_logs(ctx, (&envelope, &earlier), vault, &batch, source);
+            match decided.await {
                 Ok(kept) => return Ok(kept),
                 Err(LogsError::Command(error)) => return Err(error),
-                // The source was told something else meanwhile.
+                // The source was told something else meanwhile, or the batch is there.
                 Err(LogsError::Append(error)) => {
+                    if sent::is_there(&error) {
+                        let n = batch.records.len();
+                        earlier = self.earlier(&ctx.tenant, &envelope, n).await?;
+                    }
                     let stream = StreamKey::of::<LogSource>(&source_id);
                     let lost = lost_race(error, &stream)?;
                     let cell = self.loaded::<LogSource>(&ctx.tenant, &source_id).await?;
@@ -140,22 +140,22 @@ impl Door {
         }
     }
 
-    /// The source of a batch that was counted by what it takes a minute, which is said in `counted` if that
-    /// was done before.
+    /// The source of a batch that was counted by what it takes a minute: once, however often the batch is
+    /// decided.
     async fn counted_source(
         &self,
         ctx: &CommandContext,
         id: &str,
         batch: &IngestLogs,
-        counted: &mut Option<Option<u32>>,
+        is_counted: &mut bool,
     ) -> Result<(LogSource, i64), CommandError> {
         let (mut source, mut version) = self.source_of(ctx, id, batch.may_register).await?;
-        let known = source.limits.records_per_minute_max;
-        if *counted == Some(known) {
+        if *is_counted {
             return Ok((source, version));
         }
         if let Err(over) = self.count_records(ctx, id, &source, batch.records.len()) {
             // Another process may have told it otherwise since.
+            let known = source.limits.records_per_minute_max;
             forget(&*self.loaded::<LogSource>(&ctx.tenant, id).await?);
             (source, version) = self.source_of(ctx, id, batch.may_register).await?;
             if source.limits.records_per_minute_max == known {
@@ -163,7 +163,7 @@ impl Door {
             }
             self.count_records(ctx, id, &source, batch.records.len())?;
         }
-        *counted = Some(source.limits.records_per_minute_max);
+        *is_counted = true;
         Ok((source, version))
     }
 
@@ -196,7 +196,7 @@ impl Door {
     async fn append_logs(
         &self,
         ctx: &CommandContext,
-        envelope: &Envelope,
+        (envelope, earlier): (&Envelope, &Earlier),
         vault: &Vault,
         reports: &IngestLogs,
         (source_id, source, version): (&str, &LogSource, i64),
@@ -213,33 +213,35 @@ impl Door {
             let report = report.as_ref().map_err(Clone::clone)?;
             judge(report, &rules)
         });
-        let batch = Batch::new(source_id, version, envelope, judged);
-        let mut keyring = self.keyring(&ctx.tenant);
+        let mut batch = Batch::new((source_id, version), envelope, earlier, judged);
+        batch.keep_rejected(reports, &rules, self.settings.rejected_record_bytes_max);
+        let ids = self.sealed(&ctx.tenant, &mut batch, source).await?;
+        let decided = self
+            .store
+            .append_batch(&ctx.tenant, &ids, |known| batch.decide(known));
+        let kept = decided.await?;
+        self.receipts.keep(&ctx.tenant, envelope, &kept);
+        Ok(receipt::read(
+            &kept,
+            envelope.command_id,
+            reports.records.len(),
+        ))
+    }
+
+    /// Seals what is personal in a batch, and gives the ids its records declare.
+    async fn sealed(
+        &self,
+        tenant: &Arc<str>,
+        batch: &mut Batch<'_>,
+        source: &LogSource,
+    ) -> Result<RecordIds, CommandError> {
         let subjects = batch.subjects();
         if !subjects.is_empty() {
+            let mut keyring = self.keyring(tenant);
             keyring.fetch_or_make(subjects).await?;
+            batch.seal(&keyring);
         }
-        let ids = batch.ids(source.retention.id_days);
-        let bytes_max = self.settings.rejected_record_bytes_max;
-        let decided = self.store.append_batch(&ctx.tenant, &ids, |known| {
-            let (outcomes, event) = batch.admit(known);
-            let rejected = deciding::rejected(reports, &outcomes, &rules, bytes_max);
-            Decided {
-                append: batch.append(event, &outcomes, rejected, &keyring),
-                tallies: batch.tallies(&outcomes),
-                told: outcomes,
-            }
-        });
-        let (kept, outcomes) = decided.await?;
-        self.receipts.keep(&ctx.tenant, envelope, &kept);
-        if kept.replayed {
-            return Ok(receipt::read(&kept, envelope.command_id, outcomes.len()));
-        }
-        Ok(LogsReceipt {
-            receipt: Receipt::from(&kept),
-            batch_id: envelope.command_id.to_string(),
-            outcomes,
-        })
+        Ok(batch.ids(source.retention.id_days))
     }
 
     /// The source, which takes records, and its version; registered on its first batch if the caller may.

@@ -139,7 +139,7 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 16] {
 }
 
 /// One refused record, for `rejected_records`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rejected {
     /// Which door refused it.
     pub source: &'static str,

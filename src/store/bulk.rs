@@ -1,4 +1,5 @@
-//! Bulk: a batch in a transaction of its own, together with the ids that its records declare.
+//! Bulk: a batch in a transaction of its own, together with the ids that its records declare; one without
+//! any is one statement.
 //!
 //! Lock order: ids of records (sorted), then that of the append: command ids, claims, the head. Nobody who
 //! holds one of those ever waits for an id of a record. The head is locked when the ids are in place, so
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use super::append::{Append, AppendError, Appended};
 use super::executor::{Remedy, Source, remedy};
-use super::statement::append_group;
+use super::statement::{Outcome, append_group};
 use super::tallies::{self, Tallies};
 use super::{Store, StoreError, StoreSettings};
 
@@ -32,23 +33,15 @@ pub struct RecordIds {
     pub days: Option<u32>,
 }
 
-/// What the log has of a batch.
-#[derive(Debug, Default)]
-pub struct KnownIds {
-    /// The position of the record that has the id, by the id's digest.
-    pub ids: HashMap<[u8; 16], Position>,
-    /// The batch itself was accepted before, at this position, and its receipt is forgotten.
-    pub batch: Option<Position>,
-}
+/// Where a record is whose id the log has, by the id's digest; `None` if its batch cannot be found any more.
+pub type KnownIds = HashMap<[u8; 16], Option<Position>>;
 
 /// What deciding about a batch came to.
-pub struct Decided<T> {
+pub struct Decided {
     /// The append.
     pub append: Append,
     /// What is counted of its records, together with it.
     pub tallies: Tallies,
-    /// For the caller.
-    pub told: T,
 }
 
 /// The connections that batches go over; there are no more than there are slots.
@@ -85,28 +78,32 @@ impl Bulk {
 
 impl Store {
     /// Appends a batch and takes the ids its records declare, all in one transaction. `decide` is told
-    /// which of them others have, and may be asked again after a lost race or a lost connection.
+    /// which of them others have, and may be asked again after a lost race or a lost connection; then it may
+    /// be told of ids that its own first attempt took. So what became of the records is what the receipt
+    /// says that comes back.
     ///
-    /// Batches wait here for their turn; how much waits is for the caller to bound.
-    pub async fn append_batch<T>(
+    /// Batches wait here for their turn, no longer than an append may take; how much waits is for the
+    /// caller to bound.
+    pub async fn append_batch(
         &self,
         tenant: &Arc<str>,
         ids: &RecordIds,
-        mut decide: impl FnMut(&KnownIds) -> Decided<T>,
-    ) -> Result<(Appended, T), AppendError> {
+        mut decide: impl FnMut(&KnownIds) -> Decided,
+    ) -> Result<Appended, AppendError> {
         let bulk = &self.inner.bulk;
-        let slot = bulk.slots.acquire().await;
-        let _slot = slot.expect("slots are never closed");
         let settings = bulk.source.settings();
         let deadline = Instant::now() + Duration::from_millis(settings.write_timeout_ms);
+        let slot = tokio::time::timeout_at(deadline, bulk.slots.acquire()).await;
+        let slot = slot.map_err(|_| AppendError::Overloaded)?;
+        let _slot = slot.expect("slots are never closed");
         let (mut races, mut pause) = (0, Duration::from_millis(settings.reconnect_min_ms));
         loop {
             let mut append = None;
             let error = match bulk.once(tenant, ids, &mut decide, &mut append).await {
-                Ok((outcome, told)) => {
+                Ok(outcome) => {
                     let kept = outcome?;
                     self.inner.wakes.advance(tenant, kept.position, true);
-                    return Ok((kept, told));
+                    return Ok(kept);
                 }
                 Err(error) => error,
             };
@@ -131,94 +128,114 @@ impl Store {
 
 impl Bulk {
     /// One attempt. A connection that saw an error is not used again: its transaction ends with it.
-    async fn once<T>(
+    async fn once(
         &self,
         tenant: &str,
         ids: &RecordIds,
-        decide: &mut impl FnMut(&KnownIds) -> Decided<T>,
+        decide: &mut impl FnMut(&KnownIds) -> Decided,
         decided: &mut Option<Append>,
-    ) -> Result<(Result<Appended, AppendError>, T), sqlx::Error> {
+    ) -> Result<Outcome, sqlx::Error> {
         let attempt = async {
             let mut conn = match self.idle() {
                 Some(conn) => conn,
                 None => self.source.connect().await?,
             };
-            conn.execute("begin").await?;
-            let known = take_ids(&mut conn, tenant, ids).await?;
-            let Decided {
-                append,
-                tallies,
-                told,
-            } = decide(&known);
+            let known = match ids.hashes.is_empty() {
+                true => KnownIds::new(),
+                false => {
+                    conn.execute("begin").await?;
+                    take_ids(&mut conn, tenant, ids).await?
+                }
+            };
+            let Decided { append, tallies } = decide(&known);
+            let append = &*decided.insert(append);
+            // The append is one statement: where nothing goes with it, that is the transaction.
+            if ids.hashes.is_empty() && tallies.records.is_empty() {
+                let outcome = append_one(&mut conn, tenant, append).await?;
+                return Ok((conn, outcome));
+            }
+            if ids.hashes.is_empty() {
+                conn.execute("begin").await?;
+            }
             // Before the head is locked: others wait for nothing of it.
-            tallies::note(&mut conn, tenant, ids.batch, &tallies).await?;
-            let append = decided.insert(append);
-            let mut outcomes = append_group(&mut conn, tenant, &[append], false).await?;
-            let outcome = outcomes.pop().expect("one outcome per append");
+            tallies::note(&mut conn, tenant, (ids.batch, append.command_id), &tallies).await?;
+            let outcome = append_one(&mut conn, tenant, append).await?;
             let end = match &outcome {
                 Ok(kept) if !kept.replayed => "commit",
                 _ => "rollback",
             };
             conn.execute(end).await?;
-            Ok((conn, outcome, told))
+            Ok((conn, outcome))
         };
-        let (conn, outcome, told) = self.source.answered(attempt).await?;
+        let (conn, outcome) = self.source.answered(attempt).await?;
         self.put_back(conn);
-        Ok((outcome, told))
+        Ok(outcome)
     }
 }
 
-/// Takes the ids nobody has, and says who has the others. Waits for batches that are taking one of them.
+async fn append_one(
+    conn: &mut PgConnection,
+    tenant: &str,
+    append: &Append,
+) -> Result<Outcome, sqlx::Error> {
+    let mut outcomes = append_group(conn, tenant, &[append], false).await?;
+    Ok(outcomes.pop().expect("one outcome per append"))
+}
+
+/// Takes the ids nobody has, and says where the records of the others are. Waits for batches that are taking
+/// one of them.
+///
+/// An id that somebody else took while this waited is not seen by the statement that waited, nor one that
+/// was forgotten since: those are asked for again.
 async fn take_ids(
     conn: &mut PgConnection,
     tenant: &str,
     ids: &RecordIds,
 ) -> Result<KnownIds, sqlx::Error> {
-    let hashes: Vec<&[u8]> = ids.hashes.iter().map(|hash| &hash[..]).collect();
-    let taken = sqlx::query(TAKE)
-        .bind(tenant)
-        .bind(&hashes)
-        .bind(ids.batch)
-        .bind(ids.days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)))
-        .execute(&mut *conn)
-        .await?;
-    let mut known = KnownIds::default();
-    let all_new = taken.rows_affected() == hashes.len() as u64;
-    let asked: &[&[u8]] = if all_new { &[] } else { &hashes };
-    let rows = sqlx::query(KNOWN)
-        .bind(tenant)
-        .bind(LogBatch::TYPE)
-        .bind(ids.batch)
-        .bind(asked)
-        .fetch_all(conn)
-        .await?;
-    for row in rows {
-        let position = Position(row.try_get("position")?);
-        match row.try_get::<Option<&[u8]>, _>("id_hash")? {
-            Some(hash) => {
-                let hash = hash.try_into().expect("a digest has 16 bytes");
-                known.ids.insert(hash, position);
+    let days = ids.days.map(|days| i32::try_from(days).unwrap_or(i32::MAX));
+    let mut known = KnownIds::new();
+    let mut left = ids.hashes.clone();
+    while !left.is_empty() {
+        let hashes: Vec<&[u8]> = left.iter().map(|hash| &hash[..]).collect();
+        let others = sqlx::query(TAKE)
+            .bind(tenant)
+            .bind(&hashes)
+            .bind(ids.batch)
+            .bind(days)
+            .bind(LogBatch::TYPE)
+            .fetch_all(&mut *conn)
+            .await?;
+        left.clear();
+        for row in others {
+            let hash: &[u8] = row.try_get("id_hash")?;
+            let hash = hash.try_into().expect("a digest has 16 bytes");
+            match row.try_get("is_there")? {
+                true => {
+                    let position: Option<i64> = row.try_get("position")?;
+                    known.insert(hash, position.map(Position));
+                }
+                false => left.push(hash),
             }
-            None => known.batch = Some(position),
         }
+        left.sort_unstable();
     }
     Ok(known)
 }
 
-/// In the order of the digests, as they were handed in.
+/// Takes ids in the order of the digests, as they were handed in, and tells of those it could not take.
+/// Where it could take all, nothing else is looked for.
 const TAKE: &str = "
-    insert into record_ids (tenant, id_hash, batch, forget_on)
-    select $1, id_hash, $3, current_date + $4::int4 + 1 from unnest($2::bytea[]) u(id_hash)
-    on conflict (tenant, id_hash) do nothing";
-
-/// Ids taken a moment ago in this transaction have no position yet, and are not among these.
-const KNOWN: &str = "
-    select null::bytea as id_hash, s.first_position as position from streams s
-    where s.tenant = $1 and s.aggregate_type = $2 and s.aggregate_id = $3::uuid::text
-    union all
-    select u.id_hash, s.first_position from unnest($4::bytea[]) u(id_hash)
-    cross join lateral (select r.batch from record_ids r
-                        where r.tenant = $1 and r.id_hash = u.id_hash limit 1) r
-    cross join lateral (select s.first_position from streams s
-                        where s.tenant = $1 and s.aggregate_type = $2
-                          and s.aggregate_id = r.batch::text limit 1) s";
+    with taken as (
+        insert into record_ids (tenant, id_hash, batch, forget_on)
+        select $1, id_hash, $3, current_date + $4::int4 + 1 from unnest($2::bytea[]) u(id_hash)
+        on conflict (tenant, id_hash) do nothing
+        returning id_hash)
+    select u.id_hash, r.batch is not null as is_there, s.first_position as position
+    from unnest($2::bytea[]) u(id_hash)
+    left join lateral (select r.batch from record_ids r
+                       where r.tenant = $1 and r.id_hash = u.id_hash limit 1) r on true
+    left join lateral (select s.first_position from streams s
+                       where s.tenant = $1 and s.aggregate_type = $5
+                         and s.aggregate_id = r.batch::text limit 1) s on true
+    where (select count(*) from taken) < cardinality($2::bytea[])
+      and u.id_hash not in (select id_hash from taken)";

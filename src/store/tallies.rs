@@ -36,11 +36,11 @@ pub struct Tally {
     pub records: i64,
 }
 
-/// Notes what is counted of a batch.
+/// Notes what is counted of a batch that a command carries, unless that command was kept before.
 pub(super) async fn note(
     conn: &mut PgConnection,
     tenant: &str,
-    batch: Uuid,
+    (batch, command_id): (Uuid, Uuid),
     tallies: &Tallies,
 ) -> Result<(), sqlx::Error> {
     if tallies.records.is_empty() {
@@ -50,13 +50,15 @@ pub(super) async fn note(
     let (codes, records): (Vec<&str>, Vec<i32>) = counted.unzip();
     sqlx::query(
         "insert into log_tallies (tenant, source_id, batch, code, records)
-         select $1, $2, $3, code, records from unnest($4::text[], $5::int4[]) u(code, records)",
+         select $1, $2, $3, code, records from unnest($4::text[], $5::int4[]) u(code, records)
+         where not exists (select from commands k where k.tenant = $1 and k.command_id = $6)",
     )
     .bind(tenant)
     .bind(&tallies.source)
     .bind(batch)
     .bind(codes)
     .bind(records)
+    .bind(command_id)
     .execute(conn)
     .await?;
     Ok(())

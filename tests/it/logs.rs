@@ -1,6 +1,7 @@
 //! Log records: what is told of each that is handed in, which bodies and callers are refused whole, and what
 //! is told to those who ask for them.
 
+mod again;
 mod asking;
 mod bodies;
 mod commands;

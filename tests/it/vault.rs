@@ -11,7 +11,7 @@ use domain::session::{ClientInfo, Session, SessionCommand, SessionPolicy};
 use domain::user::{User, UserCommand, UserEvent};
 use domain::{Actor, ActorKind, Code, Personal, Position};
 
-use crate::support::{Scratch, TestDb, vault};
+use crate::support::{Scratch, TestDb, eventually, vault};
 
 const TENANT: &str = "default";
 const EMAIL: &str = "Ada.Lovelace@Example.org";
@@ -252,4 +252,52 @@ async fn whoever_was_erased_is_given_no_key_again() {
         .await
         .unwrap();
     assert_eq!(rows, 0);
+}
+
+/// Whoever needs many keys, one of which another is making, waits and is given that one too.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_subjects_every_one_is_given_a_key() {
+    let db = TestDb::create().await;
+    let _store = store(&db).await;
+    let dir = Scratch::new();
+    let subjects: Vec<String> = (0..20).map(|n| format!("log_user:{n}")).collect();
+    let theirs = vault(&db, dir.path()).key(TENANT, &subjects[7]).await;
+    let theirs = theirs.unwrap();
+    // As if they were at it still.
+    let row = "delete from subject_keys returning tenant, subject, wrapped";
+    let row: (String, String, Vec<u8>) = sqlx::query_as(row).fetch_one(db.pool()).await.unwrap();
+    let mut making = db.pool().begin().await.unwrap();
+    sqlx::query("insert into subject_keys (tenant, subject, wrapped) values ($1, $2, $3)")
+        .bind(row.0)
+        .bind(row.1)
+        .bind(row.2)
+        .execute(&mut *making)
+        .await
+        .unwrap();
+    let mine = vault(&db, dir.path());
+    let asked = tokio::spawn({
+        let subjects = subjects.clone();
+        async move { mine.keys(TENANT, subjects).await.unwrap() }
+    });
+    let waiting = "select exists (select from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock')";
+    eventually("the other one waits", async || {
+        sqlx::query_scalar(waiting)
+            .fetch_one(db.pool())
+            .await
+            .unwrap()
+    })
+    .await;
+    making.commit().await.unwrap();
+    let keys = asked.await.unwrap();
+    assert_eq!(keys.len(), subjects.len());
+    let place = Place {
+        tenant: TENANT,
+        subject: &subjects[7],
+        field: "record",
+        event_id: uuid::Uuid::nil(),
+    };
+    let sealed = theirs.seal(&place, NAME);
+    let opened = keys[&subjects[7]].open(&place, &sealed);
+    assert_eq!(opened.as_deref(), Some(NAME), "it is the one they made");
 }

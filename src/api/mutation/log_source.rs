@@ -38,8 +38,9 @@ struct LogRetentionInput {
     days: Option<i32>,
     /// Other days for records of some types, each once.
     days_by_type: Option<Vec<LogTypeRetentionInput>>,
-    /// Days a declared id is remembered, at least as long as its record can be accepted; for ever if not
-    /// said.
+    /// Days a declared id is remembered from its record's acceptance on, at least as long as the limits set
+    /// now accept records; for ever if not said. Ids accepted under fewer days are forgotten on their day all
+    /// the same.
     id_days: Option<i32>,
 }
 

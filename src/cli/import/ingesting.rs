@@ -31,14 +31,18 @@ impl Intake for LogFiles {
         };
         match run.until_decided(send).await? {
             Err(refusal) if refusal.code != Code::AlreadyExists => {
-                Err(refusal).context("the log source cannot be registered")
+                return Err(refusal).context("the log source cannot be registered");
             }
-            _ => Ok(()),
+            _ => {}
         }
+        let load = || run.door.load::<LogSource>(&run.tenant, &self.source);
+        let (_, version) = run.until_decided(load).await?.context("the log source")?;
+        self.version.get_or_init(|| version);
+        Ok(())
     }
 
     async fn send(&self, run: &Run, (): &mut (), batch: &LogLines) -> anyhow::Result<()> {
-        let context = run.context(Some(command_id(&self.source, batch)));
+        let context = run.context(Some(self.command_id(batch)));
         let send = || {
             let told = IngestLogs {
                 source: self.source.clone(),
@@ -56,21 +60,25 @@ impl Intake for LogFiles {
     }
 }
 
-/// The same for the same records of a source in every run: then what was refused is not kept again, and
-/// what was kept is not looked at again.
-fn command_id(source: &str, batch: &LogLines) -> String {
-    let mut said = Sha256::new();
-    said.update(format!("{source}\n"));
-    for record in &batch.records {
-        match record {
-            Ok(report) => serde_json::to_writer(&mut said, report).expect("plain data"),
-            Err(refusal) => said.update(format!("{refusal} {:?}", refusal.details)),
+impl LogFiles {
+    /// The same for the same records in every run: then what was refused is not kept again, and what was
+    /// kept is not looked at again. Another one once the source was told something else: then it may accept
+    /// what it refused, and what it has it knows by the records' own ids.
+    fn command_id(&self, batch: &LogLines) -> String {
+        let mut said = Sha256::new();
+        let version = self.version.get().copied().unwrap_or_default();
+        said.update(format!("{} {version}\n", self.source));
+        for record in &batch.records {
+            match record {
+                Ok(report) => serde_json::to_writer(&mut said, report).expect("plain data"),
+                Err(refusal) => said.update(format!("{refusal} {:?}", refusal.details)),
+            }
+            said.update(b"\n");
         }
-        said.update(b"\n");
+        let digest = said.finalize();
+        let half = digest.first_chunk().expect("a digest has 32 bytes");
+        format!("import logs {}", Uuid::from_bytes(*half).simple())
     }
-    let digest = said.finalize();
-    let half = digest.first_chunk().expect("a digest has 32 bytes");
-    format!("import logs {}", Uuid::from_bytes(*half).simple())
 }
 
 /// Adds what the write door said about a batch.

@@ -1,6 +1,7 @@
 //! Log files: what they are written in, whose they are, and what is wrong with one that is not.
 
 use std::io;
+use std::sync::OnceLock;
 
 use chrono::FixedOffset;
 use clap::{Args, ValueEnum};
@@ -98,6 +99,8 @@ pub struct LogFiles {
     pub source: String,
     format: LineFormat,
     zone: FixedOffset,
+    /// Its version when the run began.
+    pub(super) version: OnceLock<i64>,
 }
 
 impl LogFiles {
@@ -113,6 +116,7 @@ impl LogFiles {
                 source: values::id(&source, "source")?,
                 format,
                 zone: args.zone.unwrap_or(utc),
+                version: OnceLock::new(),
             }),
             _ => anyhow::bail!("--format and --source are needed where there is no --preset"),
         }

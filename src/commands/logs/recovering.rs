@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::deciding::Batch;
 use super::rejected::KeptRejected;
-use super::{LogsError, LogsReceipt, RecordOutcome, pseudonym, receipt};
+use super::sent::{Earlier, is_there};
+use super::{LogsError, LogsReceipt, pseudonym, receipt};
 use crate::commands::decide::{Turn, forget, lost_race};
 use crate::commands::envelope::Envelope;
-use crate::commands::{CommandContext, CommandError, Door, Receipt};
+use crate::commands::{CommandContext, CommandError, Door};
 use crate::store::{Basis, Decided, NewEvent, StreamWrite, Tallies};
 use crate::vault::{Vault, VaultError};
 
@@ -70,6 +71,10 @@ impl Door {
                 Err(LogsError::Command(error)) => return Err(error),
                 // The source was told something else meanwhile, or somebody else recovers the record.
                 Err(LogsError::Append(error)) => {
+                    if is_there(&error) {
+                        // By this very command, or by another of its id: that is refused.
+                        self.earlier(&ctx.tenant, &envelope, 1).await?;
+                    }
                     let lost = lost_race(error, &StreamKey::of::<RejectedRecord>(&id))?;
                     forget(&*self.loaded::<LogSource>(&ctx.tenant, &source_id).await?);
                     forget(&*self.loaded::<RejectedRecord>(&ctx.tenant, &id).await?);
@@ -141,36 +146,24 @@ impl Door {
             // Its place in `record`, wherever it came from.
             CommandError::from(refusal.under(["record"]))
         })?;
-        let batch = Batch::new(source_id, version, envelope, [Ok(judged)].into_iter());
-        let mut keyring = self.keyring(&ctx.tenant);
-        let subjects = batch.subjects();
-        if !subjects.is_empty() {
-            keyring.fetch_or_make(subjects).await?;
-        }
-        let ids = batch.ids(source.retention.id_days);
+        let earlier = Earlier::nothing(envelope);
+        let judged = [Ok(judged)].into_iter();
+        let mut batch = Batch::new((source_id, version), envelope, &earlier, judged);
+        let ids = self.sealed(&ctx.tenant, &mut batch, &source).await?;
         let decided = self.store.append_batch(&ctx.tenant, &ids, |known| {
-            let (outcomes, event) = batch.admit(known);
-            let mut append = batch.append(event, &outcomes, Vec::new(), &keyring);
-            if let [RecordOutcome::Accepted { .. }] = &outcomes[..] {
+            let mut append = batch.decide(known).append;
+            if let [_source, _batch] = &append.writes[..] {
                 // Before the batch: at the receipt's position stands the record.
                 append.writes.insert(1, written(&id, &recovered));
             }
             Decided {
                 append,
                 tallies: Tallies::default(),
-                told: outcomes,
             }
         });
-        let (kept, outcomes) = decided.await?;
+        let kept = decided.await?;
         self.receipts.keep(&ctx.tenant, envelope, &kept);
-        if kept.replayed {
-            return Ok(receipt::read(&kept, envelope.command_id, outcomes.len()));
-        }
-        Ok(LogsReceipt {
-            receipt: Receipt::from(&kept),
-            batch_id: envelope.command_id.to_string(),
-            outcomes,
-        })
+        Ok(receipt::read(&kept, envelope.command_id, 1))
     }
 
     /// The word that the record was recovered, unless it was before.

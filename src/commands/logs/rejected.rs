@@ -184,11 +184,10 @@ fn kept(row: RejectedRow, source: &LogSource) -> Result<KeptRejected, CommandErr
         stream: format!("rejected_records {}", row.id),
         reason,
     };
-    let stored: Stored =
-        serde_json::from_str(&row.record).map_err(|e| unreadable(e.to_string()))?;
+    // What cannot be read any more is as good as not kept; the others of its page are shown.
+    let stored: Stored = serde_json::from_str(&row.record).unwrap_or_default();
+    let report = stored.record.and_then(|record| report_of(record).ok());
     let why: Why = serde_json::from_str(&row.details).map_err(|e| unreadable(e.to_string()))?;
-    let report = stored.record.map(report_of).transpose();
-    let report = report.map_err(|refusal| unreadable(refusal.to_string()))?;
     let rules = LogRules {
         limits: &source.limits,
         personal_fields: &source.personal_fields,
@@ -212,7 +211,7 @@ fn kept(row: RejectedRow, source: &LogSource) -> Result<KeptRejected, CommandErr
 }
 
 /// How a rejected record is stored.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Stored {
     /// Not there if it could not be read, or was cut.
     record: Option<Map<String, Value>>,

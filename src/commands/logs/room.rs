@@ -8,6 +8,9 @@ use crate::commands::{CommandError, Door};
 /// When to try again where there is no room.
 const RETRY_AFTER_MS: u64 = 1_000;
 
+/// What is taken at the least: a request that waits takes more than its records.
+const BYTES_MIN: usize = 16 << 10;
+
 /// What all that is on its way may take.
 pub(in crate::commands) struct Rooms {
     bytes: AtomicUsize,
@@ -44,6 +47,7 @@ impl Door {
 impl Room {
     /// Takes what is needed now instead of what was taken before.
     pub fn resize(&mut self, bytes: usize) -> Result<(), CommandError> {
+        let bytes = bytes.max(BYTES_MIN);
         if bytes <= self.bytes {
             let less = self.bytes - bytes;
             self.rooms.bytes.fetch_sub(less, Ordering::Relaxed);
@@ -82,17 +86,25 @@ mod tests {
 
     #[test]
     fn there_is_room_for_so_much_and_for_one_alone() {
-        let rooms = Arc::new(Rooms::new(100));
-        let mut first = room(&rooms, 60).expect("it fits");
-        assert!(room(&rooms, 41).is_none());
-        let second = room(&rooms, 40).expect("it fits");
-        assert!(first.resize(61).is_err());
+        let kib = |n: usize| n << 10;
+        let rooms = Arc::new(Rooms::new(kib(100)));
+        let mut first = room(&rooms, kib(60)).expect("it fits");
+        assert!(room(&rooms, kib(41)).is_none());
+        let second = room(&rooms, kib(40)).expect("it fits");
+        assert!(first.resize(kib(61)).is_err());
         drop(second);
-        first.resize(500).expect("it is alone");
+        first.resize(kib(500)).expect("it is alone");
         assert!(room(&rooms, 1).is_none());
-        first.resize(99).expect("it is less");
+        first.resize(kib(84)).expect("it is less");
         assert!(room(&rooms, 1).is_some());
         drop(first);
         assert_eq!(rooms.bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_smallest_take_room_too() {
+        let rooms = Arc::new(Rooms::new(10 * BYTES_MIN));
+        let all: Vec<Room> = (0..20).map_while(|_| room(&rooms, 1)).collect();
+        assert_eq!(all.len(), 10);
     }
 }

@@ -6,6 +6,10 @@ mod truth;
 use std::fmt::Write as _;
 
 use chrono::TimeDelta;
+use daybook::commands::{CommandContext, Door, DoorSettings};
+use daybook::store::{Store, StoreSettings};
+use domain::log_source::{LogLimits, LogSource, LogSourceCommand};
+use domain::{Actor, ActorKind};
 use rustix::process::{Pid, Signal, kill_process};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::json;
@@ -26,6 +30,24 @@ impl World {
                      where event_type = 'log_batch.accepted') r order by id collate \"C\"";
         let ids = sqlx::query_scalar(query).fetch_all(self.db.pool()).await;
         ids.unwrap()
+    }
+
+    /// Tells the source `app` what its records may be.
+    async fn set_limits(&self, limits: LogLimits) {
+        let settings = StoreSettings {
+            unsafe_allowed: true,
+            ..StoreSettings::default()
+        };
+        let store = Store::connect(self.db.options(), settings).await.unwrap();
+        let door = Door::new(store, DoorSettings::default());
+        let actor = Actor {
+            kind: ActorKind::User,
+            id: "ann".into(),
+        };
+        let ctx = CommandContext::new("default".into(), actor, start());
+        let command = LogSourceCommand::SetLimits { limits };
+        let told = door.execute::<LogSource>(&ctx, "app", command).await;
+        told.unwrap();
     }
 
     /// What the log says when asked for one text.
@@ -261,4 +283,39 @@ async fn a_cut_file_gives_what_it_holds_and_the_rest_later() {
     let told = world.logs(&args).await;
     told.check(0, &["3,000 records of 1 file", "Rejected              0\n"]);
     assert_eq!(world.ids().await.len(), 3_000);
+}
+
+/// What its source refused comes in once it accepts it, whether or not anybody remembers the batch; what is
+/// there stays there once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_source_accepts_by_now_comes_in() {
+    let world = World::new().await;
+    let line = |n: i64, length: usize| {
+        json!({ "timestamp": start() + TimeDelta::seconds(n), "event_type": "telemetry",
+                "event_name": "tick", "properties": { "a": "x".repeat(length) } })
+    };
+    let ahead = json!({ "timestamp": "9000-01-01T00:00:00Z", "event_type": "telemetry",
+                        "event_name": "tick" });
+    let lines = format!("{}\n{}\n{ahead}\n", line(0, 1), line(1, 70_000));
+    let file = world.file("f.ndjson", lines);
+    let args = ["--format", "ndjson", "--source", "app", &file];
+    let lines = ["Accepted              1\n", "Rejected              2\n"];
+    world.logs(&args).await.check(0, &lines);
+
+    world
+        .set_limits(LogLimits {
+            record_bytes_max: 100_000,
+            ..LogLimits::default()
+        })
+        .await;
+    let lines = ["Accepted              1\n", "Duplicate             1\n"];
+    world.logs(&args).await.check(0, &lines);
+    let forget = "delete from commands";
+    sqlx::raw_sql(forget)
+        .execute(world.db.pool())
+        .await
+        .unwrap();
+    let lines = ["Duplicate             2\n", "Rejected              1\n"];
+    world.logs(&args).await.check(0, &lines);
+    assert_eq!(world.ids().await.len(), 2);
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 use daybook::commands::{
     CommandContext, CommandError, Door, DoorSettings, IngestLogs, RecordOutcome,
 };
-use daybook::store::{Store, StoreSettings};
+use daybook::store::{PageLimits, Store, StoreSettings};
 use daybook::vault::Vault;
-use domain::log_batch::LogReport;
-use domain::{Actor, ActorKind};
-use serde_json::Value;
+use domain::log_batch::{LogBatchEvent, LogReport};
+use domain::{Actor, ActorKind, Event, Position};
 use sqlx::postgres::PgConnectOptions;
 
 use super::{now, text};
@@ -22,6 +21,7 @@ use crate::support::{Child, Scratch, TestDb, eventually};
 const URL: &str = "DAYBOOK_TEST_LOGS_URL";
 const DIR: &str = "DAYBOOK_TEST_LOGS_DIR";
 const FROM: &str = "DAYBOOK_TEST_LOGS_FROM";
+const KIND: &str = "DAYBOOK_TEST_LOGS_KIND";
 
 /// Records of one batch; those of the next one begin half a batch later, so that most ids are declared twice.
 const BATCH: u64 = 40;
@@ -43,12 +43,45 @@ async fn door(url: &str, keys: &Path) -> (Store, Door) {
     (store, door)
 }
 
-fn batch(from: u64) -> (String, IngestLogs) {
+/// By what records are told from each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// By ids of their own; most are declared twice.
+    Ids,
+    /// By the batch they come in, which is sent by two and often more than once.
+    Batches,
+}
+
+impl Kind {
+    fn named(name: &str) -> Kind {
+        match name {
+            "ids" => Kind::Ids,
+            _ => Kind::Batches,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Ids => "ids",
+            Kind::Batches => "batches",
+        }
+    }
+
+    /// How far the next batch is from one.
+    fn step(self) -> u64 {
+        match self {
+            Kind::Ids => BATCH / 2,
+            Kind::Batches => BATCH,
+        }
+    }
+}
+
+fn batch(kind: Kind, from: u64) -> (String, IngestLogs) {
     let report = |n: u64| LogReport {
-        event_id: Some(format!("e-{n}")),
+        event_id: (kind == Kind::Ids).then(|| format!("e-{n}")),
         timestamp: text(now()),
         event_type: "behavioral".to_owned(),
-        event_name: "checkout".to_owned(),
+        event_name: format!("checkout {n}"),
         ..LogReport::default()
     };
     let batch = IngestLogs {
@@ -60,8 +93,8 @@ fn batch(from: u64) -> (String, IngestLogs) {
 }
 
 /// Hands a batch in until it is acknowledged; gives what is accepted of it.
-async fn acknowledged(door: &Door, from: u64) -> Vec<(u64, i64, u32)> {
-    let (command_id, batch) = batch(from);
+async fn acknowledged(door: &Door, kind: Kind, from: u64) -> Vec<(u64, i64, u32)> {
+    let (command_id, batch) = batch(kind, from);
     let actor = Actor {
         kind: ActorKind::System,
         id: "sender".into(),
@@ -97,6 +130,7 @@ async fn hands_records_in_until_it_is_killed() {
     let var = |name| std::env::var(name).ok();
     let Some(url) = var(URL) else { return };
     let (dir, from) = (var(DIR).unwrap(), var(FROM).unwrap());
+    let kind = Kind::named(&var(KIND).unwrap());
     let dir = Path::new(&dir);
     let (_store, door) = door(&url, dir).await;
     let told = Arc::new(std::sync::Mutex::new(
@@ -108,8 +142,8 @@ async fn hands_records_in_until_it_is_killed() {
     ));
     let from: u64 = from.parse().unwrap();
     let sending = async || {
-        for from in (from..).step_by(BATCH as usize / 2) {
-            let accepted = acknowledged(&door, from).await;
+        for from in (from..).step_by(kind.step() as usize) {
+            let accepted = acknowledged(&door, kind, from).await;
             let lines = accepted.iter().map(|(n, at, i)| format!("{n} {at} {i}\n"));
             // One write: a line is whole or not there.
             let lines = lines.collect::<String>() + &format!("done {from}\n");
@@ -142,27 +176,50 @@ fn told(dir: &Path) -> (Vec<(u64, i64, u32)>, Vec<u64>) {
     (accepted, done)
 }
 
-/// Where each id stands in the log.
-async fn stored(db: &TestDb) -> HashMap<u64, (i64, u32)> {
-    let batches: Vec<(i64, Value)> = sqlx::query_as(
-        "select position, payload -> 'eventId' from events where event_type = 'log_batch.accepted'",
-    )
-    .fetch_all(db.pool())
-    .await
-    .unwrap();
+/// Where each record stands in the log.
+async fn stored(store: &Store) -> HashMap<u64, (i64, u32)> {
+    let (tenant, mut after) = (Arc::from("default"), Position::START);
     let mut places = HashMap::new();
-    for (position, ids) in batches {
-        for (index, id) in (0..).zip(ids.as_array().unwrap()) {
-            let id = id.as_str().unwrap()[2..].parse().unwrap();
-            let twice = places.insert(id, (position, index));
-            assert_eq!(twice, None, "e-{id} is in the log twice");
+    loop {
+        let page = store.read_log(&tenant, after, PageLimits::default()).await;
+        let page = page.unwrap();
+        let Some(last) = page.last() else {
+            return places;
+        };
+        after = last.position;
+        for stored in &page {
+            let Event::LogBatch(LogBatchEvent::LogBatchAccepted(batch)) =
+                stored.decode().unwrap().event
+            else {
+                continue;
+            };
+            for (index, record) in (0..).zip(&batch.records) {
+                let n = record.event_name.rsplit(' ').next().unwrap();
+                let n = n.parse().unwrap();
+                let twice = places.insert(n, (stored.position.0, index));
+                assert_eq!(twice, None, "{n} is in the log twice");
+            }
         }
     }
-    places
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_is_there_once() {
+async fn what_was_acknowledged_is_there_once_by_its_id() {
+    let (_db, store, records) = what_was_acknowledged_is_there_once(Kind::Ids).await;
+    let ids: i64 = sqlx::query_scalar("select count(*) from record_ids")
+        .fetch_one(store.pool())
+        .await
+        .unwrap();
+    assert_eq!(ids as u64, records, "and no id without its record");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_once_by_its_batch() {
+    what_was_acknowledged_is_there_once(Kind::Batches).await;
+}
+
+/// The log after many kills, and how many records it has.
+async fn what_was_acknowledged_is_there_once(kind: Kind) -> (TestDb, Store, u64) {
     let db = TestDb::create().await;
     let dir = Scratch::new();
     let mut from = 0;
@@ -173,6 +230,7 @@ async fn what_was_acknowledged_is_there_once() {
             (URL, url.as_ref()),
             (DIR, path.as_os_str()),
             (FROM, number.as_ref()),
+            (KIND, kind.name().as_ref()),
         ];
         let test = "logs::kills::hands_records_in_until_it_is_killed";
         let child = Child::start(test, &environment);
@@ -189,34 +247,25 @@ async fn what_was_acknowledged_is_there_once() {
         from = done.iter().max().unwrap().saturating_sub(2 * BATCH);
     }
     let (accepted, done) = told(dir.path());
-    let places = stored(&db).await;
+    let (store, door) = door(&db.url(), dir.path()).await;
+    let places = stored(&store).await;
     for (n, position, index) in &accepted {
-        assert_eq!(
-            places.get(n),
-            Some(&(*position, *index)),
-            "e-{n} was acknowledged"
-        );
+        let place = Some(&(*position, *index));
+        assert_eq!(places.get(n), place, "{n} was acknowledged");
     }
     for from in &done {
         for n in *from..from + BATCH {
-            assert!(
-                places.contains_key(&n),
-                "e-{n} of an acknowledged batch is lost"
-            );
+            let is_there = places.contains_key(&n);
+            assert!(is_there, "{n} of an acknowledged batch is lost");
         }
     }
     // What nobody was told of is found out by sending it again.
-    let (store, door) = door(&db.url(), dir.path()).await;
-    let last = done.iter().max().unwrap() + BATCH / 2;
-    for from in [last, last + BATCH / 2] {
-        acknowledged(&door, from).await;
+    let last = done.iter().max().unwrap() + kind.step();
+    for from in [last, last + kind.step()] {
+        acknowledged(&door, kind, from).await;
     }
-    let after = stored(&db).await;
-    let whole = 0..last + BATCH / 2 + BATCH;
-    assert_eq!(after.len() as u64, whole.end, "every id once");
-    let ids: i64 = sqlx::query_scalar("select count(*) from record_ids")
-        .fetch_one(store.pool())
-        .await
-        .unwrap();
-    assert_eq!(ids as u64, whole.end, "and no id without its record");
+    let whole = last + kind.step() + BATCH;
+    let after = stored(&store).await;
+    assert_eq!(after.len() as u64, whole, "every record once");
+    (db, store, whole)
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::bodies::otlp;
 use super::commands::{INGEST, said, tell};
 use super::{BATCH, counts, now, record, send};
-use crate::support::{TestApp, TestRedis, eventually, redis_settings};
+use crate::support::{Action, Step, TestApp, TestRedis, Trap, eventually, redis_settings};
 
 const SOURCE: (&str, &str) = ("daybook-log-source", "shop");
 
@@ -151,4 +151,79 @@ async fn nodes_share_what_a_source_takes() {
     };
     eventually("the other node knows", async || left() < 60).await;
     assert_eq!(send(&second, &batch(60), &[SOURCE]).await.0, 429);
+}
+
+/// However often a batch is decided, it is counted once: here its source is told another limit while the
+/// batch is on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_decided_again_is_not_counted_again() {
+    let left = async |is_interrupted: bool| {
+        let app = TestApp::at(Clock::mock(now()).0, |_| ()).await;
+        let other = app.beside(|_| ()).await;
+        limited_to(&app, 10).await;
+        let wider = json!({ "limits": { "recordsPerMinuteMax": 20 } });
+        let records = batch(6);
+        if is_interrupted {
+            let [step, _] = Step::around("insert", "commands", "");
+            let mut trap = Trap::plant(app.db(), std::slice::from_ref(&step)).await;
+            trap.arm(&step, Action::Hold).await;
+            let meanwhile = async {
+                trap.holds().await;
+                tell(&other, "setLogLimits", wider).await;
+                trap.disarm().await;
+            };
+            let (sent, ()) = futures::join!(send(&app, &records, &[SOURCE]), meanwhile);
+            assert_eq!((sent.0, counts(&sent.1)), (200, [6, 0, 0]));
+        } else {
+            assert_eq!(send(&app, &records, &[SOURCE]).await.0, 200);
+            tell(&other, "setLogLimits", wider).await;
+        }
+        let limiter = &app.app().limiter;
+        let standing = limiter.log_records("default", "shop", 20, 0);
+        standing.map_or(0, |standing| standing.remaining)
+    };
+    let once = left(false).await;
+    assert!(once > 6, "or it could not have been counted twice: {once}");
+    assert_eq!(left(true).await, once);
+}
+
+/// N4: whatever a source is called, what is kept of it in Redis is a digest.
+#[tokio::test]
+async fn no_name_of_a_source_is_a_key() {
+    let redis = TestRedis::start().await;
+    let share = |settings: &mut Settings| {
+        settings.redis = redis_settings(&redis.url());
+        settings.redis.budget = Duration::from_secs(10);
+        settings.limits.settle_interval = Duration::from_millis(1);
+    };
+    let app = TestApp::at(Clock::mock(now()).0, share).await;
+    let names = ["*", "{shop}", "[a-z]?", "a FLUSHALL", "log_records:default"];
+    for name in names {
+        let input = json!({ "id": name, "limits": { "recordsPerMinuteMax": 10 } });
+        let register = "mutation($i: RegisterLogSourceInput!) { registerLogSource(input: $i) {
+                        userErrors { code } } }";
+        let told = app.data(register, json!({ "i": input })).await;
+        assert_eq!(told["registerLogSource"]["userErrors"], json!([]), "{name}");
+        for (records, status) in [(10, 200), (1, 429)] {
+            let source = ("daybook-log-source", name);
+            let told = send(&app, &batch(records), &[source]).await;
+            assert_eq!(told.0, status, "{name}");
+        }
+    }
+    let mut all = redis::cmd("KEYS");
+    all.arg("*");
+    let mut keys: Vec<String> = Vec::new();
+    eventually("every bucket is settled", async || {
+        keys = redis.tell(&all).await;
+        keys.len() >= names.len()
+    })
+    .await;
+    for key in keys {
+        let name = names.iter().find(|name| key.contains(**name));
+        assert_eq!(name, None, "{key}");
+        assert!(
+            key.is_ascii() && !key.contains(char::is_whitespace),
+            "{key}"
+        );
+    }
 }
