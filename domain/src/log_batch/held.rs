@@ -15,6 +15,9 @@ const REPORT_BYTES: usize = 512;
 /// What is allocated for a text takes at least so much more than the text.
 pub(crate) const TEXT_BYTES: usize = 16;
 
+/// How often a text is there at once: as it was said, in what tells a retry from a reuse, and in the event.
+const COPIES: usize = 3;
+
 /// A value in a list that grows.
 pub(crate) const ITEM_BYTES: usize = 40;
 
@@ -32,28 +35,28 @@ pub(crate) fn entry_bytes(n: usize, key: &str) -> usize {
 }
 
 impl LogReport {
-    /// How many bytes of memory it takes, roughly and rather too many: as it was said, and what is
-    /// copied of it when it is judged.
+    /// How many bytes of memory it takes until it is in the log, roughly and rather too many.
     pub fn held_bytes(&self) -> usize {
         self.held_without_device() + object(&self.device_info)
     }
 
     /// What it takes beside a device that others of its batch have too.
     pub(crate) fn held_without_device(&self) -> usize {
-        REPORT_BYTES + 2 * self.text_bytes() + object(&self.properties)
+        REPORT_BYTES + COPIES * self.text_bytes() + object(&self.properties)
     }
 }
 
 fn object(map: &Map<String, Value>) -> usize {
     let entries = map.iter().enumerate();
-    let bytes = entries.map(|(n, (key, value))| entry_bytes(n, key) + beside(value));
+    let bytes = entries
+        .map(|(n, (key, value))| entry_bytes(n, key) + (COPIES - 1) * key.len() + beside(value));
     bytes.sum()
 }
 
 /// What a value takes beside its own place.
 fn beside(value: &Value) -> usize {
     match value {
-        Value::String(text) => TEXT_BYTES + text.len(),
+        Value::String(text) => TEXT_BYTES + COPIES * text.len(),
         Value::Array(items) => items.iter().map(|item| ITEM_BYTES + beside(item)).sum(),
         Value::Object(map) => object(map),
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
@@ -82,11 +85,11 @@ mod tests {
     #[test]
     fn small_values_take_more_than_their_text() {
         assert_eq!(held(json!({})), 0);
-        assert_eq!(held(json!({"ab": 1})), 640 + 16 + 2);
-        assert_eq!(held(json!({"a": "bcd"})), 640 + 16 + 1 + 16 + 3);
+        assert_eq!(held(json!({"ab": 1})), 640 + 16 + 3 * 2);
+        assert_eq!(held(json!({"a": "bcd"})), 640 + 16 + 3 + 16 + 3 * 3);
         assert_eq!(held(json!({"": [1, "", {}]})), 640 + 16 + 3 * 40 + 16);
         let many: Value = (0..13).map(|n| (format!("{n:02}"), json!(n))).collect();
-        assert_eq!(held(many), 3 * 640 + 13 * 18);
+        assert_eq!(held(many), 3 * 640 + 13 * (16 + 3 * 2));
         let small = vec![json!({"": 0}); 1_000];
         let (text, held) = (json!(small).to_string().len(), held(json!({"a": small})));
         assert!(held > 80 * text, "{held} of {text}");

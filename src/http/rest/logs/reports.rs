@@ -31,10 +31,10 @@ pub struct Sent {
 /// The body is one record. What is wrong with its JSON is told as of any body.
 pub fn one(body: &[u8], hold: Hold<'_>) -> Result<Read, Fault> {
     let read = read_record(body);
-    if let Err(refusal) = &read {
-        if let Some(fault) = broken(body, refusal) {
-            return Err(fault);
-        }
+    if let Err(refusal) = &read
+        && let Some(fault) = broken(body, refusal)
+    {
+        return Err(fault);
     }
     held(read, hold)
 }
