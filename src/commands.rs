@@ -56,7 +56,7 @@ pub struct DoorSettings {
     pub fixes: FixRules,
     /// Bytes of a refused record that are kept.
     pub rejected_record_bytes_max: usize,
-    /// Bytes of log records that are being read, judged or waiting for their append.
+    /// Bytes of memory that log records take which are being read, judged or waiting for their append.
     pub log_bytes_max: usize,
 }
 

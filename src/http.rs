@@ -14,10 +14,12 @@ mod rest;
 mod router;
 mod shield;
 mod whence;
+mod zstd;
 
 pub use accept::serve as accept;
 pub use graphql::{Asking, Credentials, DocumentsError, Engine, Transport};
 pub use router::transport;
+pub use zstd::{Frames, ZSTD_WINDOW_BYTES_MAX, is_zstd};
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@
 //! has, and [`admit`] tells the new records from the known.
 
 mod admit;
+mod held;
 mod keep;
 mod packed;
 mod properties;
@@ -16,10 +17,13 @@ pub use admit::{
     Admission, Admitted, LogBatch, LogBatchCommand, PERSONAL_FIELD, admit, declared_id,
     personal_subject,
 };
+pub use held::HELD_BYTES_MAX;
+pub(crate) use held::{ITEM_BYTES, TEXT_BYTES, entry_bytes};
 pub use keep::{PERSONAL, from_kept, to_keep};
 pub use properties::{PROPERTY_KEY_CHARS_MAX, PROPERTY_KEYS_MAX, PROPERTY_LEVELS_MAX};
 pub use report::{Judged, LogReport, LogRules, judge};
 pub use secrets::REDACTED;
+pub(crate) use secrets::shown;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -14,7 +14,7 @@ mod otlp;
 
 pub use json::strict_object;
 pub use object::report_of;
-pub use otlp::{OTLP_RECORDS_MAX, otlp_json_reports, otlp_protobuf_reports};
+pub use otlp::{OTLP_COMMON_BYTES_MAX, OTLP_RECORDS_MAX, otlp_json_reports, otlp_protobuf_reports};
 
 use chrono::FixedOffset;
 
@@ -89,7 +89,7 @@ impl LogReader {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let read: fn(&[u8]) -> Result<LogReport, Refusal> = match self.format {
             LogFormat::Log4j => return self.log4j(line),
-            LogFormat::Ndjson => |line| strict_object(line).and_then(report_of),
+            LogFormat::Ndjson => read_record,
             LogFormat::Combined => |line| utf8(line).and_then(combined::report),
             LogFormat::GhArchive => |line| mapping::GH_ARCHIVE.report(strict_object(line)?),
             LogFormat::GithubEvents => |line| mapping::GITHUB.report(strict_object(line)?),
@@ -125,26 +125,22 @@ impl LogReader {
     }
 
     fn log4j(&mut self, line: &[u8]) -> Option<LogEntry> {
-        let read = match utf8(line) {
-            Ok(text) if log4j::begins(text) => {
-                let before = self.finish();
-                self.open = Some(Open::new(self.line, text));
-                return before;
-            }
-            other => other,
-        };
-        match (&mut self.open, read) {
-            (Some(open), read) => {
-                open.go_on(read);
-                None
-            }
-            (None, Ok(text)) if text.trim().is_empty() => None,
-            (None, read) => {
-                let why = "the line goes on with an entry that does not begin";
-                let read = read.and_then(|_| Err(unreadable(why)));
-                Some(self.entry(self.line, read))
-            }
+        // Whatever is wrong further on, an entry begins where it says so.
+        if log4j::begins(valid_beginning(line)) {
+            let before = self.finish();
+            self.open = Some(Open::new(self.line, line));
+            return before;
         }
+        if let Some(open) = &mut self.open {
+            open.go_on(line);
+            return None;
+        }
+        if line.trim_ascii().is_empty() {
+            return None;
+        }
+        let why = "the line goes on with an entry that does not begin";
+        let read = utf8(line).and_then(|_| Err(unreadable(why)));
+        Some(self.entry(self.line, read))
     }
 
     fn entry(&self, line: u64, read: Result<LogReport, Refusal>) -> LogEntry {
@@ -152,6 +148,18 @@ impl LogReader {
         let read = read.map_err(|refusal| refusal.with("line", line).with("format", format));
         LogEntry { line, read }
     }
+}
+
+/// One record as a JSON object, no larger than any source's may be.
+pub fn read_record(text: &[u8]) -> Result<LogReport, Refusal> {
+    within_size(text.len())?;
+    strict_object(text).and_then(report_of)
+}
+
+/// As far as it is written in UTF-8.
+fn valid_beginning(line: &[u8]) -> &str {
+    let chunk = line.utf8_chunks().next();
+    chunk.map_or("", |chunk| chunk.valid())
 }
 
 fn utf8(line: &[u8]) -> Result<&str, Refusal> {

@@ -144,7 +144,9 @@ here that is properties.client of combined, and properties.actor of github.
 
 A record is known by the id it declares. One that declares none has an id made of its line's number, \
 that line and the file's first line: a file that has grown, or has another name or packing, gives only \
-what is new; one that lost lines at its beginning gives everything again.
+what is new; one that lost lines at its beginning, or whose first line was mended, gives everything \
+again. Two files that begin with the same line share records where they go on alike: give each host a \
+--source of its own. A last line without an end is left for when it has one.
 
 {OUTCOME}"))]
 struct LogsArgs {

@@ -204,8 +204,8 @@ section! {
         rejected_records_max: u32 = "100000", "0" ..= "1000000000";
         /// Bytes of one refused record that are kept.
         rejected_record_bytes_max: Bytes = "4KiB", "256" ..= "64KiB";
-        /// Bytes of log records, expanded, that are being read, judged or waiting for their append; more are
-        /// told 429. One request alone is always let in.
+        /// Bytes of memory that log records take which are being read, judged or waiting for their append; more
+        /// are told 429. One request alone is always let in.
         log_bytes_max: Bytes = "32MiB", "1MiB" ..= "4GiB";
     }
 }

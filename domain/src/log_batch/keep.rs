@@ -24,6 +24,16 @@ pub fn to_keep(report: &LogReport, rules: &LogRules<'_>) -> LogReport {
         }
     }
     let mut paths = Vec::new();
+    let texts = [
+        ("timestamp", Some(&mut kept.timestamp)),
+        ("eventType", Some(&mut kept.event_type)),
+        ("eventName", Some(&mut kept.event_name)),
+        ("priority", kept.priority.as_mut()),
+        ("sessionId", kept.session_id.as_mut()),
+        ("appVersion", kept.app_version.as_mut()),
+    ];
+    secrets::clean(texts, &mut paths);
+    secrets::clean_id(kept.event_id.as_mut(), rules.pseudonym, &mut paths);
     kept.properties = secrets::redact(&kept.properties, "properties", &mut paths);
     kept.device_info = secrets::redact(&kept.device_info, "deviceInfo", &mut paths);
     kept

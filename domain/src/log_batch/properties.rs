@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::secrets;
 use crate::attributes::Attributes;
 use crate::refusal::{Code, Refusal};
-use crate::values::{excerpt, too_large};
+use crate::values::too_large;
 
 /// How many names an object of a record may have, nested ones included.
 pub const PROPERTY_KEYS_MAX: usize = 1_000;
@@ -20,7 +20,7 @@ pub(super) fn check(object: &Attributes, field: &str) -> Result<bool, Refusal> {
     let mut walk = Walk::default();
     for (key, value) in object.iter() {
         let entry = walk.entry(key, value, 1);
-        entry.map_err(|refusal| refusal.at([field, &excerpt(key)]))?;
+        entry.map_err(|refusal| refusal.at([field, &secrets::shown(key)]))?;
         if walk.keys > PROPERTY_KEYS_MAX {
             let actual = total(object);
             return Err(too_large(actual, PROPERTY_KEYS_MAX, "keys", field));
@@ -46,7 +46,7 @@ impl Walk {
             }
         }
         refuse_nul(key)?;
-        self.secret |= secrets::is_named(key, value);
+        self.secret |= secrets::is_named(key, value) || secrets::is_within(key);
         self.value(value, level)
     }
 

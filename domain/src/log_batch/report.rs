@@ -9,7 +9,7 @@ use crate::attributes::Attributes;
 use crate::log_source::{LogLimits, LogType, PersonalFields, PersonalPath, PersonalRule};
 use crate::personal::Personal;
 use crate::refusal::{Code, Refusal};
-use crate::values::{self, TextRule, TimeFault, excerpt, optional_text, text, too_large};
+use crate::values::{self, TextRule, TimeFault, optional_text, text, too_large};
 
 /// Greatest number within a session: a JSON number carries it without loss.
 const SEQUENCE_NUMBER_MAX: i64 = (1 << 53) - 1;
@@ -75,14 +75,42 @@ pub struct Judged {
     pub redacted: Vec<String>,
 }
 
+impl LogReport {
+    /// How many bytes it says: texts by their own, objects by those of their JSON.
+    pub fn bytes(&self) -> usize {
+        let objects = [&self.device_info, &self.properties];
+        objects.into_iter().map(object_bytes).sum::<usize>() + self.text_bytes()
+    }
+
+    pub(super) fn text_bytes(&self) -> usize {
+        let optional = [
+            &self.event_id,
+            &self.priority,
+            &self.user_id,
+            &self.session_id,
+            &self.app_version,
+        ];
+        let optional = optional.into_iter().flatten().map(String::len);
+        let said = [&self.timestamp, &self.event_type, &self.event_name];
+        optional.sum::<usize>() + said.map(String::len).iter().sum::<usize>()
+    }
+}
+
+fn object_bytes(object: &Attributes) -> usize {
+    match object.is_empty() {
+        true => 0,
+        false => object.json_bytes(),
+    }
+}
+
 /// What was said becomes a record, or the first thing wrong with it.
 ///
 /// Checked in this order, each with the path of its field and both values in the details: `eventId`,
 /// `timestamp` (`BAD_TIMESTAMP`, `TIMESTAMP_TOO_OLD`, `TIMESTAMP_IN_FUTURE`), `eventType`
 /// (`UNKNOWN_EVENT_TYPE`), `eventName`, `priority`, `userId`, `sessionId`, `appVersion`,
-/// `sequenceNumber` (`OUT_OF_RANGE`), `deviceInfo`, `properties`, the record's size (`TOO_LARGE`),
+/// `sequenceNumber` (`OUT_OF_RANGE`), the record's size (`TOO_LARGE`), `deviceInfo`, `properties`,
 /// and its personal fields (`PERSONAL_DATA_REFUSED`). Texts answer `BAD_TEXT`, `TOO_LARGE` or
-/// `VALIDATION`.
+/// `VALIDATION`. Of what is refused no secret is shown, and none is within what is believed.
 pub fn judge(report: &LogReport, rules: &LogRules<'_>) -> Result<Judged, Refusal> {
     let text_of =
         |value: &Option<String>, rule, field| optional_text(rule, value.as_deref(), field);
@@ -95,10 +123,10 @@ pub fn judge(report: &LogReport, rules: &LogRules<'_>) -> Result<Judged, Refusal
     let session_id = text_of(&report.session_id, TextRule::Id, "sessionId")?;
     let app_version = text_of(&report.app_version, TextRule::Key, "appVersion")?;
     let sequence_number = report.sequence_number.map(sequence_number).transpose()?;
+    within_size(report, rules.limits.record_bytes_max)?;
     let mut redacted = Vec::new();
     let device_info = checked(&report.device_info, "deviceInfo", &mut redacted)?;
     let properties = checked(&report.properties, "properties", &mut redacted)?;
-    within_size(report, rules.limits.record_bytes_max)?;
     let mut record = LogRecord {
         event_id,
         timestamp,
@@ -113,6 +141,13 @@ pub fn judge(report: &LogReport, rules: &LogRules<'_>) -> Result<Judged, Refusal
         properties,
         personal: None,
     };
+    let texts = [
+        ("eventName", Some(&mut record.event_name)),
+        ("sessionId", record.session_id.as_mut()),
+        ("appVersion", record.app_version.as_mut()),
+    ];
+    secrets::clean(texts, &mut redacted);
+    secrets::clean_id(record.event_id.as_mut(), rules.pseudonym, &mut redacted);
     set_apart(&mut record, rules.personal_fields)?;
     record.user_id = record.user_id.as_deref().map(rules.pseudonym);
     Ok(Judged { record, redacted })
@@ -123,7 +158,7 @@ fn timestamp(said: &str, rules: &LogRules<'_>) -> Result<DateTime<Utc>, Refusal>
         let now = rules.now.to_rfc3339_opts(SecondsFormat::Millis, true);
         Refusal::new(code, message)
             .at(["timestamp"])
-            .with("timestamp", excerpt(said))
+            .with("timestamp", secrets::shown(said))
             .with("now", now)
     };
     let in_future = || {
@@ -139,7 +174,9 @@ fn timestamp(said: &str, rules: &LogRules<'_>) -> Result<DateTime<Utc>, Refusal>
             let refusal = refuse(Code::TimestampTooOld, message);
             return Err(refusal.with("limit", "1970-01-01T00:00:00Z"));
         }
-        Err(TimeFault::Malformed) => return values::timestamp(said, "timestamp"),
+        Err(TimeFault::Malformed) => {
+            return values::timestamp(&secrets::without(said), "timestamp");
+        }
     };
     let seconds = |seconds: u32| chrono::TimeDelta::seconds(seconds.into());
     let ahead = at.signed_duration_since(rules.now);
@@ -159,7 +196,7 @@ fn event_type(said: &str) -> Result<LogType, Refusal> {
         let accepted: Vec<&str> = LogType::ALL.iter().map(|word| word.as_str()).collect();
         Refusal::new(Code::UnknownEventType, "there is no such type of records")
             .at(["eventType"])
-            .with("actual", excerpt(said))
+            .with("actual", secrets::shown(said))
             .with("accepted", accepted)
     })
 }
@@ -172,7 +209,7 @@ fn priority(said: Option<&str>) -> Result<LogPriority, Refusal> {
         let accepted: Vec<&str> = LogPriority::ALL.iter().map(|word| word.as_str()).collect();
         Refusal::new(Code::Validation, "there is no such priority")
             .at(["priority"])
-            .with("actual", excerpt(said))
+            .with("actual", secrets::shown(said))
             .with("accepted", accepted)
     })
 }
@@ -210,29 +247,13 @@ fn within_size(report: &LogReport, limit: u32) -> Result<(), Refusal> {
     ];
     let mut bytes = 0;
     for (field, object) in objects {
-        let own = if object.is_empty() {
-            0
-        } else {
-            object.json_bytes()
-        };
+        let own = object_bytes(object);
         if own > limit {
             return Err(too_large(own, limit, "bytes", field));
         }
         bytes += own;
     }
-    let optional = [
-        &report.event_id,
-        &report.priority,
-        &report.user_id,
-        &report.session_id,
-        &report.app_version,
-    ];
-    bytes += optional
-        .into_iter()
-        .flatten()
-        .map(String::len)
-        .sum::<usize>();
-    bytes += report.timestamp.len() + report.event_type.len() + report.event_name.len();
+    bytes += report.text_bytes();
     if bytes > limit {
         return Err(too_large(bytes, limit, "bytes", "the record").at::<[&str; 0], _>([]));
     }
@@ -250,7 +271,7 @@ fn set_apart(record: &mut LogRecord, fields: &PersonalFields) -> Result<(), Refu
                     continue;
                 };
                 refuse_if(rule, "userId", None)?;
-                apart.user_id = Some(user_id.clone());
+                apart.user_id = Some(secrets::without(user_id).into_owned());
                 continue;
             }
             PersonalPath::Property(name) => (&record.properties, name),

@@ -376,6 +376,73 @@ fn secrets_are_taken_out_and_told() {
     );
 }
 
+/// N7: whatever text of a record it is in, and nothing that is told of it.
+#[test]
+fn no_text_of_a_record_holds_a_secret() {
+    let secret = "dbk_live_0123456789";
+    let leaky = LogReport {
+        event_id: Some(format!("e {secret}")),
+        event_name: format!("GET /cb?t={secret}"),
+        session_id: Some(secret.to_owned()),
+        app_version: Some(format!("1 {secret}")),
+        user_id: Some(secret.to_owned()),
+        device_info: object(json!({"http.request.header.cookie": ["a=b"], secret: 1})),
+        ..report()
+    };
+    let judged = judged_as(&leaky, &[("userId", PersonalRule::Seal)]).expect("a record");
+    let told = [
+        "deviceInfo.[redacted]",
+        "deviceInfo.http.request.header.cookie",
+        "eventName",
+        "sessionId",
+        "appVersion",
+        "eventId",
+    ];
+    assert_eq!(judged.redacted, told);
+    assert_eq!(judged.record.event_name, "GET /cb?t=[redacted]");
+    assert_eq!(
+        judged.record.event_id.as_deref(),
+        Some("[redacted]-p21"),
+        "it is one of its own"
+    );
+    assert!(!format!("{judged:?}").contains(secret));
+
+    let (limits, fields) = (LogLimits::default(), PersonalFields::default());
+    let kept = to_keep(&leaky, &rules(&limits, &fields));
+    assert!(!format!("{kept:?}").contains(secret), "{kept:?}");
+    assert_eq!(
+        kept.event_id, judged.record.event_id,
+        "recovered, it is the same record"
+    );
+
+    type Change = fn(&mut LogReport, String);
+    let changes: [Change; 5] = [
+        |r, text| r.event_type = text,
+        |r, text| r.priority = Some(text),
+        |r, text| r.timestamp = text,
+        |r, text| r.timestamp = format!("10000-{text}"),
+        |r, text| r.properties = object(json!({ text: "\0" })),
+    ];
+    for change in changes {
+        let refusal = refused(|r| change(r, secret.to_owned()));
+        let shown = format!("{refusal} {:?} {:?}", refusal.path, refusal.details);
+        assert!(!shown.contains("dbk_"), "{shown}");
+    }
+}
+
+/// The size comes first: what is too large is looked at no closer.
+#[test]
+fn a_record_that_is_too_large_is_told_its_size() {
+    let keys: Value = (0..10_000)
+        .map(|n| (format!("k{n:09}"), json!(n)))
+        .collect();
+    let refusal = refused(|r| r.properties = object(keys));
+    assert_eq!(
+        (refusal.code, &refusal.details["unit"]),
+        (Code::TooLarge, &json!("bytes"))
+    );
+}
+
 /// A rejected record is looked at by operators, in a table that nobody erases.
 #[test]
 fn what_is_kept_of_a_rejected_record_tells_nobody_s_secrets() {

@@ -6,31 +6,56 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 
 use super::unreadable;
+use crate::log_batch::{HELD_BYTES_MAX, ITEM_BYTES, TEXT_BYTES, entry_bytes, shown};
 use crate::refusal::{Code, Refusal};
-use crate::values::excerpt;
+use crate::values::too_large;
 
 /// Reads one object. `DUPLICATE_KEY` names what is there twice; anything else that is not one object
-/// is `UNREADABLE_INPUT` with the column where reading ended.
+/// is `UNREADABLE_INPUT` with the column where reading ended. One that takes more memory than any record
+/// may ([`HELD_BYTES_MAX`]) is `TOO_LARGE`, and is read no further.
 pub fn strict_object(text: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    let mut twice = None;
+    let mut state = State::default();
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let read = Strict(&mut twice).deserialize(&mut reader);
+    let read = Strict(&mut state).deserialize(&mut reader);
     let read = read.and_then(|value| reader.end().map(|()| value));
     match read {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(unreadable("the text is JSON, but no object")),
-        Err(error) => Err(match twice {
+        Err(error) => Err(match state.twice {
             Some(key) => {
                 let message = "the object names something twice";
-                Refusal::new(Code::DuplicateKey, message).at([excerpt(&key)])
+                Refusal::new(Code::DuplicateKey, message).at([shown(&key)])
+            }
+            None if state.held > HELD_BYTES_MAX => {
+                let (actual, limit) = (state.held, HELD_BYTES_MAX);
+                too_large(actual, limit, "bytes of memory", "the object").at::<[&str; 0], _>([])
             }
             None => unreadable("the text is no JSON").with("column", error.column()),
         }),
     }
 }
 
-/// Reads any value; a name that is there twice ends it, and is left behind.
-struct Strict<'s>(&'s mut Option<String>);
+/// What is known while an object is read.
+#[derive(Default)]
+struct State {
+    /// A name that is there twice.
+    twice: Option<String>,
+    /// How many bytes of memory it takes so far.
+    held: usize,
+}
+
+impl State {
+    fn hold<E: Error>(&mut self, bytes: usize) -> Result<(), E> {
+        self.held += bytes;
+        match self.held > HELD_BYTES_MAX {
+            true => Err(E::custom("too many values")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Reads any value; a name that is there twice ends it, and so do too many values.
+struct Strict<'s>(&'s mut State);
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
@@ -68,17 +93,15 @@ impl<'de> Visitor<'de> for Strict<'_> {
         Ok(number.into())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.0.hold(TEXT_BYTES + value.len())?;
         Ok(value.into())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = list.next_element_seed(Strict(self.0))? {
+            self.0.hold(ITEM_BYTES)?;
             items.push(item);
         }
         Ok(items.into())
@@ -88,9 +111,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut map = Map::new();
         while let Some(key) = object.next_key::<String>()? {
             if map.contains_key(&key) {
-                *self.0 = Some(key);
+                self.0.twice = Some(key);
                 return Err(A::Error::custom("a name twice"));
             }
+            self.0.hold(entry_bytes(map.len(), &key))?;
             map.insert(key, object.next_value_seed(Strict(self.0))?);
         }
         Ok(map.into())
@@ -147,6 +171,29 @@ mod tests {
         assert_eq!(
             code(r#"{"a": [{"b": 1, "c": {}, "b": 2}]}"#),
             (Code::DuplicateKey, "b".to_owned())
+        );
+        let (code, path) = code(r#"{"dbk_live_0123456789": 1, "dbk_live_0123456789": 1}"#);
+        assert_eq!(
+            (code, path.as_str()),
+            (Code::DuplicateKey, "[redacted]"),
+            "no secret is shown"
+        );
+    }
+
+    #[test]
+    fn what_takes_far_more_memory_than_its_text_is_read_no_further() {
+        let objects = |n: usize| format!("{{\"a\":[{}0]}}", "{\"\":0},".repeat(n));
+        assert!(strict_object(objects(10_000).as_bytes()).is_ok());
+        let refusal = strict_object(objects(20_000).as_bytes()).expect_err("too much");
+        assert_eq!(
+            (refusal.code, &refusal.details["limit"]),
+            (Code::TooLarge, &json!(HELD_BYTES_MAX))
+        );
+        let items = |n: usize| format!("{{\"a\":[{}0]}}", "1,".repeat(n));
+        let most = super::super::ENTRY_BYTES_MAX / 2 - 4;
+        assert!(
+            strict_object(items(most).as_bytes()).is_ok(),
+            "what may be sent is read"
         );
     }
 }

@@ -3,7 +3,7 @@
 use chrono::{FixedOffset, NaiveDateTime, SecondsFormat};
 use serde_json::{Map, Value};
 
-use super::{unreadable, within_size};
+use super::{unreadable, utf8, within_size};
 use crate::log_batch::{LogPriority, LogReport};
 use crate::log_source::LogType;
 use crate::refusal::Refusal;
@@ -41,15 +41,14 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Begins with a line that [`begins`].
-    pub(super) fn new(line: u64, text: &str) -> Open {
-        let wrong = within_size(text.len()).err();
-        let kept = if wrong.is_none() { text } else { "" };
+    /// Begins with a line that [`begins`], as far as it can be read.
+    pub(super) fn new(line: u64, first: &[u8]) -> Open {
+        let read = within_size(first.len()).and_then(|()| utf8(first));
         Open {
             line,
-            text: kept.to_owned(),
-            bytes: text.len(),
-            wrong,
+            text: read.as_ref().map_or("", |text| text).to_owned(),
+            bytes: first.len(),
+            wrong: read.err(),
         }
     }
 
@@ -59,19 +58,19 @@ impl Open {
     }
 
     /// One more line. What is too large in all is counted on, not kept.
-    pub(super) fn go_on(&mut self, line: Result<&str, Refusal>) {
-        let line = line.unwrap_or_else(|refusal| {
-            self.wrong.get_or_insert(refusal);
-            ""
-        });
+    pub(super) fn go_on(&mut self, line: &[u8]) {
         self.bytes += 1 + line.len();
-        match within_size(self.bytes) {
-            Ok(()) => {
+        // The last one told is that of the whole entry.
+        if let Err(refusal) = within_size(self.bytes) {
+            self.wrong = Some(refusal);
+            return;
+        }
+        match utf8(line) {
+            Ok(line) => {
                 self.text.push('\n');
                 self.text.push_str(line);
             }
-            // The last one told is that of the whole entry.
-            Err(refusal) => self.wrong = Some(refusal),
+            Err(refusal) => drop(self.wrong.get_or_insert(refusal)),
         }
     }
 

@@ -3,9 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::attributes::Attributes;
-use crate::log_batch::LogReport;
+use crate::log_batch::{LogReport, shown};
 use crate::refusal::{Code, Refusal};
-use crate::values::excerpt;
 
 /// What the object says. Names are those of the API, written `eventId` or `event_id`; `null` is as
 /// good as left out. A name that is none of them is refused rather than lost.
@@ -15,7 +14,7 @@ pub fn report_of(object: Map<String, Value>) -> Result<LogReport, Refusal> {
     for (name, value) in object {
         let Some((field, set)) = FIELDS.iter().find(|(field, _)| is(&name, field)) else {
             let message = "a record has no such field; what else there is to say is in properties";
-            return Err(Refusal::new(Code::Validation, message).at([excerpt(&name)]));
+            return Err(Refusal::new(Code::Validation, message).at([shown(&name)]));
         };
         if said.contains(field) {
             let message = "the record names a field in both spellings";

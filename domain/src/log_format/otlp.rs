@@ -10,53 +10,114 @@ mod wire;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value};
 
+use super::within_size;
 use crate::attributes::Attributes;
 use crate::log_batch::{LogPriority, LogReport};
 use crate::log_source::LogType;
 use crate::refusal::{Code, Refusal};
-use crate::values::too_large;
+use crate::values::{ID_MAX, KEY_MAX, NAME_MAX, too_large};
 
 /// How many records one export may carry. An empty one takes two bytes on its way and hundreds here.
 pub const OTLP_RECORDS_MAX: usize = 10_000;
+/// How many bytes what records have in common, their resource and scope, may come to in one export,
+/// counted for each of them.
+pub const OTLP_COMMON_BYTES_MAX: usize = 64 << 20;
 /// Severities from this one on are errors: ERROR is 17 to 20, FATAL 21 to 24.
 const SEVERITY_ERROR: i64 = 17;
 /// What a record is called that has no name, and whose scope has none.
 const NO_NAME: &str = "log";
 
 /// Every record of an export in JSON, in its order; a refusal if it is none, or has too many. A
-/// record that cannot be read is refused alone, with its path.
+/// record that cannot be read is refused alone, with its path; so is each of a resource or a scope that
+/// cannot be read, or says more than a record may repeat.
+///
+/// Before a record is kept it is asked whether there is room for so many bytes of memory more; where
+/// there is none the export is `TOO_LARGE`.
 ///
 /// Attributes become properties. Those that say what a record has a field for become that field:
-/// `log.record.uid`, `user.id` or `enduser.id`, `session.id`, and the resource's `service.version`.
+/// `log.record.uid`, `user.id` or `enduser.id` (of the record or of its resource), `session.id`, and the
+/// resource's `service.version`.
 /// What is said of the resource is the device. Body, severity, trace and scope are the properties
 /// `body`, `severity`, `severityNumber`, `traceId`, `spanId`, `scope` and `scopeVersion`; attributes
 /// that are called so themselves are kept within the property `attributes`.
-pub fn otlp_json_reports(body: &[u8]) -> Result<Vec<Result<LogReport, Refusal>>, Refusal> {
-    json::reports(body).map_err(|refusal| refusal.with("format", "otlp"))
+pub fn otlp_json_reports(body: &[u8], has_room: HasRoom<'_>) -> Result<Vec<Read>, Refusal> {
+    let read = json::reports(body, Reports::new(has_room));
+    read.map_err(|refusal| refusal.with("format", "otlp"))
 }
 
 /// As [`otlp_json_reports`], of an export in protobuf.
-pub fn otlp_protobuf_reports(body: &[u8]) -> Result<Vec<Result<LogReport, Refusal>>, Refusal> {
-    protobuf::reports(body).map_err(|refusal| refusal.with("format", "otlp"))
+pub fn otlp_protobuf_reports(body: &[u8], has_room: HasRoom<'_>) -> Result<Vec<Read>, Refusal> {
+    let read = protobuf::reports(body, Reports::new(has_room));
+    read.map_err(|refusal| refusal.with("format", "otlp"))
 }
 
+/// A record, or why it is refused.
+type Read = Result<LogReport, Refusal>;
+
+/// Is there room for so many bytes more?
+type HasRoom<'r> = &'r mut dyn FnMut(usize) -> bool;
+
 /// Where records come from: what they have in common.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Origin {
     device: Attributes,
+    device_bytes: usize,
+    user_id: Option<String>,
     app_version: Option<String>,
     scope: String,
     scope_version: String,
 }
 
+/// What a body is that is none.
+const NO_EXPORT: &str = "the body is no OTLP export of logs";
+
+/// The resource, and a scope of it.
+fn in_scope(
+    resource: &Result<Origin, Refusal>,
+    scope: Result<(String, String), Refusal>,
+) -> Result<Origin, Refusal> {
+    let (name, version) = scope?;
+    short(Some(&name), NAME_MAX, "scope.name")?;
+    short(Some(&version), KEY_MAX, "scope.version")?;
+    let mut origin = resource.clone()?;
+    (origin.scope, origin.scope_version) = (name, version);
+    Ok(origin)
+}
+
 impl Origin {
-    /// Of a resource; its version is a field of each record.
-    fn new(mut resource: Map<String, Value>) -> Origin {
-        Origin {
-            app_version: take_text(&mut resource, "service.version"),
-            device: resource.into(),
+    /// Of a resource; its version is a field of each record, and so is its user. The device is shared,
+    /// the texts are repeated: those are no longer than the fields they become may be.
+    fn new(mut resource: Map<String, Value>) -> Result<Origin, Refusal> {
+        let app_version = take_text(&mut resource, "service.version");
+        let user_id = take_user(&mut resource);
+        short(app_version.as_deref(), KEY_MAX, "service.version")?;
+        short(user_id.as_deref(), ID_MAX, "user.id")?;
+        let device = Attributes::from(resource);
+        Ok(Origin {
+            device_bytes: device.json_bytes(),
+            device,
+            user_id,
+            app_version,
             ..Origin::default()
+        })
+    }
+
+    /// How much of each of its records is said once for all of them.
+    fn bytes(&self) -> usize {
+        let optional = [&self.user_id, &self.app_version].into_iter().flatten();
+        let repeated = optional.map(String::len).sum::<usize>();
+        self.device_bytes + repeated + 2 * self.scope.len() + self.scope_version.len()
+    }
+}
+
+fn short(text: Option<&str>, chars_max: usize, field: &str) -> Result<(), Refusal> {
+    let text = text.unwrap_or_default();
+    match text.len() > chars_max && text.chars().count() > chars_max {
+        true => {
+            let actual = text.chars().count();
+            Err(too_large(actual, chars_max, "characters", field))
         }
+        false => Ok(()),
     }
 }
 
@@ -75,29 +136,74 @@ struct Log {
     span_id: String,
 }
 
-/// Adds a record that stands at this place: of which resource, of which scope, and which of those.
-fn add(
-    reports: &mut Vec<Result<LogReport, Refusal>>,
-    place: [usize; 3],
-    log: Log,
-    origin: &Origin,
-) -> Result<(), Refusal> {
-    if reports.len() >= OTLP_RECORDS_MAX {
-        let (actual, limit) = (OTLP_RECORDS_MAX + 1, OTLP_RECORDS_MAX);
-        return Err(too_large(actual, limit, "records", "logRecords"));
+/// The records of an export as far as it was read.
+struct Reports<'r> {
+    read: Vec<Read>,
+    /// Bytes of what they have in common.
+    common: usize,
+    has_room: HasRoom<'r>,
+}
+
+impl Reports<'_> {
+    fn new(has_room: HasRoom<'_>) -> Reports<'_> {
+        Reports {
+            read: Vec::new(),
+            common: 0,
+            has_room,
+        }
     }
-    let lists = ["resourceLogs", "scopeLogs", "logRecords"];
-    let path = lists.into_iter().zip(place);
-    let path = path.flat_map(|(list, n)| [list.to_owned(), n.to_string()]);
-    reports.push(report(log, origin).map_err(|refusal| refusal.under(path)));
-    Ok(())
+
+    /// Adds a record that stands at this place: of which resource, of which scope, and which of those.
+    fn add(
+        &mut self,
+        place: [usize; 3],
+        origin: &Result<Origin, Refusal>,
+        log: impl FnOnce() -> Result<Log, Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.read.len() >= OTLP_RECORDS_MAX {
+            let (actual, limit) = (OTLP_RECORDS_MAX + 1, OTLP_RECORDS_MAX);
+            return Err(too_large(actual, limit, "records", "logRecords"));
+        }
+        let read = match origin {
+            Ok(origin) => {
+                self.common += origin.bytes();
+                if self.common > OTLP_COMMON_BYTES_MAX {
+                    let (actual, limit) = (self.common, OTLP_COMMON_BYTES_MAX);
+                    return Err(too_large(actual, limit, "bytes", "resource"));
+                }
+                log().and_then(|log| report(log, origin))
+            }
+            Err(refusal) => Err(refusal.clone()),
+        };
+        let lists = ["resourceLogs", "scopeLogs", "logRecords"];
+        let path = lists.into_iter().zip(place);
+        let path = path.flat_map(|(list, n)| [list.to_owned(), n.to_string()]);
+        let read = read.map_err(|refusal| refusal.under(path));
+        let shared = match self.read.last() {
+            Some(Ok(last)) => read
+                .as_ref()
+                .is_ok_and(|r| r.device_info.is_shared_with(&last.device_info)),
+            _ => false,
+        };
+        let held = match &read {
+            Ok(report) if shared => report.held_without_device(),
+            Ok(report) => report.held_bytes(),
+            Err(_) => LogReport::default().held_bytes(),
+        };
+        if !(self.has_room)(held) {
+            let message = "the export takes more memory than there is room for";
+            return Err(Refusal::new(Code::TooLarge, message).at(["resourceLogs"]));
+        }
+        self.read.push(read);
+        Ok(())
+    }
 }
 
 fn report(log: Log, origin: &Origin) -> Result<LogReport, Refusal> {
     let mut attributes = log.attributes;
+    let user_id = take_user(&mut attributes).or_else(|| origin.user_id.clone());
     let mut take = |name| take_text(&mut attributes, name);
     let event_id = take("log.record.uid");
-    let user_id = take("user.id").or_else(|| take("enduser.id"));
     let session_id = take("session.id");
     let named = Some(log.event_name).filter(|name| !name.is_empty());
     let named = named.or_else(|| take("event.name"));
@@ -167,6 +273,16 @@ fn with_own<const N: usize>(
         attributes.insert("attributes".to_owned(), aside.into());
     }
     attributes
+}
+
+/// The user's id, a number or a text, by either name; neither is left where it would stay in the clear.
+fn take_user(attributes: &mut Map<String, Value>) -> Option<String> {
+    let said = ["user.id", "enduser.id"].map(|name| attributes.remove(name));
+    said.into_iter().flatten().find_map(|id| match id {
+        Value::String(text) => Some(text).filter(|text| !text.is_empty()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
 }
 
 fn take_text(attributes: &mut Map<String, Value>, name: &str) -> Option<String> {

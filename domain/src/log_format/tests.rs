@@ -271,6 +271,33 @@ fn an_entry_without_an_end_is_refused_whole() {
     );
 }
 
+/// What is wrong with the rest of its first line does not make an entry part of the one before.
+#[test]
+fn an_entry_that_begins_badly_is_refused_alone() {
+    let begins = b"[2016-12-19 16:31:48,437] INFO caf";
+    let after = b"\n\tat its trace\n[2016-12-19 16:31:49,437] INFO after (a.B)\n";
+    let long = [&begins[..], "\u{e9}".repeat(ENTRY_BYTES_MAX).as_bytes()].concat();
+    for (line, code) in [
+        ([&begins[..], b"\xe9 (a.B)"].concat(), Code::BadText),
+        (long[..ENTRY_BYTES_MAX + 1].to_vec(), Code::TooLarge),
+    ] {
+        let bytes = [KAFKA.as_bytes(), &line, after].concat();
+        let entries = LogReader::new(LogFormat::Log4j, utc()).read_all(&bytes);
+        let told = entries
+            .iter()
+            .map(|e| (e.line, e.read.as_ref().err().map(|r| r.code)));
+        let told: Vec<_> = told.collect();
+        let expected = [
+            (1, None),
+            (6, None),
+            (9, None),
+            (10, Some(code)),
+            (12, None),
+        ];
+        assert_eq!(told, expected);
+    }
+}
+
 #[test]
 fn events_of_git_hub_are_records() {
     let reduced = r#"{"id":"7","dt":"2015-02-22T21:00:00Z","repo":"a/b","type":"push","actor":"ann","commits":2}"#;

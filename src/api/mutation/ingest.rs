@@ -93,7 +93,7 @@ impl IngestCommands {
         };
         let records: Vec<_> = input.logs.into_iter().map(LogReport::from).collect();
         let door = &operation.parts.door;
-        let bytes = records.iter().map(bytes).sum();
+        let bytes = records.iter().map(LogReport::held_bytes).sum();
         let _room = door.log_room(bytes).map_err(no_log_room)?;
         let batch = IngestLogs {
             source: input.source,
@@ -197,25 +197,6 @@ impl RecoverRejectedPayload {
     async fn user_errors(&self) -> Vec<UserError> {
         user_errors(&self.0)
     }
-}
-
-/// About what a record takes while it waits.
-fn bytes(report: &LogReport) -> usize {
-    let optional = [
-        &report.event_id,
-        &report.priority,
-        &report.user_id,
-        &report.session_id,
-        &report.app_version,
-    ];
-    let texts = optional
-        .into_iter()
-        .flatten()
-        .map(String::len)
-        .sum::<usize>();
-    let said = report.timestamp.len() + report.event_type.len() + report.event_name.len();
-    let objects = report.device_info.json_bytes() + report.properties.json_bytes();
-    size_of::<LogReport>() + texts + said + objects
 }
 
 impl From<LogRecordInput> for LogReport {

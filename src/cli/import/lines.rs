@@ -3,9 +3,10 @@
 //! A record that declares no id is given one that follows from where it stands and from what is written
 //! there: the number of its first line, and a digest of the file's first line, that number and its own
 //! first line. So it is the same whatever the file is called, packed in or followed by, and while other
-//! lines are mended; and it is another one once lines are put in or taken out before it. Of an entry of
-//! several lines the first decides: one that was still being written is not taken in again when it is
-//! whole.
+//! lines but the first are mended; and it is another one once lines are put in or taken out before it. Of
+//! an entry of several lines the first decides: one that was still being written is not taken in again
+//! when it is whole. A last line that has no end yet, and could be read all the same, is left for when it
+//! has one.
 
 use std::io::{self, BufRead, Read};
 
@@ -18,7 +19,7 @@ use uuid::Uuid;
 
 use super::batch::{Listener, ReadError};
 use super::source::Source;
-use super::unpack::BytesRead;
+use super::unpack::{BytesRead, Unpacked};
 use crate::store::digest;
 
 /// How many bytes the lines of one batch may have in all, but for the entry that is one too many. There
@@ -44,17 +45,37 @@ pub struct Lines {
     bytes_read: BytesRead,
     line: Vec<u8>,
     number: u64,
+    /// Is a line without an end left for when it has one?
+    must_end: bool,
 }
 
 impl Lines {
     /// Opens a file.
     pub fn open(source: &Source) -> io::Result<Lines> {
-        let opened = source.open_text()?;
-        Ok(Lines {
+        source.open_text().map(Lines::of)
+    }
+
+    fn of(opened: Unpacked) -> Lines {
+        Lines {
             text: opened.text,
             bytes_read: opened.bytes_read,
             line: Vec::new(),
             number: 0,
+            must_end: false,
+        }
+    }
+
+    /// Opens a file in this format. Where it may still grow, and a line that is cut off can be taken for
+    /// a whole one, reading ends before a last line that has no end. What is cut off of JSON is none.
+    fn of_whole_lines(source: &Source, format: LogFormat) -> io::Result<Lines> {
+        let opened = source.open_text()?;
+        let must_end = match format {
+            LogFormat::Combined | LogFormat::Log4j => opened.is_plain,
+            LogFormat::Ndjson | LogFormat::GhArchive | LogFormat::GithubEvents => false,
+        };
+        Ok(Lines {
+            must_end,
+            ..Lines::of(opened)
         })
     }
 
@@ -69,34 +90,37 @@ impl Lines {
         if read == 0 {
             return Ok(None);
         }
-        self.number += 1;
-        match self.line.last() {
-            Some(b'\n') => drop(self.line.pop()),
-            _ if read as u64 == most => self.pass_over()?,
-            // The last one has no end.
-            _ => {}
+        let is_ended = match self.line.pop_if(|byte| *byte == b'\n') {
+            Some(_) => true,
+            None => read as u64 == most && self.pass_over()?,
+        };
+        if self.must_end && !is_ended {
+            let why = "the last line has no end: it comes in when it has one";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
         }
+        self.number += 1;
         Ok(Some(&self.line))
     }
 
-    /// Up to the line's end.
-    fn pass_over(&mut self) -> io::Result<()> {
+    /// Up to the line's end, if it has one.
+    fn pass_over(&mut self) -> io::Result<bool> {
         loop {
             let ahead = self.text.fill_buf()?;
             let end = ahead.iter().position(|byte| *byte == b'\n');
             let bytes = end.map_or(ahead.len(), |end| end + 1);
             if bytes == 0 {
-                return Ok(());
+                return Ok(false);
             }
             self.text.consume(bytes);
             if end.is_some() {
-                return Ok(());
+                return Ok(true);
             }
         }
     }
 }
 
 /// Reads one file to its end and hands its batches to the lanes in turn. Blocks; runs on its own thread.
+/// Nothing of a file comes in whose first entries cannot be read, all of the first batch.
 pub fn read(
     (index, source): (usize, &Source),
     (format, zone): (LogFormat, FixedOffset),
@@ -104,9 +128,9 @@ pub fn read(
     told: &Listener<'_>,
 ) -> Result<(), ReadError> {
     let unreadable = |e: io::Error| ReadError::Unreadable(format!("{}: {e}", source.name));
-    let mut lines = Lines::open(source).map_err(unreadable)?;
+    let mut lines = Lines::of_whole_lines(source, format).map_err(unreadable)?;
     let mut entries = Entries::new(format, zone);
-    let mut batches = Batches::new(index, lanes);
+    let mut batches = Batches::new((index, source), format, lanes);
     loop {
         if (told.stopped)() {
             return Err(ReadError::Stopped);
@@ -190,6 +214,8 @@ fn identified(mut entry: LogEntry, id: String) -> LogEntry {
 
 /// The batch that is being made, and where batches go.
 struct Batches<'l> {
+    source: &'l Source,
+    format: LogFormat,
     lanes: &'l [mpsc::Sender<LogLines>],
     sent: usize,
     batch: LogLines,
@@ -199,12 +225,18 @@ struct Batches<'l> {
 }
 
 impl<'l> Batches<'l> {
-    fn new(source: usize, lanes: &'l [mpsc::Sender<LogLines>]) -> Batches<'l> {
+    fn new(
+        (index, source): (usize, &'l Source),
+        format: LogFormat,
+        lanes: &'l [mpsc::Sender<LogLines>],
+    ) -> Batches<'l> {
         Batches {
+            source,
+            format,
             lanes,
             sent: 0,
             batch: LogLines {
-                source,
+                source: index,
                 ..LogLines::default()
             },
             line_bytes: 0,
@@ -219,12 +251,28 @@ impl<'l> Batches<'l> {
         if full { self.send(from) } else { Ok(()) }
     }
 
+    /// Files were looked at before, what comes in by itself was not: many lines that cannot be read would
+    /// push out of the store what was refused before them and can be recovered.
+    fn must_be_in_format(&self) -> Result<(), ReadError> {
+        let unread = |record: &Result<_, Refusal>| record.is_err();
+        match (self.sent, &self.batch.records[0]) {
+            (0, Err(first)) if self.batch.records.iter().all(unread) => {
+                let (name, line) = (&self.source.name, self.batch.lines[0]);
+                let (format, why) = (self.format.as_str(), &first.message);
+                let told = format!("{name}: it is not in the format {format}: line {line}: {why}");
+                Err(ReadError::Unreadable(told))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn send(&mut self, from: &Lines) -> Result<(), ReadError> {
         let bytes_read = from.bytes_read.get();
         self.line_bytes = 0;
         if self.batch.records.is_empty() {
             return Ok(());
         }
+        self.must_be_in_format()?;
         let next = LogLines {
             source: self.batch.source,
             ..LogLines::default()
@@ -241,8 +289,17 @@ impl<'l> Batches<'l> {
 mod tests {
     use super::*;
 
-    /// What is read of a text: lines, ids or codes, by batch.
-    fn check(format: LogFormat, text: &'static [u8]) -> Vec<Vec<(u64, String)>> {
+    type Read = Vec<Vec<(u64, String)>>;
+
+    /// What is read of a whole text.
+    fn check(format: LogFormat, text: &'static [u8]) -> Read {
+        let (got, told) = check_part(format, text);
+        assert_eq!(told, None);
+        got
+    }
+
+    /// What is read of a text: lines, ids or codes, by batch; and why no more.
+    fn check_part(format: LogFormat, text: &'static [u8]) -> (Read, Option<String>) {
         let zone = FixedOffset::east_opt(0).unwrap();
         let (lane, mut batches) = mpsc::channel(1_000);
         let told = Listener {
@@ -250,7 +307,11 @@ mod tests {
             refused: &|line, refusal| panic!("{line}: {refusal}"),
         };
         let source = Source::from_memory("x.log", text);
-        read((3, &source), (format, zone), &[lane], &told).unwrap();
+        let ended = match read((3, &source), (format, zone), &[lane], &told) {
+            Ok(()) => None,
+            Err(ReadError::Unreadable(why)) => Some(why),
+            Err(ReadError::Stopped) => panic!("nobody stopped it"),
+        };
         let mut got = Vec::new();
         while let Ok(batch) = batches.try_recv() {
             assert_eq!(batch.source, 3);
@@ -260,8 +321,10 @@ mod tests {
             });
             got.push(batch.lines.into_iter().zip(said).collect());
         }
-        got
+        (got, ended)
     }
+
+    const RECORD: &str = "{\"timestamp\":\"2026-09-21T14:13:20Z\",\"event_type\":\"error\",\"event_name\":\"crash\"}\n";
 
     const ENTRIES: &str = "\
 [2016-12-19 16:31:47,437] INFO one (a.B)
@@ -316,9 +379,66 @@ nonsense
         assert!(got[0][2].1.starts_with("4-"), "{got:?}");
     }
 
+    /// A line that is still being written would be another record when it is whole: its text is part of
+    /// its id.
+    #[test]
+    fn a_last_line_without_an_end_is_left_for_when_it_has_one() {
+        const ACCESS: &str =
+            "h - - [17/May/2015:10:05:03 +0000] \"GET / HTTP/1.1\" 200 7 \"-\" \"age";
+        let first = "h - - [17/May/2015:10:05:02 +0000] \"GET / HTTP/1.1\" 200 7\n";
+        let growing = format!("{first}{ACCESS}").leak();
+        let (got, told) = check_part(LogFormat::Combined, growing.as_bytes());
+        let why = "x.log:2: the last line has no end: it comes in when it has one";
+        assert_eq!(told.as_deref(), Some(why));
+        let whole = check(
+            LogFormat::Combined,
+            format!("{growing}nt\"\n").leak().as_bytes(),
+        );
+        assert_eq!((got[0].len(), whole[0].len()), (1, 2));
+        assert_eq!(got[0][0], whole[0][0]);
+
+        // Of several lines, what may go on waits with it.
+        let (got, told) = check_part(LogFormat::Log4j, ENTRIES.trim_end().as_bytes());
+        assert!(told.is_some_and(|told| told.starts_with("x.log:6: ")));
+        assert_eq!(got[0].len(), 2);
+        // A packed file does not grow, and a line of JSON that is cut off is none.
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut packed, growing.as_bytes()).unwrap();
+        let packed = packed.finish().unwrap().leak();
+        assert_eq!(check(LogFormat::Combined, packed)[0].len(), 2);
+        let cut = format!("{RECORD}{}", &RECORD[..30]).leak();
+        let got = check(LogFormat::Ndjson, cut.as_bytes());
+        assert_eq!(got[0][1], (2, "UNREADABLE_INPUT".to_owned()));
+    }
+
+    /// What is not looked at before, standard input, could be anything.
+    #[test]
+    fn nothing_comes_in_of_what_is_in_another_format() {
+        let wrong = "nonsense\n".repeat(2_500).leak();
+        let (got, told) = check_part(LogFormat::Ndjson, wrong.as_bytes());
+        assert!(got.is_empty(), "{got:?}");
+        let why = "x.log: it is not in the format ndjson: line 1: the text is no JSON";
+        assert_eq!(told.as_deref(), Some(why));
+        let begins_badly = format!("{}{RECORD}", &wrong[..900]).leak();
+        assert_eq!(
+            check(LogFormat::Ndjson, begins_badly.as_bytes())[0].len(),
+            101
+        );
+        assert_eq!(check(LogFormat::Ndjson, b"\n\n"), Read::new());
+    }
+
+    /// The first lines tell files apart: two that begin alike are one where they go on alike.
+    #[test]
+    fn files_that_begin_alike_share_ids_where_their_lines_are_the_same() {
+        let other = ids(ENTRIES.replace("two", "2"));
+        let first = ids(ENTRIES);
+        let shared = first.iter().zip(&other).map(|(a, b)| a == b);
+        assert_eq!(shared.collect::<Vec<_>>(), [true, true, false, true]);
+    }
+
     #[test]
     fn batches_are_bounded_by_records_and_by_bytes() {
-        let line = |n: usize| format!("{{\"n\":{n},\"pad\":\"{}\"}}\n", "x".repeat(n));
+        let line = |n: usize| RECORD.replace("crash", &"x".repeat(n));
         let sizes = |text: String| -> Vec<usize> {
             let got = check(LogFormat::Ndjson, text.leak().as_bytes());
             got.iter().map(Vec::len).collect()
@@ -330,10 +450,11 @@ nonsense
 
     #[test]
     fn of_a_line_that_is_too_long_no_more_is_kept_and_the_next_is_read() {
-        let text = format!("{}\n{{\"a\":1}}", "x".repeat(5 * ENTRY_BYTES_MAX)).leak();
+        let text = format!("{}\n{{\"a\":1}}\n{RECORD}", "x".repeat(5 * ENTRY_BYTES_MAX)).leak();
         let got = check(LogFormat::Ndjson, text.as_bytes());
         let codes: Vec<_> = got[0].iter().map(|(line, code)| (*line, &**code)).collect();
-        assert_eq!(codes, [(1, "TOO_LARGE"), (2, "VALIDATION")]);
+        assert_eq!(codes[..2], [(1, "TOO_LARGE"), (2, "VALIDATION")]);
+        assert_eq!(codes[2].0, 3);
         let mut lines = Lines::open(&Source::from_memory("x", text.as_bytes())).unwrap();
         let kept = lines.next_line().unwrap().map(<[u8]>::len);
         assert_eq!(kept, Some(ENTRY_BYTES_MAX + 1));

@@ -73,7 +73,8 @@ impl Source {
     }
 
     /// The sources that arguments name, in their order. A directory stands for the files in and below it
-    /// in the order of their paths, without hidden ones. `Err` tells of one that cannot be listed.
+    /// in the order of their paths, without hidden ones. `Err` tells of one that cannot be listed, or has
+    /// none: what should be mounted there is not.
     pub fn from_arguments(arguments: &[String]) -> Result<Vec<Source>, String> {
         let mut sources = Vec::with_capacity(arguments.len());
         for argument in arguments {
@@ -84,6 +85,9 @@ impl Source {
             }
             let mut files = Vec::new();
             list(directory, &mut files).map_err(|e| format!("{argument}: {e}"))?;
+            if files.is_empty() {
+                return Err(format!("{argument}: there is no file in it"));
+            }
             files.sort();
             sources.extend(files.into_iter().map(|path| Source {
                 name: path.to_string_lossy().into(),
@@ -166,6 +170,7 @@ impl Rows {
         let Unpacked {
             mut text,
             bytes_read,
+            ..
         } = Unpacked::new(raw)?;
         let is_json = text.fill_buf()?.trim_ascii_start().starts_with(b"{");
         let (header, format) = match is_json {
@@ -337,6 +342,20 @@ mod tests {
         let text = format!("a,b\n1,2\n\"{}", "x,y\n".repeat(1_000_000));
         let (got, end) = check(text.into());
         assert_eq!((got.len(), end), (1, Err(io::ErrorKind::InvalidData)));
+    }
+
+    #[test]
+    fn a_directory_without_files_is_told() {
+        let dir = std::env::temp_dir().join(format!("daybook-empty-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("below")).unwrap();
+        std::fs::write(dir.join(".hidden"), "x").unwrap();
+        let name = dir.to_str().unwrap().to_owned();
+        let told = Source::from_arguments(std::slice::from_ref(&name)).map(|sources| sources.len());
+        assert_eq!(told, Err(format!("{name}: there is no file in it")));
+        std::fs::write(dir.join("below/a.log"), "x").unwrap();
+        let told = Source::from_arguments(&[name]).map(|sources| sources.len());
+        assert_eq!(told, Ok(1));
+        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

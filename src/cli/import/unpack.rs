@@ -6,17 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use crate::http::{Frames, is_zstd};
 
 /// How much packed input is read at once, in bytes.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The longest window of zstd that is kept, in bytes: what `zstd` needs up to level 19.
-const ZSTD_WINDOW_BYTES_MAX: u64 = 8 << 20;
-
 const GZIP: &[u8] = &[0x1f, 0x8b];
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// A source being read.
 pub struct Unpacked {
@@ -24,6 +20,8 @@ pub struct Unpacked {
     pub text: Box<dyn BufRead + Send>,
     /// How much of it was read.
     pub bytes_read: BytesRead,
+    /// Is it as it was written, so that it may still grow?
+    pub is_plain: bool,
 }
 
 /// Bytes taken from a source so far, before inflating.
@@ -47,7 +45,7 @@ impl Unpacked {
         };
         let mut packed = BufReader::with_capacity(READ_BYTES, counted);
         let first = packed.fill_buf()?;
-        let (gzip, zstd) = (first.starts_with(GZIP), first.starts_with(ZSTD));
+        let (gzip, zstd) = (first.starts_with(GZIP), is_zstd(first));
         let text: Box<dyn BufRead + Send> = if gzip {
             Box::new(BufReader::new(MultiGzDecoder::new(packed)))
         } else if zstd {
@@ -55,7 +53,11 @@ impl Unpacked {
         } else {
             Box::new(packed)
         };
-        Ok(Unpacked { text, bytes_read })
+        Ok(Unpacked {
+            text,
+            bytes_read,
+            is_plain: !gzip && !zstd,
+        })
     }
 }
 
@@ -70,72 +72,6 @@ impl<R: Read> Read for Counted<R> {
         self.bytes_read.0.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
-}
-
-/// One frame of zstd after the other, as files that were put together have them.
-struct Frames<R> {
-    packed: R,
-    decoder: FrameDecoder,
-    /// Within a frame, or before the next one?
-    open: bool,
-}
-
-impl<R: BufRead> Frames<R> {
-    fn new(packed: R) -> Frames<R> {
-        let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(ZSTD_WINDOW_BYTES_MAX);
-        Frames {
-            packed,
-            decoder,
-            open: false,
-        }
-    }
-
-    /// Goes on to the next frame; `false` at the end.
-    fn next(&mut self) -> io::Result<bool> {
-        while !self.packed.fill_buf()?.is_empty() {
-            match self.decoder.reset(&mut self.packed) {
-                Ok(()) => {
-                    self.open = true;
-                    return Ok(true);
-                }
-                // Some programs leave notes between frames.
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    let note = &mut (&mut self.packed).take(length.into());
-                    io::copy(note, &mut io::sink())?;
-                }
-                Err(error) => return Err(broken(error)),
-            }
-        }
-        Ok(false)
-    }
-}
-
-impl<R: BufRead> Read for Frames<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if !self.open && !self.next()? {
-                return Ok(0);
-            }
-            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                let one = BlockDecodingStrategy::UptoBlocks(1);
-                let decoded = self.decoder.decode_blocks(&mut self.packed, one);
-                decoded.map_err(broken)?;
-            }
-            let read = self.decoder.read(buf)?;
-            if read > 0 || buf.is_empty() {
-                return Ok(read);
-            }
-            self.open = false;
-        }
-    }
-}
-
-fn broken(error: FrameDecoderError) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }
 
 #[cfg(test)]
@@ -184,7 +120,8 @@ mod tests {
             gzip(&plain),
             [gzip(head), gzip(tail)].concat(),
             zstd(&plain),
-            [zstd(head), note, zstd(b""), zstd(tail)].concat(),
+            [zstd(head), note.clone(), zstd(b""), zstd(tail)].concat(),
+            [note, zstd(&plain)].concat(),
         ];
         for packed in packed {
             assert!(check(packed) == (plain.clone(), true));

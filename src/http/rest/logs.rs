@@ -24,7 +24,7 @@ use crate::commands::{CommandContext, IngestLogs, LogsReceipt, RecordOutcome};
 use crate::http::context::Id;
 use crate::http::meter::Meter;
 use crate::http::{Edge, caller, problem};
-use body::Media;
+use body::{Media, Took};
 
 /// Says whose records a request carries.
 const LOG_SOURCE: HeaderName = HeaderName::from_static("daybook-log-source");
@@ -43,11 +43,11 @@ pub async fn one(State(edge): State<Edge>, request: Request) -> Response {
     let id = Id::of(&request);
     let told = async {
         let (sender, body) = admit(&edge, request, &id).await?;
-        let (read, _room) = body::read(&edge, &sender.head.headers, body, |media, bytes| {
+        let read_as = |media: Media, bytes: &[u8], took: &mut Took| {
             media.must_be(&[Media::Json])?;
-            Ok(reports::one(bytes))
-        })
-        .await?;
+            reports::one(bytes, &mut |bytes| took.hold(bytes))
+        };
+        let (read, _took) = body::read(&edge, &sender.head.headers, body, read_as).await?;
         let command_id = idempotency_key(&sender.head.headers)?;
         let kept = sender.ingest(&edge, vec![read], command_id).await?;
         match &kept.outcomes[..] {
@@ -64,14 +64,15 @@ pub async fn batch(State(edge): State<Edge>, request: Request) -> Response {
     let id = Id::of(&request);
     let told = async {
         let (sender, body) = admit(&edge, request, &id).await?;
-        let (read, _room) = body::read(&edge, &sender.head.headers, body, |media, bytes| {
+        let read_as = |media: Media, bytes: &[u8], took: &mut Took| {
             media.must_be(&[Media::Json, Media::Ndjson])?;
+            let hold: reports::Hold<'_> = &mut |bytes| took.hold(bytes);
             match media {
-                Media::Ndjson => Ok(reports::lines(bytes)),
-                _ => reports::batch(bytes),
+                Media::Ndjson => reports::lines(bytes, hold),
+                _ => reports::batch(bytes, hold),
             }
-        })
-        .await?;
+        };
+        let (read, _took) = body::read(&edge, &sender.head.headers, body, read_as).await?;
         let command_id = match (idempotency_key(&sender.head.headers)?, read.command_id) {
             (Some(_), Some(_)) => {
                 let message = "Idempotency-Key and commandId were both sent";

@@ -4,6 +4,7 @@
 mod truth;
 
 use std::fmt::Write as _;
+use std::process::Stdio;
 
 use chrono::TimeDelta;
 use daybook::commands::{CommandContext, Door, DoorSettings};
@@ -13,6 +14,7 @@ use domain::{Actor, ActorKind};
 use rustix::process::{Pid, Signal, kill_process};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 use super::{Told, World, gz, past, start};
 
@@ -265,6 +267,90 @@ async fn entries_of_several_lines_are_read_from_directories_in_their_zone() {
         world.ask(message).await,
         "no 1\njava.lang.Exception\n\tat a.B"
     );
+}
+
+/// What is still being written, what begins badly, and what is no log at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_whole_waits_and_what_is_no_log_stays_out() {
+    let world = World::new().await;
+    let line = |second: u32, agent: &str| {
+        format!(
+            "10.0.0.1 - - [17/May/2015:10:05:0{second} +0000] \"GET / HTTP/1.1\" 200 7 \"-\" \"{agent}\"\n"
+        )
+    };
+    let (first, second) = (line(1, "one"), line(2, "curl/7.64.1"));
+    let file = world.file(
+        "access.log",
+        format!("{first}{}", &second[..second.len() - 6]),
+    );
+    let args = ["--format", "combined", "--source", "web", &file];
+    let told = world.logs(&args).await;
+    let why = "access.log:2: the last line has no end: it comes in when it has one";
+    told.check(
+        1,
+        &["Accepted              1\n", "Not read to its end: ", why],
+    );
+    world.file("access.log", format!("{first}{second}{}", line(3, "one")));
+    let told = world.logs(&args).await;
+    told.check(
+        0,
+        &[
+            "3 records of 1 file",
+            "Accepted              2\n",
+            "Duplicate             1\n",
+        ],
+    );
+
+    let entry = |n: u32, text: &[u8]| {
+        let head = format!("[2016-12-19 16:31:4{n},437] INFO ");
+        [head.as_bytes(), text, b" (a.B)\n"].concat()
+    };
+    let entries = [
+        entry(1, b"one"),
+        entry(2, b"caf\xe9"),
+        b"\tits trace\n".to_vec(),
+        entry(3, b"three"),
+    ];
+    let file = world.file("latin.log", entries.concat());
+    let args = ["--format", "log4j", "--source", "app", &file];
+    let lines = [
+        "Accepted              2\n",
+        "Rejected              1\n",
+        "latin.log:2: the line is not written in UTF-8",
+    ];
+    world.logs(&args).await.check(0, &lines);
+    let messages = "select string_agg(properties->>'message', ',' order by happened_at)
+                    from read.log_records_g1 where properties ? 'message'";
+    assert_eq!(world.ask(messages).await, "one,three");
+
+    let empty = world.dir.join("empty");
+    std::fs::create_dir_all(&empty).unwrap();
+    let told = world
+        .logs(&["--preset", "apache", empty.to_str().unwrap()])
+        .await;
+    told.check(1, &[]);
+    assert!(told.err.contains("there is no file in it"), "{}", told.err);
+
+    let head = world.head().await;
+    let args = [
+        "import", "logs", "--format", "ndjson", "--source", "app", "-",
+    ];
+    let mut child = world.command(&args);
+    let mut child = child.stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all("nonsense\n".repeat(5_000).as_bytes())
+        .await
+        .unwrap();
+    drop(stdin);
+    let told = Told::from(child.wait_with_output().await.unwrap());
+    told.check(
+        1,
+        &["-: it is not in the format ndjson: line 1: the text is no JSON"],
+    );
+    let kept = "select count(*)::text from rejected_records";
+    assert_eq!(world.ask(kept).await, "1", "the entry in Latin-1");
+    assert_eq!(world.head().await, head);
 }
 
 #[tokio::test(flavor = "multi_thread")]

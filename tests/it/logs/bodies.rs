@@ -240,6 +240,73 @@ async fn exports_of_opentelemetry_come_in_in_as_many_batches_as_they_need() {
         .await;
     assert_eq!(
         (reply.status, &reply.json()["code"]),
-        (422, &json!("UNREADABLE_INPUT"))
+        (400, &json!("BAD_REQUEST"))
     );
+}
+
+/// One odd record is no reason to lose the others, a source has its own exports, and nobody's id stays.
+#[tokio::test]
+async fn records_of_an_export_are_taken_in_alone() {
+    let app = started().await;
+    let line = "POST /v1/logs";
+    let mut body = otlp(2, false);
+    let logs = &mut body["resourceLogs"][0]["scopeLogs"][0]["logRecords"];
+    logs[0]["attributes"] = json!([{ "key": "user.id", "value": { "intValue": "471147114711" } },
+                                   { "key": "enduser.id", "value": { "stringValue": "ann-of-old" } }]);
+    logs[1]["traceId"] = Value::Null;
+    let odd = json!({ "timeUnixNano": "now" });
+    logs.as_array_mut().unwrap().insert(1, odd);
+    let body = body.to_string();
+    let mut head = app.head().await;
+    for source in ["shop", "till"] {
+        let source = ("daybook-log-source", source);
+        let reply = app.send(line, &[JSON, source], body.as_bytes()).await;
+        let partial = &reply.json()["partialSuccess"];
+        assert_eq!(reply.status, 200);
+        assert_eq!(partial["rejectedLogRecords"], "1", "{partial}");
+        let message = partial["errorMessage"].as_str().unwrap();
+        assert!(message.starts_with("UNREADABLE_INPUT: "), "{message}");
+        head += 2;
+        assert_eq!(app.head().await, head, "the source and its batch");
+    }
+    let dump = app.db().dump().await;
+    assert!(!dump.contains("471147114711") && !dump.contains("ann-of-old"));
+}
+
+/// J22: what a resource or a scope says is repeated in each record, and bounded as its fields are; what
+/// is small on its way and large in memory is not held.
+#[tokio::test]
+async fn what_multiplies_is_refused() {
+    let app = started().await;
+    let small = app
+        .beside(|settings| settings.http.log_body_bytes_max = daybook::config::Bytes(256 << 10))
+        .await;
+    let mut body = otlp(1_000, false);
+    body["resourceLogs"][0]["scopeLogs"][0]["scope"] = json!({ "name": "x".repeat(60_000) });
+    let reply = small
+        .send("POST /v1/logs", &[JSON], body.to_string().as_bytes())
+        .await;
+    let partial = &reply.json()["partialSuccess"];
+    assert_eq!(partial["rejectedLogRecords"], "1000", "{partial}");
+    let message = partial["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("TOO_LARGE: "), "{message}");
+
+    let objects = |n: usize| {
+        let mut record = record(None);
+        record["properties"] = json!({ "a": vec![json!({ "": 0 }); n] });
+        record
+    };
+    let logs = |n: usize| json!({ "logs": vec![objects(n); 2] }).to_string();
+    check(&small, &[JSON], logs(900).as_bytes(), (200, "ok")).await;
+    let many = logs(8_000);
+    assert!(many.len() < 256 << 10);
+    let too_much = (413, "PAYLOAD_TOO_LARGE");
+    check(&small, &[JSON], many.as_bytes(), too_much).await;
+    let packed = [JSON, ("content-encoding", "gzip")];
+    check(&small, &packed, &gzip(many.as_bytes()), too_much).await;
+    let room = async || {
+        let mut room = small.app().door.log_room(1)?;
+        room.resize(64 << 20)
+    };
+    eventually("all room is given back", async || room().await.is_ok()).await;
 }

@@ -108,7 +108,12 @@ async fn j_rows_of_bodies() {
             with("12.5", &("[".repeat(129) + &"]".repeat(129))),
             "UNREADABLE_INPUT",
         ),
-        ("J6 60,000", with("12.5", &"[".repeat(60_000)), ""),
+        (
+            "J6 60,000",
+            with("12.5", &("[".repeat(60_000) + &"]".repeat(60_000))),
+            "UNREADABLE_INPUT",
+        ),
+        ("J6 cut off", with("12.5", &"[".repeat(60_000)), ""),
         ("J7", with("12.5", "NaN"), ""),
         ("J7 1e400", with("12.5", "1e400"), "UNREADABLE_INPUT"),
         (
@@ -191,6 +196,100 @@ async fn j_rows_of_bodies() {
         let found = told["results"][1]["error"]["code"].as_str().unwrap_or("ok");
         assert_eq!(found, code, "{what}: {told}");
         assert_eq!(told["results"][0]["status"], "ACCEPTED", "{what}");
+    }
+}
+
+/// J1, J2, J4 to J7 of a body that is one record, and of an export: it is no body, and nothing is kept of it.
+#[tokio::test]
+async fn j_rows_of_other_bodies() {
+    let app = started().await;
+    let good = record(None).to_string();
+    let export = |log: &str| {
+        format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{log}]}}]}}]}}")
+    };
+    let log = "{\"timeUnixNano\":\"1767571200000000000\",\"body\":{\"doubleValue\":12.5}}";
+    let deep = "[".repeat(60_000) + &"]".repeat(60_000);
+    type Case<'c> = (&'c str, &'c str, Vec<u8>, &'c str);
+    let bytes = |text: String| text.into_bytes();
+    let cases: Vec<Case<'_>> = vec![
+        ("J1", ONE, bytes(good[..40].to_owned()), "BAD_JSON"),
+        ("J1", ONE, bytes(format!("{good}{good}")), "BAD_JSON"),
+        ("J1", ONE, Vec::new(), "BAD_JSON"),
+        ("J2", ONE, b"{\"event_name\":\"\xff\"}".to_vec(), "BAD_JSON"),
+        (
+            "J4",
+            ONE,
+            bytes(good.replace("checkout", "\\ud800")),
+            "BAD_TEXT",
+        ),
+        (
+            "J5",
+            ONE,
+            bytes(good.replacen('{', "{\"timestamp\":1,", 1)),
+            "DUPLICATE_KEY",
+        ),
+        ("J6", ONE, bytes(good.replace("12.5", &deep)), "BAD_JSON"),
+        ("J7", ONE, bytes(good.replace("12.5", "NaN")), "BAD_JSON"),
+        (
+            "J7",
+            ONE,
+            bytes(good.replace("12.5", "1e400")),
+            "BAD_NUMBER",
+        ),
+        ("a list", ONE, bytes(format!("[{good}]")), "BAD_REQUEST"),
+        ("J1", OTLP, bytes(export(log)[..40].to_owned()), "BAD_JSON"),
+        ("J1", OTLP, bytes(export(log) + "{}"), "BAD_JSON"),
+        ("J1", OTLP, Vec::new(), "BAD_JSON"),
+        (
+            "J2",
+            OTLP,
+            b"{\"resourceLogs\":[\"\xff\"]}".to_vec(),
+            "BAD_JSON",
+        ),
+        (
+            "J5",
+            OTLP,
+            bytes("{\"resourceLogs\":[],\"resourceLogs\":[]}".to_owned()),
+            "DUPLICATE_KEY",
+        ),
+        (
+            "J7",
+            OTLP,
+            bytes(export(&log.replace("12.5", "NaN"))),
+            "BAD_JSON",
+        ),
+        ("a list", OTLP, bytes("[]".to_owned()), "BAD_REQUEST"),
+        (
+            "another list",
+            OTLP,
+            bytes("{\"resourceLogs\":[7]}".to_owned()),
+            "BAD_REQUEST",
+        ),
+    ];
+    for (what, line, body, code) in cases {
+        let length = body.len().to_string();
+        let headers = [JSON, ("content-length", &*length)];
+        let reply = app.send(line, &headers, &body).await;
+        assert_eq!(outcome(&reply), (400, code.to_owned()), "{what} {line}");
+    }
+    assert_eq!(app.head().await, 0, "nothing is appended");
+    let kept = "select count(*) from rejected_records";
+    assert_eq!(super::count(&app, kept).await, 0, "nor kept");
+    // Within an export it is one record's fault.
+    for (what, bad) in [
+        ("J4", log.replace("1767571200000000000", "\\ud800")),
+        ("J5", log.replacen('{', "{\"timeUnixNano\":\"1\",", 1)),
+        ("J6", log.replace("12.5", &deep)),
+    ] {
+        let reply = app
+            .send(OTLP, &[JSON], export(&format!("{bad},{log}")).as_bytes())
+            .await;
+        let partial = &reply.json()["partialSuccess"];
+        assert_eq!(
+            (reply.status, &partial["rejectedLogRecords"]),
+            (200, &json!("1")),
+            "{what}"
+        );
     }
 }
 
@@ -361,9 +460,14 @@ async fn nothing_of_a_record_is_let_out() {
     let mut good = said(None);
     good["properties"] = json!({ "password": secrets[0], "note": format!("it was {}", secrets[1]),
                                  "deep": [{ "authorization": format!("Bearer {}", secrets[2]) }],
-                                 "line": quiet[0], "color": quiet[1] });
+                                 "line": quiet[0], "color": quiet[1],
+                                 "http.request.header.cookie": [secrets[0]],
+                                 "url": format!("/cb?access_token={}&n=1", secrets[0]) });
+    for field in ["eventName", "sessionId", "appVersion", "eventId"] {
+        good[field] = json!(format!("{field} {}", secrets[1]));
+    }
     let mut bad = good.clone();
-    bad["eventType"] = json!("metric");
+    bad["eventType"] = json!(secrets[1]);
     let mut unread = good.clone();
     unread["eventName"] = json!("a\u{1b}[31mb");
     heard.take();
@@ -376,9 +480,15 @@ async fn nothing_of_a_record_is_let_out() {
     let mut redacted: Vec<Value> = told["results"][0]["redacted"].as_array().unwrap().clone();
     redacted.sort_by_key(ToString::to_string);
     let paths = [
+        "appVersion",
+        "eventId",
+        "eventName",
         "properties.deep.authorization",
+        "properties.http.request.header.cookie",
         "properties.note",
         "properties.password",
+        "properties.url",
+        "sessionId",
     ];
     assert_eq!(redacted, paths);
     let list = "{ rejectedRecords { nodes { record error { message } } } }";

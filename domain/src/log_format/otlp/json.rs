@@ -1,25 +1,32 @@
 //! OTLP's JSON: 64 bit numbers may be texts, ids are hexadecimal, bytes are base64.
 
-use serde::{Deserialize, Deserializer, de};
+use std::fmt;
+
+use serde::de::{self, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-use super::{Log, Origin, add};
-use crate::log_batch::LogReport;
+use super::{Log, NO_EXPORT, OTLP_RECORDS_MAX, Origin, Read, Reports, in_scope, within_size};
 use crate::log_format::{strict_object, unreadable};
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
+use crate::values::too_large;
 
-/// `ExportLogsServiceRequest`.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Export {
-    resource_logs: Vec<ResourceLogs>,
+/// `ExportLogsServiceRequest`. What it holds is read when its turn comes: until then it is the text it was.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Export<'b> {
+    #[serde(borrow, default)]
+    resource_logs: Option<Texts<'b>>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ResourceLogs {
-    resource: Resource,
-    scope_logs: Vec<ScopeLogs>,
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ResourceLogs<'b> {
+    #[serde(borrow, default)]
+    resource: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    scope_logs: Option<Texts<'b>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -29,12 +36,55 @@ struct Resource {
     attributes: Map<String, Value>,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct ScopeLogs {
-    scope: Scope,
-    /// Each a [`LogRecord`]; read one by one, so that no more are held than are wanted.
-    log_records: Vec<Value>,
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ScopeLogs<'b> {
+    #[serde(borrow, default)]
+    scope: Option<&'b RawValue>,
+    #[serde(borrow, default)]
+    log_records: Option<Texts<'b>>,
+}
+
+/// A list as it is spelled, one more than there may be of records and no more.
+#[derive(Default)]
+struct Texts<'b>(Vec<&'b RawValue>);
+
+impl<'de: 'b, 'b> Deserialize<'de> for Texts<'b> {
+    fn deserialize<D: Deserializer<'de>>(source: D) -> Result<Texts<'b>, D::Error> {
+        source.deserialize_seq(TextsVisitor)
+    }
+}
+
+struct TextsVisitor;
+
+impl<'de> Visitor<'de> for TextsVisitor {
+    type Value = Texts<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Texts<'de>, A::Error> {
+        let mut texts = Vec::new();
+        while texts.len() <= OTLP_RECORDS_MAX
+            && let Some(text) = list.next_element()?
+        {
+            texts.push(text);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Texts(texts))
+    }
+}
+
+impl<'b> Texts<'b> {
+    /// Those of a list that is not too long.
+    fn of(list: Option<Texts<'b>>, field: &str) -> Result<Vec<&'b RawValue>, Refusal> {
+        let texts = list.unwrap_or_default().0;
+        match texts.len() > OTLP_RECORDS_MAX {
+            true => Err(too_large(texts.len(), OTLP_RECORDS_MAX, "entries", field)),
+            false => Ok(texts),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -91,22 +141,51 @@ fn object(attributes: Vec<KeyValue>) -> Map<String, Value> {
     attributes.map(|a| (a.key, a.value)).collect()
 }
 
-pub(super) fn reports(body: &[u8]) -> Result<Vec<Result<LogReport, Refusal>>, Refusal> {
-    let no_export = |_| unreadable("the body is no OTLP export of logs");
-    let body = Value::Object(strict_object(body)?);
-    let export = Export::deserialize(body).map_err(no_export)?;
-    let mut reports = Vec::new();
-    for (r, logs) in export.resource_logs.into_iter().enumerate() {
-        let mut origin = Origin::new(logs.resource.attributes);
-        for (s, logs) in logs.scope_logs.into_iter().enumerate() {
-            (origin.scope, origin.scope_version) = (logs.scope.name, logs.scope.version);
-            for (l, record) in logs.log_records.into_iter().enumerate() {
-                let record = LogRecord::deserialize(record).map_err(no_export)?;
-                add(&mut reports, [r, s, l], record.into(), &origin)?;
+pub(super) fn reports(body: &[u8], mut reports: Reports<'_>) -> Result<Vec<Read>, Refusal> {
+    let export: Export<'_> = object_of(body)?;
+    let resources = Texts::of(export.resource_logs, "resourceLogs")?;
+    for (r, logs) in resources.into_iter().enumerate() {
+        let logs: ResourceLogs<'_> = object_of(logs.get().as_bytes())?;
+        let resource = read_alone(logs.resource).and_then(|r: Resource| Origin::new(r.attributes));
+        let scopes = Texts::of(logs.scope_logs, "scopeLogs")?;
+        for (s, logs) in scopes.into_iter().enumerate() {
+            let logs: ScopeLogs<'_> = object_of(logs.get().as_bytes())?;
+            let scope = read_alone(logs.scope).map(|scope: Scope| (scope.name, scope.version));
+            let origin = in_scope(&resource, scope);
+            let records = Texts::of(logs.log_records, "logRecords")?;
+            for (l, record) in records.into_iter().enumerate() {
+                let record = || read_alone(Some(record)).map(|record: LogRecord| record.into());
+                reports.add([r, s, l], &origin, record)?;
             }
         }
     }
-    Ok(reports)
+    Ok(reports.read)
+}
+
+/// Reads an object whose parts stay texts.
+fn object_of<'b, T: Deserialize<'b>>(text: &'b [u8]) -> Result<T, Refusal> {
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(unreadable(NO_EXPORT));
+    }
+    serde_json::from_slice(text).map_err(|error| {
+        let said = error.to_string();
+        match said.starts_with("duplicate field") {
+            true => Refusal::new(Code::DuplicateKey, "the object names something twice"),
+            false => unreadable(NO_EXPORT),
+        }
+    })
+}
+
+/// Reads what is refused alone where it cannot be read. `null` is as good as left out.
+fn read_alone<T: Default + for<'v> Deserialize<'v>>(text: Option<&RawValue>) -> Result<T, Refusal> {
+    let Some(text) = text.map(RawValue::get).filter(|text| *text != "null") else {
+        return Ok(T::default());
+    };
+    within_size(text.len())?;
+    let mut object = strict_object(text.as_bytes())?;
+    object.retain(|_, value| !value.is_null());
+    let read = T::deserialize(Value::Object(object));
+    read.map_err(|_| unreadable("a field is not what OTLP has there"))
 }
 
 impl From<LogRecord> for Log {

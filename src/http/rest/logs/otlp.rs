@@ -6,19 +6,24 @@
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use domain::log_batch::RECORDS_MAX;
+use domain::Code;
+use domain::log_batch::{LogReport, RECORDS_MAX};
 use domain::log_format::{otlp_json_reports, otlp_protobuf_reports};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::body::{self, Media};
-use super::reports::Read;
+use super::body::{self, Media, Took};
+use super::reports::{self, Read};
 use super::{Sender, admit};
-use crate::api::fault::Fault;
+use crate::api::fault::{Fault, FaultCode};
 use crate::commands::RecordOutcome;
 use crate::http::context::Id;
 use crate::http::{Edge, problem};
 use crate::store::digest;
+
+/// How many bytes the records of one batch may say, what they have in common counted for each, but for the
+/// one that is too many: what is copied of a device when it is sealed is bounded by it.
+const BATCH_BYTES_MAX: usize = 4 << 20;
 
 /// An export as it was read.
 struct Export {
@@ -41,19 +46,15 @@ pub async fn export(State(edge): State<Edge>, request: Request) -> Response {
     let id = Id::of(&request);
     let told = async {
         let (sender, body) = admit(&edge, request, &id).await?;
-        let (export, _room) = body::read(&edge, &sender.head.headers, body, |media, bytes| {
-            media.must_be(&[Media::Json, Media::Protobuf])?;
-            let records = match media {
-                Media::Protobuf => otlp_protobuf_reports(bytes),
-                _ => otlp_json_reports(bytes),
-            };
+        let source = sender.source.clone();
+        let read_as = move |media: Media, bytes: &[u8], took: &mut Took| {
             Ok(Export {
                 media,
-                records: records?,
-                digest: Uuid::from_bytes(digest(&[bytes])),
+                records: records(media, bytes, took)?,
+                digest: Uuid::from_bytes(digest(&[source.as_bytes(), bytes])),
             })
-        })
-        .await?;
+        };
+        let (export, _took) = body::read(&edge, &sender.head.headers, body, read_as).await?;
         let media = export.media;
         let partial = take_in(&edge, &sender, export).await?;
         Ok::<_, Fault>(answer(media, &partial))
@@ -62,16 +63,53 @@ pub async fn export(State(edge): State<Edge>, request: Request) -> Response {
         .unwrap_or_else(|fault| problem::problem(&fault, &id))
 }
 
+fn records(media: Media, bytes: &[u8], took: &mut Took) -> Result<Vec<Read>, Fault> {
+    media.must_be(&[Media::Json, Media::Protobuf])?;
+    let mut no_room = None;
+    let mut has_room = |bytes: usize| match took.hold(bytes) {
+        Ok(()) => true,
+        Err(fault) => {
+            no_room = Some(fault);
+            false
+        }
+    };
+    let read = match media {
+        Media::Protobuf => otlp_protobuf_reports(bytes, &mut has_room),
+        _ => otlp_json_reports(bytes, &mut has_room),
+    };
+    read.map_err(|refusal| match (no_room, media) {
+        (Some(fault), _) => fault,
+        (None, Media::Protobuf) if refusal.code == Code::UnreadableInput => {
+            Fault::new(FaultCode::BadRequest, refusal.message)
+        }
+        (None, Media::Protobuf) => refusal.into(),
+        (None, _) => reports::broken(bytes, &refusal).unwrap_or_else(|| refusal.into()),
+    })
+}
+
+/// The next records that go in together.
+fn next_batch(records: &mut impl Iterator<Item = Read>) -> Vec<Read> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    while batch.len() < RECORDS_MAX
+        && bytes < BATCH_BYTES_MAX
+        && let Some(record) = records.next()
+    {
+        bytes += record.as_ref().map_or(0, LogReport::bytes);
+        batch.push(record);
+    }
+    batch
+}
+
 /// An exporter that was told 503 or nothing sends the same bytes again; the batches of them that were kept
 /// are then known by the digest of the whole.
 async fn take_in(edge: &Edge, sender: &Sender, export: Export) -> Result<Partial, Fault> {
     let mut partial = Partial::default();
-    let mut records = export.records.into_iter().peekable();
+    let mut records = export.records.into_iter();
     for n in 0.. {
-        if records.peek().is_none() {
+        let batch = next_batch(&mut records);
+        if batch.is_empty() {
             break;
         }
-        let batch: Vec<Read> = records.by_ref().take(RECORDS_MAX).collect();
         let command_id = format!("otlp {} {n}", export.digest.simple());
         let kept = sender.ingest(edge, batch, Some(command_id)).await?;
         for outcome in &kept.outcomes {
@@ -133,6 +171,29 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However large what they have in common is, what goes in together is not.
+    #[test]
+    fn an_export_is_cut_by_records_and_by_bytes() {
+        let sizes = |bytes: usize, records: usize| -> Vec<usize> {
+            let device_info: domain::Attributes = [("a".to_owned(), "x".repeat(bytes).into())]
+                .into_iter()
+                .collect();
+            let report = LogReport {
+                device_info,
+                ..LogReport::default()
+            };
+            let mut records = vec![Ok(report); records].into_iter();
+            let batches = std::iter::from_fn(|| {
+                let batch = next_batch(&mut records);
+                (!batch.is_empty()).then_some(batch.len())
+            });
+            batches.collect()
+        };
+        assert_eq!(sizes(0, 2_500), [1_000, 1_000, 500]);
+        assert_eq!(sizes(1 << 16, 100), [64, 36]);
+        assert_eq!(sizes(0, 0), [0; 0]);
+    }
 
     #[test]
     fn a_partial_success_is_written_as_protobuf_has_it() {
