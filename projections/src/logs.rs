@@ -22,18 +22,17 @@ mod figures;
 #[cfg(test)]
 mod tests;
 
+pub use few::FEW_ROWS_MAX;
 pub use figures::active::{ActiveUsers, Distinct, active_users, distinct};
 pub use figures::buckets::{LOG_BUCKETS_MAX, LogBucket};
 pub use figures::delay::{Delay, delay};
 pub use figures::gaps::{Gap, GapCursor, GapQuery, gaps};
 pub use figures::volume::{
-    ErrorShare, NameCount, VolumeBy, VolumeQuery, VolumeRow, error_share, top_names,
-    volume,
+    ErrorShare, NameCount, VolumeBy, VolumeQuery, VolumeRow, error_share, top_names, volume,
 };
-pub use few::FEW_ROWS_MAX;
 pub use read::{
-    LogCursor, LogFilter, LogOnly, LogOrder, LogPage, LogPlace, LogQuery, LogRow, LogSort, PropertyEquals,
-    SEARCH_ROWS_MAX, logs,
+    LogCursor, LogFilter, LogOnly, LogOrder, LogPage, LogPlace, LogQuery, LogRow, LogSort,
+    PropertyEquals, SEARCH_ROWS_MAX, logs,
 };
 pub use sources::{LogSourceRow, LogTotals, log_source, log_sources, log_totals};
 pub use sweep::{Swept, sweep};

@@ -136,7 +136,10 @@ pub(super) fn push_counted(
             .push(")");
     }
     if let Some(priority) = filter.priority {
-        sql.push(format!(" and priority = {}", super::priority_code(priority)));
+        sql.push(format!(
+            " and priority = {}",
+            super::priority_code(priority)
+        ));
     }
     for (column, value) in [
         ("user_id", &filter.user_id),

@@ -154,10 +154,11 @@ fn separate(n: usize, out: &mut String) {
     }
 }
 
-/// A number without an exponent.
+/// A number without an exponent. Zero has no sign.
 fn plain(number: &Number) -> String {
     let written = number.to_string();
     match number.as_f64() {
+        Some(0.0) => written.trim_start_matches('-').to_owned(),
         Some(value) if written.contains(['e', 'E']) => value.to_string(),
         _ => written,
     }

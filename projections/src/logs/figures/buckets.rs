@@ -144,9 +144,8 @@ fn next_quarter(at: DateTime<Utc>) -> Option<DateTime<Utc>> {
 fn next_hour(zone: Zone, start: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let ahead = |at: DateTime<Utc>| zone.shown(at) - at.naive_utc();
     let local = zone.shown(start);
-    let gone = TimeDelta::nanoseconds(
-        local.and_utc().timestamp_subsec_nanos().into(),
-    ) + TimeDelta::seconds(local.and_utc().timestamp().rem_euclid(3_600));
+    let gone = TimeDelta::nanoseconds(local.and_utc().timestamp_subsec_nanos().into())
+        + TimeDelta::seconds(local.and_utc().timestamp().rem_euclid(3_600));
     let full = start.checked_add_signed(TimeDelta::hours(1) - gone)?;
     let mut at = next_quarter(start)?;
     while at < full && ahead(at) == ahead(start) {

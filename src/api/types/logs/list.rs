@@ -56,13 +56,7 @@ struct Place(LogPriority, Instant<Utc>, i64, i32, u32);
 
 impl From<LogCursor> for Place {
     fn from(at: LogCursor) -> Place {
-        Place(
-            at.priority,
-            at.timestamp,
-            at.position.0,
-            at.index,
-            at.skip,
-        )
+        Place(at.priority, at.timestamp, at.position.0, at.index, at.skip)
     }
 }
 

@@ -105,6 +105,29 @@ impl StatsAsked {
         })
     }
 
+    /// The question for missing numbers, which are a session's own.
+    pub fn sessions(&self) -> Result<GapQuery, Fault> {
+        let sessions = GapQuery {
+            source_id: self.filter.source_id.clone(),
+            session_id: self.filter.session_id.clone(),
+            from: self.filter.from,
+            to: self.filter.to,
+        };
+        let of_sessions = LogFilter {
+            source_id: sessions.source_id.clone(),
+            session_id: sessions.session_id.clone(),
+            from: sessions.from,
+            to: sessions.to,
+            ..LogFilter::default()
+        };
+        if self.filter != of_sessions {
+            let message = "a number is missing if no record of the session has it, whatever else it says: \
+                           leave out all but `source` and `session`";
+            return Err(invalid("filter", message));
+        }
+        Ok(sessions)
+    }
+
     /// The records of a part of the span, narrowed down.
     pub fn behind(
         &self,
