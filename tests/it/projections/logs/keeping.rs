@@ -287,3 +287,46 @@ async fn figures_stay_and_numbers_are_missing_when_records_are_swept() {
     assert_eq!(told[1], (figures, 1, vec![(2, 2)]));
     assert_eq!(found(&db).await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_page_of_the_newest_touches_no_other_days() {
+    let (db, model) = (TestDb::create().await, read_model(NAME));
+    create_tables(&db, &*model, 1).await;
+    write(&db, &*model, 1, &six_days(vec![])).await;
+    go_live(&db, &*model, 1).await;
+    let never = LogFilter {
+        event_name: Some("never".to_owned()),
+        ..LogFilter::default()
+    };
+    let second = LogFilter {
+        to: Some(at("2016-01-03T00:00:00Z")),
+        ..LogFilter::default()
+    };
+    let cases = [
+        (LogFilter::default(), LogPlace::Skip(0), 1),
+        (LogFilter::default(), LogPlace::Skip(4), 2),
+        (LogFilter::default(), LogPlace::End, 1),
+        (second, LogPlace::Skip(0), 1),
+        // Fewer than are looked at on all days together.
+        (never, LogPlace::Skip(0), 6),
+    ];
+    for (filter, place, expect) in cases {
+        let query = LogQuery {
+            filter,
+            ..LogQuery::default()
+        };
+        let mut snap = snapshot(&db).await;
+        logs(&mut snap, &query, place, 3).await.unwrap();
+        // Those of the question are held as long as its snapshot.
+        let locked: i64 = sqlx::query_scalar(
+            "select count(distinct l.relation) from pg_locks l
+             join pg_inherits i on i.inhrelid = l.relation
+             where i.inhparent = 'read.log_records_g1'::regclass and l.database =
+                   (select oid from pg_database where datname = current_database())",
+        )
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+        assert_eq!(locked, expect, "{query:?} from {place:?}");
+    }
+}
