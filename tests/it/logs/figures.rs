@@ -93,6 +93,7 @@ async fn every_figure_counts_its_evidence() {
 #[tokio::test]
 async fn what_was_handed_in_as_a_backfill_is_in_no_delay() {
     let app = filled().await;
+    stats(&app, "", "bucket").await;
     // As whoever imports hands it in.
     let mark = "update read.log_records_g1 set backfill = true where source_id = 'app'";
     sqlx::raw_sql(mark).execute(app.db().pool()).await.unwrap();
