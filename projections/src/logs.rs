@@ -13,22 +13,26 @@ mod tables;
 mod write;
 mod sweep;
 mod read;
-mod matching;
+mod conditions;
+mod reach;
+mod few;
 mod walk;
+mod matching;
 mod figures;
 #[cfg(test)]
 mod tests;
 
+pub use few::FEW_ROWS_MAX;
 pub use figures::active::{ActiveUsers, Distinct, active_users, distinct};
+pub use figures::buckets::{LOG_BUCKETS_MAX, LogBucket};
 pub use figures::delay::{Delay, delay};
-pub use figures::gaps::{Gap, GapCursor, gaps};
+pub use figures::gaps::{Gap, GapCursor, GapQuery, gaps};
 pub use figures::volume::{
-    ErrorShare, LogBucket, NameCount, VolumeBy, VolumeQuery, VolumeRow, error_share, top_names,
-    volume,
+    ErrorShare, NameCount, VolumeBy, VolumeQuery, VolumeRow, error_share, top_names, volume,
 };
 pub use read::{
-    LogCursor, LogFilter, LogOrder, LogPage, LogPlace, LogQuery, LogRow, LogSort, PropertyEquals,
-    SEARCH_ROWS_MAX, logs,
+    LogCursor, LogFilter, LogOnly, LogOrder, LogPage, LogPlace, LogQuery, LogRow, LogSort,
+    PropertyEquals, SEARCH_ROWS_MAX, logs,
 };
 pub use sources::{LogSourceRow, LogTotals, log_source, log_sources, log_totals};
 pub use sweep::{Swept, sweep};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -65,6 +65,12 @@ pub(super) async fn note(
 }
 
 impl Store {
+    /// From when on all are there, now: what is older is forgotten with the ids of commands.
+    pub fn log_tallies_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let hours = self.inner.bulk.settings().command_retention_h;
+        now - TimeDelta::hours(hours.into())
+    }
+
     /// How many records were not accepted from `from` on and before `to`, by hour, source and code in this
     /// order: of one source, or of all; the first `most` of them. What is older than
     /// `command_retention_h` is forgotten.

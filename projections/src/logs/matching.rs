@@ -61,13 +61,19 @@ fn at<'v>(properties: &'v Map<String, Value>, path: &[String]) -> Option<&'v Val
         .try_fold(properties.get(first)?, |value, step| match value {
             Value::Object(object) => object.get(step),
             Value::Array(list) => {
-                let n: i64 = step.parse().ok()?;
+                let n = i64::from(number(step)?);
                 let len = i64::try_from(list.len()).ok()?;
                 let n = if n < 0 { len + n } else { n };
                 list.get(usize::try_from(n).ok()?)
             }
             _ => None,
         })
+}
+
+/// The number of a list's item as the database reads it: blanks may come first.
+fn number(step: &str) -> Option<i32> {
+    let blank = [' ', '\t', '\n', '\u{b}', '\u{c}', '\r'];
+    step.trim_start_matches(blank).parse().ok()
 }
 
 /// Are they equal as `jsonb`: numbers by value, objects whatever the order of their names?
@@ -86,10 +92,29 @@ fn same(a: &Value, b: &Value) -> bool {
 }
 
 fn same_number(a: &Number, b: &Number) -> bool {
-    match (a.is_f64(), b.is_f64()) {
-        (false, false) => a == b,
-        _ => a.as_f64() == b.as_f64(),
+    a == b || decimal(&a.to_string()) == decimal(&b.to_string())
+}
+
+/// A number as the database takes it, by the digits it is written with: its sign, its digits without zeros
+/// at either end, and the power of ten of the last.
+fn decimal(written: &str) -> (bool, String, i64) {
+    let (below, written) = match written.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, written),
+    };
+    let (digits, power) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let digits = format!("{whole}{part}");
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return (false, String::new(), 0);
     }
+    let length = |text: &str| i64::try_from(text.len()).unwrap_or(i64::MAX);
+    // The power of a float has three digits.
+    let power: i64 = power.parse().unwrap_or_default();
+    let power = power - length(part) + length(digits) - length(significant);
+    (below, significant.to_owned(), power)
 }
 
 /// Writes JSON as the database writes `jsonb`, which is what is searched there.
@@ -129,10 +154,11 @@ fn separate(n: usize, out: &mut String) {
     }
 }
 
-/// A number without an exponent.
+/// A number without an exponent. Zero has no sign.
 fn plain(number: &Number) -> String {
     let written = number.to_string();
     match number.as_f64() {
+        Some(0.0) => written.trim_start_matches('-').to_owned(),
         Some(value) if written.contains(['e', 'E']) => value.to_string(),
         _ => written,
     }
@@ -161,6 +187,20 @@ mod tests {
             (json!(2), json!(2.0), true),
             (json!(0.1), json!(0.1), true),
             (json!(i64::MAX), json!(i64::MAX - 1), false),
+            (
+                json!(9_007_199_254_740_993_i64),
+                json!(9_007_199_254_740_992.0),
+                false,
+            ),
+            (
+                json!(9_007_199_254_740_992_i64),
+                json!(9_007_199_254_740_992.0),
+                true,
+            ),
+            (json!(0), json!(-0.0), true),
+            (json!(-150), json!(-1.5e2), true),
+            (json!(100), json!(1), false),
+            (json!(0.25), json!(0.025), false),
             (json!({ "a": 1, "b": 2 }), json!({ "b": 2.0, "a": 1 }), true),
             (json!({ "a": 1 }), json!({ "a": 1, "b": 2 }), false),
             (json!([1, 2]), json!([2, 1]), false),
@@ -181,6 +221,7 @@ mod tests {
         };
         assert_eq!(found(&["a", "b", "1", "c"]), Some(json!(2)));
         assert_eq!(found(&["a", "b", "-2"]), Some(json!(1)));
+        assert_eq!(found(&["a", "b", " +0"]), Some(json!(1)));
         assert_eq!(found(&[""]), Some(json!(3)));
         for nowhere in [
             &[][..],
@@ -188,6 +229,8 @@ mod tests {
             &["a", "b", "2"],
             &["a", "b", "-3"],
             &["a", "b", "x"],
+            &["a", "b", "0 "],
+            &["a", "b", "4294967296"],
             &["", "a"],
         ] {
             assert_eq!(found(nowhere), None, "{nowhere:?}");

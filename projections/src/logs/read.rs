@@ -9,12 +9,15 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 
-use super::walk::{Walk, days};
+use super::conditions::DaySpan;
+use super::few::{Cut, of_few};
+use super::reach::known;
+use super::walk::{Part, Walk};
 use super::{NAME, priority_code, word};
 use crate::{ReadError, Snapshot};
 
-/// A page looks for a text or a property in at most this many records of the order; it then says how far
-/// it has come.
+/// A page looks for what no index knows in at most this many records of the order; it then says how far it
+/// has come.
 pub const SEARCH_ROWS_MAX: u32 = 100_000;
 
 /// A record.
@@ -95,8 +98,22 @@ pub struct PropertyEquals {
 pub struct LogQuery {
     /// Which.
     pub filter: LogFilter,
+    /// Which of these: behind some figures there are not all records of a filter.
+    pub only: LogOnly,
     /// In which order.
     pub order: LogOrder,
+}
+
+/// Some of the records of a filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogOnly {
+    /// All of them.
+    #[default]
+    All,
+    /// Those that are about somebody.
+    OfUsers,
+    /// Those that were not handed in as a backfill.
+    Live,
 }
 
 /// An order of records. Of equal ones the place in the log decides.
@@ -129,6 +146,9 @@ pub struct LogCursor {
     pub position: Position,
     /// Its number in the event.
     pub index: i32,
+    /// So many of the records behind it do not belong to the page that begins there: a search stopped while
+    /// they were passed over.
+    pub skip: u32,
 }
 
 /// Which page of the list.
@@ -165,14 +185,8 @@ impl From<&LogRow> for LogCursor {
             timestamp: row.timestamp,
             position: row.position,
             index: row.index,
+            skip: 0,
         }
-    }
-}
-
-impl LogFilter {
-    /// Is there anything that no index knows and that is looked for in every record?
-    pub(super) fn searches(&self) -> bool {
-        self.text.is_some() || !self.properties.is_empty()
     }
 }
 
@@ -189,45 +203,24 @@ pub async fn logs(
         stopped_at: None,
         as_of: snap.position(&[NAME])?,
     };
-    let Some(days) = days(snap, &query.filter).await? else {
+    let Some(known) = known(snap, &query.filter).await? else {
         return Ok(page);
     };
     let backwards = matches!(place, LogPlace::Before(_) | LogPlace::End);
-    let ascending = query.order.ascending != backwards;
-    let (beyond, mut skip) = match place {
-        LogPlace::Skip(skip) => (None, i64::from(skip)),
-        LogPlace::After(cursor) | LogPlace::Before(cursor) => (Some(cursor), 0),
+    let (beyond, skip) = match place {
+        LogPlace::Skip(skip) => (None, skip),
+        LogPlace::After(cursor) | LogPlace::Before(cursor) => (Some(cursor), cursor.skip),
         LogPlace::End => (None, 0),
     };
-    let limit = i64::from(first) + 1;
-    for part in parts(query, ascending, beyond) {
-        let walk = Walk {
-            filter: &query.filter,
-            priority: part.priority,
-            days,
-            ascending,
-            beyond: part.beyond,
-        };
-        let found = i64::try_from(page.records.len()).unwrap_or(i64::MAX);
-        let wanted = limit - found;
-        let rows = walk.rows(snap, skip, wanted).await?;
-        let whole = i64::try_from(rows.len()).unwrap_or(i64::MAX) == wanted;
-        page.records.extend(rows);
-        if whole {
-            break;
-        }
-        if query.filter.searches() {
-            page.stopped_at = walk.searched_to(snap).await?;
-            if page.stopped_at.is_some() {
-                break;
-            }
-        }
-        // What was passed over here is not passed over again.
-        if skip > 0 && page.records.is_empty() {
-            skip -= walk.count(snap, skip).await?;
-        } else {
-            skip = 0;
-        }
+    let cut = Cut {
+        ascending: query.order.ascending != backwards,
+        beyond,
+        skip: i64::from(skip),
+        most: i64::from(first) + 1,
+    };
+    match of_few(snap, query, known.days, cut).await? {
+        Some(records) => page.records = records,
+        None => by_time(snap, query, known.days, cut, &mut page).await?,
     }
     let first = usize::try_from(first).expect("a u32 fits a usize on every supported platform");
     page.has_more = page.records.len() > first || page.stopped_at.is_some();
@@ -238,6 +231,43 @@ pub async fn logs(
     Ok(page)
 }
 
+/// Walks through the parts of the order, one after the other, until there are enough records.
+async fn by_time(
+    snap: &mut Snapshot,
+    query: &LogQuery,
+    days: DaySpan,
+    cut: Cut,
+    page: &mut LogPage,
+) -> Result<(), ReadError> {
+    let mut skip = cut.skip;
+    for part in parts(query, cut) {
+        let found = i64::try_from(page.records.len()).unwrap_or(i64::MAX);
+        let wanted = cut.most - found;
+        let walk = Walk::plan(snap, query, days, &part, skip.saturating_add(wanted)).await?;
+        let Some(walk) = walk else { continue };
+        let rows = walk.rows(snap, skip, wanted).await?;
+        let whole = i64::try_from(rows.len()).unwrap_or(i64::MAX) == wanted;
+        page.records.extend(rows);
+        if whole {
+            break;
+        }
+        // What was passed over here is not passed over again.
+        if skip > 0 && page.records.is_empty() {
+            skip -= walk.count(snap, skip).await?;
+        } else {
+            skip = 0;
+        }
+        if walk.searches()
+            && let Some(stopped) = walk.searched_to(snap).await?
+        {
+            let skip = u32::try_from(skip).unwrap_or(u32::MAX);
+            page.stopped_at = Some(LogCursor { skip, ..stopped });
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// What is personal of a record. Nothing plain gets out of the log, and nothing plain gets in here.
 pub(super) fn sealed(record: &LogRecord) -> Option<&str> {
     match &record.personal {
@@ -246,23 +276,24 @@ pub(super) fn sealed(record: &LogRecord) -> Option<&str> {
     }
 }
 
-/// A part of the order that is in the order of time.
-struct Part {
-    priority: Option<LogPriority>,
-    beyond: Option<LogCursor>,
-}
-
 /// By time there is one; by priority one for each priority, from that of the place on.
-fn parts(query: &LogQuery, ascending: bool, beyond: Option<LogCursor>) -> Vec<Part> {
+fn parts(query: &LogQuery, cut: Cut) -> Vec<Part> {
+    let Cut {
+        ascending, beyond, ..
+    } = cut;
+    let asked = query.filter.priority;
+    let part = |priority, beyond| Part {
+        priority,
+        ascending,
+        beyond,
+    };
     if query.order.by == LogSort::Time {
-        let priority = query.filter.priority;
-        return vec![Part { priority, beyond }];
+        return vec![part(asked, beyond)];
     }
     let mut priorities = LogPriority::ALL.to_vec();
     if !ascending {
         priorities.reverse();
     }
-    let asked = query.filter.priority;
     let at = beyond.map(|cursor| priority_code(cursor.priority));
     let to_come = |priority: &LogPriority| {
         let code = priority_code(*priority);
@@ -272,10 +303,9 @@ fn parts(query: &LogQuery, ascending: bool, beyond: Option<LogCursor>) -> Vec<Pa
     let priorities = priorities
         .into_iter()
         .filter(|p| asked.is_none_or(|asked| asked == *p));
-    let parts = priorities.filter(to_come).map(|priority| Part {
-        priority: Some(priority),
-        beyond: of_place(priority),
-    });
+    let parts = priorities
+        .filter(to_come)
+        .map(|priority| part(Some(priority), of_place(priority)));
     parts.collect()
 }
 

@@ -244,12 +244,17 @@ fn select<'q>(snap: &Snapshot) -> Result<QueryBuilder<'q, sqlx::Postgres>, ReadE
         snap.name(NAME, "log_sources")?,
         snap.name(NAME, "log_days")?,
     );
+    // All sources' days are added up once: a page of sources would read them once for each.
     let mut sql = QueryBuilder::new(format!(
-        "select s.*, d.records, d.last_at from {sources} s cross join lateral (
-             select coalesce(sum(records), 0)::bigint as records, max(last_at) as last_at
-             from {days} where tenant = s.tenant and source_id = s.source_id) d
-         where s.registered_pos > 0 and s.tenant = "
+        "select s.*, coalesce(d.records, 0) as records, d.last_at from {sources} s left join (
+             select source_id, sum(records)::bigint as records, max(last_at) as last_at
+             from {days} where tenant = "
     ));
+    sql.push_bind(snap.tenant().to_owned());
+    sql.push(
+        " group by source_id) d on d.source_id = s.source_id
+         where s.registered_pos > 0 and s.tenant = ",
+    );
     sql.push_bind(snap.tenant().to_owned());
     Ok(sql)
 }

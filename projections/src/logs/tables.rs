@@ -53,7 +53,8 @@ fn records(target: &Target<'_>) -> String {
 
 /// Time and type in one index: of all types it is walked once each, and merged. Tenants, users and sessions
 /// are found by a hash of four bytes, the rows are compared: of the many records of a user an index of
-/// hashes alone keeps little more than where they are. Whose records are too many for that is walked by time.
+/// hashes alone keeps little more than where they are. Whose records are too many to be read and put in
+/// order (`few`) is looked for in the order of time.
 fn indexes(target: &Target<'_>) -> [String; 4] {
     let (table, generation) = (target.table("log_records"), target.generation);
     [

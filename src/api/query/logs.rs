@@ -2,7 +2,7 @@
 
 use async_graphql::{Context, ID, Object, Result};
 use chrono::TimeDelta;
-use projections::logs::{self, LogQuery, LogSourceRow};
+use projections::logs::{self, LogOnly, LogQuery, LogSourceRow};
 
 use crate::api::access::{AuthRole, Scope, auth, to};
 use crate::api::operation::Operation;
@@ -22,9 +22,9 @@ pub struct LogRecordQueries;
 
 #[Object]
 impl LogRecordQueries {
-    /// Log records, forwards by `first` and `after` or backwards by `last` and `before`. Of what is searched
-    /// for record by record, a page looks at 100,000 records at most; it then says how far it came. Records
-    /// that their source's retention has taken away are in the log, and not here.
+    /// Log records, forwards by `first` and `after` or backwards by `last` and `before`. For what is looked for
+    /// record by record, a page looks at 100,000 records at most; it then says how far it came. Records that
+    /// their source's retention has taken away are in the log, and not here.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is an argument of the schema"
@@ -49,6 +49,7 @@ impl LogRecordQueries {
         let operation = Operation::of(ctx);
         let query = LogQuery {
             filter: filter.unwrap_or_default().read(operation)?,
+            only: LogOnly::All,
             order: order_by.into(),
         };
         let window = Window {
@@ -100,7 +101,8 @@ impl LogRecordQueries {
     }
 
     /// What log records of a span add up to, ten years at most. The span is that of `from` and `to`, cut
-    /// outwards to quarters of an hour; what `filter` says of time is not looked at.
+    /// outwards to quarters of an hour; what `filter` says of time is not looked at. Cursors within are good
+    /// for the span: whoever left `to` or `from` out asks for the next page with those that were answered.
     #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::LogsRead)))]
     async fn log_stats(
         &self,

@@ -1,5 +1,7 @@
 //! Log records without GraphQL: the recent ones, those of a filter, how many there are, what they add up to.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -80,6 +82,7 @@ pub async fn metrics(State(edge): State<Edge>, request: Request) -> Response {
               topNames { rank eventName records }
               visitors { rows { records batches users sessions } }
               ingestionDelay { records p50Seconds p95Seconds }
+              notAccepted(limit: 10000) { countedFrom rows { code records } more }
               activeUsers(day: $day) { day daily weekly monthly } } }",
         shape: analytics,
     };
@@ -166,7 +169,7 @@ fn asked(mut told: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
         "filter": filter, "orderBy": order(&told)?, "first": size, "after": told.remove("after")
     }));
     if let Some(page) = told.get("page").and_then(Value::as_i64) {
-        // What is beyond any page is refused as that.
+        // What is beyond any page, or before the first, is refused as a place that is none.
         let offset = page.saturating_sub(1).saturating_mul(size);
         let offset = i32::try_from(offset).unwrap_or(i32::MAX);
         variables.insert("offset".to_owned(), offset.into());
@@ -255,7 +258,31 @@ fn analytics(body: Value) -> Value {
         "users": of(visitors, "users"), "sessions": of(visitors, "sessions"),
         "batches": of(visitors, "batches"), "recordsInBatches": of(visitors, "records"),
         "activeUsers": body["activeUsers"], "ingestionDelay": body["ingestionDelay"],
+        "notAccepted": not_accepted(&body["notAccepted"]),
         "asOfPosition": body["asOfPosition"],
+    })
+}
+
+/// Duplicates, and what was refused by code, whatever the hour and the source.
+fn not_accepted(told: &Value) -> Value {
+    let mut codes: BTreeMap<&str, i64> = BTreeMap::new();
+    for row in told["rows"].as_array().into_iter().flatten() {
+        let code = row["code"].as_str().unwrap_or_default();
+        *codes.entry(code).or_default() += row["records"].as_i64().unwrap_or_default();
+    }
+    let duplicate = |code: &str| matches!(code, "DUPLICATE" | "DUPLICATE_DIFFERS");
+    let of = |wanted: bool| {
+        let codes = codes.iter();
+        codes.filter(move |(code, _)| duplicate(code) == wanted)
+    };
+    let refused: Vec<Value> = of(false)
+        .map(|(code, records)| json!({ "code": code, "records": records }))
+        .collect();
+    json!({
+        "countedFrom": told["countedFrom"], "more": told["more"],
+        "duplicates": of(true).map(|(_, records)| records).sum::<i64>(),
+        "rejected": of(false).map(|(_, records)| records).sum::<i64>(),
+        "rejectedByCode": refused,
     })
 }
 
@@ -273,6 +300,18 @@ mod tests {
                         "properties": [{ "path": ["cart", "items", "0"], "equals": 2 }] },
             "orderBy": "MOST_URGENT_FIRST", "first": 20, "after": null, "offset": 40 });
         assert_eq!(asked(object(told)).map(Value::from), Ok(expect));
+    }
+
+    #[test]
+    fn what_was_not_accepted_is_added_up_by_code() {
+        let row = |code: &str, records: i64| json!({ "code": code, "records": records });
+        let told = json!({ "countedFrom": "2026-01-04T00:00:00Z", "more": false, "rows": [
+            row("DUPLICATE", 3), row("TOO_LARGE", 1), row("DUPLICATE", 2), row("DUPLICATE_DIFFERS", 1),
+            row("BAD_TIMESTAMP", 4), row("TOO_LARGE", 1)] });
+        let expect = json!({ "countedFrom": "2026-01-04T00:00:00Z", "more": false, "duplicates": 6,
+                             "rejected": 6,
+                             "rejectedByCode": [row("BAD_TIMESTAMP", 4), row("TOO_LARGE", 2)] });
+        assert_eq!(not_accepted(&told), expect);
     }
 
     #[test]

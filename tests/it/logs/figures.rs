@@ -1,9 +1,12 @@
 //! `logStats`, `logSources`, `logStatus`: every figure counts what its evidence lists.
 
+use std::collections::BTreeSet;
+
+use daybook::auth::Role;
 use serde_json::{Value, json};
 
 use super::asking::filled;
-use super::{now, started, text};
+use super::{counts, now, record, send, started, text};
 use crate::support::TestApp;
 
 const SPAN: &str = r#"from: "2026-01-04T00:00:00Z", to: "2026-01-05T01:00:00Z""#;
@@ -31,7 +34,12 @@ async fn every_figure_counts_its_evidence() {
          errorShare {{ more rows {{ records errors share {EVIDENCE} }} }}
          topNames(limit: 3) {{ rank eventName records {EVIDENCE} }}
          visitors {{ rows {{ records batches users sessions {EVIDENCE} }} }}
-         ingestionDelay {{ records p50Seconds p95Seconds {EVIDENCE} }}"
+         ingestionDelay {{ records p50Seconds p95Seconds {EVIDENCE} }}
+         activeUsers(day: \"2026-01-04\") {{ daily evidence(of: DAY, first: 200) {{ nodes {{ userId }} }} }}
+         nobody: activeUsers(day: \"2026-01-03\") {{ daily {EVIDENCE} }}
+         month: activeUsers(day: \"2026-02-02\") {{ daily monthly
+           evidence(of: MONTH, first: 200) {{ nodes {{ userId }} }}
+           week: evidence(of: WEEK) {{ nodes {{ id }} }} }}"
     );
     let told = stats(&app, ", bucket: WHOLE", &fields).await;
     let volume = told["volume"]["rows"].as_array().unwrap();
@@ -66,6 +74,100 @@ async fn every_figure_counts_its_evidence() {
     let delay = &told["ingestionDelay"];
     assert_eq!((&delay["records"], evidence(delay)), (&json!(60), 60));
     assert!(delay["p95Seconds"].as_f64() > delay["p50Seconds"].as_f64());
+    let users = |row: &Value| {
+        let nodes = row["evidence"]["nodes"].as_array().unwrap().iter();
+        let users: BTreeSet<&str> = nodes.map(|node| node["userId"].as_str().unwrap()).collect();
+        users.len()
+    };
+    let active = &told["activeUsers"];
+    assert_eq!((&active["daily"], users(active)), (&json!(3), 3));
+    assert_eq!(evidence(active), 30, "half of the records are about users");
+    assert_eq!(told["nobody"]["daily"], 0);
+    assert_eq!(evidence(&told["nobody"]), 0);
+    let month = &told["month"];
+    assert_eq!((&month["daily"], &month["monthly"]), (&json!(0), &json!(3)));
+    assert_eq!(users(month), 3);
+    assert_eq!(month["week"]["nodes"], json!([]));
+}
+
+#[tokio::test]
+async fn what_was_handed_in_as_a_backfill_is_in_no_delay() {
+    let app = filled().await;
+    stats(&app, "", "bucket").await;
+    // As whoever imports hands it in.
+    let mark = "update read.log_records_g1 set backfill = true where source_id = 'app'";
+    sqlx::raw_sql(mark).execute(app.db().pool()).await.unwrap();
+    let fields =
+        format!("ingestionDelay {{ records {EVIDENCE} }} visitors {{ rows {{ records }} }}");
+    let told = stats(&app, ", bucket: WHOLE", &fields).await;
+    let delay = &told["ingestionDelay"];
+    assert_eq!((&delay["records"], evidence(delay)), (&json!(40), 40));
+    assert_eq!(told["visitors"]["rows"][0]["records"], 60);
+}
+
+#[tokio::test]
+async fn figures_and_their_evidence_are_of_one_tenant() {
+    let app = filled().await;
+    let create = r#"mutation { createTenant(input: { id: "south", name: "South" }) { userErrors { code } } }"#;
+    let told = app.data(create, json!({})).await;
+    assert_eq!(told["createTenant"]["userErrors"], json!([]));
+    let roles = [Role::Admin, Role::Ingest, Role::Operator];
+    let other = format!("Bearer {}", app.token(&roles, "south"));
+    let south = [
+        ("authorization", other.as_str()),
+        ("daybook-log-source", "web"),
+    ];
+    let (status, told) = send(&app, &[record(Some("e-1"))], &south).await;
+    assert_eq!((status, counts(&told)), (200, [1, 0, 0]), "{told}");
+    let query = format!(
+        "query($gaps: String, $names: String) {{ logStats({SPAN}, bucket: WHOLE) {{
+           volume {{ rows {{ records {EVIDENCE} }} }} errorShare {{ rows {{ records {EVIDENCE} }} }}
+           visitors {{ rows {{ records {EVIDENCE} }} }} ingestionDelay {{ records {EVIDENCE} }}
+           topNames(limit: 1) {{ records evidence(first: 1, after: $names) {{ pageInfo {{ endCursor }} }} }}
+           activeUsers(day: \"2026-01-04\") {{ daily {EVIDENCE} }}
+           sequenceGaps(first: 1, after: $gaps) {{ nodes {{ first }} pageInfo {{ endCursor }} }} }} }}"
+    );
+    let ours = app.settled(&query, json!({})).await;
+    let ours = &ours["logStats"];
+    for row in [
+        &ours["volume"]["rows"][0],
+        &ours["visitors"]["rows"][0],
+        &ours["ingestionDelay"],
+    ] {
+        assert_eq!((&row["records"], evidence(row)), (&json!(60), 60));
+    }
+    assert_eq!(evidence(&ours["errorShare"]["rows"][0]), 12);
+    assert_eq!(evidence(&ours["activeUsers"]), 30);
+    // J28: whoever has a cursor of ours has none of theirs, and one of a list is none of another.
+    let gaps = &ours["sequenceGaps"]["pageInfo"]["endCursor"];
+    let names = &ours["topNames"][0]["evidence"]["pageInfo"]["endCursor"];
+    let touched = touched(gaps.as_str().unwrap());
+    let theirs = [("authorization", other.as_str())];
+    for (headers, variables, refused) in [
+        (&[][..], json!({ "gaps": gaps, "names": names }), false),
+        (&[][..], json!({ "gaps": names }), true),
+        (&[][..], json!({ "names": gaps }), true),
+        (&[][..], json!({ "gaps": touched }), true),
+        (&theirs[..], json!({}), false),
+        (&theirs[..], json!({ "gaps": gaps }), true),
+        (&theirs[..], json!({ "names": names }), true),
+    ] {
+        let body = json!({ "query": query, "variables": variables }).to_string();
+        let told = app.post(body.as_bytes(), headers).await.json();
+        let code = &told["errors"][0]["extensions"]["code"];
+        let expect = if refused {
+            json!("BAD_CURSOR")
+        } else {
+            Value::Null
+        };
+        assert_eq!(*code, expect, "{variables}: {told}");
+    }
+}
+
+/// A cursor with one byte changed.
+fn touched(cursor: &str) -> String {
+    let other = if &cursor[20..22] == "00" { "11" } else { "00" };
+    format!("{}{other}{}", &cursor[..20], &cursor[22..])
 }
 
 #[tokio::test]
@@ -77,6 +179,13 @@ async fn buckets_add_up_and_users_have_days() {
     );
     let quarters = stats(&app, ", bucket: QUARTER_HOUR", &fields).await;
     let rows = quarters["volume"]["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 100, "each quarter of 25 hours");
+    let (empty, rows) = (&rows[..92], &rows[92..96]);
+    assert!(
+        empty
+            .iter()
+            .all(|row| row["records"] == 0 && evidence(row) == 0)
+    );
     let counted: Vec<i64> = rows
         .iter()
         .map(|row| row["records"].as_i64().unwrap())
@@ -96,7 +205,7 @@ async fn buckets_add_up_and_users_have_days() {
     let filter =
         r#", bucket: DAY, zone: "Asia/Kolkata", filter: { source: "app", types: [ERROR] }"#;
     let told = stats(&app, filter, &fields).await;
-    let row = &told["volume"]["rows"][0];
+    let row = &told["volume"]["rows"][1];
     assert_eq!(
         (&row["start"], &row["end"]),
         (
@@ -157,11 +266,17 @@ async fn figures_that_are_not_kept_are_refused() {
             .to_owned()
     };
     let volume = "volume { more }";
+    let gaps = "sequenceGaps { nodes { first } }";
     for (filter, field, expect) in [
         (r#"{ user: "a" }"#, volume, "VALIDATION"),
         (r#"{ session: "a" }"#, "topNames { rank }", "VALIDATION"),
         ("{ priority: HIGH }", "errorShare { more }", "VALIDATION"),
         ("{ priority: HIGH }", "visitors { more }", "ok"),
+        (r#"{ source: "a", session: "b" }"#, gaps, "ok"),
+        ("{ types: [ERROR] }", gaps, "VALIDATION"),
+        (r#"{ name: "a" }"#, gaps, "VALIDATION"),
+        (r#"{ user: "a" }"#, gaps, "VALIDATION"),
+        ("{ priority: HIGH }", gaps, "VALIDATION"),
         (r#"{ text: "a" }"#, "visitors { more }", "VALIDATION"),
         (
             r#"{ provider: "a" }"#,
@@ -184,6 +299,8 @@ async fn figures_that_are_not_kept_are_refused() {
         r#"zone: "Mars/Olympus""#,
         r#"from: "2026-01-05T00:00:00Z", to: "2026-01-04T00:00:00Z""#,
         r#"from: "1970-01-01T00:00:00Z", to: "2070-01-01T00:00:00Z""#,
+        r#"from: "1970-01-01T00:00:00Z""#,
+        r#"from: "2019-01-01T00:00:00Z", to: "2026-01-01T00:00:00Z", bucket: QUARTER_HOUR"#,
     ] {
         assert_eq!(
             refused(arguments, volume).await,

@@ -114,6 +114,10 @@ async fn what_there_is_and_what_it_adds_up_to() {
         json!({ "rank": 1, "eventName": "Page_0", "records": 9 })
     );
     assert_eq!(metrics["ingestionDelay"]["records"], 60);
+    assert_eq!(metrics["notAccepted"]["duplicates"], 0);
+    let none = json!({ "countedFrom": "2026-01-04T00:00:00Z", "more": false, "duplicates": 0,
+                       "rejected": 0, "rejectedByCode": [] });
+    assert_eq!(metrics["notAccepted"], none);
     let app_alone = get(
         &app,
         "/api/v1/metrics?source=app&end_time=2026-01-04T23:30:00Z",
@@ -133,9 +137,9 @@ const REFUSED: &str = "
 422 PAGE_LIMIT /api/v1/logs/recent?limit=1001
 422 VALIDATION /api/v1/logs/recent?limit=many
 422 VALIDATION /api/v1/logs/recent?page=1
-422 PAGE_LIMIT /api/v1/logs/filter?page=-1
-422 PAGE_LIMIT /api/v1/logs/filter?page=0
-422 PAGE_LIMIT /api/v1/logs/filter?page=1000000000
+422 BAD_CURSOR /api/v1/logs/filter?page=-1
+422 BAD_CURSOR /api/v1/logs/filter?page=0
+422 BAD_CURSOR /api/v1/logs/filter?page=1000000000
 422 PAGE_LIMIT /api/v1/logs/filter?page_size=1001
 422 PAGE_LIMIT /api/v1/logs/filter?page_size=-5
 422 VALIDATION /api/v1/logs/filter?page=99999999999

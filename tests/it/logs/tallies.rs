@@ -4,7 +4,7 @@ use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::commands::{ingest, said};
-use super::{count, record, send, started};
+use super::{count, now, record, send, started};
 use crate::support::TestApp;
 
 /// What was counted of a source, or of all, within a span of all times.
@@ -99,7 +99,7 @@ async fn what_is_not_accepted_is_counted_once() {
     let span = (hour - TimeDelta::hours(24), hour + TimeDelta::hours(1));
     let ask = "query($f: DateTime!, $t: DateTime!, $by: LogFilterInput) {
         logStats(filter: $by, from: $f, to: $t) { notAccepted(limit: 3) {
-            rows { start source code records } more } } }";
+            countedFrom rows { start source code records } more } } }";
     let mut variables = json!({ "f": span.0, "t": span.1, "by": { "source": "shop" } });
     let told = app.data(ask, variables.clone()).await;
     let told = &told["logStats"]["notAccepted"];
@@ -108,6 +108,18 @@ async fn what_is_not_accepted_is_counted_once() {
         (3, &json!(true))
     );
     assert_eq!(told["rows"][0]["source"], "shop");
+    assert_eq!(
+        told["countedFrom"],
+        json!(span.0),
+        "receipts are kept longer"
+    );
+    // Of a week, a day is told: the rest may be forgotten.
+    variables["f"] = json!(now() - TimeDelta::days(7));
+    let week = app.data(ask, variables.clone()).await;
+    assert_eq!(
+        week["logStats"]["notAccepted"]["countedFrom"],
+        json!(now() - TimeDelta::days(1))
+    );
     variables["by"] = json!({ "source": "shop", "types": ["ERROR"] });
     let refused = app.ask(ask, variables).await;
     assert_eq!(

@@ -1,21 +1,23 @@
 //! Who was there: users and sessions of each bucket, exactly; users of a day, a week and a month.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use domain::Position;
 use sqlx::{QueryBuilder, Row};
 
 use super::super::NAME;
+use super::super::conditions::push_counted;
+use super::super::reach::known;
 use super::super::read::LogFilter;
-use super::super::walk::{Walk, days};
-use super::volume::LogBucket;
-use crate::zone::check_zone;
+use super::buckets::{Buckets, LogBucket, Span};
 use crate::{Page, ReadError, Snapshot};
 
 /// Users and sessions that records of a bucket name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distinct {
-    /// Where the bucket starts; of a whole span without a start, 1970.
+    /// Where the bucket starts.
     pub bucket: DateTime<Utc>,
+    /// Where it ends.
+    pub end: DateTime<Utc>,
     /// How many records there are.
     pub records: i64,
     /// How many batches they came in.
@@ -42,7 +44,8 @@ pub struct ActiveUsers {
 }
 
 /// Users and sessions by bucket, at most `first`; counted from the records themselves, so the filter may
-/// be any but for what is searched for, and a long span takes as long as reading it.
+/// be any but for what is searched for, and a long span takes as long as reading it. A span of which an end
+/// is not said ends with its records.
 pub async fn distinct(
     snap: &mut Snapshot,
     filter: &LogFilter,
@@ -51,35 +54,47 @@ pub async fn distinct(
     first: u32,
 ) -> Result<Page<Distinct>, ReadError> {
     let as_of = snap.position(&[NAME])?;
-    check_zone(snap, zone).await?;
-    let Some(days) = days(snap, filter).await? else {
+    let known = known(snap, filter).await?;
+    let from = filter.from.or(known.map(|known| known.first_at));
+    let to = known.map(|known| known.last_at + TimeDelta::microseconds(1));
+    let Some(span) = from.zip(filter.to.or(to)) else {
         return Ok(Page::cut(vec![], first, as_of));
     };
-    let mut sql = QueryBuilder::new("with asked as (select ");
-    sql.push_bind(zone).push("::text as zone, ");
-    sql.push_bind(filter.from).push(format!(
-        "::timestamptz as first)
-         select {}, count(*), count(distinct position), count(distinct user_id),
-                count(distinct (source_id, session_id)) filter (where session_id is not null)
-         from asked, ",
-        bucket.start("happened_at")
-    ));
-    Walk::of(filter, days).push_known(&mut sql, snap)?;
-    sql.push(" group by 1 order by 1 limit ")
-        .push_bind(i64::from(first) + 1);
-    let rows = sql.build().fetch_all(snap.connection()).await?;
-    let mut buckets = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let start: Option<DateTime<Utc>> = row.try_get(0)?;
-        buckets.push(Distinct {
-            bucket: start.unwrap_or(DateTime::UNIX_EPOCH),
-            records: row.try_get(1)?,
-            batches: row.try_get(2)?,
-            users: row.try_get(3)?,
-            sessions: row.try_get(4)?,
-        });
+    let buckets = Buckets::cut(bucket, zone, span)?;
+    let mut found = Vec::new();
+    if let Some(known) = known {
+        let mut sql = QueryBuilder::new("select width_bucket(happened_at, ");
+        sql.push_bind(buckets.starts()).push(
+            "), count(*), count(distinct position), count(distinct user_id),
+                    count(distinct (source_id, session_id)) filter (where session_id is not null)
+             from ",
+        );
+        push_counted(&mut sql, snap, filter, known.days)?;
+        sql.push(" group by 1 order by 1 limit ")
+            .push_bind(i64::from(first) + 1);
+        // Planned for this span alone, as pages of records are.
+        let rows = sql.build().persistent(false);
+        for row in &rows.fetch_all(snap.connection()).await? {
+            let place = Buckets::place(row.try_get(0)?);
+            let counts = [1, 2, 3, 4].map(|column| row.try_get(column));
+            let [records, batches, users, sessions] = counts;
+            let counts = [records?, batches?, users?, sessions?];
+            found.push((place, of_bucket(buckets.span(place), counts)));
+        }
     }
-    Ok(Page::cut(buckets, first, as_of))
+    let filled = buckets.filled(found, first, |span| of_bucket(span, [0; 4]));
+    Ok(Page::cut(filled, first, as_of))
+}
+
+fn of_bucket((bucket, end): Span, [records, batches, users, sessions]: [i64; 4]) -> Distinct {
+    Distinct {
+        bucket,
+        end,
+        records,
+        batches,
+        users,
+        sessions,
+    }
 }
 
 /// Users of a day, of its week and of its month, exactly.

@@ -4,8 +4,9 @@ use domain::Position;
 use sqlx::{QueryBuilder, Row};
 
 use super::super::NAME;
+use super::super::conditions::push_counted;
+use super::super::reach::known;
 use super::super::read::LogFilter;
-use super::super::walk::{Walk, days};
 use crate::{ReadError, Snapshot};
 
 /// Seconds from a record's own time to when it was recorded; of a source whose clock is ahead they are
@@ -25,7 +26,7 @@ pub struct Delay {
 /// The delay of the records of a filter, but for what is searched for.
 pub async fn delay(snap: &mut Snapshot, filter: &LogFilter) -> Result<Delay, ReadError> {
     let as_of = snap.position(&[NAME])?;
-    let Some(days) = days(snap, filter).await? else {
+    let Some(known) = known(snap, filter).await? else {
         return Ok(Delay {
             records: 0,
             p50_s: None,
@@ -38,9 +39,10 @@ pub async fn delay(snap: &mut Snapshot, filter: &LogFilter) -> Result<Delay, Rea
                 percentile_cont(0.95) within group (order by d.s)
          from (select extract(epoch from recorded_at - happened_at)::float8 as s from ",
     );
-    Walk::of(filter, days).push_known(&mut sql, snap)?;
+    push_counted(&mut sql, snap, filter, known.days)?;
     sql.push(" where not backfill) d");
-    let row = sql.build().fetch_one(snap.connection()).await?;
+    let row = sql.build().persistent(false);
+    let row = row.fetch_one(snap.connection()).await?;
     Ok(Delay {
         records: row.try_get(0)?,
         p50_s: row.try_get(1)?,

@@ -5,43 +5,8 @@ use domain::log_source::LogType;
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::super::{LOG_GRAIN_S, NAME, type_code, word};
-use crate::zone::check_zone;
+use super::buckets::{Buckets, LogBucket, Span};
 use crate::{Page, ReadError, Snapshot};
-
-/// How long the buckets of an answer are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogBucket {
-    /// 15 minutes.
-    QuarterHour,
-    /// An hour of the zone.
-    #[default]
-    Hour,
-    /// A day of the zone.
-    Day,
-    /// Seven of them, from Monday.
-    Week,
-    /// A month of the zone.
-    Month,
-    /// The whole span.
-    Whole,
-}
-
-impl LogBucket {
-    /// SQL for the start of the bucket of a time; `asked` says the zone, and where the span starts.
-    pub(super) fn start(self, time: &str) -> String {
-        let field = match self {
-            LogBucket::QuarterHour => {
-                return format!("date_bin('15 minutes', {time}, to_timestamp(0))");
-            }
-            LogBucket::Hour => "hour",
-            LogBucket::Day => "day",
-            LogBucket::Week => "week",
-            LogBucket::Month => "month",
-            LogBucket::Whole => return "asked.first".to_owned(),
-        };
-        format!("date_trunc('{field}', {time}, asked.zone)")
-    }
-}
 
 /// By what is counted, beside buckets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +47,8 @@ pub struct VolumeQuery {
 pub struct VolumeRow {
     /// Where the bucket starts.
     pub bucket: DateTime<Utc>,
+    /// Where it ends.
+    pub end: DateTime<Utc>,
     /// Of which type, if types are told apart.
     pub event_type: Option<LogType>,
     /// Of which name, likewise.
@@ -97,6 +64,8 @@ pub struct VolumeRow {
 pub struct ErrorShare {
     /// Where the bucket starts.
     pub bucket: DateTime<Utc>,
+    /// Where it ends.
+    pub end: DateTime<Utc>,
     /// How many records there are.
     pub records: i64,
     /// How many of them are of the type error.
@@ -129,8 +98,8 @@ fn start(grain: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// Counts by bucket, then type, name and version as they are told apart; at most `first` of them. Buckets
-/// and kinds without records are left out.
+/// Counts by bucket, then type, name and version as they are told apart; at most `first` of them. Kinds
+/// without records are left out, and so are buckets where kinds are told apart.
 pub async fn volume(
     snap: &mut Snapshot,
     query: &VolumeQuery,
@@ -148,21 +117,37 @@ pub async fn volume(
         told(by.name, "event_name", "text"),
         told(by.version, "app_version", "text")
     );
-    let mut sql = counted(snap, query, &columns, "").await?;
+    let (mut sql, buckets) = counted(snap, query, &columns, "")?;
     sql.push(" group by 1, 2, 3, 4 order by 1, 2, 3, 4 limit ");
     sql.push_bind(i64::from(first) + 1);
     let rows = sql.build().fetch_all(snap.connection()).await?;
     let mut volumes = Vec::with_capacity(rows.len());
     for row in &rows {
+        let place = Buckets::place(row.try_get(0)?);
+        let (bucket, end) = buckets.span(place);
         let code: Option<i16> = row.try_get(1)?;
-        volumes.push(VolumeRow {
-            bucket: row.try_get(0)?,
+        let row = VolumeRow {
+            bucket,
+            end,
             event_type: code.map(|code| word(LogType::ALL, code)).transpose()?,
             event_name: row.try_get(2)?,
             app_version: row.try_get(3)?,
             records: row.try_get(4)?,
-        });
+        };
+        volumes.push((place, row));
     }
+    let volumes = if by == VolumeBy::default() {
+        buckets.filled(volumes, first, |(bucket, end)| VolumeRow {
+            bucket,
+            end,
+            event_type: None,
+            event_name: None,
+            app_version: None,
+            records: 0,
+        })
+    } else {
+        volumes.into_iter().map(|(_, row)| row).collect()
+    };
     Ok(Page::cut(volumes, first, as_of))
 }
 
@@ -177,18 +162,28 @@ pub async fn error_share(
         ", coalesce(sum(records) filter (where event_type = {}), 0)::bigint",
         type_code(LogType::Error)
     );
-    let mut sql = counted(snap, query, "null, null, null", &errors).await?;
+    let (mut sql, buckets) = counted(snap, query, "null, null, null", &errors)?;
     sql.push(" group by 1 order by 1 limit ")
         .push_bind(i64::from(first) + 1);
     let rows = sql.build().fetch_all(snap.connection()).await?;
     let mut shares = Vec::with_capacity(rows.len());
     for row in &rows {
-        shares.push(ErrorShare {
-            bucket: row.try_get(0)?,
-            records: row.try_get(4)?,
-            errors: row.try_get(5)?,
-        });
+        let place = Buckets::place(row.try_get(0)?);
+        let (records, errors) = (row.try_get(4)?, row.try_get(5)?);
+        let share = |(bucket, end): Span| ErrorShare {
+            bucket,
+            end,
+            records,
+            errors,
+        };
+        shares.push((place, share(buckets.span(place))));
     }
+    let shares = buckets.filled(shares, first, |(bucket, end)| ErrorShare {
+        bucket,
+        end,
+        records: 0,
+        errors: 0,
+    });
     Ok(Page::cut(shares, first, as_of))
 }
 
@@ -204,7 +199,7 @@ pub async fn top_names(
         ..query.clone()
     };
     let rank = ", rank() over (order by sum(records) desc)";
-    let mut sql = counted(snap, &whole, "null, event_name, null", rank).await?;
+    let (mut sql, _) = counted(snap, &whole, "null, event_name, null", rank)?;
     sql.push(" group by 1, 3 order by 5 desc, 3 limit ")
         .push_bind(i64::from(first) + 1);
     let rows = sql.build().fetch_all(snap.connection()).await?;
@@ -219,24 +214,22 @@ pub async fn top_names(
     Ok(Page::cut(names, first, as_of))
 }
 
-/// Bucket, these three columns, how many, and `more`, of what the query counts; to be grouped.
-async fn counted<'q>(
-    snap: &mut Snapshot,
+/// The number of the bucket, these three columns, how many, and `more`, of what the query counts; to be
+/// grouped.
+fn counted<'q>(
+    snap: &Snapshot,
     query: &'q VolumeQuery,
     columns: &str,
     more: &str,
-) -> Result<QueryBuilder<'q, Postgres>, ReadError> {
-    check_zone(snap, &query.zone).await?;
+) -> Result<(QueryBuilder<'q, Postgres>, Buckets), ReadError> {
     let (from, to) = grains(query.from, query.to)?;
+    let buckets = Buckets::cut(query.bucket, &query.zone, (start(from), start(to)))?;
     let table = snap.name(NAME, "log_volume")?;
-    let bucket = query.bucket.start("v.happened");
-    let mut sql = QueryBuilder::new("with asked as (select ");
-    sql.push_bind(&query.zone).push("::text as zone, ");
-    sql.push_bind(start(from)).push(format!(
-        "::timestamptz as first)
-         select {bucket}, {columns}, sum(records)::bigint{more}
-         from asked, (select *, to_timestamp(bucket * {LOG_GRAIN_S}) as happened from {table}) v
-         where tenant = "
+    let mut sql = QueryBuilder::new(format!(
+        "select width_bucket(to_timestamp(bucket * {LOG_GRAIN_S}), "
+    ));
+    sql.push_bind(buckets.starts()).push(format!(
+        "), {columns}, sum(records)::bigint{more} from {table} where tenant = "
     ));
     sql.push_bind(snap.tenant().to_owned());
     sql.push(" and bucket >= ").push_bind(from);
@@ -256,7 +249,7 @@ async fn counted<'q>(
             .push_bind(codes)
             .push(")");
     }
-    Ok(sql)
+    Ok((sql, buckets))
 }
 
 #[cfg(test)]

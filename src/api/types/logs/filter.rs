@@ -20,8 +20,8 @@ const PROPERTIES_MAX: usize = 20;
 /// How many steps the way to a property has at most, and each step characters.
 const PATH_MAX: (usize, usize) = (10, 200);
 
-/// Which log records. Conditions add up; `text`, `provider` and `properties` are searched for record by
-/// record, all others are known to an index.
+/// Which log records. Conditions add up. Types, times and `HIGH` are known to an index, and so are users and
+/// sessions of up to 20,000 records; all else is looked for record by record.
 #[derive(Clone, Debug, Default, InputObject)]
 pub struct LogFilterInput {
     /// Of this source.
@@ -42,7 +42,7 @@ pub struct LogFilterInput {
     priority: Option<LogPriority>,
     /// Whose property `provider_name` is this.
     provider: Option<String>,
-    /// That happened from then on.
+    /// That happened from then on. A list with one end costs no more than a page of it.
     from: Option<DateTime>,
     /// That happened before then; at most ten years after `from`.
     to: Option<DateTime>,

@@ -27,7 +27,7 @@ pub struct LogSearch {
     /// The position in the log the page is as of: it shows every event up to it and none after.
     as_of_position: Position,
     /// Were there too many records to be searched? Then the page may lack some, and whoever wants to see
-    /// those goes on from `searchedTo`.
+    /// those goes on from `searchedTo`; what `offset` has still to pass over is passed over there.
     stopped: bool,
     /// Where the search stopped: a cursor to send as `after`, or `before`. Null if it did not.
     searched_to: Option<String>,
@@ -50,23 +50,24 @@ pub struct Window {
     pub offset: Option<i32>,
 }
 
-/// A record's place in a list, as cursors keep it.
+/// A record's place in a list, as cursors keep it, and how many behind it are to be passed over.
 #[derive(Serialize, Deserialize)]
-struct Place(LogPriority, Instant<Utc>, i64, i32);
+struct Place(LogPriority, Instant<Utc>, i64, i32, u32);
 
 impl From<LogCursor> for Place {
     fn from(at: LogCursor) -> Place {
-        Place(at.priority, at.timestamp, at.position.0, at.index)
+        Place(at.priority, at.timestamp, at.position.0, at.index, at.skip)
     }
 }
 
 impl From<&Place> for LogCursor {
-    fn from(Place(priority, timestamp, position, index): &Place) -> LogCursor {
+    fn from(Place(priority, timestamp, position, index, skip): &Place) -> LogCursor {
         LogCursor {
             priority: *priority,
             timestamp: *timestamp,
             position: LogPosition(*position),
             index: *index,
+            skip: *skip,
         }
     }
 }
@@ -110,7 +111,8 @@ pub async fn listed(
 fn skip(offset: i32) -> Result<u32, Fault> {
     match u32::try_from(offset) {
         Ok(skip) if skip <= OFFSET_MAX => Ok(skip),
-        _ => Err(Fault::of(FaultCode::PageLimit).with("limit", OFFSET_MAX)),
+        // A place in the list, like a cursor, and none that can be gone to.
+        _ => Err(Fault::of(FaultCode::BadCursor).with("limit", OFFSET_MAX)),
     }
 }
 

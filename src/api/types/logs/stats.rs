@@ -1,4 +1,5 @@
-//! What log records add up to. All figures of an answer are of one moment, and each can list its records.
+//! What log records add up to. All figures of an answer are of one moment, and each can list its records; but
+//! for what was not accepted, which left none.
 
 mod behind;
 mod figures;
@@ -44,7 +45,7 @@ pub struct LogStats {
     bucket: LogBucket,
     /// Whose hours, days, weeks and months these are.
     zone: String,
-    /// The position in the log all of it is as of.
+    /// The position in the log all of it is as of, but for `notAccepted`, which is of the moment it is asked.
     as_of_position: Position,
     #[graphql(skip)]
     asked: Arc<StatsAsked>,
@@ -57,7 +58,7 @@ impl LogStats {
             from: DateTime(asked.from),
             to: DateTime(asked.to),
             bucket: asked.bucket.into(),
-            zone: asked.zone.name().to_owned(),
+            zone: asked.zone.clone(),
             as_of_position: Position(as_of),
             asked: Arc::new(asked),
         }
@@ -74,8 +75,9 @@ fn rows(limit: Option<i32>, default: i32, most: i32) -> Result<u32, Fault> {
 
 #[ComplexObject]
 impl LogStats {
-    /// How many records there are, by bucket, and by whatever is told apart beside. Buckets and kinds without
-    /// records are left out. Only for filters by source, types, name and version.
+    /// How many records there are, by bucket, and by whatever is told apart beside: then kinds and buckets
+    /// without records are left out, otherwise no bucket is. Only for filters by source, types, name and
+    /// version.
     async fn volume(
         &self,
         ctx: &Context<'_>,
@@ -95,7 +97,7 @@ impl LogStats {
         Ok(LogVolumes::new(&self.asked, snapshot.answer(found)?))
     }
 
-    /// How many of the records are of the type `ERROR`, by bucket. Only for filters by source, types (`ERROR`
+    /// How many of the records are of the type `ERROR`, by bucket, none left out. Only for filters by source, types (`ERROR`
     /// among them), name and version.
     async fn error_share(
         &self,
@@ -128,7 +130,7 @@ impl LogStats {
         Ok(found.map(name).collect())
     }
 
-    /// Users and sessions that records name, exactly, by bucket.
+    /// Users and sessions that records name, exactly, by bucket, none left out.
     async fn visitors(
         &self,
         ctx: &Context<'_>,
@@ -138,8 +140,7 @@ impl LogStats {
         let asked = &self.asked;
         let filter = asked.counted()?;
         let mut snapshot = Operation::of(ctx).read(&[logs::NAME]).await?;
-        let zone = asked.zone.name();
-        let found = logs::distinct(&mut snapshot, &filter, asked.bucket, zone, limit).await;
+        let found = logs::distinct(&mut snapshot, &filter, asked.bucket, &asked.zone, limit).await;
         Ok(LogVisitors::new(asked, snapshot.answer(found)?))
     }
 
@@ -153,8 +154,9 @@ impl LogStats {
     }
 
     /// Records that came in the span, whatever their own times, and were not accepted: by hour (UTC), source
-    /// and code, duplicates among them. Counted for as long as receipts are kept; `ingestReceipt` tells of each
-    /// one, and `rejectedRecords` lists those that were refused. Only for filters by source.
+    /// and code, duplicates among them. Kept as long as receipts are (`countedFrom`), and read when it is asked,
+    /// not as of `asOfPosition`; `ingestReceipt` tells of each one, and `rejectedRecords` lists those that were
+    /// refused. Only for filters by source.
     async fn not_accepted(
         &self,
         ctx: &Context<'_>,
@@ -164,12 +166,16 @@ impl LogStats {
         let source = self.asked.of_source()?;
         let operation = Operation::of(ctx);
         let (store, span) = (&operation.parts.store, (self.asked.from, self.asked.to));
+        let since = store.log_tallies_since(operation.parts.clock.now());
         let tallies = store.log_tallies(operation.tenant(), source, span, limit + 1);
-        Ok(LogTallies::new(tallies.await.map_err(store_fault)?, limit))
+        let tallies = tallies.await.map_err(store_fault)?;
+        Ok(LogTallies::new(tallies, limit, since.max(span.0)))
     }
 
-    /// Numbers that are missing between the records of a session, by source, session and number. What comes
-    /// before the first number of a session, or after its last, is not missing.
+    /// Numbers that are missing between the records that a session has in the span, by source, session and
+    /// number: those that no record of the session has, whenever it happened. What comes before the first of
+    /// these numbers, or after the last, is not missing; what retention has taken away is. Only for filters by
+    /// source and session.
     async fn sequence_gaps(
         &self,
         ctx: &Context<'_>,
@@ -177,9 +183,9 @@ impl LogStats {
         #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
     ) -> Result<Paged<LogSequenceGap>> {
         let operation = Operation::of(ctx);
-        let filter = self.asked.counted()?;
+        let query = self.asked.sessions()?;
         type Place = (String, String, i64);
-        let ask = Ask::<Place>::read(operation, "sequenceGaps", &filter, first, after.as_deref())?;
+        let ask = Ask::<Place>::read(operation, "sequenceGaps", &query, first, after.as_deref())?;
         let after = ask.after.clone();
         let after = after.map(|(source_id, session_id, first)| GapCursor {
             source_id,
@@ -187,7 +193,7 @@ impl LogStats {
             first,
         });
         let mut snapshot = operation.read(&[logs::NAME]).await?;
-        let page = logs::gaps(&mut snapshot, &filter, after.as_ref(), ask.first).await;
+        let page = logs::gaps(&mut snapshot, &query, after.as_ref(), ask.first).await;
         let page = snapshot.answer(page)?;
         let as_of = page.as_of.into();
         let place = |gap: &logs::Gap| (gap.source_id.clone(), gap.session_id.clone(), gap.first);

@@ -64,9 +64,9 @@ pub enum LogOrder {
 pub enum LogBucket {
     /// 15 minutes.
     QuarterHour,
-    /// An hour of the zone.
+    /// An hour of the zone. Where clocks change within one, it ends there.
     Hour,
-    /// A day of the zone.
+    /// A day of the zone: of two midnights the first begins it.
     Day,
     /// Seven of them, from Monday.
     Week,
@@ -74,6 +74,28 @@ pub enum LogBucket {
     Month,
     /// The whole span.
     Whole,
+}
+
+/// The days of which there are active users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum LogActiveSpan {
+    /// One day.
+    Day,
+    /// It and the 6 days before.
+    Week,
+    /// It and the 29 days before.
+    Month,
+}
+
+impl LogActiveSpan {
+    /// How many days there are before the last.
+    pub fn days_before(self) -> u64 {
+        match self {
+            LogActiveSpan::Day => 0,
+            LogActiveSpan::Week => 6,
+            LogActiveSpan::Month => 29,
+        }
+    }
 }
 
 /// What volumes of log records are told apart by.

@@ -153,7 +153,8 @@ impl Set {
         };
         let rows = volume(&mut self.snap, &query, ALL).await.unwrap();
         assert!(!rows.has_next);
-        let rows = rows.items.into_iter();
+        // Hours without records are among them.
+        let rows = rows.items.into_iter().filter(|row| row.records > 0);
         rows.map(|row| (row.bucket, row.event_name.unwrap_or_default(), row.records))
             .collect()
     }
@@ -240,6 +241,7 @@ fn earliest_first(source: &str) -> LogQuery {
             by: LogSort::Time,
             ascending: true,
         },
+        ..LogQuery::default()
     }
 }
 

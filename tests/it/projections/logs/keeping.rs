@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
+use domain::log_batch::LogRecord;
 use domain::log_source::{
     LogLimits, LogRetention, LogRetentionSet, LogSourceEvent, LogSourcePaused, LogSourceRegistered,
     LogSourceResumed, LogType, PersonalFields,
@@ -10,7 +11,8 @@ use domain::log_source::{
 use domain::{Event, Recorded};
 use projections::Target;
 use projections::logs::{
-    LogFilter, LogPlace, LogQuery, NAME, log_source, log_sources, logs, sweep,
+    GapQuery, LogBucket, LogFilter, LogPlace, LogQuery, NAME, VolumeBy, VolumeQuery, active_users,
+    error_share, gaps, log_source, log_sources, logs, sweep, top_names,
 };
 
 use super::super::scene::{
@@ -224,4 +226,107 @@ async fn a_day_of_which_nothing_is_left_loses_its_partition() {
     write(&db, &*model, 1, &other).await;
     swept(&db, "2017-01-01").await;
     assert_eq!((found(&db).await, partitions(&db).await), (vec![], 6));
+}
+
+#[tokio::test]
+async fn figures_stay_and_numbers_are_missing_when_records_are_swept() {
+    let visit = |log_type, number| LogRecord {
+        user_id: Some("ann".to_owned()),
+        session_id: Some("s".to_owned()),
+        sequence_number: Some(number),
+        ..record("2016-01-01T00:00:00Z", log_type, "visit")
+    };
+    let retention = LogRetention {
+        days_by_type: BTreeMap::from([(LogType::Telemetry, 1)]),
+        ..LogRetention::default()
+    };
+    let set = LogSourceEvent::LogRetentionSet(LogRetentionSet { retention });
+    let types = [LogType::Error, LogType::Telemetry, LogType::Error];
+    let visits = (1..).zip(types).map(|(number, of)| visit(of, number));
+    let db = after(
+        vec![
+            registered("web", None),
+            of_source("web", set),
+            batch("web", visits.collect()),
+        ],
+        3,
+    )
+    .await;
+    let query = VolumeQuery {
+        source_id: None,
+        event_types: vec![],
+        event_name: None,
+        app_version: None,
+        from: at("2016-01-01T00:00:00Z"),
+        to: at("2016-01-02T00:00:00Z"),
+        bucket: LogBucket::Whole,
+        zone: "UTC".to_owned(),
+        by: VolumeBy::default(),
+    };
+    let mut told = Vec::new();
+    for swept_first in [false, true] {
+        if swept_first {
+            swept(&db, "2016-01-06").await;
+        }
+        let mut snap = snapshot(&db).await;
+        let share = error_share(&mut snap, &query, 1).await.unwrap().items;
+        let names = top_names(&mut snap, &query, 1).await.unwrap().items;
+        let day = "2016-01-01".parse().unwrap();
+        let active = active_users(&mut snap, day).await.unwrap();
+        let missing = gaps(&mut snap, &GapQuery::default(), None, 5).await;
+        let missing = missing.unwrap().items;
+        let missing: Vec<_> = missing.iter().map(|gap| (gap.first, gap.last)).collect();
+        told.push((
+            (share[0].records, share[0].errors, names[0].records),
+            active.daily,
+            missing,
+        ));
+    }
+    let figures = (3, 2, 3);
+    assert_eq!(told[0], (figures, 1, vec![]));
+    assert_eq!(told[1], (figures, 1, vec![(2, 2)]));
+    assert_eq!(found(&db).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_page_of_the_newest_touches_no_other_days() {
+    let (db, model) = (TestDb::create().await, read_model(NAME));
+    create_tables(&db, &*model, 1).await;
+    write(&db, &*model, 1, &six_days(vec![])).await;
+    go_live(&db, &*model, 1).await;
+    let never = LogFilter {
+        event_name: Some("never".to_owned()),
+        ..LogFilter::default()
+    };
+    let second = LogFilter {
+        to: Some(at("2016-01-03T00:00:00Z")),
+        ..LogFilter::default()
+    };
+    let cases = [
+        (LogFilter::default(), LogPlace::Skip(0), 1),
+        (LogFilter::default(), LogPlace::Skip(4), 2),
+        (LogFilter::default(), LogPlace::End, 1),
+        (second, LogPlace::Skip(0), 1),
+        // Fewer than are looked at on all days together.
+        (never, LogPlace::Skip(0), 6),
+    ];
+    for (filter, place, expect) in cases {
+        let query = LogQuery {
+            filter,
+            ..LogQuery::default()
+        };
+        let mut snap = snapshot(&db).await;
+        logs(&mut snap, &query, place, 3).await.unwrap();
+        // Those of the question are held as long as its snapshot.
+        let locked: i64 = sqlx::query_scalar(
+            "select count(distinct l.relation) from pg_locks l
+             join pg_inherits i on i.inhrelid = l.relation
+             where i.inhparent = 'read.log_records_g1'::regclass and l.database =
+                   (select oid from pg_database where datname = current_database())",
+        )
+        .fetch_one(db.pool())
+        .await
+        .unwrap();
+        assert_eq!(locked, expect, "{query:?} from {place:?}");
+    }
 }

@@ -5,13 +5,14 @@ use domain::log_batch::{LogBatchEvent, LogPriority, LogRecord};
 use domain::log_source::LogType;
 use projections::Snapshot;
 use projections::logs::{
-    LogCursor, LogFilter, LogOrder, LogPage, LogPlace, LogQuery, LogRow, LogSort, PropertyEquals,
-    SEARCH_ROWS_MAX, logs,
+    FEW_ROWS_MAX, LogCursor, LogFilter, LogOrder, LogPage, LogPlace, LogQuery, LogRow, LogSort,
+    PropertyEquals, SEARCH_ROWS_MAX, logs,
 };
 use serde_json::{Value, json};
 
 use super::super::scene::{after, snapshot};
 use super::{a_day, batch, hour, object, record};
+use crate::support::TestDb;
 
 const ALL: u32 = 1_000;
 
@@ -209,6 +210,11 @@ async fn pages_both_ways_are_the_list() {
             user_id: Some("user0".to_owned()),
             ..LogFilter::default()
         },
+        LogFilter {
+            source_id: Some("web".to_owned()),
+            from: Some(hour(1)),
+            ..LogFilter::default()
+        },
     ];
     for filter in filters {
         for by in [LogSort::Time, LogSort::Priority] {
@@ -217,6 +223,7 @@ async fn pages_both_ways_are_the_list() {
                 let query = LogQuery {
                     filter: filter.clone(),
                     order,
+                    ..LogQuery::default()
                 };
                 let whole = logs(&mut snap, &query, LogPlace::Skip(0), ALL)
                     .await
@@ -336,4 +343,150 @@ async fn a_search_says_where_it_stopped() {
         (page.records.len(), page.has_more, page.stopped_at),
         (1, false, None)
     );
+}
+
+#[tokio::test]
+async fn a_search_that_stops_while_it_passes_over_records_goes_on_passing_over() {
+    // Behind as many others as are looked at, twelve needles; five more lie before them.
+    let at = |second: u32, name: &str| {
+        let time = format!("2016-01-05T00:00:{second:02}Z");
+        record(&time, LogType::Error, name)
+    };
+    let mut records = vec![at(0, "needle"); 12];
+    records.extend(vec![
+        at(1, "hay");
+        usize::try_from(SEARCH_ROWS_MAX).unwrap()
+    ]);
+    records.extend(vec![at(2, "needle"); 5]);
+    let db = after(vec![batch("web", records)], 1).await;
+    let mut snap = snapshot(&db).await;
+    let query = LogQuery {
+        filter: LogFilter {
+            event_name: Some("needle".to_owned()),
+            ..LogFilter::default()
+        },
+        ..LogQuery::default()
+    };
+    let page = logs(&mut snap, &query, LogPlace::Skip(8), 4).await.unwrap();
+    let stopped = page.stopped_at.unwrap();
+    assert_eq!((page.records.len(), stopped.skip), (0, 3));
+    let page = logs(&mut snap, &query, LogPlace::After(stopped), 4);
+    let indexes: Vec<_> = page
+        .await
+        .unwrap()
+        .records
+        .iter()
+        .map(|r| r.index)
+        .collect();
+    // The newest is the last that was handed in: three of the twelve were passed over.
+    assert_eq!(indexes, [8, 7, 6, 5]);
+}
+
+/// A session of so many records, and one record of another session among them.
+async fn of_sessions(many: u32) -> TestDb {
+    let said = |session: &str| LogRecord {
+        session_id: Some(session.to_owned()),
+        ..record("2016-01-05T00:00:00Z", LogType::Error, session)
+    };
+    let mut records = vec![said("many"); usize::try_from(many).unwrap()];
+    records.push(said("one"));
+    after(vec![batch("web", records)], 1).await
+}
+
+#[tokio::test]
+async fn whose_records_are_too_many_to_be_sorted_is_found_in_the_order_of_time() {
+    let db = of_sessions(FEW_ROWS_MAX + 1).await;
+    let mut snap = snapshot(&db).await;
+    let query = |session: &str| LogQuery {
+        filter: LogFilter {
+            session_id: Some(session.to_owned()),
+            ..LogFilter::default()
+        },
+        ..LogQuery::default()
+    };
+    for (session, records) in [("many", 3), ("one", 1)] {
+        let page = logs(&mut snap, &query(session), LogPlace::Skip(0), 3).await;
+        let page = page.unwrap();
+        assert_eq!(page.records.len(), records);
+        assert!(page.records.iter().all(|row| row.event_name == session));
+        assert!(page.stopped_at.is_none());
+    }
+    // Both at once: the one that has few leads to them.
+    let filter = LogFilter {
+        user_id: Some("nobody".to_owned()),
+        ..query("many").filter
+    };
+    let both = LogQuery {
+        filter,
+        ..LogQuery::default()
+    };
+    let page = logs(&mut snap, &both, LogPlace::Skip(0), 3).await.unwrap();
+    assert_eq!((page.records, page.has_more), (vec![], false));
+}
+
+#[tokio::test]
+async fn a_filter_says_of_odd_values_what_the_database_says() {
+    let values = [
+        json!(1e-7),
+        json!(1e21),
+        json!(-0.0),
+        json!(0),
+        json!(9_007_199_254_740_993_i64),
+        json!(9_007_199_254_740_992.0),
+        json!(u64::MAX),
+        json!(1.5e300),
+        json!(100),
+        json!(1e2),
+        json!("\u{1}\"\\/\n\u{7f}\u{e9}\u{1f600}"),
+        json!([[], {}, [1, [2]]]),
+        json!({ "bb": 1, "a": 2, "\u{e9}": 3, "": 4 }),
+        json!(null),
+    ];
+    let records = values.iter().map(|value| LogRecord {
+        properties: object(json!({ "v": value, "list": ["x", value] })),
+        ..record("2016-01-05T00:00:00Z", LogType::Error, "e")
+    });
+    let records: Vec<LogRecord> = records.collect();
+    let mut filters: Vec<LogFilter> = Vec::new();
+    let path = |steps: &[&str]| steps.iter().map(|step| (*step).to_owned()).collect();
+    for value in &values {
+        for steps in [
+            &["v"][..],
+            &["list", "1"],
+            &["list", " +1"],
+            &["list", "-1"],
+        ] {
+            let equals = PropertyEquals {
+                path: path(steps),
+                value: value.clone(),
+            };
+            filters.push(LogFilter {
+                properties: vec![equals],
+                ..LogFilter::default()
+            });
+        }
+    }
+    // As each is written whole: the database is asked what that is.
+    let db = after(vec![batch("web", records.clone())], 1).await;
+    let written = "select properties::text from read.log_records_g1 order by idx";
+    let written: Vec<String> = sqlx::query_scalar(written)
+        .fetch_all(db.pool())
+        .await
+        .unwrap();
+    filters.extend(written.into_iter().map(|text| LogFilter {
+        text: Some(text),
+        ..LogFilter::default()
+    }));
+    let mut snap = snapshot(&db).await;
+    for filter in filters {
+        let found = list(&mut snap, filter.clone()).await.records;
+        let mut found: Vec<_> = found.iter().map(|row| row.index).collect();
+        found.sort_unstable();
+        let matching = (0..)
+            .zip(&records)
+            .filter(|(_, r)| filter.matches("web", r));
+        let expect: Vec<i32> = matching.map(|(index, _)| index).collect();
+        assert!(!expect.is_empty(), "{filter:?}");
+        assert_eq!(found, expect, "{filter:?}");
+    }
 }

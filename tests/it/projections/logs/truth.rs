@@ -101,10 +101,8 @@ impl Truth {
         let rows = volume(&mut self.snap, &Self::query(LogBucket::Hour), ALL)
             .await
             .unwrap();
-        rows.items
-            .iter()
-            .map(|row| (row.bucket, row.records))
-            .collect()
+        let some = rows.items.iter().filter(|row| row.records > 0);
+        some.map(|row| (row.bucket, row.records)).collect()
     }
 
     async fn errors(&mut self, bucket: LogBucket) -> Vec<(DateTime<Utc>, i64)> {

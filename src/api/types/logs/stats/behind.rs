@@ -1,14 +1,10 @@
 //! A question about figures, and the records behind one of them.
 
-use std::str::FromStr as _;
-
 use async_graphql::Context;
-use chrono::{
-    DateTime as Instant, Datelike as _, Days, Months, NaiveDateTime, TimeDelta, TimeZone as _, Utc,
-};
-use chrono_tz::Tz;
+use chrono::{DateTime as Instant, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use projections::logs::{
-    LOG_GRAIN_S, LogBucket as Bucket, LogFilter, LogOrder, LogQuery, LogSort, VolumeBy, VolumeQuery,
+    GapQuery, LOG_GRAIN_S, LogBucket as Bucket, LogFilter, LogOnly, LogOrder, LogQuery, LogSort,
+    VolumeBy, VolumeQuery,
 };
 
 use super::super::filter::SPAN_DAYS_MAX;
@@ -30,11 +26,11 @@ pub struct StatsAsked {
     /// How it is cut.
     pub bucket: Bucket,
     /// By whose clocks.
-    pub zone: Tz,
+    pub zone: String,
 }
 
 /// The records behind a figure.
-pub struct Behind(LogFilter);
+pub struct Behind(LogFilter, LogOnly);
 
 impl StatsAsked {
     /// Checks a question. The span of its filter is cut outwards to what volumes are kept in.
@@ -51,8 +47,6 @@ impl StatsAsked {
             return Err(invalid("to", "the span is longer than ten years"));
         }
         let zone = zone(zone_name)?;
-        let zone =
-            Tz::from_str(&zone).map_err(|_| invalid("zone", "not a zone of the IANA database"))?;
         let (from, to) = (cut_down(from), cut_up(to));
         (filter.from, filter.to) = (Some(from), Some(to));
         Ok(StatsAsked {
@@ -106,15 +100,32 @@ impl StatsAsked {
             from: self.from,
             to: self.to,
             bucket: self.bucket,
-            zone: self.zone.name().to_owned(),
+            zone: self.zone.clone(),
             by,
         })
     }
 
-    /// The bucket that starts then, within the span.
-    pub fn bucket_of(&self, start: Instant<Utc>) -> (Instant<Utc>, Instant<Utc>) {
-        let end = end_of(self.bucket, start, self.zone).unwrap_or(self.to);
-        (start.max(self.from), end.min(self.to))
+    /// The question for missing numbers, which are a session's own.
+    pub fn sessions(&self) -> Result<GapQuery, Fault> {
+        let sessions = GapQuery {
+            source_id: self.filter.source_id.clone(),
+            session_id: self.filter.session_id.clone(),
+            from: self.filter.from,
+            to: self.filter.to,
+        };
+        let of_sessions = LogFilter {
+            source_id: sessions.source_id.clone(),
+            session_id: sessions.session_id.clone(),
+            from: sessions.from,
+            to: sessions.to,
+            ..LogFilter::default()
+        };
+        if self.filter != of_sessions {
+            let message = "a number is missing if no record of the session has it, whatever else it says: \
+                           leave out all but `source` and `session`";
+            return Err(invalid("filter", message));
+        }
+        Ok(sessions)
     }
 
     /// The records of a part of the span, narrowed down.
@@ -126,11 +137,27 @@ impl StatsAsked {
         let mut filter = self.filter.clone();
         (filter.from, filter.to) = (Some(from), Some(to));
         narrow(&mut filter);
-        Behind(filter)
+        Behind(filter, LogOnly::All)
     }
 }
 
 impl Behind {
+    /// Of these alone.
+    pub fn only(self, only: LogOnly) -> Behind {
+        Behind(self.0, only)
+    }
+
+    /// Records about users, of any source, of a day (UTC) and so many before it.
+    pub fn of_days(last: NaiveDate, before: u64) -> Behind {
+        let start = |day: Option<NaiveDate>| day.map(|day| day.and_time(NaiveTime::MIN).and_utc());
+        let filter = LogFilter {
+            from: start(last.checked_sub_days(Days::new(before))),
+            to: start(last.checked_add_days(Days::new(1))),
+            ..LogFilter::default()
+        };
+        Behind(filter, LogOnly::OfUsers)
+    }
+
     /// A page of them, those that happened first first.
     pub async fn evidence(
         &self,
@@ -142,6 +169,7 @@ impl Behind {
         operation.spend_evidence()?;
         let query = LogQuery {
             filter: self.0.clone(),
+            only: self.1,
             order: LogOrder {
                 by: LogSort::Time,
                 ascending: true,
@@ -167,30 +195,6 @@ fn cut_up(at: Instant<Utc>) -> Instant<Utc> {
         true => at,
         false => below + TimeDelta::seconds(LOG_GRAIN_S),
     }
-}
-
-/// Where the bucket ends that starts then; of the whole span nowhere.
-fn end_of(bucket: Bucket, start: Instant<Utc>, zone: Tz) -> Option<Instant<Utc>> {
-    let local = start.with_timezone(&zone).naive_local();
-    let day = match bucket {
-        Bucket::QuarterHour => return Some(start + TimeDelta::seconds(LOG_GRAIN_S)),
-        Bucket::Hour => return Some(start + TimeDelta::hours(1)),
-        Bucket::Day => local.date().checked_add_days(Days::new(1))?,
-        Bucket::Week => local.date().checked_add_days(Days::new(7))?,
-        Bucket::Month => local
-            .date()
-            .with_day(1)?
-            .checked_add_months(Months::new(1))?,
-        Bucket::Whole => return None,
-    };
-    midnight(day.and_hms_opt(0, 0, 0)?, zone)
-}
-
-/// When a day begins: where midnight is left out, an hour later by the clocks.
-fn midnight(local: NaiveDateTime, zone: Tz) -> Option<Instant<Utc>> {
-    let there = |local: NaiveDateTime| zone.from_local_datetime(&local).earliest();
-    let begin = there(local).or_else(|| there(local + TimeDelta::hours(1)))?;
-    Some(begin.with_timezone(&Utc))
 }
 
 #[cfg(test)]
@@ -226,46 +230,5 @@ mod tests {
                 "{time}"
             );
         }
-    }
-
-    #[test]
-    fn buckets_end_where_the_next_begins() {
-        let berlin = Tz::Europe__Berlin;
-        for (bucket, start, end) in [
-            (
-                Bucket::QuarterHour,
-                "2016-01-05T00:15:00Z",
-                "2016-01-05T00:30:00Z",
-            ),
-            (Bucket::Hour, "2016-10-30T00:00:00Z", "2016-10-30T01:00:00Z"),
-            // Of 25 hours, of 23, and of a week with one of them.
-            (Bucket::Day, "2016-10-29T22:00:00Z", "2016-10-30T23:00:00Z"),
-            (Bucket::Day, "2016-03-26T23:00:00Z", "2016-03-27T22:00:00Z"),
-            (Bucket::Week, "2016-03-20T23:00:00Z", "2016-03-27T22:00:00Z"),
-            (
-                Bucket::Month,
-                "2016-02-29T23:00:00Z",
-                "2016-03-31T22:00:00Z",
-            ),
-            (
-                Bucket::Month,
-                "2016-11-30T23:00:00Z",
-                "2016-12-31T23:00:00Z",
-            ),
-        ] {
-            assert_eq!(
-                end_of(bucket, at(start), berlin),
-                Some(at(end)),
-                "{bucket:?} {start}"
-            );
-        }
-        assert_eq!(
-            end_of(Bucket::Whole, at("2016-01-01T00:00:00Z"), berlin),
-            None
-        );
-        // Midnight of that day was left out.
-        let day = "2018-11-04T00:00:00".parse().expect("a time");
-        let begin = midnight(day, Tz::America__Sao_Paulo);
-        assert_eq!(begin, Some(at("2018-11-04T03:00:00Z")));
     }
 }

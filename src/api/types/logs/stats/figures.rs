@@ -1,4 +1,4 @@
-//! Figures of log records, each with the records behind it.
+//! Figures of log records, each with the records behind it, if there are any.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use async_graphql::{ComplexObject, Context, Result, SimpleObject};
 use domain::log_source::LogType as Type;
 use projections::Page;
 use projections::logs::{
-    ActiveUsers, Delay, Distinct, ErrorShare, Gap, LogFilter, NameCount, VolumeRow,
+    ActiveUsers, Delay, Distinct, ErrorShare, Gap, LogFilter, LogOnly, NameCount, VolumeRow,
 };
 
 use super::super::list::LogRecords;
-use super::super::words::LogType;
+use super::super::words::{LogActiveSpan, LogType};
 use super::behind::{Behind, StatsAsked};
 use crate::api::scalars::{Date, DateTime, Long};
 use crate::store::Tally;
@@ -65,8 +65,8 @@ pub struct LogErrorShare {
     records: Long,
     /// How many of them are of the type `ERROR`.
     errors: Long,
-    /// The second divided by the first.
-    share: f64,
+    /// The second divided by the first; null without any.
+    share: Option<f64>,
     #[graphql(skip)]
     behind: Behind,
 }
@@ -88,6 +88,8 @@ pub struct LogNameCount {
 /// Records that were not accepted, by hour, source and code.
 #[derive(SimpleObject)]
 pub struct LogTallies {
+    /// From then on all are counted; what is older is forgotten, or soon will be.
+    counted_from: DateTime,
     /// In order of time, then source and code.
     rows: Vec<LogTally>,
     /// Are there more than `limit` let through?
@@ -173,6 +175,7 @@ pub struct LogSequenceGap {
 
 /// Users with a record on a day, or on one of the days before it.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct LogActiveUsers {
     /// The day, in UTC.
     day: Date,
@@ -212,17 +215,37 @@ evidence! {
     LogNameCount
     /// The records that are counted, those that happened first first.
     LogVisitorCount
-    /// The records of the span, backfills included, those that happened first first.
+    /// The records that are counted, those that happened first first.
     LogDelay
-    /// The records of the session, those that happened first first.
+    /// The records of the session, in the span or not, those that happened first first.
     LogSequenceGap
+}
+
+#[ComplexObject]
+impl LogActiveUsers {
+    /// The records by which users were there, of any source, those that happened first first; those that can
+    /// still be found.
+    async fn evidence(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(
+            desc = "Of the day, of the week or of the month.",
+            default_with = "LogActiveSpan::Day"
+        )]
+        of: LogActiveSpan,
+        #[graphql(desc = "At most this many, 1 to 200; 50 if not said.")] first: Option<i32>,
+        #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
+    ) -> Result<LogRecords> {
+        let behind = Behind::of_days(self.day.0, of.days_before());
+        behind.evidence(ctx, first, after).await
+    }
 }
 
 impl LogVolumes {
     /// Those that were found.
     pub fn new(asked: &Arc<StatsAsked>, page: Page<VolumeRow>) -> LogVolumes {
         let row = |row: VolumeRow| {
-            let span = asked.bucket_of(row.bucket);
+            let span = (row.bucket, row.end);
             let behind = asked.behind(span, |filter: &mut LogFilter| {
                 if let Some(event_type) = row.event_type {
                     filter.event_types = vec![event_type];
@@ -251,13 +274,13 @@ impl LogErrorShares {
     /// Those that were found.
     pub fn new(asked: &Arc<StatsAsked>, page: Page<ErrorShare>) -> LogErrorShares {
         let row = |row: ErrorShare| {
-            let span = asked.bucket_of(row.bucket);
+            let span = (row.bucket, row.end);
             LogErrorShare {
                 start: DateTime(span.0),
                 end: DateTime(span.1),
                 records: Long(row.records),
                 errors: Long(row.errors),
-                share: row.errors as f64 / row.records as f64,
+                share: (row.records > 0).then(|| row.errors as f64 / row.records as f64),
                 behind: asked.behind(span, |filter| filter.event_types = vec![Type::Error]),
             }
         };
@@ -284,8 +307,12 @@ impl LogNameCount {
 }
 
 impl LogTallies {
-    /// Those that were found, at most `limit` of them.
-    pub fn new(mut found: Vec<Tally>, limit: u32) -> LogTallies {
+    /// Those that were found, at most `limit` of them; all that there were from a time on.
+    pub fn new(
+        mut found: Vec<Tally>,
+        limit: u32,
+        counted_from: chrono::DateTime<chrono::Utc>,
+    ) -> LogTallies {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = found.len() > limit;
         found.truncate(limit);
@@ -296,6 +323,7 @@ impl LogTallies {
             records: Long(tally.records),
         };
         LogTallies {
+            counted_from: DateTime(counted_from),
             rows: found.into_iter().map(row).collect(),
             more,
         }
@@ -306,7 +334,7 @@ impl LogVisitors {
     /// Those that were found.
     pub fn new(asked: &Arc<StatsAsked>, page: Page<Distinct>) -> LogVisitors {
         let row = |row: Distinct| {
-            let span = asked.bucket_of(row.bucket);
+            let span = (row.bucket, row.end);
             LogVisitorCount {
                 start: DateTime(span.0),
                 end: DateTime(span.1),
@@ -331,7 +359,9 @@ impl LogDelay {
             records: Long(found.records),
             p50_seconds: found.p50_s,
             p95_seconds: found.p95_s,
-            behind: asked.behind((asked.from, asked.to), |_| ()),
+            behind: asked
+                .behind((asked.from, asked.to), |_| ())
+                .only(LogOnly::Live),
         }
     }
 }
@@ -351,6 +381,7 @@ impl LogSequenceGap {
             behind: asked.behind((asked.from, asked.to), |filter| {
                 filter.source_id = Some(source);
                 filter.session_id = Some(session);
+                (filter.from, filter.to) = (None, None);
             }),
         }
     }

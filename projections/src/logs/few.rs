@@ -1,0 +1,114 @@
+//! The records of a user or a session, found by its index and put in order: if there are few.
+
+use sqlx::{QueryBuilder, Row};
+
+use super::conditions::{DaySpan, push_days, push_known, push_rest};
+use super::read::{LogCursor, LogQuery, LogRow, LogSort};
+use super::{NAME, priority_code};
+use crate::{ReadError, Snapshot};
+
+/// So many records of a user or a session are read and put in order; of more, those are looked for in the
+/// order of time.
+pub const FEW_ROWS_MAX: u32 = 20_000;
+
+/// A part of the order of records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) ascending: bool,
+    /// Beyond this place.
+    pub(super) beyond: Option<LogCursor>,
+    /// After so many.
+    pub(super) skip: i64,
+    /// At most so many.
+    pub(super) most: i64,
+}
+
+/// Records of a filter that names a session or a user who has few; `None` where it names none, or there
+/// are too many.
+pub(super) async fn of_few(
+    snap: &mut Snapshot,
+    query: &LogQuery,
+    days: DaySpan,
+    cut: Cut,
+) -> Result<Option<Vec<LogRow>>, ReadError> {
+    let filter = &query.filter;
+    // A session has mostly fewer than its user.
+    for (column, value) in [
+        ("session_id", &filter.session_id),
+        ("user_id", &filter.user_id),
+    ] {
+        if let Some(value) = value
+            && let Some(rows) = of_hash(snap, query, days, cut, (column, value)).await?
+        {
+            return Ok(Some(rows));
+        }
+    }
+    Ok(None)
+}
+
+/// The index knows a hash alone, of whatever tenant: so it is the records that it leads to that are
+/// counted, before any other condition.
+async fn of_hash(
+    snap: &mut Snapshot,
+    query: &LogQuery,
+    days: DaySpan,
+    cut: Cut,
+    (column, value): (&str, &str),
+) -> Result<Option<Vec<LogRow>>, ReadError> {
+    let table = snap.name(NAME, "log_records")?;
+    let mut sql = QueryBuilder::new(format!(
+        "with few as materialized (
+             select * from {table} where {column} is not null and hashtext({column}) = hashtext("
+    ));
+    sql.push_bind(value).push(")");
+    push_days(&mut sql, days);
+    sql.push(" limit ").push_bind(i64::from(FEW_ROWS_MAX) + 1);
+    sql.push(
+        ")
+         select n.looked_at, found.* from (select count(*) as looked_at from few) n
+         left join (select * from few where tenant = ",
+    );
+    sql.push_bind(snap.tenant().to_owned());
+    push_known(&mut sql, &query.filter);
+    if let Some(priority) = query.filter.priority {
+        sql.push(" and priority = ")
+            .push_bind(priority_code(priority));
+    }
+    push_rest(&mut sql, query);
+    let by_priority = query.order.by == LogSort::Priority;
+    let columns = match by_priority {
+        true => "priority, happened_at, position, idx",
+        false => "happened_at, position, idx",
+    };
+    if let Some(place) = &cut.beyond {
+        let beyond = if cut.ascending { ">" } else { "<" };
+        sql.push(format!(" and ({columns}) {beyond} ("));
+        if by_priority {
+            sql.push_bind(priority_code(place.priority)).push(", ");
+        }
+        sql.push_bind(place.timestamp).push(", ");
+        sql.push_bind(place.position.0).push(", ");
+        sql.push_bind(place.index).push(")");
+    }
+    let direction = if cut.ascending { "asc" } else { "desc" };
+    let order = columns.replace(',', &format!(" {direction},"));
+    let order = format!(" order by {order} {direction}");
+    sql.push(&order).push(" limit ").push_bind(cut.most);
+    sql.push(" offset ").push_bind(cut.skip);
+    sql.push(") found on true").push(order);
+    // Planned for these days alone: a plan that is kept would lock every day there is.
+    let rows = sql.build().persistent(false);
+    let rows = rows.fetch_all(snap.connection()).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let looked_at: i64 = row.try_get("looked_at")?;
+        if looked_at > i64::from(FEW_ROWS_MAX) {
+            return Ok(None);
+        }
+        let position: Option<i64> = row.try_get("position")?;
+        if position.is_some() {
+            found.push(LogRow::read(row)?);
+        }
+    }
+    Ok(Some(found))
+}
