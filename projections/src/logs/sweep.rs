@@ -142,7 +142,8 @@ async fn drop_if_empty(
     tx.execute(lock.as_str()).await?;
     let is_empty = format!("select not exists (select from {partition})");
     if sqlx::query_scalar(&is_empty).fetch_one(&mut *tx).await? {
-        tx.execute(format!("drop table {partition}").as_str()).await?;
+        tx.execute(format!("drop table {partition}").as_str())
+            .await?;
     }
     tx.commit().await
 }

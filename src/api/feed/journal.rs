@@ -172,7 +172,10 @@ async fn catch_up(
     group.meters.scans.increment(1);
     let hand_off = feed.restart();
     while scan.at() < hand_off {
-        let Page { events, held: _held } = page(groups, &mut scan, hand_off).await?;
+        let Page {
+            events,
+            held: _held,
+        } = page(groups, &mut scan, hand_off).await?;
         for event in events {
             add(group, telling, Told::Read(event.into())).await?;
         }
