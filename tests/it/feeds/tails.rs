@@ -153,7 +153,7 @@ async fn events_larger_than_a_page_are_each_told_once() {
     assert_eq!(read(&mut tail, all.len()).await, all);
     let of_batches =
         "subscription { events(after: \"0\", types: [\"log_batch.accepted\"]) { position } }";
-    let mut events = node.subscribe_as(TENANT, &[Role::Auditor], of_batches, json!({}), None);
+    let events = node.subscribe_as(TENANT, &[Role::Auditor], of_batches, json!({}), None);
     let mut events = events.await.unwrap();
     assert_eq!(events.positions(12).await, batches);
     let head = node.head().await;

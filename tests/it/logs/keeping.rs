@@ -11,6 +11,7 @@ use domain::log_source::{LogRetention, LogSourceCommand, PersonalFields};
 use serde_json::{Value, json};
 
 use super::sources::tell;
+use super::tail::{next, socket_at};
 use super::{count, counts, now, record, send};
 use crate::support::{TestApp, eventually};
 
@@ -114,6 +115,17 @@ async fn what_is_kept_no_longer_goes_from_lists_and_counts_and_stays_in_the_log(
             .rebuild(&tenant, "logs", options, |_| ());
         assert_eq!(rebuilt.await.unwrap().digest.is_some(), compare);
         assert_eq!(listed(&app).await, ["default a"]);
+    }
+    // Who follows the log from its beginning is told all of it.
+    let token = app.token(&[Role::Viewer], "default");
+    let mut tail = socket_at(app.address(), &token).await;
+    let query = "subscription { logTail(after: \"0\") { id source records { eventId } } }";
+    tail.subscribe("1", query).await;
+    for (source, ids) in [("web-shop", vec!["a", "b", "c"]), ("default", vec!["a"])] {
+        let item = next(&mut tail).await;
+        let records = item["records"].as_array().unwrap().iter();
+        let told: Vec<&str> = records.map(|r| r["eventId"].as_str().unwrap()).collect();
+        assert_eq!((item["source"].as_str(), told), (Some(source), ids));
     }
     assert_eq!(figures(&app).await, (json!(4), json!(1)));
 }

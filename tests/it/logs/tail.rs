@@ -45,7 +45,7 @@ async fn tail(app: &TestApp, after: &str) -> Socket {
 }
 
 /// The next item; where it says it ends is where its position says so too.
-async fn next(socket: &mut Socket) -> Value {
+pub(super) async fn next(socket: &mut Socket) -> Value {
     let mut said = socket.next().await;
     assert_eq!(said["type"], "next", "{said}");
     let item = said["payload"]["data"]["logTail"].take();
