@@ -58,6 +58,7 @@ async fn more(app: &TestApp, records: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_process_costs_its_tails_no_record_and_none_is_told_twice() {
     let app = TestApp::start().await;
+    more(&app, 10).await;
     let (url, dir) = (app.db().url(), &app.app().settings.process.data_dir);
     let environment = [
         ("DATABASE_URL", url.as_str()),
@@ -74,12 +75,17 @@ async fn a_killed_process_costs_its_tails_no_record_and_none_is_told_twice() {
     for _ in 0..3 {
         let mut served = Served::start(dir, &environment);
         let (address, told) = (served.address.clone(), AtomicUsize::new(0));
-        let reading = join_all(readers.iter_mut().map(async |reader| {
-            let mut socket = reader.begin(&address, app.own_token()).await;
-            while reader.take(&mut socket).await {
-                told.fetch_add(1, Ordering::Relaxed);
-            }
-        }));
+        let mut sockets = Vec::new();
+        for reader in &readers {
+            sockets.push(reader.begin(&address, app.own_token()).await);
+        }
+        let reading = join_all(readers.iter_mut().zip(sockets).map(
+            async |(reader, mut socket)| {
+                while reader.take(&mut socket).await {
+                    told.fetch_add(1, Ordering::Relaxed);
+                }
+            },
+        ));
         let killing = async {
             for n in 0.. {
                 more(&app, 1 + n % 7).await;
