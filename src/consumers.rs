@@ -33,9 +33,10 @@ pub use rebuild::{
     Phase, Progress, RebuildError, RebuildOptions, RebuildStatus, Rebuilt, cancel_rebuild, rebuild,
     rebuilds,
 };
+pub use retry::by_weight;
 pub use runner::Consumers;
 pub use status::{ProjectionStatus, Status, status};
-pub use tail::{LogEvent, Tail};
+pub use tail::{LogEvent, Tail, weight_bytes};
 pub use wait::Stale;
 
 use domain::Position;

@@ -27,7 +27,7 @@ pub use append::{
 pub use bulk::{Decided, KnownIds, RecordIds};
 pub use held::check_held;
 pub use lanes::Pending;
-pub use read::{EventFilter, PageLimits, StoredEvent, read_log};
+pub use read::{EventFilter, FilteredPage, PageLimits, StoredEvent, read_log};
 pub use rejected::{RejectedFilter, RejectedRow};
 pub use scan::{Rows, Scanned, quoted, scan};
 pub use snapshots::StoredState;

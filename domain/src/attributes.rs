@@ -54,7 +54,7 @@ impl Attributes {
     }
 
     /// Is it surely the same without looking inside?
-    pub(crate) fn is_shared_with(&self, other: &Attributes) -> bool {
+    pub fn is_shared_with(&self, other: &Attributes) -> bool {
         match (&self.0, &other.0) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (None, None) => true,

@@ -38,7 +38,7 @@ pub use geo::{
     BASE_RESOLUTION, BoundingBox, EARTH_RADIUS_M, H3Cell, InvalidCell, Near, haversine_m,
 };
 use projection::Erased;
-pub use projection::{AnyDelta, AnyProjection, BoxFuture, Poison, Projection, Target};
+pub use projection::{AnyDelta, AnyProjection, BoxFuture, Poison, Projection, Swept, Target};
 pub use reader::{Live, Page, ReadError, Reader, Snapshot};
 
 use std::sync::Arc;

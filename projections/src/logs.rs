@@ -4,8 +4,8 @@
 //! Counts add up, first and last times are a minimum and a maximum, users of a day are a set, and of what
 //! is said of a source the greater position wins: so ranges of the log may arrive in any order.
 //!
-//! A source's retention is applied to these tables alone, by [`sweep`]: a rebuild brings back what was
-//! swept until the next sweep, and the log is never touched.
+//! A source's retention is applied to these tables alone, by [`sweep`], of a generation that is built anew
+//! before it answers as well; the log is never touched.
 
 mod fold;
 mod sources;
@@ -35,7 +35,7 @@ pub use read::{
     PropertyEquals, SEARCH_ROWS_MAX, logs,
 };
 pub use sources::{LogSourceRow, LogTotals, log_source, log_sources, log_totals};
-pub use sweep::{Swept, sweep};
+pub use sweep::{drop_empty_days, sweep};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -46,7 +46,7 @@ use domain::{Event, Recorded};
 use sqlx::PgConnection;
 
 use crate::copy::CopyRows;
-use crate::{Poison, Projection, Target};
+use crate::{Poison, Projection, Swept, Target};
 
 /// The read model's name.
 pub const NAME: &str = "logs";
@@ -157,6 +157,14 @@ impl Projection for Logs {
         delta: Delta,
     ) -> Result<(), sqlx::Error> {
         write::delta(conn, target, delta).await
+    }
+
+    async fn sweep<'a>(
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        today: NaiveDate,
+    ) -> Result<Swept, sqlx::Error> {
+        sweep(conn, target, today).await
     }
 }
 

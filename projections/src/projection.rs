@@ -4,6 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 
+use chrono::NaiveDate;
 use domain::{Event, Recorded};
 use sqlx::PgConnection;
 
@@ -55,6 +56,25 @@ pub trait Projection: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send + 'a {
         Self::write(conn, target, delta)
     }
+
+    /// Takes rows out that are kept no longer on the day `today` (UTC), some at a time, inside the caller's
+    /// transaction. Most read models keep all there is.
+    fn sweep<'a>(
+        _conn: &'a mut PgConnection,
+        _target: &'a Target<'a>,
+        _today: NaiveDate,
+    ) -> impl Future<Output = Result<Swept, sqlx::Error>> + Send + 'a {
+        std::future::ready(Ok(Swept::default()))
+    }
+}
+
+/// What was taken out of a read model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many records.
+    pub records: u64,
+    /// There may be more to take out.
+    pub more: bool,
 }
 
 /// Where a delta goes: one tenant's rows in one generation's tables.
@@ -122,6 +142,15 @@ pub trait AnyProjection: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
         self.write(conn, target, delta)
     }
+    /// See [`Projection::sweep`].
+    fn sweep<'a>(
+        &'a self,
+        _conn: &'a mut PgConnection,
+        _target: &'a Target<'a>,
+        _today: NaiveDate,
+    ) -> BoxFuture<'a, Result<Swept, sqlx::Error>> {
+        Box::pin(std::future::ready(Ok(Swept::default())))
+    }
 }
 
 /// Lifts a typed projection behind [`AnyProjection`].
@@ -187,5 +216,13 @@ impl<P: Projection> AnyProjection for Erased<P> {
     ) -> BoxFuture<'a, Result<(), sqlx::Error>> {
         let delta = *delta.downcast().expect(FOREIGN_DELTA);
         Box::pin(P::fill(conn, target, delta, filling))
+    }
+    fn sweep<'a>(
+        &'a self,
+        conn: &'a mut PgConnection,
+        target: &'a Target<'a>,
+        today: NaiveDate,
+    ) -> BoxFuture<'a, Result<Swept, sqlx::Error>> {
+        Box::pin(P::sweep(conn, target, today))
     }
 }

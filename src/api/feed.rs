@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`asked`] (what makes two subscriptions the same), [`groups`] (who belongs
 //! together), [`rendering`] (an item becomes bytes), [`journal`] (gap-free feeds) and
-//! what they tell ([`sieve`], [`tail`]) and up to where ([`mark`]), [`latest`]
+//! what they tell ([`sieve`], [`tail`]) and up to where ([`mark`]), what those hold who read the past
+//! ([`room`]), [`latest`]
 //! (latest-wins feeds) and who fills those: [`vehicles`], [`heatmaps`].
 //!
 //! Nothing here is ever pushed to a member: a group keeps what is new, and members take it at their
@@ -12,6 +13,7 @@
 mod asked;
 mod groups;
 mod rendering;
+mod room;
 mod journal;
 mod member;
 mod latest;

@@ -102,6 +102,8 @@ fn feed(settings: &Settings) -> FeedSettings {
         scans_max: feeds.scans_max,
         scan_wait_ms: ms(feeds.scan_wait),
         scan_events_max: feeds.scan_events_max,
+        scan_page_bytes_max: feeds.scan_page_bytes_max.len(),
+        scan_bytes_max: feeds.scan_bytes_max.len(),
         scan_positions_max: feeds.scan_positions_max,
         tail_records_max: feeds.tail_records_max,
         tail_bytes_max: feeds.tail_bytes_max.len(),

@@ -187,7 +187,7 @@ async fn is_for_sample(app: &App, tenant: &Arc<str>) -> anyhow::Result<bool> {
     let store = app.log.store();
     let first = store.read_filtered(tenant, &vehicles, Position::START, limits);
     let first = first.await?;
-    let Some(first) = first.first() else {
+    let Some(first) = first.events.first() else {
         return Ok(true);
     };
     let metadata: Metadata = serde_json::from_str(&first.metadata)?;

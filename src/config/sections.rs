@@ -285,6 +285,11 @@ section! {
         scan_wait: Duration = "10s", "10ms" ..= "10m";
         /// Events of one page of a scan.
         scan_events_max: usize = "100", "1" ..= "10000";
+        /// Stored bytes of those; one event alone may be larger.
+        scan_page_bytes_max: Bytes = "512KiB", "1KiB" ..= "64MiB";
+        /// Memory of all that was read by those who scan and is not told yet, estimated. Above half of it
+        /// nobody keeps what it does not tell at once, but reads it again; above all of it nobody reads on.
+        scan_bytes_max: Bytes = "64MiB", "64KiB" ..= "64GiB";
         /// Positions that one query of a scan looks through.
         scan_positions_max: usize = "20000", "1" ..= "10000000";
         /// Log records in one item of a tail; a batch with more that pass its filter is cut.

@@ -12,9 +12,6 @@ use super::tail::LogEvent;
 use super::{ConsumerSettings, retry};
 use crate::store::quoted;
 
-/// A batch is folded on a blocking thread from this estimated size on, in bytes.
-const INLINE_BYTES_MAX: usize = 128 << 10;
-
 /// The bounds on rows and time are looked at once per so many events.
 const CHECK_EVERY_EVENTS: usize = 32;
 
@@ -92,7 +89,7 @@ pub(super) async fn fold(
     });
     let count = fitting.count();
     events.truncate(count);
-    if bytes <= INLINE_BYTES_MAX {
+    if bytes <= retry::INLINE_BYTES_MAX {
         return fold_now(bookmark, &events, bounds);
     }
     let (owned, nothing) = (bookmark.clone(), Batch::empty(bookmark));

@@ -57,6 +57,11 @@ pub struct FeedSettings {
     pub scan_wait_ms: u64,
     /// Events of one page of a scan.
     pub scan_events_max: usize,
+    /// Stored bytes of those; one event alone may be larger.
+    pub scan_page_bytes_max: usize,
+    /// Memory of all that was read by scans and is not told yet, in bytes (estimated). Above half of it
+    /// nobody keeps what it does not tell at once, above all of it nobody reads on.
+    pub scan_bytes_max: usize,
     /// Positions that one query of a scan looks through.
     pub scan_positions_max: usize,
     /// Log records in one item of a tail.
@@ -87,6 +92,8 @@ impl Default for FeedSettings {
             scans_max: 4,
             scan_wait_ms: 10_000,
             scan_events_max: 100,
+            scan_page_bytes_max: 512 << 10,
+            scan_bytes_max: 64 << 20,
             scan_positions_max: 20_000,
             tail_records_max: 100,
             tail_bytes_max: 256 << 10,

@@ -3,8 +3,9 @@
 //! 1. [`plan`]: the next generation's empty tables, and the log up to its head cut into ranges.
 //! 2. [`ranges`]: workers fold ranges in any order; each is written and marked done in one
 //!    transaction, so that a killed rebuild goes on where it was.
-//! 3. [`swap`]: the new generation follows the log to where the live one is, is compared with it if
-//!    asked, and takes its place in one transaction. Readers see old or new, never a mix.
+//! 3. [`swap`]: the new generation follows the log to where the live one is, loses what is kept no
+//!    longer, is compared with it if asked, and takes its place in one transaction. Readers see old or
+//!    new, never a mix.
 //!
 //! The live generation goes on throughout; the old one is kept until the next rebuild drops it.
 
@@ -27,6 +28,7 @@ use super::generations;
 use super::lease::{Lease, Leases};
 use super::retry::Fault;
 use super::{ConsumerError, ConsumerSettings};
+use crate::ops::Clock;
 use crate::store::{Store, StoreError};
 
 pub(super) use plan::unfinished;
@@ -61,6 +63,8 @@ pub struct RebuildOptions {
     /// Compare both generations at one position before the swap, if one version built both; refuse
     /// to swap if they differ.
     pub compare: bool,
+    /// By which it is told what is kept no longer: the new generation answers without it.
+    pub clock: Clock,
 }
 
 impl Default for RebuildOptions {
@@ -71,6 +75,7 @@ impl Default for RebuildOptions {
             rows_max: 100_000,
             slowdown_max: 0.2,
             compare: false,
+            clock: Clock::system(),
         }
     }
 }

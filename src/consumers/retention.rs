@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use metrics::{counter, histogram};
 use projections::{Target, logs};
-use sqlx::{Connection as _, Executor as _};
+use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -73,37 +73,43 @@ impl Retention {
     }
 
     /// Takes away some days after the other, while the tenant's share of the work is ours, and for as long as
-    /// one look may take.
+    /// one look may take. Then days that are empty lose their partitions.
     async fn look(&mut self, tenant: &Arc<str>, until: Instant) -> Result<(), ConsumerError> {
         while self.duty.is_ours(tenant).await? {
-            let more = self.sweep(tenant).await?;
+            let Some(generation) = self.generation(tenant).await? else {
+                return Ok(());
+            };
+            let target = Target { tenant, generation };
+            let mut conn = connection::open(&self.store).await?;
+            let more = self.sweep(&mut conn, &target).await?;
             if !more || Instant::now() >= until {
-                break;
+                return Ok(logs::drop_empty_days(&mut conn, &target, LOCK_WAIT_MS).await?);
             }
         }
         Ok(())
     }
 
-    /// Takes away some days; tells whether there may be more.
-    async fn sweep(&self, tenant: &Arc<str>) -> Result<bool, ConsumerError> {
-        let generation: Option<i32> = sqlx::query_scalar(
+    /// The generation that answers.
+    async fn generation(&self, tenant: &Arc<str>) -> Result<Option<i32>, ConsumerError> {
+        let live = sqlx::query_scalar(
             "select generation from generations
              where tenant = $1 and projection = $2 and state = 'live'",
         )
         .bind(&**tenant)
         .bind(logs::NAME)
-        .fetch_optional(self.store.pool())
-        .await?;
-        let Some(generation) = generation else {
-            return Ok(false);
-        };
-        let mut conn = connection::open(&self.store).await?;
+        .fetch_optional(self.store.pool());
+        Ok(live.await?)
+    }
+
+    /// Takes away some days; tells whether there may be more.
+    async fn sweep(
+        &self,
+        conn: &mut PgConnection,
+        target: &Target<'_>,
+    ) -> Result<bool, ConsumerError> {
         let mut tx = conn.begin().await?;
-        let patience = format!("set local lock_timeout = {LOCK_WAIT_MS}");
-        tx.execute(patience.as_str()).await?;
-        let target = Target { tenant, generation };
         let today = self.clock.now().date_naive();
-        let swept = logs::sweep(&mut tx, &target, today).await?;
+        let swept = logs::sweep(&mut tx, target, today).await?;
         tx.commit().await?;
         counter!(names::LOG_RECORDS_SWEPT_TOTAL).increment(swept.records);
         Ok(swept.more)

@@ -1,4 +1,5 @@
-//! Which faults pass by themselves, how long to wait for them, and how a panic becomes a reason.
+//! Which faults pass by themselves, how long to wait for them, how a panic becomes a reason, and where long
+//! computing is done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -94,6 +95,22 @@ pub(super) fn guarded<T>(f: impl FnOnce() -> Result<T, String>) -> Result<T, Str
     })
 }
 
+/// Events of more than this, decoded, in bytes (estimated) are read and folded on a blocking thread: below
+/// it, handing over costs more than the work.
+pub(super) const INLINE_BYTES_MAX: usize = 128 << 10;
+
+/// Computes with events of so many bytes, on a blocking thread where that takes long. `None` only while the
+/// runtime shuts down.
+pub async fn by_weight<T: Send + 'static>(
+    bytes: usize,
+    f: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    match bytes <= INLINE_BYTES_MAX {
+        true => Some(f()),
+        false => off_thread(f).await,
+    }
+}
+
 /// Runs long computing on a blocking thread. `None` only while the runtime shuts down.
 pub(super) async fn off_thread<T: Send + 'static>(
     f: impl FnOnce() -> T + Send + 'static,
@@ -120,6 +137,14 @@ mod tests {
             Err("panicked: plain".to_owned())
         );
         assert_eq!(guarded(|| Ok(1)), Ok(1));
+    }
+
+    #[tokio::test]
+    async fn long_computing_does_not_hold_up_its_thread() {
+        let thread = || std::thread::current().id();
+        let here = thread();
+        assert_eq!(by_weight(INLINE_BYTES_MAX, thread).await, Some(here));
+        assert_ne!(by_weight(INLINE_BYTES_MAX + 1, thread).await, Some(here));
     }
 
     #[test]

@@ -10,10 +10,6 @@ use sqlx::PgConnection;
 use super::{connection, retry};
 use crate::store::{self, PageLimits, Store, StoreError, StoredEvent};
 
-/// A page is decoded on a blocking thread from this estimated size on, in bytes: below it, handing
-/// over costs more than decoding.
-const INLINE_BYTES_MAX: usize = 128 << 10;
-
 /// A page read from the log holds about this many stored bytes at most: up to 30 times as much when
 /// it is decompressed and decoded.
 const PAGE_STORED_BYTES_MAX: i64 = 512 << 10;
@@ -191,18 +187,16 @@ async fn decode_all(stored: Vec<StoredEvent>) -> Vec<Arc<LogEvent>> {
     let all = |stored: Vec<StoredEvent>| -> Vec<Arc<LogEvent>> {
         stored.into_iter().map(|e| Arc::new(decode(e))).collect()
     };
-    if stored.iter().map(weight_bytes).sum::<usize>() <= INLINE_BYTES_MAX {
-        return all(stored);
-    }
-    retry::off_thread(move || all(stored))
+    let bytes = stored.iter().map(weight_bytes).sum();
+    retry::by_weight(bytes, move || all(stored))
         .await
         .unwrap_or_default()
 }
 
-/// Decoded events take more than their stored bytes: a column of packed numbers becomes one struct
-/// per fix. Six times was measured for position reports, and the stored text is kept beside them;
-/// the constant is the event's frame.
-fn weight_bytes(event: &StoredEvent) -> usize {
+/// How much memory an event takes once it is decoded, roughly, in bytes. That is more than its text: a column
+/// of packed numbers becomes one struct per fix. Six times was measured for position reports, and the text is
+/// kept beside them; the constant is the event's frame.
+pub fn weight_bytes(event: &StoredEvent) -> usize {
     512 + 7 * event.payload.len() + 3 * event.metadata.len()
 }
 

@@ -59,6 +59,16 @@ impl EventFilter {
     }
 }
 
+/// What a filtered page found, and how far it looked.
+#[derive(Clone, Debug)]
+pub struct FilteredPage {
+    /// The events that pass, in position order.
+    pub events: Vec<StoredEvent>,
+    /// Everything up to here was looked through. Before `up_to` of the limits only if the page was full, by
+    /// its number of events or by their bytes: reading goes on behind it, else events are left out.
+    pub up_to: Position,
+}
+
 /// An event with its stored bytes.
 #[derive(Clone, Debug)]
 pub struct StoredEvent {
@@ -128,15 +138,20 @@ const LOG_PAGE: &str = concat!(
       where bytes <= $5 or nth = 1 order by position"
 );
 
+/// The same of a filter; each row tells how many there are before bytes cut the page.
 const FILTERED_PAGE: &str = concat!(
     "select ",
     event_columns!(),
-    " from events
-      where tenant = $1 and position > $2 and position <= $3
-        and ($4::text is null or aggregate_type = $4)
-        and ($5::text is null or aggregate_id = $5)
-        and ($6::text[] is null or event_type = any($6))
-      order by position limit $7"
+    ", found from (
+        select *, sum(pg_column_size(payload)) over (order by position) as bytes,
+               row_number() over (order by position) as nth, count(*) over () as found
+        from (select * from events
+              where tenant = $1 and position > $2 and position <= $3
+                and ($4::text is null or aggregate_type = $4)
+                and ($5::text is null or aggregate_id = $5)
+                and ($6::text[] is null or event_type = any($6))
+              order by position limit $7) page) sized
+      where bytes <= $8 or nth = 1 order by position"
 );
 
 const STREAM: &str = concat!(
@@ -205,22 +220,23 @@ impl Store {
         read_log(&mut conn, tenant, after, limits).await
     }
 
-    /// Like [`Store::read_log`], narrowed by a filter and bounded by `events_max` alone. Where part of
-    /// what it looked through is not in the log any more, it says so instead of passing it over.
+    /// Like [`Store::read_log`], narrowed by a filter. Where part of what it looked through is not in the
+    /// log any more, it says so instead of passing it over.
     pub async fn read_filtered(
         &self,
         tenant: &Arc<str>,
         filter: &EventFilter,
         after: Position,
         limits: PageLimits,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
+    ) -> Result<FilteredPage, StoreError> {
         let mut conn = self.pool().acquire().await?;
         let (mut after, mut last) = (after, limits.up_to);
         if let (Some(kind), Some(id)) = (&filter.aggregate_type, &filter.aggregate_id) {
             // One stream: what lies outside of its bounds need not be there.
             let bounds = stream_bounds(&mut conn, tenant, kind, id).await?;
             let Some((of_first, of_last)) = bounds else {
-                return Ok(Vec::new());
+                let (events, up_to) = (Vec::new(), limits.up_to);
+                return Ok(FilteredPage { events, up_to });
             };
             after = after.max(Position(of_first - 1));
             last = last.min(Position(of_last));
@@ -233,15 +249,20 @@ impl Store {
             .bind(&filter.aggregate_id)
             .bind(&filter.event_types)
             .bind(limits.events_max)
+            .bind(limits.bytes_max)
             .fetch_all(&mut *conn)
             .await?;
-        let full = rows.len() as i64 >= limits.events_max;
-        let up_to = match rows.last() {
-            Some(row) if full => Position(row.try_get(0)?),
-            _ => last,
+        let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found"))?;
+        let is_full = found >= limits.events_max || found > rows.len() as i64;
+        let cut = match rows.last() {
+            Some(row) if is_full => Some(Position(row.try_get(0)?)),
+            _ => None,
         };
-        held::check_held(&mut conn, tenant, after.0 + 1..=up_to.0).await?;
-        decode_rows(tenant, rows)
+        held::check_held(&mut conn, tenant, after.0 + 1..=cut.unwrap_or(last).0).await?;
+        Ok(FilteredPage {
+            events: decode_rows(tenant, rows)?,
+            up_to: cut.unwrap_or(limits.up_to),
+        })
     }
 
     /// Events of one stream with `sequence > after`, in order, at most `events_max`.

@@ -10,6 +10,7 @@ mod figures;
 mod keeping;
 mod kills;
 mod later;
+mod outliving;
 mod quota;
 mod rest;
 mod routes;

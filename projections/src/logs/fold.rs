@@ -22,8 +22,14 @@ pub(super) fn batch(
     let mut days: BTreeMap<LogType, Day> = BTreeMap::new();
     let mut volume: BTreeMap<(i64, LogType, &str, &str), i64> = BTreeMap::new();
     let mut users: BTreeSet<(NaiveDate, &str)> = BTreeSet::new();
+    // Of a run of records that share it, written once.
+    let (mut device, mut device_json) = (&Attributes::default(), None);
     for (index, record) in (0..).zip(&batch.records) {
-        row(&mut delta.records, event, batch, index, record);
+        if !record.device_info.is_shared_with(device) {
+            (device, device_json) = (&record.device_info, json(&record.device_info));
+        }
+        let place = (index, record, device_json.as_deref());
+        row(&mut delta.records, event, batch, place);
         let at = record.timestamp;
         let day = Day {
             records: 1,
@@ -69,8 +75,7 @@ fn row(
     rows: &mut CopyRows,
     event: &Recorded<Event>,
     batch: &LogBatchAccepted,
-    index: i32,
-    record: &LogRecord,
+    (index, record, device): (i32, &LogRecord, Option<&str>),
 ) {
     rows.row(COLUMNS_N);
     rows.bigint(event.position.0);
@@ -89,7 +94,7 @@ fn row(
     rows.text_or_null(record.session_id.as_deref());
     rows.text_or_null(record.app_version.as_deref());
     rows.text_or_null(record.event_id.as_deref());
-    rows.jsonb_or_null(json(&record.device_info).as_deref());
+    rows.jsonb_or_null(device);
     rows.jsonb_or_null(json(&record.properties).as_deref());
     rows.text_or_null(sealed(record));
 }

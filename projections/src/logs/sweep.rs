@@ -5,30 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{Days, NaiveDate};
 use domain::log_source::{LogRetention, LogType};
 use sqlx::types::Json;
-use sqlx::{Executor, PgConnection, Row};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
-use super::write::partition;
 use super::{type_code, word};
-use crate::Target;
+use crate::{Swept, Target};
 
 /// Takes out records of at most this many days at a time: the caller commits and asks again.
 const DAYS_MAX: usize = 8;
 
-/// What was taken out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Swept {
-    /// How many records.
-    pub records: u64,
-    /// There may be more to take out.
-    pub more: bool,
-}
-
 /// Takes the records out that are kept no longer on the day `today` (UTC): those recorded before the last
-/// so many days of their source and type. Of the oldest days first. A day of which nothing is left to
-/// anybody loses its partition.
-///
-/// Inside the caller's transaction, on the generation that answers. Volumes and active users, which are
-/// figures, stay.
+/// so many days of their source and type. Of the oldest days first, inside the caller's transaction; a day of
+/// which nothing is left is for [`drop_empty_days`]. Volumes and active users, which are figures, stay.
 pub async fn sweep(
     conn: &mut PgConnection,
     target: &Target<'_>,
@@ -39,7 +26,6 @@ pub async fn sweep(
     while expired.len() > DAYS_MAX {
         expired.pop_last();
     }
-    let days: Vec<NaiveDate> = expired.keys().copied().collect();
     let mut records = 0;
     for (day, what) in expired {
         let (sources, types): (Vec<String>, Vec<i16>) = what.into_iter().unzip();
@@ -60,10 +46,6 @@ pub async fn sweep(
                 records += deleted.rows_affected();
             }
         }
-    }
-    // Last, since from then on nobody else reads or writes.
-    for day in days {
-        drop_if_empty(conn, target, day).await?;
     }
     Ok(Swept { records, more })
 }
@@ -103,26 +85,71 @@ async fn expired(
     Ok(expired)
 }
 
-/// A partition is shared by tenants: it goes when none has anything in it. Somebody may be writing to it,
-/// so that is looked at again once nobody can.
+/// Drops the partitions of days of which nothing is left to anybody, whoever took out the last of it. Each in
+/// a transaction of its own, apart from what took records out: that is done whether or not a day that
+/// somebody reads or writes for longer than `wait_ms` has to be left for another time.
+pub async fn drop_empty_days(
+    conn: &mut PgConnection,
+    target: &Target<'_>,
+    wait_ms: u32,
+) -> Result<(), sqlx::Error> {
+    for partition in days_of_nobody(conn, target).await? {
+        match drop_if_empty(conn, target, &partition, wait_ms).await {
+            Err(error) if is_in_use(&error) => {}
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+/// The partitions of days of which no tenant is known to have anything.
+async fn days_of_nobody(
+    conn: &mut PgConnection,
+    target: &Target<'_>,
+) -> Result<Vec<String>, sqlx::Error> {
+    let statement = format!(
+        "select 'read.' || c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+         where i.inhparent = to_regclass($1)
+           and not exists (select from {} d where d.day = to_date(right(c.relname, 8), 'YYYYMMDD'))
+         order by 1",
+        target.table("log_days")
+    );
+    sqlx::query_scalar(&statement)
+        .bind(target.table("log_records"))
+        .fetch_all(conn)
+        .await
+}
+
+/// Somebody may be writing to the day, or drop it too, so it is looked at once nobody else can.
 async fn drop_if_empty(
     conn: &mut PgConnection,
     target: &Target<'_>,
-    day: NaiveDate,
+    partition: &str,
+    wait_ms: u32,
 ) -> Result<(), sqlx::Error> {
-    let (table, partition) = (target.table("log_records"), partition(target, day));
-    let is_empty = format!("select not exists (select from {partition})");
-    if !sqlx::query_scalar(&is_empty).fetch_one(&mut *conn).await? {
+    let mut tx = conn.begin().await?;
+    // The table first, then the partition: in the order in which readers and writers take them.
+    let lock = format!(
+        "set local lock_timeout = {wait_ms}; lock table only {} in access exclusive mode",
+        target.table("log_records")
+    );
+    tx.execute(lock.as_str()).await?;
+    let is_there = sqlx::query_scalar("select to_regclass($1) is not null").bind(partition);
+    if !is_there.fetch_one(&mut *tx).await? {
         return Ok(());
     }
-    // In the order in which readers and writers take them.
-    for table in [&format!("only {table}"), &partition] {
-        let lock = format!("lock table {table} in access exclusive mode");
-        conn.execute(lock.as_str()).await?;
-    }
-    if sqlx::query_scalar(&is_empty).fetch_one(&mut *conn).await? {
-        conn.execute(format!("drop table {partition}").as_str())
+    let lock = format!("lock table {partition} in access exclusive mode");
+    tx.execute(lock.as_str()).await?;
+    let is_empty = format!("select not exists (select from {partition})");
+    if sqlx::query_scalar(&is_empty).fetch_one(&mut *tx).await? {
+        tx.execute(format!("drop table {partition}").as_str())
             .await?;
     }
-    Ok(())
+    tx.commit().await
+}
+
+/// Did somebody else hold the day for too long, or take it in another order?
+fn is_in_use(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("55P03" | "40P01"))
 }

@@ -26,7 +26,7 @@ pub(super) async fn delta(
 }
 
 /// The partition of a day.
-pub(super) fn partition(target: &Target<'_>, day: NaiveDate) -> String {
+fn partition(target: &Target<'_>, day: NaiveDate) -> String {
     format!("{}_{}", target.table("log_records"), day.format("d%Y%m%d"))
 }
 
@@ -37,11 +37,17 @@ async fn make_partitions(
     target: &Target<'_>,
     mut days: BTreeSet<NaiveDate>,
 ) -> Result<(), sqlx::Error> {
-    retain_missing(conn, target, &mut days).await?;
     if days.is_empty() {
         return Ok(());
     }
     let table = target.table("log_records");
+    // Before looking: a partition that is there now is not dropped before this transaction ends.
+    let hold = format!("lock table only {table} in row exclusive mode");
+    conn.execute(hold.as_str()).await?;
+    retain_missing(conn, target, &mut days).await?;
+    if days.is_empty() {
+        return Ok(());
+    }
     sqlx::query("select pg_advisory_xact_lock(hashtext($1))")
         .bind(&table)
         .execute(&mut *conn)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use super::asked::{Asked, Key, Kind};
@@ -17,6 +17,7 @@ use super::latest::Latest;
 use super::mark::Mark;
 use super::member::{self, Member};
 use super::rendering::{Plan, Rendering};
+use super::room::Room;
 use super::{FeedStream, heatmaps, vehicles};
 use crate::api::SchemaOf;
 use crate::api::fault::{Fault, FaultCode};
@@ -33,7 +34,9 @@ pub struct Groups {
     pub(super) feed: Feed,
     seats: Mutex<Seats>,
     /// Turns for reading the past.
-    scans: Semaphore,
+    scans: Arc<Semaphore>,
+    /// Room for what was read of it.
+    pub(super) room: Arc<Room>,
     made: Arc<AtomicU64>,
 }
 
@@ -58,6 +61,8 @@ pub struct FeedCounts {
     pub members: usize,
     /// Items made so far: executions of a subscription's document.
     pub made: u64,
+    /// Bytes of the past that were read and are not told yet, estimated.
+    pub scanned_bytes: usize,
 }
 
 /// Those who subscribe to the same.
@@ -138,11 +143,13 @@ impl Groups {
     /// No groups yet.
     pub fn new(schema: SchemaOf, parts: &Parts) -> Groups {
         let feed = parts.consumers.feed();
-        let scans = Semaphore::new(feed.settings().scans_max);
+        let scans = Arc::new(Semaphore::new(feed.settings().scans_max));
+        let room = Room::new(feed.settings().scan_bytes_max);
         Groups {
             schema,
             feed,
             scans,
+            room,
             seats: Mutex::default(),
             made: Arc::default(),
         }
@@ -155,6 +162,7 @@ impl Groups {
             groups: seats.groups.len(),
             members: seats.members,
             made: self.made.load(Ordering::Relaxed),
+            scanned_bytes: self.room.held(),
         }
     }
 
@@ -229,11 +237,15 @@ impl Groups {
         Rendering::open(&self.schema, asked, operation, self.made.clone()).await
     }
 
-    /// Waits for a turn to read the past; none if it takes too long.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits for a turn to read the past, and for room; none if it takes too long.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         let wait = Duration::from_millis(self.feed.settings().scan_wait_ms);
-        let turn = tokio::time::timeout(wait, self.scans.acquire()).await;
-        turn.ok().and_then(Result::ok)
+        let turn = async {
+            let turn = self.scans.clone().acquire_owned().await.ok();
+            self.room.wait().await;
+            turn
+        };
+        tokio::time::timeout(wait, turn).await.ok().flatten()
     }
 
     /// Takes a group out, so that whoever comes next begins another.

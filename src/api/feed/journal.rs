@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use domain::Position;
+use tokio::task::JoinSet;
 
 use super::FeedItem;
 use super::groups::{Group, Groups};
 use super::mark::Mark;
 use super::rendering::Rendering;
+use super::room::Held;
 use super::sieve::{Sieve, Told};
 use crate::api::failure::store_fault;
 use crate::api::fault::{Fault, FaultCode};
@@ -170,29 +172,60 @@ async fn catch_up(
     group.meters.scans.increment(1);
     let hand_off = feed.restart();
     while scan.at() < hand_off {
-        for event in page(groups, &mut scan, hand_off).await? {
+        let Page {
+            events,
+            held: _held,
+        } = page(groups, &mut scan, hand_off).await?;
+        for event in events {
             add(group, telling, Told::Read(event.into())).await?;
         }
     }
     Ok(hand_off)
 }
 
-/// Reads a page of the past; in turn with others, and again if the database is away for a moment.
-pub(super) async fn page(
-    groups: &Groups,
-    scan: &mut Scan,
-    to: Position,
-) -> Result<Vec<StoredEvent>, Fault> {
+/// Part of the past, and the room it takes.
+pub(super) struct Page {
+    pub events: Vec<StoredEvent>,
+    pub held: Held,
+}
+
+/// Reads a page of the past; in turn with others, and again if the database is away for a moment. Where
+/// room is scarce it is one event: no more of it would be kept.
+pub(super) async fn page(groups: &Groups, scan: &mut Scan, to: Position) -> Result<Page, Fault> {
     let no_turn = || Fault::new(FaultCode::Resume, "too many read the past at once");
-    let _turn = groups.turn().await.ok_or_else(no_turn)?;
-    scan.page(to).await.map_err(|error| match error {
+    let turn = groups.turn().await.ok_or_else(no_turn)?;
+    let events_max = match groups.room.is_scarce() {
+        true => 1,
+        false => groups.feed.settings().scan_events_max,
+    };
+    // A task of its own: whoever asks may not be looked at for a while, and others wait for the turn.
+    let (mut reading, room) = (scan.clone(), groups.room.clone());
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let read = reading.page(to, events_max).await;
+        let texts = read.iter().flatten().map(text_bytes).sum();
+        let held = room.hold(texts);
+        drop(turn);
+        (reading, read, held)
+    });
+    let Some(Ok((reading, read, held))) = task.join_next().await else {
+        return Err(Fault::of(FaultCode::Resume)); // the process stops
+    };
+    *scan = reading;
+    let events = read.map_err(|error| match error {
         // Asking again would not bring them back.
         ScanError::Store(error @ StoreError::Archived { .. }) => store_fault(error),
         error => {
             tracing::warn!(%error, "a feed's past cannot be read: {error}");
             Fault::of(FaultCode::Resume)
         }
-    })
+    })?;
+    Ok(Page { events, held })
+}
+
+/// What an event takes that is not decoded.
+pub(super) fn text_bytes(event: &StoredEvent) -> usize {
+    event.payload.len() + event.metadata.len()
 }
 
 async fn add(group: &Arc<Group>, telling: &mut Telling, event: Told) -> Result<(), Fault> {

@@ -11,15 +11,17 @@ use metrics::counter;
 use tokio::sync::watch;
 
 use super::groups::{Group, Seat, Stage};
-use super::journal::{Covered, page};
+use super::journal::{Covered, Page, page, text_bytes};
 use super::latest::Next;
 use super::mark::Mark;
 use super::rendering::Rendering;
+use super::room::Held;
 use super::sieve::{Part, Sieve, Told};
 use super::{FeedItem, FeedStream};
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
 use crate::consumers::feed::Scan;
+use crate::consumers::weight_bytes;
 use crate::ops::metrics as names;
 use crate::store::StoredEvent;
 
@@ -44,6 +46,8 @@ struct Scanning {
     page: VecDeque<StoredEvent>,
     /// What is left of the event before the page.
     parts: VecDeque<Part>,
+    /// The room that both take.
+    held: Held,
     sieve: Sieve,
     rendering: Rendering,
 }
@@ -51,23 +55,45 @@ struct Scanning {
 impl Scanning {
     /// The next item of what was read, and up to where it tells; nothing once all is told.
     async fn next(&mut self, after: Mark) -> Result<Option<(Option<FeedItem>, Mark)>, Fault> {
-        if let Some(part) = self.parts.pop_front() {
-            let item = self.rendering.render(part.item, part.mark).await?;
-            return Ok(Some((Some(item), part.mark)));
+        let mut at = after;
+        if self.parts.is_empty() {
+            let Some(event) = self.page.pop_front() else {
+                return Ok(None);
+            };
+            at = event.position.into();
+            self.held.set(self.waiting_bytes() + weight_bytes(&event));
+            let operation = self.rendering.operation();
+            let parts = self.sieve.items(operation, Told::Read(event.into()), after);
+            self.parts = parts.await?.into();
         }
-        let Some(event) = self.page.pop_front() else {
-            return Ok(None);
-        };
-        let whole = Mark::from(event.position);
-        let operation = self.rendering.operation();
-        let parts = self.sieve.items(operation, Told::Read(event.into()), after);
-        self.parts = parts.await?.into();
-        match self.parts.pop_front() {
-            None => Ok(Some((None, whole))),
+        let item = match self.parts.pop_front() {
+            None => None,
             Some(part) => {
-                let item = self.rendering.render(part.item, part.mark).await?;
-                Ok(Some((Some(item), part.mark)))
+                at = part.mark;
+                Some(self.rendering.render(part.item, at).await?)
             }
+        };
+        if self.parts.is_empty() {
+            self.held.set(self.waiting_bytes());
+        }
+        if item.is_some() {
+            self.rest(at);
+        }
+        Ok(Some((item, at)))
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.page.iter().map(text_bytes).sum()
+    }
+
+    /// The item's reader may be long in coming back: where room is scarce, what comes after `at` is forgotten and
+    /// read again then.
+    fn rest(&mut self, at: Mark) {
+        let keeps = !self.page.is_empty() || !self.parts.is_empty();
+        if keeps && self.held.is_scarce() {
+            (self.page, self.parts) = (VecDeque::new(), VecDeque::new());
+            self.held.set(0);
+            self.scan.back_to(at.before());
         }
     }
 }
@@ -164,12 +190,14 @@ impl Member {
                     scan,
                     page: VecDeque::new(),
                     parts: VecDeque::new(),
+                    held: groups.room.hold(0),
                     sieve,
                     rendering,
                 }))
             }
         };
-        scanning.page = page(&groups, &mut scanning.scan, hand_off).await?.into();
+        let Page { events, held } = page(&groups, &mut scanning.scan, hand_off).await?;
+        (scanning.page, scanning.held) = (events.into(), held);
         if scanning.page.is_empty() {
             self.at = self.at.max(scanning.scan.at().into());
         }

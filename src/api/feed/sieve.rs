@@ -15,7 +15,7 @@ use super::tail::TailPlan;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
 use crate::api::types::slo::SloBurnAlert;
-use crate::consumers::LogEvent;
+use crate::consumers::{LogEvent, by_weight, weight_bytes};
 use crate::deployments::history::{History, Until};
 use crate::store::{EventFilter, StoredEvent};
 
@@ -48,7 +48,7 @@ pub enum Sieve {
     /// Those of the objectives of a plan, with what each said.
     BurnAlerts(BurnAlertPlan),
     /// The records in them that pass a filter.
-    Tail(TailPlan),
+    Tail(Arc<TailPlan>),
 }
 
 /// An event as it came to a journal.
@@ -112,7 +112,7 @@ impl Plan {
                     aggregate_type: Some(LogBatch::TYPE.to_owned()),
                     ..EventFilter::default()
                 };
-                Some((filter, Sieve::Tail(plan)))
+                Some((filter, Sieve::Tail(plan.into())))
             }
             Plan::Vehicles(_) | Plan::Heatmap(_) => None,
         }
@@ -133,7 +133,7 @@ impl Sieve {
             Sieve::Events => Ok(Some(Item::Event(Arc::new(event.into_stored())))),
             Sieve::Deployments(plan) => plan.item(operation, event.into_stored()).await,
             Sieve::BurnAlerts(plan) => plan.item(operation, event.into_stored()).await,
-            Sieve::Tail(plan) => return plan.parts(event, after).map_err(unreadable),
+            Sieve::Tail(plan) => return tail(plan.clone(), event, after).await,
         };
         let part = |item| Part {
             item,
@@ -142,6 +142,19 @@ impl Sieve {
         };
         Ok(item.map_err(unreadable)?.map(part).into_iter().collect())
     }
+}
+
+/// Parts of a large batch are looked for beside the others' work. Of many small ones without any part nobody
+/// would wait for anything: others have their turn all the same.
+async fn tail(plan: Arc<TailPlan>, event: Told, after: Mark) -> Result<Vec<Part>, Fault> {
+    let bytes = weight_bytes(event.stored());
+    let parts = by_weight(bytes, move || plan.parts(event, after)).await;
+    let parts = parts.unwrap_or_else(|| Err("the process stops".to_owned()));
+    let parts = parts.map_err(unreadable)?;
+    if parts.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    Ok(parts)
 }
 
 fn unreadable(error: String) -> Fault {

@@ -103,8 +103,10 @@ async fn events(
     let read = store
         .read_filtered(operation.tenant(), filter, after, limits)
         .await;
-    let mut items = read.map_err(store_fault)?;
-    let has_next = items.len() > first as usize;
+    let page = read.map_err(store_fault)?;
+    // A page of large events is cut by their bytes.
+    let has_next = page.events.len() > first as usize || page.up_to < limits.up_to;
+    let mut items = page.events;
     items.truncate(first as usize);
     Ok(Page {
         items,

@@ -8,9 +8,6 @@ use super::FeedSettings;
 use crate::consumers::retry::Backoff;
 use crate::store::{EventFilter, PageLimits, Store, StoreError, StoredEvent};
 
-/// Stored bytes of one page.
-const PAGE_BYTES_MAX: i64 = 512 << 10;
-
 /// Why the past could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ScanError {
@@ -23,13 +20,14 @@ pub enum ScanError {
 }
 
 /// A scan of a tenant's log for the events that pass a filter.
+#[derive(Clone)]
 pub struct Scan {
     store: Store,
     tenant: Arc<str>,
     filter: EventFilter,
     /// Everything up to here has been given out.
     at: Position,
-    page_max: i64,
+    bytes_max: i64,
     positions_max: i64,
     attempts_max: u32,
 }
@@ -51,7 +49,7 @@ impl Scan {
             tenant,
             filter,
             at: after,
-            page_max: settings.scan_events_max as i64,
+            bytes_max: settings.scan_page_bytes_max as i64,
             positions_max: settings.scan_positions_max as i64,
             attempts_max: settings.attempts_max,
         }
@@ -62,12 +60,21 @@ impl Scan {
         self.at
     }
 
-    /// Reads on, at most to `to`, by one query: what it found, which may be nothing although `to` is
-    /// not reached. A database that is away for a moment is asked again.
-    pub async fn page(&mut self, to: Position) -> Result<Vec<StoredEvent>, ScanError> {
+    /// Goes back to where it was before: what comes after `at` is given out again.
+    pub fn back_to(&mut self, at: Position) {
+        self.at = self.at.min(at);
+    }
+
+    /// Reads on, at most to `to` and `events_max` events, by one query: what it found, which may be nothing
+    /// although `to` is not reached. A database that is away for a moment is asked again.
+    pub async fn page(
+        &mut self,
+        to: Position,
+        events_max: usize,
+    ) -> Result<Vec<StoredEvent>, ScanError> {
         let mut backoff = Backoff::new(RETRY_MS.0, RETRY_MS.1);
         loop {
-            match self.query(to).await {
+            match self.query(to, events_max).await {
                 Err(ScanError::Store(error))
                     if error.is_unavailable() && backoff.faults + 1 < self.attempts_max =>
                 {
@@ -78,14 +85,18 @@ impl Scan {
         }
     }
 
-    async fn query(&mut self, to: Position) -> Result<Vec<StoredEvent>, ScanError> {
+    async fn query(
+        &mut self,
+        to: Position,
+        events_max: usize,
+    ) -> Result<Vec<StoredEvent>, ScanError> {
         let up_to = Position(to.0.min(self.at.0.saturating_add(self.positions_max)));
         if up_to <= self.at {
             return Ok(Vec::new());
         }
         let limits = PageLimits {
-            events_max: self.page_max,
-            bytes_max: PAGE_BYTES_MAX,
+            events_max: events_max as i64,
+            bytes_max: self.bytes_max,
             up_to,
         };
         if self.filter.passes_all() {
@@ -100,12 +111,8 @@ impl Scan {
         let read = self
             .store
             .read_filtered(&self.tenant, &self.filter, self.at, limits);
-        let events = read.await?;
-        let full = events.len() as i64 >= self.page_max;
-        self.at = match events.last() {
-            Some(last) if full => last.position,
-            _ => up_to,
-        };
-        Ok(events)
+        let page = read.await?;
+        self.at = page.up_to;
+        Ok(page.events)
     }
 }

@@ -1,4 +1,5 @@
-//! The end of a rebuild: follow the log to where the live generation is, compare, take its place.
+//! The end of a rebuild: follow the log to where the live generation is, take out what is kept no longer,
+//! compare, take its place.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -72,6 +73,7 @@ async fn attempt(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
     loop {
         let head = job.store.head(&job.tenant).await?;
         follower.follow(head).await?;
+        follower.sweep(plan.generation).await?;
         if swap(&mut follower, compared.as_ref()).await? {
             job.meter.enter(Phase::Swapped);
             let digest = compared.map(|both| both.new);
@@ -106,6 +108,27 @@ impl Follower<'_> {
                 .map_err(|error| lasting(error.into(), from, to))?;
         }
         Ok(())
+    }
+
+    /// Takes out of a generation what is kept no longer.
+    async fn sweep(&mut self, generation: i32) -> Result<(), RebuildError> {
+        let tenant = &self.job.tenant;
+        let target = Target { tenant, generation };
+        let today = self.job.options.clock.now().date_naive();
+        let mut more = true;
+        while more {
+            let mut tx = self.conn.begin().await?;
+            let swept = self.job.projection.sweep(&mut tx, &target, today);
+            more = swept.await?.more;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// The same of both: the live one may not have been looked at today.
+    async fn sweep_both(&mut self, live: i32) -> Result<(), RebuildError> {
+        self.sweep(live).await?;
+        self.sweep(self.plan.generation).await
     }
 
     /// The next batch. An event that was given up before is given up again; another that cannot be
@@ -164,8 +187,9 @@ async fn compare(follower: &mut Follower<'_>) -> Result<Option<Both>, RebuildErr
     let mut reader = connection::open(&follower.job.store).await?;
     loop {
         // come close first, so that the live one is held for one small batch only
-        let near = live_position(follower).await?;
+        let (generation, near) = live(follower).await?;
         follower.follow(near).await?;
+        follower.sweep_both(generation).await?;
         let mut held = holder.begin().await?;
         let live = lock_live(&mut held, follower).await?;
         if live.version != follower.job.projection.version() {
@@ -180,6 +204,7 @@ async fn compare(follower: &mut Follower<'_>) -> Result<Option<Both>, RebuildErr
             continue;
         }
         follower.follow(live.position).await?;
+        follower.sweep_both(live.generation).await?;
         let mut snapshot = reader
             .begin_with(
                 "begin isolation level repeatable read read only; select 1 from logs limit 1",
@@ -209,16 +234,17 @@ async fn digest(
     projections::digest(conn, follower.job.projection.as_ref(), &target).await
 }
 
-async fn live_position(follower: &Follower<'_>) -> Result<Position, sqlx::Error> {
-    sqlx::query_scalar(
-        "select position from generations
+/// The live generation, and where it is by now.
+async fn live(follower: &Follower<'_>) -> Result<(i32, Position), sqlx::Error> {
+    let (generation, position) = sqlx::query_as(
+        "select generation, position from generations
          where tenant = $1 and projection = $2 and state = 'live'",
     )
     .bind(&*follower.job.tenant)
     .bind(follower.job.projection.name())
     .fetch_one(follower.job.store.pool())
-    .await
-    .map(Position)
+    .await?;
+    Ok((generation, Position(position)))
 }
 
 /// Holds the live generation where it is, to the end of the transaction: its projector waits.

@@ -196,12 +196,17 @@ impl Node {
 
     /// So many log records more, in one batch; they are called `name_0`, `name_1`, `name_2`, and again.
     pub async fn log(&self, name: &str, records: usize) -> Position {
+        self.log_in(TENANT, name, 3, records).await
+    }
+
+    /// The same of any tenant, with so many names.
+    pub async fn log_in(&self, tenant: &str, name: &str, names: usize, records: usize) -> Position {
         let now = Clock::system().now();
         let record = |n: usize| {
             Ok(LogReport {
                 timestamp: now.to_rfc3339(),
                 event_type: "telemetry".to_owned(),
-                event_name: format!("{name}_{}", n % 3),
+                event_name: format!("{name}_{}", n % names),
                 ..LogReport::default()
             })
         };
@@ -210,7 +215,7 @@ impl Node {
             records: (0..records).map(record).collect(),
             may_register: true,
         };
-        let context = CommandContext::new(TENANT.into(), actor(), now);
+        let context = CommandContext::new(tenant.into(), actor(), now);
         let kept = self.door.ingest_logs(&context, batch).await;
         kept.unwrap().receipt.position
     }

@@ -159,7 +159,7 @@ async fn a_partition_can_be_taken_away() {
         };
         let page = store.read_filtered(&log, &filter, Position(after), limits);
         let found = match page.await {
-            Ok(page) => Some(page.len()),
+            Ok(page) => Some(page.events.len()),
             Err(StoreError::Archived { missing, first }) => {
                 assert_eq!((missing.0, first), (after + 1, Some(Position(64))));
                 None

@@ -69,9 +69,11 @@ async fn a_user_is_erased_up_to_now_and_later_again() {
     assert_eq!(nodes.len(), 2, "the records stay");
     erase(&app, json!({ "pseudonym": nodes[0]["userId"] })).await;
     assert_eq!(gone(&app).await, ["a", "c"]);
-    let events = r#"{ events(types: ["log_person.personal_data_erased"]) { nodes { aggregateId } } }"#;
+    let events =
+        r#"{ events(types: ["log_person.personal_data_erased"]) { nodes { aggregateId } } }"#;
     let told = app.settled(events, json!({})).await;
-    let one = json!({ "aggregateId": format!("log_user:{}", nodes[0]["userId"].as_str().unwrap()) });
+    let one =
+        json!({ "aggregateId": format!("log_user:{}", nodes[0]["userId"].as_str().unwrap()) });
     assert_eq!(told["events"]["nodes"], json!([one, one]));
 }
 

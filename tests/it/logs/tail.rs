@@ -1,10 +1,14 @@
 //! `logTail`: every record once and in order, wherever one begins, however often one is cut off.
 
+use std::net::SocketAddr;
+
 use chrono::{DateTime, Utc};
 use daybook::auth::Role;
 use daybook::ops::Clock;
+use domain::log_source::{LogSourceCommand, PersonalFields, PersonalRule};
 use serde_json::{Value, json};
 
+use super::sources::tell;
 use super::{counts, now, record, send, started, text};
 use crate::log::load::Dice;
 use crate::support::TestApp;
@@ -13,8 +17,12 @@ use crate::transport::client::Socket;
 const SHOWN: &str = "id source records { id eventName properties }";
 
 async fn socket(app: &TestApp) -> Socket {
-    let mut socket = Socket::open(app.address(), &[]).await;
-    let init = json!({ "type": "connection_init", "payload": { "token": app.own_token() } });
+    socket_at(app.address(), app.own_token()).await
+}
+
+pub(super) async fn socket_at(address: SocketAddr, token: &str) -> Socket {
+    let mut socket = Socket::open(address, &[]).await;
+    let init = json!({ "type": "connection_init", "payload": { "token": token } });
     socket.send(&init).await;
     assert_eq!(socket.next().await["type"], "connection_ack");
     socket
@@ -37,7 +45,7 @@ async fn tail(app: &TestApp, after: &str) -> Socket {
 }
 
 /// The next item; where it says it ends is where its position says so too.
-async fn next(socket: &mut Socket) -> Value {
+pub(super) async fn next(socket: &mut Socket) -> Value {
     let mut said = socket.next().await;
     assert_eq!(said["type"], "next", "{said}");
     let item = said["payload"]["data"]["logTail"].take();
@@ -45,7 +53,7 @@ async fn next(socket: &mut Socket) -> Value {
     item
 }
 
-fn ids(item: &Value) -> Vec<String> {
+pub(super) fn ids(item: &Value) -> Vec<String> {
     let records = item["records"].as_array().unwrap().iter();
     records
         .map(|record| record["id"].as_str().unwrap().to_owned())
@@ -70,7 +78,7 @@ async fn more(app: &TestApp, name: &str, records: usize) {
 }
 
 /// Every record of the log by its id, in order.
-async fn all(app: &TestApp) -> Vec<String> {
+pub(super) async fn all(app: &TestApp) -> Vec<String> {
     let batches: Vec<(i64, i64)> = sqlx::query_as(
         "select position, (select count(*) from json_array_elements(payload->'eventName'))
          from events where event_type = 'log_batch.accepted' order by position",
@@ -232,7 +240,7 @@ async fn a_reader_that_does_not_say_where_it_was_misses_some() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_and_nobody_sees_anothers() {
+async fn what_makes_no_sense_and_who_may_not_is_refused() {
     let app = started().await;
     more(&app, "a", 2).await;
     let refused = async |filter: &str, after: &str| {
@@ -269,4 +277,49 @@ async fn what_makes_no_sense_is_refused_and_nobody_sees_anothers() {
     let told = String::from_utf8(reply.body).unwrap();
     assert!(told.contains("FORBIDDEN"), "{told}");
     assert_eq!(text(now()), "2026-01-05T00:00:00.000000Z");
+}
+
+#[tokio::test]
+async fn what_is_personal_is_told_to_administrators_alone() {
+    let app = started().await;
+    let fields = [("properties.phone".to_owned(), PersonalRule::Seal)];
+    let registered = LogSourceCommand::Register {
+        limits: Default::default(),
+        retention: Default::default(),
+        personal_fields: PersonalFields(fields.into()),
+        on_first_batch: false,
+    };
+    tell(&app, registered).await;
+    let from = app.head().await.to_string();
+    let query = format!(
+        "subscription {{ logTail(after: \"{from}\") {{ id records {{ id personal {{ properties }} }} }} }}"
+    );
+    let tail = async |roles: &[Role]| {
+        let mut socket = socket_at(app.address(), &app.token(roles, "default")).await;
+        socket.subscribe("1", &query).await;
+        socket
+    };
+    let others = [[Role::Viewer], [Role::Operator], [Role::Auditor]];
+    // Before it is recorded, and from the past.
+    let mut live = Vec::new();
+    for roles in &others {
+        live.push(tail(roles).await);
+    }
+    let mut admin = tail(&[Role::Admin]).await;
+    let mut said = record(None);
+    said["properties"] = json!({ "phone": "+49 30 1", "total": 3 });
+    let (_, told) = send(&app, &[said], &[("daybook-log-source", "web-shop")]).await;
+    assert_eq!(counts(&told), [1, 0, 0], "{told}");
+    let shown = next(&mut admin).await;
+    let personal = json!({ "properties": { "phone": "+49 30 1" } });
+    assert_eq!(shown["records"][0]["personal"], personal);
+    for roles in &others {
+        live.push(tail(roles).await);
+    }
+    for mut socket in live {
+        let said = socket.next().await;
+        let refused = &said["payload"]["errors"][0]["extensions"]["code"];
+        assert_eq!(refused, "FORBIDDEN", "{said}");
+        assert!(!said.to_string().contains("+49"), "{said}");
+    }
 }

@@ -12,7 +12,7 @@ use domain::{Event, Recorded};
 use projections::Target;
 use projections::logs::{
     GapQuery, LogBucket, LogFilter, LogPlace, LogQuery, NAME, VolumeBy, VolumeQuery, active_users,
-    error_share, gaps, log_source, log_sources, logs, sweep, top_names,
+    drop_empty_days, error_share, gaps, log_source, log_sources, logs, sweep, top_names,
 };
 
 use super::super::scene::{
@@ -148,6 +148,21 @@ async fn swept(db: &TestDb, today: &str) {
         more = sweep(&mut tx, &TARGET, today).await.unwrap().more;
         tx.commit().await.unwrap();
     }
+    dropped(db, &TARGET, 10_000).await;
+}
+
+async fn dropped(db: &TestDb, target: &Target<'_>, wait_ms: u32) {
+    let mut conn = db.pool().acquire().await.unwrap();
+    drop_empty_days(&mut conn, target, wait_ms).await.unwrap();
+}
+
+/// Six days of one tenant, of which one day each is kept, in the tables.
+async fn written(tenant: &str, db: &TestDb) {
+    let sources = ["short", "long"].map(|id| registered(id, Some(1)));
+    let mut log = six_days(sources.to_vec());
+    log.iter_mut()
+        .for_each(|event| event.tenant = tenant.into());
+    write(db, &*read_model(NAME), 1, &log).await;
 }
 
 #[tokio::test]
@@ -329,4 +344,59 @@ async fn a_page_of_the_newest_touches_no_other_days() {
         .unwrap();
         assert_eq!(locked, expect, "{query:?} from {place:?}");
     }
+}
+
+/// Neither sees that the other takes the rest, and both look at what is empty then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_two_tenants_lose_at_once_loses_its_partition() {
+    const OTHER: Target<'static> = Target {
+        tenant: "other",
+        generation: 1,
+    };
+    let (db, model) = (TestDb::create().await, read_model(NAME));
+    create_tables(&db, &*model, 1).await;
+    for tenant in [TENANT, OTHER.tenant] {
+        written(tenant, &db).await;
+    }
+    go_live(&db, &*model, 1).await;
+    let later: NaiveDate = "2017-01-01".parse().unwrap();
+    let mut ours = projections::begin(db.pool(), "begin").await.unwrap();
+    let mut theirs = projections::begin(db.pool(), "begin").await.unwrap();
+    for (tx, target) in [(&mut ours, &TARGET), (&mut theirs, &OTHER)] {
+        let swept = sweep(tx, target, later).await.unwrap();
+        assert_eq!((swept.records, swept.more), (24, false));
+    }
+    ours.commit().await.unwrap();
+    theirs.commit().await.unwrap();
+    assert_eq!(partitions(&db).await, 6);
+    tokio::join!(dropped(&db, &TARGET, 10_000), dropped(&db, &OTHER, 10_000));
+    assert_eq!(partitions(&db).await, 0);
+    // A day that comes back has its partition again.
+    written(TENANT, &db).await;
+    assert_eq!((found(&db).await.len(), partitions(&db).await), (24, 6));
+}
+
+/// What a reader holds up is the partition, not that records are taken out.
+#[tokio::test]
+async fn a_day_that_is_read_for_long_is_emptied_and_dropped_another_time() {
+    let (db, model) = (TestDb::create().await, read_model(NAME));
+    create_tables(&db, &*model, 1).await;
+    written(TENANT, &db).await;
+    go_live(&db, &*model, 1).await;
+    let mut reader = projections::begin(db.pool(), "begin").await.unwrap();
+    let count = "select count(*) from read.log_records_g1";
+    let before: i64 = sqlx::query_scalar(count)
+        .fetch_one(&mut *reader)
+        .await
+        .unwrap();
+    let mut tx = projections::begin(db.pool(), "begin").await.unwrap();
+    let later = "2017-01-01".parse().unwrap();
+    let swept = sweep(&mut tx, &TARGET, later).await.unwrap();
+    tx.commit().await.unwrap();
+    dropped(&db, &TARGET, 20).await;
+    assert_eq!((before, swept.records), (24, 24));
+    assert_eq!((found(&db).await, partitions(&db).await), (vec![], 6));
+    reader.rollback().await.unwrap();
+    dropped(&db, &TARGET, 20).await;
+    assert_eq!(partitions(&db).await, 0);
 }
