@@ -150,33 +150,30 @@ impl Door {
         is_counted: &mut bool,
     ) -> Result<(LogSource, i64), CommandError> {
         let (mut source, mut version) = self.source_of(ctx, id, batch.may_register).await?;
-        if *is_counted {
-            return Ok((source, version));
-        }
-        if let Err(over) = self.count_records(ctx, id, &source, batch.records.len()) {
+        let known = source.limits.records_per_minute_max;
+        let records = batch.records.len();
+        if let Err(over) = self.count_records(ctx, (id, known), records, is_counted) {
             // Another process may have told it otherwise since.
-            let known = source.limits.records_per_minute_max;
             forget(&*self.loaded::<LogSource>(&ctx.tenant, id).await?);
             (source, version) = self.source_of(ctx, id, batch.may_register).await?;
-            if source.limits.records_per_minute_max == known {
+            let now = source.limits.records_per_minute_max;
+            if now == known {
                 return Err(over);
             }
-            self.count_records(ctx, id, &source, batch.records.len())?;
+            self.count_records(ctx, (id, now), records, is_counted)?;
         }
-        *is_counted = true;
         Ok((source, version))
     }
 
     /// Counts a batch against what its source takes a minute, whatever becomes of its records: it is let
-    /// in whole or not at all.
+    /// in whole or not at all. One that was counted before must fit all the same.
     fn count_records(
         &self,
         ctx: &CommandContext,
-        source_id: &str,
-        source: &LogSource,
+        (source_id, per_minute): (&str, Option<u32>),
         records: usize,
+        is_counted: &mut bool,
     ) -> Result<(), CommandError> {
-        let per_minute = source.limits.records_per_minute_max;
         let (Some(limiter), Some(per_minute)) = (&self.limiter, per_minute) else {
             return Ok(());
         };
@@ -188,8 +185,12 @@ impl Door {
             let refusal = refusal.with("limit", per_minute);
             return Err(refusal.with("actual", records).into());
         }
-        let counted = limiter.log_records(&ctx.tenant, source_id, per_minute, count);
-        counted.map(drop).map_err(CommandError::Limited)
+        if !*is_counted {
+            let counted = limiter.log_records(&ctx.tenant, source_id, per_minute, count);
+            counted.map_err(CommandError::Limited)?;
+            *is_counted = true;
+        }
+        Ok(())
     }
 
     /// One attempt, by what the source says at this version.
