@@ -266,7 +266,7 @@ async fn of_many_subjects_every_one_is_given_a_key() {
     // As if they were at it still.
     let row = "delete from subject_keys returning tenant, subject, wrapped";
     let row: (String, String, Vec<u8>) = sqlx::query_as(row).fetch_one(db.pool()).await.unwrap();
-    let mut making = db.pool().begin().await.unwrap();
+    let mut making = projections::begin(db.pool(), "begin").await.unwrap();
     sqlx::query("insert into subject_keys (tenant, subject, wrapped) values ($1, $2, $3)")
         .bind(row.0)
         .bind(row.1)

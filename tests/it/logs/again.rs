@@ -211,7 +211,7 @@ async fn who_waits_too_long_is_told_to_come_again() {
             settings.append.bulk_connections_max = 1;
         })
         .await;
-    let mut held = app.db().pool().begin().await.unwrap();
+    let mut held = projections::begin(app.db().pool(), "begin").await.unwrap();
     sqlx::raw_sql("select from logs for update")
         .execute(&mut *held)
         .await
