@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use daybook::commands::{CommandContext, Door, DoorSettings, ReportPositions};
+use daybook::commands::{CommandContext, Door, DoorSettings, IngestLogs, ReportPositions};
 use daybook::consumers::{Consumers, RebuildOptions, rebuild};
 use domain::api_key::{ApiKey, ApiKeyCommand};
 use domain::approval::{ApprovalPolicy, ApprovalRule};
@@ -15,6 +15,7 @@ use domain::environment::{Environment, EnvironmentCommand, Freeze, environment_i
 use domain::fleet::{Fleet, FleetCommand};
 use domain::incident::{Incident, IncidentCommand, IncidentReport, LinkKind, Severity};
 use domain::log::Position;
+use domain::log_batch::LogReport;
 use domain::session::{ClientInfo, Session, SessionCommand, SessionPolicy};
 use domain::slo::{BurnRates, BurnRule, Method, Objective, Sli, Slo, SloCommand, SloScope, Window};
 use domain::tenant::{Tenant, TenantCommand};
@@ -28,7 +29,7 @@ use crate::support::{Action, PATIENCE, Scratch, Step, TestDb, Trap, vault};
 
 /// Something new for every table: a fleet, a vehicle that joins it, where it was at an hour of its own;
 /// a tenant, a user with a role, a session and an API key; an environment that is frozen, a deployment
-/// to it with a change and a vote, an incident that is put down to it; an objective with an alert.
+/// to it with a change and a vote, an incident that is put down to it; an objective with an alert; a log record.
 async fn happen(door: &Door, nth: i64) {
     let actor = Actor {
         kind: ActorKind::User,
@@ -39,6 +40,7 @@ async fn happen(door: &Door, nth: i64) {
     accounts(door, &ctx, nth).await;
     deployments(door, &ctx, nth).await;
     slos(door, &ctx, nth).await;
+    logs(door, &ctx, nth).await;
     let (fleet, bus) = (format!("fleet{nth}"), format!("bus{nth}"));
     let name = format!("Fleet {nth}");
     let create = FleetCommand::Create { name };
@@ -63,6 +65,23 @@ async fn happen(door: &Door, nth: i64) {
         may_register: false,
     };
     door.report_positions(&ctx, report).await.unwrap();
+}
+
+/// A record of a source that is new.
+async fn logs(door: &Door, ctx: &CommandContext, nth: i64) {
+    let report = LogReport {
+        timestamp: ctx.now.to_rfc3339_opts(SecondsFormat::Secs, true),
+        event_type: "error".to_owned(),
+        event_name: "checkout".to_owned(),
+        user_id: Some(format!("user{nth}")),
+        ..LogReport::default()
+    };
+    let batch = IngestLogs {
+        source: format!("shop{nth}"),
+        records: vec![Ok(report)],
+        may_register: true,
+    };
+    door.ingest_logs(ctx, batch).await.unwrap();
 }
 
 async fn deployments(door: &Door, ctx: &CommandContext, nth: i64) {
