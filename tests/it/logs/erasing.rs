@@ -1,5 +1,6 @@
 //! What log records tell of somebody who has no account can be erased: by the user, by the batch.
 
+use daybook::auth::Role;
 use domain::log_source::{LogSourceCommand, PersonalFields, PersonalRule};
 use serde_json::{Value, json};
 
@@ -96,4 +97,36 @@ async fn what_names_no_user_is_erased_with_its_batch_and_only_that() {
         assert_eq!(told["userErrors"][0]["code"], code, "{person}");
         assert_eq!(told["receipt"], Value::Null);
     }
+}
+
+#[tokio::test]
+async fn nobody_erases_anothers() {
+    let app = started().await;
+    shop(&app).await;
+    let batch = called(&app, "a", None).await;
+    called(&app, "b", Some("ann@example.org")).await;
+    let shown = app
+        .settled("{ logs(first: 1) { nodes { userId } } }", json!({}))
+        .await;
+    let create = r#"mutation { createTenant(input: { id: "south", name: "South" }) { userErrors { code } } }"#;
+    let made = app.data(create, json!({})).await;
+    assert_eq!(made["createTenant"]["userErrors"], json!([]));
+    let admin = format!("Bearer {}", app.token(&[Role::Admin], "south"));
+    for person in [
+        json!({ "pseudonym": shown["logs"]["nodes"][0]["userId"] }),
+        json!({ "batchId": batch }),
+        json!({ "user": "ann@example.org" }),
+    ] {
+        let body = json!({ "query": ERASE, "variables": { "person": person } }).to_string();
+        let reply = app
+            .post(body.as_bytes(), &[("authorization", &admin)])
+            .await;
+        let told = reply.json();
+        assert_eq!(
+            told["data"]["eraseLogPerson"]["userErrors"],
+            json!([]),
+            "{told}"
+        );
+    }
+    assert_eq!(gone(&app).await, Vec::<String>::new());
 }

@@ -35,8 +35,8 @@ pub async fn delay(snap: &mut Snapshot, filter: &LogFilter) -> Result<Delay, Rea
         });
     };
     let mut sql = QueryBuilder::new(
-        "select count(*), percentile_cont(0.5) within group (order by d.s),
-                percentile_cont(0.95) within group (order by d.s)
+        "select count(*), round(percentile_cont(0.5) within group (order by d.s)::numeric, 6)::float8,
+                round(percentile_cont(0.95) within group (order by d.s)::numeric, 6)::float8
          from (select extract(epoch from recorded_at - happened_at)::float8 as s from ",
     );
     push_counted(&mut sql, snap, filter, known.days)?;

@@ -501,6 +501,14 @@ pub const APART: &[(&str, &str)] = &[
         "the id of something new",
     ),
     (
+        "Mutation.eraseLogPerson(input.person.pseudonym)",
+        "tried in `logs/erasing.rs`",
+    ),
+    (
+        "Mutation.eraseLogPerson(input.person.batchId)",
+        "tried in `logs/erasing.rs`",
+    ),
+    (
         "Mutation.recoverRejected(input.id)",
         "tried in `logs/later.rs`",
     ),
