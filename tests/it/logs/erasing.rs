@@ -89,7 +89,7 @@ async fn what_names_no_user_is_erased_with_its_batch_and_only_that() {
     let bad = [
         (json!({ "pseudonym": "ann@example.org" }), "VALIDATION"),
         (json!({ "user": "" }), "VALIDATION"),
-        (json!({ "batchId": "b\u{0}" }), "BAD_TEXT"),
+        (json!({ "batchId": "" }), "VALIDATION"),
     ];
     for (person, code) in bad {
         let told = app.data(ERASE, json!({ "person": person })).await;

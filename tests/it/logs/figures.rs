@@ -119,6 +119,7 @@ async fn figures_and_their_evidence_are_of_one_tenant() {
     ];
     let (status, told) = send(&app, &[record(Some("e-1"))], &south).await;
     assert_eq!((status, counts(&told)), (200, [1, 0, 0]), "{told}");
+    let south_at = told["receipt"]["position"].clone();
     let query = format!(
         "query($gaps: String, $names: String) {{ logStats({SPAN}, bucket: WHOLE) {{
            volume {{ rows {{ records {EVIDENCE} }} }} errorShare {{ rows {{ records {EVIDENCE} }} }}
@@ -152,8 +153,11 @@ async fn figures_and_their_evidence_are_of_one_tenant() {
         (&theirs[..], json!({ "gaps": gaps }), true),
         (&theirs[..], json!({ "names": names }), true),
     ] {
-        let body = json!({ "query": query, "variables": variables }).to_string();
-        let told = app.post(body.as_bytes(), headers).await.json();
+        let mut body = json!({ "query": query, "variables": variables });
+        if !headers.is_empty() {
+            body["extensions"] = json!({ "atLeast": south_at });
+        }
+        let told = app.post(body.to_string().as_bytes(), headers).await.json();
         let code = &told["errors"][0]["extensions"]["code"];
         let expect = if refused {
             json!("BAD_CURSOR")

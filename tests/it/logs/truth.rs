@@ -87,15 +87,17 @@ impl Truth {
         self.app.settled(&query, json!({})).await["logStats"].take()
     }
 
+    /// The hours in which there are records.
     async fn hours(&self) -> Vec<(String, i64)> {
-        let told = self
-            .stats(", bucket: HOUR", "volume { more rows { start records } }")
-            .await;
+        let volume = "volume(by: [TYPE]) { more rows { start records } }";
+        let told = self.stats(", bucket: HOUR", volume).await;
         assert_eq!(told["volume"]["more"], false);
-        let rows = told["volume"]["rows"].as_array().unwrap().iter();
-        let hour = |row: &Value| row["start"].as_str().unwrap().to_owned();
-        rows.map(|row| (hour(row), row["records"].as_i64().unwrap()))
-            .collect()
+        let mut hours = BTreeMap::new();
+        for row in told["volume"]["rows"].as_array().unwrap() {
+            let hour = row["start"].as_str().unwrap().to_owned();
+            *hours.entry(hour).or_insert(0) += row["records"].as_i64().unwrap();
+        }
+        Vec::from_iter(hours)
     }
 
     /// All records of a filter, page by page.
