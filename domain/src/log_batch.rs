@@ -15,7 +15,7 @@ mod secrets;
 
 pub use admit::{
     Admission, Admitted, LogBatch, LogBatchCommand, PERSONAL_FIELD, admit, declared_id,
-    personal_subject,
+    is_personal_subject, personal_subject,
 };
 pub use held::HELD_BYTES_MAX;
 pub(crate) use held::{ITEM_BYTES, TEXT_BYTES, entry_bytes};

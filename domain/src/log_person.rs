@@ -33,12 +33,6 @@ impl LogPersonId {
             LogPersonId::Batch(id) => Ok(personal_subject(&values::id(id, "batchId")?, None)),
         }
     }
-
-    /// Is this the subject of somebody whom log records alone are about?
-    pub fn is_subject(subject: &str) -> bool {
-        let kind = subject.split_once(':').map(|(kind, _)| kind);
-        matches!(kind, Some("log_user" | "log_batch"))
-    }
 }
 
 /// What can be done about them.
@@ -90,6 +84,7 @@ impl Aggregate for LogPerson {
 mod tests {
     use super::*;
     use crate::given::check;
+    use crate::log_batch::is_personal_subject;
 
     #[test]
     fn they_are_erased_as_often_as_it_is_asked_for() {
@@ -105,12 +100,12 @@ mod tests {
         let user = LogPersonId::User(pseudonym.to_owned());
         let subject = user.subject().expect("a pseudonym");
         assert_eq!(subject, personal_subject("b-1", Some(pseudonym)));
-        assert!(LogPersonId::is_subject(&subject));
+        assert!(is_personal_subject(&subject));
         let batch = LogPersonId::Batch("b-1".to_owned()).subject();
         let batch = batch.expect("a batch");
         assert_eq!(batch, personal_subject("b-1", None));
-        assert!(LogPersonId::is_subject(&batch));
-        assert!(!LogPersonId::is_subject("user_0123"));
+        assert!(is_personal_subject(&batch));
+        assert!(!is_personal_subject("user_0123"));
         for bad in ["", "ann@example.org", &pseudonym.to_uppercase()] {
             let refusal = LogPersonId::User(bad.to_owned()).subject();
             assert_eq!(refusal.map_err(|r| r.code), Err(Code::Validation), "{bad}");

@@ -5,6 +5,7 @@
 //! process finishes it.
 
 use domain::admins::{ADMINS_ID, Admins};
+use domain::log_batch::is_personal_subject;
 use domain::log_person::{LogPerson, LogPersonCommand, LogPersonId};
 use domain::user::{User, UserCommand};
 use domain::{Aggregate as _, Code};
@@ -40,18 +41,22 @@ impl Auth {
     }
 
     /// Erases what is personal of somebody whom log records alone are about, up to now: what is recorded of
-    /// them later has another key.
+    /// them later has another key. A command that is sent again erases nothing that came since.
     pub async fn erase_log_person(
         &self,
         ctx: &CommandContext,
         who: &LogPersonId,
     ) -> Result<Receipt, AuthError> {
         let subject = who.subject().map_err(CommandError::Refused)?;
-        self.begin(&ctx.tenant, &subject).await?;
+        let is_begun_now = self.begin(&ctx.tenant, &subject).await?;
         let erase = LogPersonCommand::ErasePersonalData;
         let door = &self.0.door;
         let kept = door.execute::<LogPerson>(ctx, &subject, erase).await;
         match &kept {
+            // Told again, and finished the first time.
+            Ok(receipt) if receipt.replayed && is_begun_now => {
+                self.strike(&ctx.tenant, &subject).await?;
+            }
             Ok(_) => {
                 self.0.vault.destroy(&ctx.tenant, &subject).await?;
                 self.strike(&ctx.tenant, &subject).await?;
@@ -73,7 +78,7 @@ impl Auth {
         .fetch_all(self.0.store.pool())
         .await?;
         for (tenant, user_id) in begun {
-            if LogPersonId::is_subject(&user_id) {
+            if is_personal_subject(&user_id) {
                 self.finish_log_person(&tenant, &user_id).await?;
                 continue;
             }
@@ -136,15 +141,16 @@ impl Auth {
         Ok(())
     }
 
-    async fn begin(&self, tenant: &str, subject: &str) -> Result<(), AuthError> {
-        sqlx::query(
+    /// Writes down what is to be done; `false` if it is written down already.
+    async fn begin(&self, tenant: &str, subject: &str) -> Result<bool, AuthError> {
+        let written = sqlx::query(
             "insert into erasures (tenant, subject) values ($1, $2) on conflict do nothing",
         )
         .bind(tenant)
         .bind(subject)
         .execute(self.0.store.pool())
         .await?;
-        Ok(())
+        Ok(written.rows_affected() == 1)
     }
 
     async fn strike(&self, tenant: &str, user_id: &str) -> Result<(), AuthError> {

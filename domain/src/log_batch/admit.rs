@@ -12,6 +12,9 @@ use crate::values::too_large;
 /// What is sealed of a record, as its seal names it.
 pub const PERSONAL_FIELD: &str = "record";
 
+/// What the subject of a user is called by, before the pseudonym.
+const USER_SUBJECT: &str = "log_user";
+
 /// Judged records of one source, none of whose ids the log has.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogBatchCommand(pub LogBatchAccepted);
@@ -60,9 +63,15 @@ pub fn declared_id(source_id: &str, event_id: &str) -> String {
 /// there is none, the batch it came with.
 pub fn personal_subject(batch_id: &str, user_id: Option<&str>) -> String {
     match user_id {
-        Some(pseudonym) => format!("log_user:{pseudonym}"),
+        Some(pseudonym) => format!("{USER_SUBJECT}:{pseudonym}"),
         None => format!("{}:{batch_id}", LogBatch::TYPE),
     }
+}
+
+/// Is this the subject of somebody whom log records alone are about?
+pub fn is_personal_subject(subject: &str) -> bool {
+    let kind = subject.split_once(':').map(|(kind, _)| kind);
+    kind.is_some_and(|kind| kind == USER_SUBJECT || kind == LogBatch::TYPE)
 }
 
 /// Tells the new records from those whose id was declared before, here or in the log: the first

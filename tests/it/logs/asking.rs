@@ -3,11 +3,10 @@
 
 use chrono::TimeDelta;
 use daybook::auth::Role;
-use domain::log_source::{LogSourceCommand, PersonalFields, PersonalRule};
 use serde_json::{Value, json};
 
 use super::erasing::erase;
-use super::sources::tell;
+use super::sources::sealing;
 use super::{counts, now, send, started, text};
 use crate::support::TestApp;
 
@@ -320,18 +319,7 @@ async fn questions_that_make_no_sense_are_refused() {
 #[tokio::test]
 async fn what_is_personal_opens_for_administrators_until_it_is_erased() {
     let app = started().await;
-    let fields = [
-        ("userId", PersonalRule::Seal),
-        ("properties.phone", PersonalRule::Seal),
-    ];
-    let fields = fields.map(|(path, rule)| (path.to_owned(), rule));
-    let registered = LogSourceCommand::Register {
-        limits: Default::default(),
-        retention: Default::default(),
-        personal_fields: PersonalFields(fields.into()),
-        on_first_batch: false,
-    };
-    tell(&app, registered).await;
+    sealing(&app, &["userId", "properties.phone"]).await;
     let mut said = super::record(Some("a"));
     said["properties"] = json!({ "phone": "+49 30 1", "total": 3 });
     let (_, told) = send(&app, &[said], &[("daybook-log-source", "web-shop")]).await;

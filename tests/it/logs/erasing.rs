@@ -1,32 +1,30 @@
 //! What log records tell of somebody who has no account can be erased: by the user, by the batch.
 
 use daybook::auth::Role;
-use domain::log_source::{LogSourceCommand, PersonalFields, PersonalRule};
 use serde_json::{Value, json};
 
-use super::sources::tell;
-use super::{counts, send, started};
+use super::sources::sealing;
+use super::{count, counts, send, started};
 use crate::support::TestApp;
 
-const ERASE: &str =
-    "mutation($person: LogPersonInput!) { eraseLogPerson(input: { person: $person }) {
-    receipt { position } userErrors { code message path } } }";
+const ERASE: &str = "mutation($person: LogPersonInput!, $id: ID) {
+    eraseLogPerson(input: { person: $person, commandId: $id }) {
+        receipt { position replayed } userErrors { code message path } } }";
 
 pub(super) async fn erase(app: &TestApp, person: Value) {
-    let told = app.data(ERASE, json!({ "person": person })).await;
+    erase_by(app, person, Value::Null).await;
+}
+
+/// By a command of this id; was it kept before?
+async fn erase_by(app: &TestApp, person: Value, id: Value) -> bool {
+    let told = app.data(ERASE, json!({ "person": person, "id": id })).await;
     assert_eq!(told["eraseLogPerson"]["userErrors"], json!([]), "{person}");
+    told["eraseLogPerson"]["receipt"]["replayed"] == true
 }
 
 /// A source that keeps telephone numbers sealed.
 async fn shop(app: &TestApp) {
-    let fields = [("properties.phone".to_owned(), PersonalRule::Seal)];
-    let registered = LogSourceCommand::Register {
-        limits: Default::default(),
-        retention: Default::default(),
-        personal_fields: PersonalFields(fields.into()),
-        on_first_batch: false,
-    };
-    tell(app, registered).await;
+    sealing(app, &["properties.phone"]).await;
 }
 
 /// Hands in a record with a telephone number; the batch it became.
@@ -97,6 +95,44 @@ async fn what_names_no_user_is_erased_with_its_batch_and_only_that() {
         assert_eq!(told["userErrors"][0]["code"], code, "{person}");
         assert_eq!(told["receipt"], Value::Null);
     }
+}
+
+#[tokio::test]
+async fn an_erasure_that_is_told_again_erases_nothing_that_came_since() {
+    let app = started().await;
+    shop(&app).await;
+    let ann = json!({ "user": "ann@example.org" });
+    called(&app, "a", Some("ann@example.org")).await;
+    assert!(!erase_by(&app, ann.clone(), json!("e-1")).await);
+    called(&app, "b", Some("ann@example.org")).await;
+    assert!(erase_by(&app, ann.clone(), json!("e-1")).await);
+    assert_eq!(gone(&app).await, ["a"]);
+    assert!(!erase_by(&app, ann, json!("e-2")).await);
+    assert_eq!(gone(&app).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn an_erasure_that_was_cut_off_is_finished_by_asking_again() {
+    let app = started().await;
+    shop(&app).await;
+    let ann = json!({ "user": "ann@example.org" });
+    called(&app, "a", Some("ann@example.org")).await;
+    let run = async |statement: &str| {
+        let done = sqlx::query(statement).execute(app.db().pool()).await;
+        done.unwrap().rows_affected()
+    };
+    run("create table kept_keys as select * from subject_keys").await;
+    assert!(!erase_by(&app, ann.clone(), json!("e-1")).await);
+    // As if the process had ended between the append and the destruction of the key.
+    let back = "insert into subject_keys select * from kept_keys where subject like 'log\\_user:%'";
+    assert_eq!(run(back).await, 1);
+    let begun = "insert into erasures (tenant, subject) select tenant, subject from kept_keys
+                 where subject like 'log\\_user:%'";
+    assert_eq!(run(begun).await, 1);
+    assert_eq!(gone(&app).await, Vec::<String>::new());
+    assert!(erase_by(&app, ann, json!("e-1")).await);
+    assert_eq!(gone(&app).await, ["a"]);
+    assert_eq!(count(&app, "select count(*) from erasures").await, 0);
 }
 
 #[tokio::test]

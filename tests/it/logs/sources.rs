@@ -25,6 +25,20 @@ pub(super) async fn tell(app: &TestApp, command: LogSourceCommand) {
         .unwrap();
 }
 
+/// Registers the source `web-shop`, which has these fields of its records sealed.
+pub(super) async fn sealing(app: &TestApp, paths: &[&str]) {
+    let fields = paths
+        .iter()
+        .map(|path| ((*path).to_owned(), PersonalRule::Seal));
+    let registered = LogSourceCommand::Register {
+        limits: LogLimits::default(),
+        retention: LogRetention::default(),
+        personal_fields: PersonalFields(fields.collect()),
+        on_first_batch: false,
+    };
+    tell(app, registered).await;
+}
+
 async fn code(app: &TestApp, records: &[Value]) -> (u16, String) {
     let (status, told) = send(app, records, &[SOURCE]).await;
     (status, told["code"].as_str().unwrap_or("ok").to_owned())

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use chrono::{DateTime, Utc};
 use daybook::auth::Role;
 use daybook::ops::Clock;
-use domain::log_source::{LogSourceCommand, PersonalFields, PersonalRule};
 use serde_json::{Value, json};
 
-use super::sources::tell;
+use super::sources::sealing;
 use super::{counts, now, record, send, started, text};
 use crate::log::load::Dice;
 use crate::support::TestApp;
@@ -282,14 +281,7 @@ async fn what_makes_no_sense_and_who_may_not_is_refused() {
 #[tokio::test]
 async fn no_tail_tells_what_is_personal() {
     let app = started().await;
-    let fields = [("properties.phone".to_owned(), PersonalRule::Seal)];
-    let registered = LogSourceCommand::Register {
-        limits: Default::default(),
-        retention: Default::default(),
-        personal_fields: PersonalFields(fields.into()),
-        on_first_batch: false,
-    };
-    tell(&app, registered).await;
+    sealing(&app, &["properties.phone"]).await;
     let from = app.head().await.to_string();
     let query = format!(
         "subscription {{ logTail(after: \"{from}\") {{ id records {{ id personal {{ properties }} }} }} }}"

@@ -179,9 +179,8 @@ impl LogRecord {
             auth_refusal_or_fault(error).map_or_else(|fault| fault, Fault::from)
         })?;
         let PersonalValue::Known(text) = opened else {
-            let erased = true;
             return Ok(Some(LogPersonalValues {
-                erased,
+                erased: true,
                 ..LogPersonalValues::default()
             }));
         };
