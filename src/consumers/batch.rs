@@ -65,6 +65,8 @@ impl BatchBounds {
 pub(super) struct Batch {
     /// What they add up to; `None` if none of them concerned the read model.
     delta: Option<AnyDelta>,
+    /// When its first event was folded.
+    pub(super) began: Instant,
     /// How many concerned it.
     pub(super) folded: usize,
     /// What its events weigh in memory, roughly.
@@ -159,6 +161,7 @@ impl Batch {
     fn empty(bookmark: &Bookmark) -> Batch {
         Batch {
             delta: None,
+            began: Instant::now(),
             folded: 0,
             weight_bytes: 0,
             up_to: bookmark.position,

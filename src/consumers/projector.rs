@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::Position;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -273,10 +273,10 @@ impl Projector {
                 .unwrap_or_else(|| "the runtime shuts down".to_owned());
             return Err(self.halt(bookmark, &reason, 1).await);
         }
-        let (from, up_to, folded) = (bookmark.position, batch.up_to, batch.folded);
+        let (from, up_to) = (bookmark.position, batch.up_to);
+        let (folded, began) = (batch.folded, batch.began);
         let (after, is_written) = (bookmark.after(up_to), AtomicBool::new(false));
         let writing = async {
-            let started = Instant::now();
             let written = timeout(step_max, batch::write(conn, bookmark, batch)).await;
             is_written.store(true, Ordering::Relaxed);
             if let Ok(Ok(())) = &written {
@@ -286,7 +286,7 @@ impl Projector {
                 };
                 let name = self.place.projection.name();
                 self.place.board.reached(name, live);
-                self.meters.wrote(folded, started.elapsed());
+                self.meters.wrote(folded, began.elapsed());
             }
             written
         };
