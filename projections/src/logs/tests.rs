@@ -1,5 +1,7 @@
 //! The fold of log records: order is no matter.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogRecord};
 use domain::log_source::{

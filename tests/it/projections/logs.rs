@@ -1,6 +1,7 @@
 //! Log records: found by what is said of them, counted, kept as long as their source says.
 
 mod figures;
+mod ids;
 mod keeping;
 mod lists;
 mod truth;
