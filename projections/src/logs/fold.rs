@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
-use domain::attributes::Attributes;
-use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogRecord};
+use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogObject, LogRecord};
 use domain::log_source::LogType;
 use domain::{Event, Recorded};
 
@@ -22,14 +21,8 @@ pub(super) fn batch(
     let mut days: BTreeMap<LogType, Day> = BTreeMap::new();
     let mut volume: BTreeMap<(i64, LogType, &str, &str), i64> = BTreeMap::new();
     let mut users: BTreeSet<(NaiveDate, &str)> = BTreeSet::new();
-    // Of a run of records that share it, written once.
-    let (mut device, mut device_json) = (&Attributes::default(), None);
     for (index, record) in (0..).zip(&batch.records) {
-        if !record.device_info.is_shared_with(device) {
-            (device, device_json) = (&record.device_info, json(&record.device_info));
-        }
-        let place = (index, record, device_json.as_deref());
-        row(&mut delta.records, event, batch, place);
+        row(&mut delta.records, event, batch, (index, record));
         let at = record.timestamp;
         let day = Day {
             records: 1,
@@ -75,7 +68,7 @@ fn row(
     rows: &mut CopyRows,
     event: &Recorded<Event>,
     batch: &LogBatchAccepted,
-    (index, record, device): (i32, &LogRecord, Option<&str>),
+    (index, record): (i32, &LogRecord),
 ) {
     rows.row(COLUMNS_N);
     rows.bigint(event.position.0);
@@ -94,12 +87,11 @@ fn row(
     rows.text_or_null(record.session_id.as_deref());
     rows.text_or_null(record.app_version.as_deref());
     rows.text_or_null(record.event_id.as_deref());
-    rows.jsonb_or_null(device);
-    rows.jsonb_or_null(json(&record.properties).as_deref());
+    rows.jsonb_or_null(json(&record.device_info));
+    rows.jsonb_or_null(json(&record.properties));
     rows.text_or_null(sealed(record));
 }
 
-fn json(object: &Attributes) -> Option<String> {
-    let json = || serde_json::to_string(&**object).expect("a map with text keys is always JSON");
-    (!object.is_empty()).then(json)
+fn json(object: &LogObject) -> Option<&str> {
+    (!object.is_empty()).then(|| object.text())
 }

@@ -7,7 +7,7 @@ mod truth;
 
 use chrono::{TimeDelta, Utc};
 use domain::Event;
-use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogPriority, LogRecord};
+use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogObject, LogPriority, LogRecord};
 use domain::log_source::LogType;
 use serde_json::{Value, json};
 
@@ -25,8 +25,8 @@ pub(super) fn record(time: &str, log_type: LogType, name: &str) -> LogRecord {
         session_id: None,
         app_version: None,
         sequence_number: None,
-        device_info: domain::Attributes::default(),
-        properties: domain::Attributes::default(),
+        device_info: LogObject::default(),
+        properties: LogObject::default(),
         personal: None,
     }
 }
