@@ -69,7 +69,7 @@ fn a_day() -> Vec<(String, Event)> {
         .collect()
 }
 
-fn object(value: Value) -> domain::Attributes {
+fn object(value: Value) -> LogObject {
     value.as_object().cloned().unwrap_or_default().into()
 }
 
