@@ -304,7 +304,7 @@ mod tests {
             let object = strict(&text).expect("an object");
             prop_assert_eq!(object.text(), value.to_string());
             prop_assert_eq!(&Value::Object((*object).clone()), &value);
-            let of_map = LogObject::from(object.clone());
+            let of_map = LogObject::from(Map::clone(&object));
             prop_assert_eq!(object.held_bytes(), of_map.held_bytes());
             let checked = properties::check(&object, "properties");
             prop_assert_eq!(object.is_plain(), checked == Ok(false));
