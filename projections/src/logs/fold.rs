@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDate;
-use domain::attributes::Attributes;
-use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogRecord};
+use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogObject, LogRecord};
 use domain::log_source::LogType;
 use domain::{Event, Recorded};
 
@@ -23,15 +22,9 @@ pub(super) fn batch(
     let mut days: BTreeMap<LogType, Day> = BTreeMap::new();
     let mut volume: BTreeMap<(i64, LogType, &str, &str), i64> = BTreeMap::new();
     let mut users: HashSet<(NaiveDate, Id<&str>)> = HashSet::new();
-    // Of a run of records that share it, written once.
-    let (mut device, mut device_json) = (&Attributes::default(), None);
     for (index, record) in (0..).zip(&batch.records) {
-        if !record.device_info.is_shared_with(device) {
-            (device, device_json) = (&record.device_info, json(&record.device_info));
-        }
         let user = record.user_id.as_deref().map(Id::user);
-        let place = (index, record, user, device_json.as_deref());
-        row(&mut delta.records, event, batch, place);
+        row(&mut delta.records, event, batch, (index, record, user));
         let at = record.timestamp;
         let day = Day {
             records: 1,
@@ -75,7 +68,7 @@ fn row(
     rows: &mut CopyRows,
     event: &Recorded<Event>,
     batch: &LogBatchAccepted,
-    (index, record, user, device): (i32, &LogRecord, Option<Id<&str>>, Option<&str>),
+    (index, record, user): (i32, &LogRecord, Option<Id<&str>>),
 ) {
     rows.row(COLUMNS_N);
     rows.bigint(event.position.0);
@@ -94,13 +87,12 @@ fn row(
     rows.text_or_null(record.session_id.as_deref());
     rows.text_or_null(record.app_version.as_deref());
     Id::copy(record.event_id.as_deref().map(Id::declared), rows);
-    rows.text_or_null(device);
-    rows.text_or_null(json(&record.properties).as_deref());
+    rows.text_or_null(json(&record.device_info));
+    rows.text_or_null(json(&record.properties));
     rows.text_or_null(sealed(record));
 }
 
 /// Names in the order of their bytes, and no blanks: the text that is searched.
-pub(super) fn json(object: &Attributes) -> Option<String> {
-    let json = || serde_json::to_string(&**object).expect("a map with text keys is always JSON");
-    (!object.is_empty()).then(json)
+pub(super) fn json(object: &LogObject) -> Option<&str> {
+    (!object.is_empty()).then(|| object.text())
 }

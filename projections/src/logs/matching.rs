@@ -47,7 +47,7 @@ fn says(record: &LogRecord, text: &str) -> bool {
     if holds(&record.event_name) {
         return true;
     }
-    json(&record.properties).is_some_and(|written| holds(&written))
+    json(&record.properties).is_some_and(holds)
 }
 
 /// What stands at the end of a path: names of objects, numbers of lists, from the end if below 0.
