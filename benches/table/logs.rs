@@ -16,7 +16,7 @@ use super::stand::Stand;
 const BATCHES: usize = 120;
 
 /// Who sends batches at once.
-const CALLERS: usize = 4;
+const CALLERS: usize = 8;
 
 const ISSUE: &str = "mutation($input: IssueApiKeyInput!) { issueApiKey(input: $input) {
   secret userErrors { code message } } }";

@@ -79,7 +79,7 @@ pub(super) const MODULES: &[Module] = &[
         10,
         &["anyhow", "clap", "indicatif", "csv", "flate2", "ruzstd"],
     ),
-    module("main", 11, &["anyhow", "mimalloc"]),
+    module("main", 11, &["anyhow", "libmimalloc_sys", "mimalloc"]),
 ];
 
 /// Foreign crates any module may name: words rather than outside systems.

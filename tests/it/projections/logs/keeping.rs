@@ -19,7 +19,7 @@ use super::super::scene::{
     TENANT, after, at, create_tables, go_live, log, read_model, snapshot, write,
 };
 use super::{batch, record};
-use crate::support::TestDb;
+use crate::support::{TestDb, eventually};
 
 const TARGET: Target<'static> = Target {
     tenant: TENANT,
@@ -303,6 +303,18 @@ async fn figures_stay_and_numbers_are_missing_when_records_are_swept() {
     assert_eq!(found(&db).await.len(), 2);
 }
 
+/// Days that open questions hold: those of a question are held as long as its snapshot.
+async fn locked(db: &TestDb) -> i64 {
+    let locked = sqlx::query_scalar(
+        "select count(distinct l.relation) from pg_locks l
+         join pg_inherits i on i.inhrelid = l.relation
+         join pg_stat_activity a on a.pid = l.pid
+         where i.inhparent = 'read.log_records_g1'::regclass and a.datname = current_database()
+           and a.state = 'idle in transaction'",
+    );
+    locked.fetch_one(db.pool()).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_page_of_the_newest_touches_no_other_days() {
     let (db, model) = (TestDb::create().await, read_model(NAME));
@@ -330,19 +342,11 @@ async fn a_page_of_the_newest_touches_no_other_days() {
             filter,
             ..LogQuery::default()
         };
+        // The snapshot before this one ends when its connection is next looked at.
+        eventually("no question is open", async || locked(&db).await == 0).await;
         let mut snap = snapshot(&db).await;
         logs(&mut snap, &query, place, 3).await.unwrap();
-        // Those of the question are held as long as its snapshot.
-        let locked: i64 = sqlx::query_scalar(
-            "select count(distinct l.relation) from pg_locks l
-             join pg_inherits i on i.inhrelid = l.relation
-             where i.inhparent = 'read.log_records_g1'::regclass and l.database =
-                   (select oid from pg_database where datname = current_database())",
-        )
-        .fetch_one(db.pool())
-        .await
-        .unwrap();
-        assert_eq!(locked, expect, "{query:?} from {place:?}");
+        assert_eq!(locked(&db).await, expect, "{query:?} from {place:?}");
     }
 }
 
