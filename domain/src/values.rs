@@ -113,6 +113,19 @@ fn refuse_nul(text: &str, field: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// How many characters SHA-256 has in hexadecimal.
+const SHA256_CHARS: usize = 64;
+
+/// SHA-256 as lower-case hexadecimal, or `VALIDATION`.
+pub(crate) fn sha256(value: &str, field: &str) -> Result<String, Refusal> {
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if value.len() != SHA256_CHARS || !value.bytes().all(hex) {
+        let message = format!("{field} is not SHA-256 in lower-case hexadecimal");
+        return Err(Refusal::new(Code::Validation, message).at([field]));
+    }
+    Ok(value.to_owned())
+}
+
 fn within(actual: usize, limit: usize, unit: &str, field: &str) -> Result<(), Refusal> {
     if actual > limit {
         return Err(too_large(actual, limit, unit, field));
