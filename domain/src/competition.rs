@@ -16,8 +16,8 @@ pub use event::{
     PeriodSealed, PrizesAwarded, PrizesCalculated, PrizesDefined,
 };
 pub use rules::{
-    ATTEMPTS_MAX, CLOSE_DELAY_SECONDS_MAX, CompetitionRules, GuardRule, Guards, JoinRule, Metric,
-    SIZE_MAX, SOURCES_MAX,
+    ATTEMPTS_MAX, CLOSE_DELAY_SECONDS_MAX, CompetitionRules, CountsFrom, GuardRule, Guards,
+    JoinRule, Metric, SIZE_MAX, SOURCES_MAX,
 };
 
 use std::collections::BTreeSet;

@@ -25,6 +25,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::{Aggregate, ClaimChange, Shape};
+use crate::personal::PersonalField;
 use crate::refusal::Refusal;
 use crate::score::{Attempt, Tally};
 
@@ -45,8 +46,8 @@ pub struct Entry {
     pub groups: BTreeSet<String>,
     /// Their place, where places are numbered.
     pub place: Option<u32>,
-    /// Why they are excluded, if they are.
-    pub excluded: Option<String>,
+    /// Are they excluded?
+    pub excluded: bool,
     /// Is a dispute open?
     pub disputed: bool,
     /// What they did in the latest periods, by key.
@@ -68,7 +69,7 @@ pub struct Played {
 impl Entry {
     /// Is it on the boards?
     pub fn ranks(&self) -> bool {
-        self.joined_at.is_some() && self.excluded.is_none()
+        self.joined_at.is_some() && !self.excluded
     }
 
     fn played(&mut self, period: &str) -> &mut Played {
@@ -150,8 +151,8 @@ impl Aggregate for Entry {
             EntryEvent::ScoreDismissed(e) => {
                 self.played(&e.period).held.remove(&e.attempt);
             }
-            EntryEvent::EntryExcluded(e) => self.excluded = Some(e.reason.clone()),
-            EntryEvent::EntryReinstated(_) => self.excluded = None,
+            EntryEvent::EntryExcluded(_) => self.excluded = true,
+            EntryEvent::EntryReinstated(_) => self.excluded = false,
             EntryEvent::DisputeOpened(_) => self.disputed = true,
             EntryEvent::DisputeResolved(_) => self.disputed = false,
         }
@@ -175,6 +176,10 @@ impl Aggregate for Entry {
             }
             _ => Vec::new(),
         }
+    }
+
+    fn personal<'e>(id: &str, event: &'e mut EntryEvent) -> Vec<PersonalField<'e>> {
+        moderation::personal(id, event)
     }
 
     fn weight_bytes(&self) -> usize {

@@ -6,7 +6,8 @@
 //! [`admins`], [`session`], [`signing_keys`] and [`api_key`]. What is put into service, and what comes
 //! of it, is in [`deployment`], [`environment`], [`incident`] and [`slo`]. What programs say of
 //! themselves and of their users is in [`log_source`], [`log_batch`], [`log_person`] and [`rejected_record`];
-//! [`log_format`] reads it.
+//! [`log_format`] reads it. Who is better than whom is in [`competition`], [`entry`] and
+//! [`activity_log`]; [`score`], [`period`], [`standing`], [`prize`] and [`activity`] say what that means.
 
 pub mod log;
 pub mod aggregate;

@@ -191,7 +191,7 @@ codes! {
     AuthoritativeOnly "AUTHORITATIVE_ONLY" false
         "Scores of this competition are made of activities: none can be handed in.";
     Excluded "EXCLUDED" false
-        "The user is excluded from the competition; `reason` tells why, and it can be disputed.";
+        "The user is excluded from the competition; their entry tells why, and it can be disputed.";
     ActivityInFuture "ACTIVITY_IN_FUTURE" false
         "An activity ends further ahead of the server's clock than allowed.";
     StandingsDiffer "STANDINGS_DIFFER" false

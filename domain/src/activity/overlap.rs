@@ -32,20 +32,23 @@ pub struct Shadow<'a> {
 /// They are taken one after the other, and one counts unless it overlaps one that counts already:
 /// first those of the source that stands first in `sources`, those of sources not named last; of one
 /// rank the longer first, then the earlier, then by source, device and external id. Whole activities
-/// count or do not: a day's sum of a phone gives way to a walk that the watch tells of. An activity
-/// that did not measure the metric, or measured zero, neither counts nor shadows: a watch in a drawer
-/// tells nothing of the day. The order in which they come does not matter.
+/// count or do not: a day's sum of a phone gives way to a walk that the watch tells of. Those that
+/// measured zero come last, whoever tells of them: a watch in a drawer shadows nothing. What did not
+/// measure the metric is neither counted nor shadowed. The order in which they come does not matter.
 pub fn count_once<'a>(
     activities: impl IntoIterator<Item = &'a Activity>,
     sources: &[String],
     metric: &Metric,
 ) -> Counted<'a> {
-    let measured = |activity: &&Activity| activity.measures.of(metric) > Some(Score::ZERO);
-    let mut open: Vec<&Activity> = activities.into_iter().filter(measured).collect();
-    open.sort_by_cached_key(|activity| precedence(activity, sources));
+    let measured = activities.into_iter().filter_map(|activity| {
+        let score = activity.measures.of(metric)?;
+        Some((score == Score::ZERO, activity))
+    });
+    let mut open: Vec<(bool, &Activity)> = measured.collect();
+    open.sort_by_cached_key(|(zero, activity)| (*zero, precedence(activity, sources)));
     let mut taken: BTreeMap<DateTime<Utc>, &Activity> = BTreeMap::new();
     let mut shadows = Vec::new();
-    for activity in open {
+    for (_, activity) in open {
         match overlapped(&taken, activity) {
             Some(of) => shadows.push(Shadow { activity, of }),
             None => {

@@ -10,15 +10,15 @@ use crate::score::{Attempt, Score, Tally};
 
 /// What one user's activities come to in each period of a competition, by its key.
 ///
-/// Activities are those that the log holds, each with whether it is flagged; `since` is when the user
-/// joined, and `ends_at` when the competition ends, as things stand. An activity belongs to the period
+/// Activities are those that the log holds, each with whether it is flagged; `joined_at` is when the
+/// user joined, and `ends_at` when the competition ends, as things stand. An activity belongs to the period
 /// it began in, even where it goes on beyond its end, and reaches its score when it is over. What began
-/// before `since` does not count. Neither do activities entered by hand or flagged, where the rules say
-/// so; they do not shadow others either.
+/// before anything of the user counts does not count. Neither do activities entered by hand or flagged,
+/// where the rules say so. What does not count for such a reason shadows nothing either.
 pub fn tallies<'a>(
     activities: impl IntoIterator<Item = (&'a Activity, bool)>,
     rules: &CompetitionRules,
-    since: DateTime<Utc>,
+    joined_at: DateTime<Utc>,
     ends_at: Option<DateTime<Utc>>,
 ) -> BTreeMap<String, Tally> {
     let guards = rules.guards;
@@ -26,7 +26,7 @@ pub fn tallies<'a>(
         !(*flagged && guards.flagged_refused || activity.manual && guards.manual_refused)
     });
     let believed = believed.map(|(activity, _)| activity);
-    let since = since.max(rules.starts_at);
+    let since = rules.counts_since(joined_at);
     let in_time = believed.filter(|activity| activity.start >= since);
     let frame = rules.frame(ends_at);
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();

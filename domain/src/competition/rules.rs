@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::decimal;
 use crate::period::{Calendar, Frame};
 use crate::refusal::{Code, Refusal};
-use crate::score::{Operator, Score, Sort};
-use crate::standing::TiePolicy;
+use crate::score::{Operator, Score, Sort, Tally};
+use crate::standing::{Contender, Standing, TiePolicy, rank};
 use crate::values::{TextRule, between, id, known, lasting, optional_text, text, too_large};
 use crate::words::words;
 use crate::zone::Zone;
@@ -60,6 +60,14 @@ words! {
     }
 }
 
+words! {
+    /// From when on what somebody does counts.
+    CountsFrom {
+        Start "start" "From the competition's start: whoever joins late brings what they did before.";
+        Joining "joining" "From when they joined.";
+    }
+}
+
 /// What a score must be to count at once. A competition has none of it unless it says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -68,7 +76,7 @@ pub struct Guards {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_max: Option<Score>,
     /// A score that is more than this for each minute since the last one of the period, or since
-    /// the period began or its user joined, waits for a moderator. At least one minute is counted.
+    /// the period began or what its user does counts, waits for a moderator. At least one minute is counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_minute_max: Option<Score>,
     /// Entered by hand: a score waits for a moderator, an activity does not count.
@@ -121,6 +129,8 @@ pub struct CompetitionRules {
     pub close_delay_seconds: u32,
     /// Who may join.
     pub join: JoinRule,
+    /// From when on it counts what they do.
+    pub counts_from: CountsFrom,
     /// Does whoever joins have to agree first?
     #[serde(default)]
     pub consent_required: bool,
@@ -214,6 +224,29 @@ impl CompetitionRules {
             zone: self.zone,
             starts_at: self.starts_at,
             ends_at,
+        }
+    }
+
+    /// The board of one period: what each user has come to, as ranked. Whoever has more taken away
+    /// than there was to start from is on none; their entry refuses such a score.
+    pub fn board(&self, tallies: impl IntoIterator<Item = (String, Tally)>) -> Vec<Standing> {
+        let start = self.start_score.unwrap_or_default();
+        let contenders = tallies.into_iter().filter_map(|(user, tally)| {
+            Some(Contender {
+                user,
+                score: tally.standing(self.operator, start)?,
+                sub_score: tally.sub_score,
+                achieved_at: tally.achieved_at,
+            })
+        });
+        rank(contenders.collect(), self.sort, self.ties)
+    }
+
+    /// From when on it counts what somebody does who joined then.
+    pub fn counts_since(&self, joined_at: DateTime<Utc>) -> DateTime<Utc> {
+        match self.counts_from {
+            CountsFrom::Start => self.starts_at,
+            CountsFrom::Joining => self.starts_at.max(joined_at),
         }
     }
 

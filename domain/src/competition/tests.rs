@@ -7,7 +7,7 @@ use crate::given::{at, check, given, refusal};
 use crate::log::Position;
 use crate::period::{Calendar, CustomPeriod};
 use crate::prize::{Award, PrizePlan, PrizeRule, PrizeTies};
-use crate::score::{Operator, Score, Sort};
+use crate::score::{Attempt, Operator, Score, Sort, Tally};
 use crate::standing::{Contender, Standing, TiePolicy, canonical_text, rank};
 use crate::values::parse_timestamp;
 use crate::zone::Zone;
@@ -38,6 +38,7 @@ fn rules() -> CompetitionRules {
         ends_at: Some(time("2026-10-27T23:00:00Z")),
         close_delay_seconds: 3_600,
         join: JoinRule::Open,
+        counts_from: CountsFrom::Start,
         consent_required: false,
         size_max: None,
         attempts_max: None,
@@ -272,6 +273,41 @@ fn rules_fit_together() {
     assert_eq!(refused(outside), validation("periods"));
     let twice = |r: &mut CompetitionRules| r.sources = vec!["watch".to_owned(); 2];
     assert_eq!(refused(twice), validation("sources"));
+}
+
+#[test]
+fn a_board_is_made_of_what_users_have_come_to() {
+    let tally = |score: i64, second: i64| {
+        Tally::from(Attempt {
+            score: units(score),
+            sub_score: Score::ZERO,
+            achieved_at: at(second),
+            number: 1,
+        })
+    };
+    let told = || {
+        [
+            ("ada", tally(9, 0)),
+            ("bob", tally(5, 2)),
+            ("cat", tally(5, 1)),
+        ]
+    };
+    let told = || told().map(|(user, tally)| (user.to_owned(), tally));
+    assert_eq!(rules().board(told())[0].user, "ada");
+    let from_eight = CompetitionRules {
+        operator: Operator::Decrement,
+        start_score: Some(units(8)),
+        ..rules()
+    };
+    let left = from_eight.board(told()).into_iter();
+    let left: Vec<_> = left.map(|s| (s.rank, s.user, s.score)).collect();
+    assert_eq!(
+        left,
+        [
+            (1, "cat".to_owned(), units(3)),
+            (1, "bob".to_owned(), units(3))
+        ]
+    );
 }
 
 #[test]
@@ -583,6 +619,6 @@ fn its_state_is_written_down_and_read_again() {
     let shape = Competition::SHAPE.expect("a shape");
     let text = (shape.write)(&state);
     assert_eq!((shape.read)(&text).as_ref(), Some(&state));
-    let expect = r#"{"status":"open","rules":{"name":"Autumn","metric":"submitted","unit":"points","decimals":1,"operator":"sum","sort":"descending","ties":"competition","periods":"daily","zone":"Europe/Berlin","startsAt":"2026-10-24T22:00:00Z","endsAt":"2026-10-27T23:00:00Z","closeDelaySeconds":3600,"join":"open","consentRequired":false,"guards":{"manualRefused":false,"flaggedRefused":false}},"prizes":{"currency":"EUR","decimals":2,"pool":100,"ties":"split","rules":[{"type":"fixed","place":1,"amount":60},{"type":"fixed","place":2,"amount":40}]},"users":[],"groups":[],"cutAt":null,"sealedUntil":"2026-10-25T23:00:00Z","closing":"2026-10-25"}"#;
+    let expect = r#"{"status":"open","rules":{"name":"Autumn","metric":"submitted","unit":"points","decimals":1,"operator":"sum","sort":"descending","ties":"competition","periods":"daily","zone":"Europe/Berlin","startsAt":"2026-10-24T22:00:00Z","endsAt":"2026-10-27T23:00:00Z","closeDelaySeconds":3600,"join":"open","countsFrom":"start","consentRequired":false,"guards":{"manualRefused":false,"flaggedRefused":false}},"prizes":{"currency":"EUR","decimals":2,"pool":100,"ties":"split","rules":[{"type":"fixed","place":1,"amount":60},{"type":"fixed","place":2,"amount":40}]},"users":[],"groups":[],"cutAt":null,"sealedUntil":"2026-10-25T23:00:00Z","closing":"2026-10-25"}"#;
     crate::given::check_shape(&state, expect);
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::competition::GuardRule;
+use crate::personal::Personal;
 use crate::score::{Score, Tally};
 use crate::words::words;
 
@@ -68,7 +69,7 @@ pub struct EntryJoined {
     /// Their place, from 1, where places are numbered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<u32>,
-    /// Since when: a score achieved before does not count.
+    /// Since when.
     pub at: DateTime<Utc>,
 }
 
@@ -150,7 +151,7 @@ pub struct ScoreReleased {
     pub by: String,
     /// Why, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<Personal>,
 }
 
 /// Does not count.
@@ -164,7 +165,7 @@ pub struct ScoreDismissed {
     /// Who decided, by id.
     pub by: String,
     /// Why, in their words.
-    pub reason: String,
+    pub reason: Personal,
 }
 
 /// On no board.
@@ -174,7 +175,7 @@ pub struct EntryExcluded {
     /// Who decided, by id.
     pub by: String,
     /// Why, in their words.
-    pub reason: String,
+    pub reason: Personal,
 }
 
 /// On its boards again, with all it achieved.
@@ -184,7 +185,7 @@ pub struct EntryReinstated {
     /// Who decided, by id.
     pub by: String,
     /// Why, in their words.
-    pub reason: String,
+    pub reason: Personal,
 }
 
 /// Disputed.
@@ -192,7 +193,7 @@ pub struct EntryReinstated {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DisputeOpened {
     /// What its user says.
-    pub statement: String,
+    pub statement: Personal,
 }
 
 /// Looked into.
@@ -204,5 +205,5 @@ pub struct DisputeResolved {
     /// Who decided, by id.
     pub by: String,
     /// Why, in their words.
-    pub reason: String,
+    pub reason: Personal,
 }

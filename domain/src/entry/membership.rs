@@ -76,13 +76,11 @@ impl Entry {
     }
 
     pub(super) fn must_not_be_excluded(&self) -> Result<(), Refusal> {
-        match &self.excluded {
-            None => Ok(()),
-            Some(reason) => {
-                let message = "the user is excluded from the competition";
-                Err(Refusal::new(Code::Excluded, message).with("reason", reason.as_str()))
-            }
+        if self.excluded {
+            let message = "the user is excluded from the competition, and can dispute it";
+            return Err(Refusal::new(Code::Excluded, message));
         }
+        Ok(())
     }
 }
 

@@ -7,6 +7,7 @@ use super::event::{
 use super::scoring::rules;
 use super::{Entry, Played};
 use crate::competition::{CompetitionStatus, Terms};
+use crate::personal::{Personal, PersonalField};
 use crate::refusal::{Code, Refusal};
 use crate::score::Attempt;
 use crate::values::{TextRule, id, optional_text, text};
@@ -41,7 +42,7 @@ impl Entry {
             attempt,
             tally: played.with(held, rules)?,
             by,
-            reason,
+            reason: reason.map(Personal::Plain),
         })])
     }
 
@@ -72,7 +73,7 @@ impl Entry {
     pub(super) fn exclude(&self, by: &str, reason: &str) -> Result<Vec<EntryEvent>, Refusal> {
         let (by, reason) = decided(by, reason)?;
         self.must_be_known()?;
-        if self.excluded.is_some() {
+        if self.excluded {
             return Ok(vec![]);
         }
         let excluded = EntryExcluded { by, reason };
@@ -82,7 +83,7 @@ impl Entry {
     pub(super) fn reinstate(&self, by: &str, reason: &str) -> Result<Vec<EntryEvent>, Refusal> {
         let (by, reason) = decided(by, reason)?;
         self.must_be_known()?;
-        if self.excluded.is_none() {
+        if !self.excluded {
             return Ok(vec![]);
         }
         let reinstated = EntryReinstated { by, reason };
@@ -90,12 +91,14 @@ impl Entry {
     }
 
     pub(super) fn dispute(&self, statement: &str) -> Result<Vec<EntryEvent>, Refusal> {
-        let statement = text(TextRule::Reason, statement, "statement")?.to_owned();
+        let statement = text(TextRule::Reason, statement, "statement")?;
         self.must_be_known()?;
         if self.disputed {
             return Err(illegal("disputed", "disputed"));
         }
-        let opened = DisputeOpened { statement };
+        let opened = DisputeOpened {
+            statement: Personal::Plain(statement.to_owned()),
+        };
         Ok(vec![EntryEvent::DisputeOpened(opened)])
     }
 
@@ -116,7 +119,7 @@ impl Entry {
             by: by.clone(),
             reason: reason.clone(),
         })];
-        if outcome == DisputeOutcome::Overturned && self.excluded.is_some() {
+        if outcome == DisputeOutcome::Overturned && self.excluded {
             let reinstated = EntryReinstated { by, reason };
             events.push(EntryEvent::EntryReinstated(reinstated));
         }
@@ -131,9 +134,32 @@ impl Entry {
     }
 }
 
-fn decided(by: &str, reason: &str) -> Result<(String, String), Refusal> {
+/// What is said of somebody, or by them, under the key of the user: their id is the end of the entry's.
+pub(super) fn personal<'e>(id: &str, event: &'e mut EntryEvent) -> Vec<PersonalField<'e>> {
+    let (field, value) = match event {
+        EntryEvent::ScoreReleased(e) => ("reason", e.reason.as_mut()),
+        EntryEvent::ScoreDismissed(e) => ("reason", Some(&mut e.reason)),
+        EntryEvent::EntryExcluded(e) => ("reason", Some(&mut e.reason)),
+        EntryEvent::EntryReinstated(e) => ("reason", Some(&mut e.reason)),
+        EntryEvent::DisputeOpened(e) => ("statement", Some(&mut e.statement)),
+        EntryEvent::DisputeResolved(e) => ("reason", Some(&mut e.reason)),
+        EntryEvent::EntryJoined(_)
+        | EntryEvent::EntryLeft(_)
+        | EntryEvent::ScoreAccepted(_)
+        | EntryEvent::ScoreHeld(_) => return Vec::new(),
+    };
+    let user = id.rsplit_once('/').map_or(id, |(_, user)| user);
+    let field = value.map(|value| PersonalField {
+        subject: user.to_owned(),
+        field,
+        value,
+    });
+    field.into_iter().collect()
+}
+
+fn decided(by: &str, reason: &str) -> Result<(String, Personal), Refusal> {
     let reason = text(TextRule::Reason, reason, "reason")?;
-    Ok((id(by, "by")?, reason.to_owned()))
+    Ok((id(by, "by")?, Personal::Plain(reason.to_owned())))
 }
 
 fn illegal(from: &str, to: &str) -> Refusal {

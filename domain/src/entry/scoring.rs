@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::event::{EntryEvent, ScoreAccepted, ScoreHeld, Submission};
 use super::{Entry, Played};
 use crate::competition::{
-    ATTEMPTS_MAX, CompetitionRules, CompetitionStatus, GuardRule, Metric, Terms,
+    ATTEMPTS_MAX, CompetitionRules, CompetitionStatus, CountsFrom, GuardRule, Metric, Terms,
 };
 use crate::period::Period;
 use crate::refusal::{Code, Refusal};
@@ -106,14 +106,14 @@ impl Entry {
         if self.knows(&submission)? {
             return Ok(vec![]);
         }
-        let joined_at = self.must_take_part(submission.achieved_at)?;
+        let counts_since = self.must_take_part(submission.achieved_at, rules)?;
         let period = open_period(terms, rules, submission.achieved_at, now)?;
         let nothing = Played::default();
         let played = self.periods.get(&period.key).unwrap_or(&nothing);
         let number = next_number(played, rules)?;
         let attempt = submission.attempt(number);
         let tally = played.with(attempt, rules)?;
-        let since = played.since(submission.achieved_at, period.start.max(joined_at));
+        let since = played.since(submission.achieved_at, period.start.max(counts_since));
         let event = match guard(&submission, since, rules) {
             None => EntryEvent::ScoreAccepted(ScoreAccepted {
                 submission,
@@ -152,19 +152,24 @@ impl Entry {
             .with("firstAchievedAt", instant(first.achieved_at)))
     }
 
-    fn must_take_part(&self, achieved_at: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
+    /// From when on scores of this entry count.
+    fn must_take_part(
+        &self,
+        achieved_at: DateTime<Utc>,
+        rules: &CompetitionRules,
+    ) -> Result<DateTime<Utc>, Refusal> {
         self.must_not_be_excluded()?;
         let refused = |message: &str| Refusal::new(Code::JoinRequired, message);
         let Some(joined_at) = self.joined_at else {
             return Err(refused("the user takes no part in the competition"));
         };
-        if achieved_at < joined_at {
+        if achieved_at < joined_at && rules.counts_from == CountsFrom::Joining {
             let message = "the score was achieved before the user joined";
             return Err(refused(message)
                 .at(["achievedAt"])
                 .with("joinedAt", instant(joined_at)));
         }
-        Ok(joined_at)
+        Ok(rules.counts_since(joined_at))
     }
 }
 

@@ -4,10 +4,11 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::competition::{
-    CompetitionRules, CompetitionStatus, GuardRule, Guards, JoinRule, Metric, Terms,
+    CompetitionRules, CompetitionStatus, CountsFrom, GuardRule, Guards, JoinRule, Metric, Terms,
 };
-use crate::given::{at, check, check_shape, given, refusal};
+use crate::given::{at, check, check_shape, given};
 use crate::period::Calendar;
+use crate::personal::Personal;
 use crate::refusal::Code;
 use crate::score::{Operator, Score, Sort};
 use crate::standing::TiePolicy;
@@ -40,6 +41,7 @@ fn rules() -> CompetitionRules {
         ends_at: Some(at(3 * DAY)),
         close_delay_seconds: 3_600,
         join: JoinRule::Open,
+        counts_from: CountsFrom::Joining,
         consent_required: false,
         size_max: None,
         attempts_max: None,
@@ -128,17 +130,21 @@ fn accepted(submission: Submission, attempt: u32, sum: i64) -> EntryEvent {
     })
 }
 
+fn plain(text: &str) -> Personal {
+    Personal::Plain(text.to_owned())
+}
+
 fn excluded() -> EntryEvent {
     EntryEvent::EntryExcluded(EntryExcluded {
         by: "grace".to_owned(),
-        reason: "Two accounts".to_owned(),
+        reason: plain("Two accounts"),
     })
 }
 
 fn reinstated(reason: &str) -> EntryEvent {
     EntryEvent::EntryReinstated(EntryReinstated {
         by: "grace".to_owned(),
-        reason: reason.to_owned(),
+        reason: plain(reason),
     })
 }
 
@@ -332,8 +338,6 @@ fn only_who_takes_part_scores() {
         score(),
         Err(Code::JoinRequired),
     );
-    let refusal = refusal::<Entry>(&[joined(None), excluded()], &score());
-    assert_eq!(refusal.details["reason"], "Two accounts");
     let steps = CompetitionRules {
         metric: Metric::Steps,
         ..rules()
@@ -532,7 +536,7 @@ fn a_score_that_waits_is_released_or_dismissed() {
         period: day(0),
         attempt: 1,
         by: "grace".to_owned(),
-        reason: "Not seen".to_owned(),
+        reason: plain("Not seen"),
     });
     check::<Entry>(&events, dismiss(), Ok(std::slice::from_ref(&dismissed)));
     // Dismissed or not, it was an attempt, and is known.
@@ -596,7 +600,7 @@ fn who_is_excluded_can_say_so_and_be_put_back() {
     check::<Entry>(&events, exclude(), Ok(&[]));
     assert!(!given::<Entry>(&events).ranks());
     let opened = EntryEvent::DisputeOpened(DisputeOpened {
-        statement: "My brother".to_owned(),
+        statement: plain("My brother"),
     });
     check::<Entry>(&events, dispute(), Ok(std::slice::from_ref(&opened)));
     events.push(opened);
@@ -605,7 +609,7 @@ fn who_is_excluded_can_say_so_and_be_put_back() {
         EntryEvent::DisputeResolved(DisputeResolved {
             outcome,
             by: "grace".to_owned(),
-            reason: "He is".to_owned(),
+            reason: plain("He is"),
         })
     };
     let upheld = DisputeOutcome::Upheld;
@@ -621,6 +625,26 @@ fn who_is_excluded_can_say_so_and_be_put_back() {
     };
     check::<Entry>(&events, reinstate.clone(), Ok(&[]));
     check::<Entry>(&events[..2], reinstate, Ok(&[reinstated("He is")]));
+}
+
+#[test]
+fn what_is_said_of_somebody_is_sealed_with_their_key() {
+    let opened = EntryEvent::DisputeOpened(DisputeOpened {
+        statement: plain("My brother"),
+    });
+    for (mut event, field) in [
+        (excluded(), "reason"),
+        (reinstated("No"), "reason"),
+        (opened, "statement"),
+    ] {
+        let fields = Entry::personal(&entry_id("autumn", "ada"), &mut event);
+        let named: Vec<_> = fields
+            .iter()
+            .map(|f| (f.subject.as_str(), f.field))
+            .collect();
+        assert_eq!(named, [("ada", field)]);
+    }
+    assert!(Entry::personal("autumn/ada", &mut joined(None)).is_empty());
 }
 
 #[test]
@@ -647,6 +671,6 @@ fn its_state_is_written_down_and_read_again() {
         waiting,
         accepted(submission("b", 4, 20), 2, 4),
     ]);
-    let expect = r#"{"competition":"autumn","user":"ada","joinedAt":"2026-09-21T14:13:20Z","groups":[],"place":3,"excluded":null,"disputed":false,"periods":{"2026-09-21":{"tally":{"score":4,"subScore":0,"achievedAt":"2026-09-21T14:13:40Z","number":2,"attempts":2},"submissions":{"id:a":{"id":"a","score":5,"achievedAt":"2026-09-21T14:13:30Z","manual":false},"id:b":{"id":"b","score":4,"achievedAt":"2026-09-21T14:13:40Z","manual":false}},"held":{"1":{"score":5,"achievedAt":"2026-09-21T14:13:30Z","number":1}}}}}"#;
+    let expect = r#"{"competition":"autumn","user":"ada","joinedAt":"2026-09-21T14:13:20Z","groups":[],"place":3,"excluded":false,"disputed":false,"periods":{"2026-09-21":{"tally":{"score":4,"subScore":0,"achievedAt":"2026-09-21T14:13:40Z","number":2,"attempts":2},"submissions":{"id:a":{"id":"a","score":5,"achievedAt":"2026-09-21T14:13:30Z","manual":false},"id:b":{"id":"b","score":4,"achievedAt":"2026-09-21T14:13:40Z","manual":false}},"held":{"1":{"score":5,"achievedAt":"2026-09-21T14:13:30Z","number":1}}}}}"#;
     check_shape(&state, expect);
 }
