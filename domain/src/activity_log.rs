@@ -18,7 +18,7 @@ use crate::activity::{Activity, ActivityRef, ActivityRules};
 use crate::aggregate::{Aggregate, ClaimChange};
 use crate::external::joined;
 use crate::refusal::{Code, Refusal};
-use crate::values::{too_large, vehicle_id};
+use crate::values::{key_part, too_large};
 
 /// How many activities one sync may tell of.
 pub const SYNC_RECORDS_MAX: usize = 1_000;
@@ -104,7 +104,7 @@ impl Aggregate for ActivityLog {
     type Event = ActivityLogEvent;
 
     fn decide(&self, command: &ActivityLogCommand) -> Result<Vec<ActivityLogEvent>, Refusal> {
-        vehicle_id(&command.user, "user")?;
+        key_part(&command.user, "user")?;
         let records = command.records.len();
         if records > SYNC_RECORDS_MAX {
             return Err(too_large(records, SYNC_RECORDS_MAX, "records", "records"));

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Shape};
 use crate::prize::PrizePlan;
 use crate::refusal::{Code, Refusal};
-use crate::values::{TextRule, id, optional_text, too_large, vehicle_id};
+use crate::values::{TextRule, id, key_part, optional_text, too_large};
 use crate::words::words;
 
 /// How many standings stand in the event that closes a period; the others are behind its hash.
@@ -165,7 +165,7 @@ impl Competition {
             return Err(illegal(status, CompetitionStatus::Open.as_str()));
         }
         for user in users {
-            vehicle_id(user, "users")?;
+            key_part(user, "users")?;
         }
         for group in groups {
             id(group, "groups")?;

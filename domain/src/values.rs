@@ -9,7 +9,7 @@ mod time;
 
 pub use email::{EMAIL_BYTES_MAX, EMAIL_LOCAL_BYTES_MAX, email, email_canonical};
 pub use text::{
-    ID_MAX, KEY_MAX, NAME_MAX, REASON_MAX, TextRule, id, optional_text, text, vehicle_id,
+    ID_MAX, KEY_MAX, NAME_MAX, REASON_MAX, TextRule, id, key_part, optional_text, text, vehicle_id,
 };
 pub use time::{AHEAD_SECONDS_MAX, TIMESTAMP_CHARS_MAX, TimeFault, parse_timestamp, timestamp};
 pub(crate) use time::{MICROS_END, after, excerpt, happened, instant, known, lasting, not_before};

@@ -11,7 +11,7 @@ use crate::aggregate::ClaimChange;
 use crate::competition::{CompetitionRules, CompetitionStatus, JoinRule};
 use crate::external::joined;
 use crate::refusal::{Code, Refusal};
-use crate::values::{id, too_large, vehicle_id};
+use crate::values::{id, key_part, too_large};
 
 /// How many groups an entry may be in.
 pub const GROUPS_MAX: usize = 20;
@@ -37,8 +37,8 @@ pub fn place_claim(competition: &str, place: u32) -> ClaimChange {
 
 impl Entry {
     pub(super) fn join(&self, join: &Join) -> Result<Vec<EntryEvent>, Refusal> {
-        let competition = vehicle_id(&join.competition, "competition")?;
-        let user = vehicle_id(&join.user, "user")?;
+        let competition = key_part(&join.competition, "competition")?;
+        let user = key_part(&join.user, "user")?;
         let groups = checked_groups(&join.groups)?;
         let rules = scoring::rules(&join.terms)?;
         self.must_not_be_excluded()?;

@@ -1,6 +1,7 @@
 //! The rules of entries.
 
 use chrono::TimeDelta;
+use proptest::prelude::*;
 
 use super::*;
 use crate::competition::{
@@ -382,6 +383,44 @@ fn a_score_belongs_to_one_period_and_that_takes_it_or_does_not() {
         hand_in(submission("a", 5, 9), cancelled, 9),
         Err(Code::OutsideWindow),
     );
+}
+
+proptest! {
+    /// Whenever a score comes and however far the competition has closed by then: it is in the one
+    /// period it was achieved in while that takes scores, and in none otherwise.
+    #[test]
+    fn a_score_is_in_one_period_or_in_none(
+        achieved in 0i64..4 * DAY,
+        late in 0i64..2 * DAY,
+        sealed_days in 0usize..4,
+    ) {
+        let mut terms = terms(rules());
+        let frame = rules();
+        let frame = frame.frame(terms.ends_at);
+        for _ in 0..sealed_days {
+            let from = terms.sealed_until.unwrap_or(at(0));
+            let next = frame.first_ending_after(from).and_then(|period| period.end);
+            terms.sealed_until = next.or(terms.sealed_until);
+        }
+        let (sealed, now) = (terms.sealed_until, at(achieved + late));
+        let entry = given::<Entry>(&[joined(None)]);
+        let decided = entry.decide(&hand_in(submission("a", 5, achieved), terms, achieved + late));
+        let open = frame.period_of(at(achieved)).filter(|period| {
+            let until = period.end.expect("a day ends") + TimeDelta::hours(1);
+            now < until && sealed.is_none_or(|sealed| sealed <= period.start)
+        });
+        match (decided.as_deref(), open) {
+            (Ok([EntryEvent::ScoreAccepted(e)]), Some(period)) => {
+                prop_assert_eq!(&e.period, &period.key);
+            }
+            (Err(refusal), None) => {
+                let inside = frame.period_of(at(achieved)).is_some();
+                let code = if inside { Code::PeriodClosed } else { Code::OutsideWindow };
+                prop_assert_eq!(refusal.code, code);
+            }
+            (decided, open) => prop_assert!(false, "{decided:?} {open:?}"),
+        }
+    }
 }
 
 #[test]
