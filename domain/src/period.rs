@@ -1,5 +1,7 @@
 //! Periods by the calendar of a zone: days of 23, 24 and 25 hours, ISO weeks, months, and lists.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeDelta, Utc, Weekday};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,10 @@ pub const CUSTOM_PERIODS_MAX: usize = 366;
 
 /// The key of the one period that lasts from the first to the last moment.
 pub const ALL_TIME_KEY: &str = "all";
+
+/// The years of first days of periods: the week that 1970 begins in began the year before. Beyond
+/// them calendars end, and what clocks show there cannot be told.
+const FIRST_DAY_YEARS: RangeInclusive<i32> = 1969..=9999;
 
 /// How time is cut into periods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,13 +111,16 @@ impl Frame<'_> {
             Calendar::Daily => NaiveDate::parse_from_str(key, "%Y-%m-%d").ok()?,
             Calendar::Weekly => {
                 let (year, week) = key.split_once("-W")?;
-                let (year, week) = (year.parse().ok()?, week.parse().ok()?);
-                NaiveDate::from_isoywd_opt(year, week, Weekday::Mon)?
+                let year = year.parse().ok().filter(|y| FIRST_DAY_YEARS.contains(y))?;
+                NaiveDate::from_isoywd_opt(year, week.parse().ok()?, Weekday::Mon)?
             }
             Calendar::Monthly => {
                 NaiveDate::parse_from_str(&format!("{key}-01"), "%Y-%m-%d").ok()?
             }
         };
+        if !FIRST_DAY_YEARS.contains(&first.year()) {
+            return None;
+        }
         self.of_first_day(first).filter(|period| period.key == key)
     }
 

@@ -270,6 +270,30 @@ fn a_key_means_a_period_to_the_letter() {
 }
 
 #[test]
+fn a_key_at_the_end_of_time_is_no_period() {
+    let of = |calendar: Calendar, key: &str| frame(&calendar, "Europe/Berlin").period_by_key(key);
+    for key in [
+        "-262143-01-01",
+        "+262142-12-31",
+        "262142-12-31",
+        "10000-01-01",
+        "0000-01-01",
+    ] {
+        assert_eq!(of(Calendar::Daily, key), None, "{key}");
+        assert_eq!(of(Calendar::Monthly, &key[..key.len() - 3]), None, "{key}");
+    }
+    for key in [
+        "-262143-W02",
+        "262142-W52",
+        "+262142-W01",
+        "2147483647-W01",
+        "-2147483648-W01",
+    ] {
+        assert_eq!(of(Calendar::Weekly, key), None, "{key}");
+    }
+}
+
+#[test]
 fn the_first_and_the_last_period_end_with_the_frame() {
     let calendar = Calendar::Weekly;
     let frame = Frame {
@@ -375,6 +399,16 @@ const ZONES: &[&str] = &[
 ];
 
 proptest! {
+    #[test]
+    fn no_key_is_too_strange(
+        key in "[+-]?[0-9]{1,7}-W?[0-9]{1,3}(-[0-9]{1,3})?|\\PC{0,12}",
+        calendar in prop::sample::select(vec![Calendar::Daily, Calendar::Weekly, Calendar::Monthly]),
+    ) {
+        if let Some(period) = frame(&calendar, "Asia/Beirut").period_by_key(&key) {
+            prop_assert_eq!(period.key, key);
+        }
+    }
+
     /// Every moment is in one period, whose key leads back to it, and the next begins where it ends.
     #[test]
     fn periods_tile_time(
