@@ -7,7 +7,8 @@
 //! of it, is in [`deployment`], [`environment`], [`incident`] and [`slo`]. What programs say of
 //! themselves and of their users is in [`log_source`], [`log_batch`], [`log_person`] and [`rejected_record`];
 //! [`log_format`] reads it. Who is better than whom is in [`competition`], [`entry`] and
-//! [`activity_log`]; [`score`], [`period`], [`standing`], [`prize`] and [`activity`] say what that means.
+//! [`activity_log`]; [`score`], [`period`], [`standing`], [`board`], [`prize`] and [`activity`] say what
+//! that means.
 
 pub mod log;
 pub mod aggregate;
@@ -36,6 +37,7 @@ pub mod decimal;
 pub mod score;
 pub mod period;
 pub mod standing;
+pub mod board;
 pub mod prize;
 pub mod competition;
 pub mod entry;
