@@ -20,11 +20,10 @@ pub const ALL_TIME_KEY: &str = "all";
 const FIRST_DAY_YEARS: RangeInclusive<i32> = 1969..=9999;
 
 /// How time is cut into periods.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Calendar {
     /// One period: `all`.
-    #[default]
     AllTime,
     /// From midnight to midnight: `2026-11-22`.
     Daily,
