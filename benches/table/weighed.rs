@@ -106,7 +106,7 @@ async fn among(stand: &Stand, known: usize) -> anyhow::Result<Vec<Row>> {
     let (with, without) = (Arc::new(with), Arc::new(without));
     let mut shops = [Shop::new(records, true), Shop::new(records, false)];
     let fill = "insert into record_ids (tenant, id_hash, batch)
-                select $1, uuid_send(gen_random_uuid()), gen_random_uuid() from generate_series(1, $2)";
+                select $1, gen_random_uuid(), gen_random_uuid() from generate_series(1, $2)";
     sqlx::query(fill)
         .bind(with.tenant.as_ref())
         .bind(i64::try_from(known)?)

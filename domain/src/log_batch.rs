@@ -8,6 +8,7 @@
 mod admit;
 mod held;
 mod keep;
+mod object;
 mod packed;
 mod properties;
 mod report;
@@ -20,6 +21,7 @@ pub use admit::{
 pub use held::HELD_BYTES_MAX;
 pub(crate) use held::{ITEM_BYTES, TEXT_BYTES, entry_bytes};
 pub use keep::{PERSONAL, from_kept, to_keep};
+pub use object::LogObject;
 pub use properties::{PROPERTY_KEY_CHARS_MAX, PROPERTY_KEYS_MAX, PROPERTY_LEVELS_MAX};
 pub use report::{Judged, LogReport, LogRules, judge};
 pub use secrets::REDACTED;
@@ -28,7 +30,6 @@ pub(crate) use secrets::shown;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::Attributes;
 use crate::log_source::LogType;
 use crate::personal::Personal;
 use crate::words::words;
@@ -87,9 +88,9 @@ pub struct LogRecord {
     /// Its number within its session, 0 or more; gaps and numbers that run back are accepted.
     pub sequence_number: Option<i64>,
     /// What the program ran on, but for what is personal.
-    pub device_info: Attributes,
+    pub device_info: LogObject,
     /// Anything else, but for what is personal.
-    pub properties: Attributes,
+    pub properties: LogObject,
     /// What its source declared personal: [`LogPersonal`] as JSON.
     pub personal: Option<Personal>,
 }
@@ -103,14 +104,14 @@ pub struct LogPersonal {
     pub user_id: Option<String>,
     /// Properties.
     #[serde(default, skip_serializing_if = "nothing")]
-    pub properties: Attributes,
+    pub properties: LogObject,
     /// What the program ran on.
     #[serde(default, skip_serializing_if = "nothing")]
-    pub device_info: Attributes,
+    pub device_info: LogObject,
 }
 
-fn nothing(attributes: &Attributes) -> bool {
-    attributes.is_empty()
+fn nothing(object: &LogObject) -> bool {
+    object.is_empty()
 }
 
 #[cfg(test)]

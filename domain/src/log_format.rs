@@ -11,6 +11,7 @@ mod log4j;
 mod mapping;
 mod object;
 mod otlp;
+mod report;
 
 pub use json::strict_object;
 pub use object::report_of;
@@ -153,7 +154,11 @@ impl LogReader {
 /// One record as a JSON object, no larger than any source's may be.
 pub fn read_record(text: &[u8]) -> Result<LogReport, Refusal> {
     within_size(text.len())?;
-    strict_object(text).and_then(report_of)
+    match report::read(text) {
+        Some(report) => Ok(report),
+        // What is wrong with it, or what is said in another way than most say it.
+        None => strict_object(text).and_then(report_of),
+    }
 }
 
 /// As far as it is written in UTF-8.

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 /// Rows for one table, in binary COPY format without its header and trailer.
 ///
@@ -24,8 +25,6 @@ const TRAILER: &[u8] = &[0xff, 0xff];
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 /// The same day, counted from the first day of the year 1, which is 1.
 const POSTGRES_EPOCH_DAY: i32 = 730_120;
-/// What comes before the text of a jsonb value.
-const JSONB_VERSION: u8 = 1;
 
 impl CopyRows {
     /// How many rows there are.
@@ -79,17 +78,6 @@ impl CopyRows {
         self.or_null(number, Self::bigint);
     }
 
-    /// A jsonb column, from JSON, that may be null.
-    pub(crate) fn jsonb_or_null(&mut self, json: Option<&str>) {
-        self.or_null(json, |rows, json| {
-            let length = i32::try_from(1 + json.len());
-            let length = length.expect("a column's value is far below 2 GiB");
-            rows.bytes.extend_from_slice(&length.to_be_bytes());
-            rows.bytes.push(JSONB_VERSION);
-            rows.bytes.extend_from_slice(json.as_bytes());
-        });
-    }
-
     /// An integer column that may be null.
     pub(crate) fn integer_or_null(&mut self, number: Option<i32>) {
         self.or_null(number, Self::integer);
@@ -114,6 +102,11 @@ impl CopyRows {
         for number in numbers {
             self.field(&number.to_be_bytes());
         }
+    }
+
+    /// A uuid column that may be null.
+    pub(crate) fn uuid_or_null(&mut self, uuid: Option<Uuid>) {
+        self.or_null(uuid, |rows, uuid| rows.field(uuid.as_bytes()));
     }
 
     /// A bytea column.

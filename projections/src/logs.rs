@@ -8,6 +8,7 @@
 //! before it answers as well; the log is never touched.
 
 mod fold;
+mod ids;
 mod sources;
 mod tables;
 mod write;
@@ -37,7 +38,7 @@ pub use read::{
 pub use sources::{LogSourceRow, LogTotals, log_source, log_sources, log_totals};
 pub use sweep::{drop_empty_days, sweep};
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::log_batch::LogPriority;
@@ -63,7 +64,7 @@ pub(crate) struct Delta {
     days: BTreeMap<DayKey, Day>,
     volume: BTreeMap<VolumeKey, i64>,
     /// By the day of the record's own time, in UTC.
-    users: BTreeSet<(NaiveDate, String)>,
+    users: HashSet<(NaiveDate, ids::Id<String>)>,
     sources: HashMap<String, sources::SourceChange>,
 }
 
@@ -104,7 +105,7 @@ impl Day {
 
 impl Projection for Logs {
     const NAME: &'static str = NAME;
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const AGGREGATES: &'static [&'static str] = &["log_batch", "log_source"];
     const TABLES: &'static [&'static str] = &[
         "log_records",
@@ -132,7 +133,7 @@ impl Projection for Logs {
         Ok(())
     }
 
-    fn merge(into: &mut Delta, mut from: Delta) {
+    fn merge(into: &mut Delta, from: Delta) {
         into.records.append(from.records);
         for (key, day) in from.days {
             let kept = into.days.entry(key);
@@ -141,7 +142,7 @@ impl Projection for Logs {
         for (key, records) in from.volume {
             *into.volume.entry(key).or_default() += records;
         }
-        into.users.append(&mut from.users);
+        into.users.extend(from.users);
         for (id, change) in from.sources {
             into.sources.entry(id).or_default().merge(change);
         }

@@ -233,7 +233,7 @@ section! {
         batch_events_max: usize = "4096", "1" ..= "100000";
         /// Rows after which a batch is written.
         batch_rows_max: usize = "20000", "1" ..= "1000000";
-        /// Memory of one batch's events, estimated.
+        /// Memory of one batch's events, estimated. One more is made while a batch is written.
         batch_bytes_max: Bytes = "16MiB", "64KiB" ..= "4GiB";
         /// A batch is written once folding it has taken this long.
         batch_time_max: Duration = "200ms", "1ms" ..= "1m";

@@ -30,6 +30,16 @@ pub(super) struct Bookmark {
     pub(super) skipped: Arc<BTreeSet<i64>>,
 }
 
+impl Bookmark {
+    /// Where it will be once a batch up to there is written.
+    pub(super) fn after(&self, up_to: Position) -> Bookmark {
+        Bookmark {
+            position: up_to,
+            ..self.clone()
+        }
+    }
+}
+
 /// The bounds of one batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BatchBounds {
@@ -55,8 +65,12 @@ impl BatchBounds {
 pub(super) struct Batch {
     /// What they add up to; `None` if none of them concerned the read model.
     delta: Option<AnyDelta>,
+    /// When its first event was folded.
+    pub(super) began: Instant,
     /// How many concerned it.
     pub(super) folded: usize,
+    /// What its events weigh in memory, roughly.
+    weight_bytes: usize,
     /// The last event it covers; the bookmark's position if it covers none.
     pub(super) up_to: Position,
     /// Why it ends before the next event, if that is why.
@@ -114,6 +128,7 @@ fn fold_now(bookmark: &Bookmark, events: &[Arc<LogEvent>], bounds: BatchBounds) 
             batch.folded += 1;
         }
         batch.up_to = event.position;
+        batch.weight_bytes += event.weight_bytes;
         let full = |delta: &AnyDelta| {
             projection.rows(delta) >= bounds.rows_max || started.elapsed() >= bounds.time_max
         };
@@ -146,10 +161,34 @@ impl Batch {
     fn empty(bookmark: &Bookmark) -> Batch {
         Batch {
             delta: None,
+            began: Instant::now(),
             folded: 0,
+            weight_bytes: 0,
             up_to: bookmark.position,
             poison: None,
         }
+    }
+
+    /// Is it as large as a batch may be?
+    pub(super) fn is_full(&self, projection: &dyn AnyProjection, bounds: BatchBounds) -> bool {
+        let rows = self
+            .delta
+            .as_ref()
+            .map_or(0, |delta| projection.rows(delta));
+        rows >= bounds.rows_max || self.weight_bytes >= bounds.bytes_max
+    }
+
+    /// Adds the batch that follows it.
+    pub(super) fn join(&mut self, projection: &dyn AnyProjection, next: Batch) {
+        match (&mut self.delta, next.delta) {
+            (Some(delta), Some(from)) => projection.merge(delta, from),
+            (delta @ None, from) => *delta = from,
+            (Some(_), None) => {}
+        }
+        self.folded += next.folded;
+        self.weight_bytes += next.weight_bytes;
+        self.up_to = next.up_to;
+        self.poison = next.poison;
     }
 }
 

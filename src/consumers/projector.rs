@@ -1,7 +1,8 @@
 //! The loop that keeps one read model of one tenant up to date, and what stops it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use domain::Position;
 use metrics::{Counter, Histogram, counter, histogram};
@@ -10,14 +11,14 @@ use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::batch::{self, BatchBounds, Bookmark, WriteError};
+use super::batch::{self, Batch, BatchBounds, Bookmark, WriteError};
 use super::generations::LiveRow;
 use super::pace::Pace;
 use super::retry::{Backoff, Fault};
 use super::tail::Tail;
 use super::wait::Board;
 use super::{ConsumerSettings, connection};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// What is said about a poison event is kept up to this many characters.
 const ERROR_CHARS_MAX: usize = 2_000;
@@ -34,6 +35,54 @@ pub(super) struct Workplace {
     pub(super) tail: Arc<Tail>,
     pub(super) board: Arc<Board>,
     pub(super) settings: Arc<ConsumerSettings>,
+}
+
+impl Workplace {
+    /// Folds what comes after the bookmark, within the bounds of one batch; `None` if there is nothing.
+    async fn fold(
+        &self,
+        bookmark: &Bookmark,
+        events_max: usize,
+    ) -> Result<Option<Batch>, StoreError> {
+        let events = self.tail.after(bookmark.position, events_max).await?;
+        if events.is_empty() {
+            return Ok(None);
+        }
+        let bounds = BatchBounds::of(&self.settings);
+        Ok(Some(batch::fold(bookmark, events, bounds).await))
+    }
+
+    /// Folds what comes after a batch while that is written: page after page, up to one batch. What cannot be
+    /// read or folded now is left for when its turn comes.
+    async fn fold_ahead(
+        &self,
+        mut bookmark: Bookmark,
+        events_max: usize,
+        head: &watch::Receiver<Position>,
+        is_written: &AtomicBool,
+    ) -> Option<Batch> {
+        let (projection, bounds) = (self.projection.as_ref(), BatchBounds::of(&self.settings));
+        let (mut ahead, mut events_left): (Option<Batch>, _) = (None, events_max);
+        let is_full = |batch: &Batch| batch.is_full(projection, bounds);
+        while *head.borrow() > bookmark.position
+            && events_left > 0
+            && !ahead.as_ref().is_some_and(is_full)
+            && !is_written.load(Ordering::Relaxed)
+        {
+            let next = self.fold(&bookmark, events_left).await.ok().flatten();
+            let Some(next) = next.filter(|next| next.up_to > bookmark.position) else {
+                break;
+            };
+            let events = next.up_to.0 - bookmark.position.0;
+            events_left = events_left.saturating_sub(usize::try_from(events).unwrap_or(usize::MAX));
+            bookmark.position = next.up_to;
+            match &mut ahead {
+                Some(ahead) => ahead.join(projection, next),
+                None => ahead = Some(next),
+            }
+        }
+        ahead
+    }
 }
 
 /// Why a projector came to its end.
@@ -178,6 +227,9 @@ impl Projector {
                 Err(error) => return Interrupted::Fault(error.to_string()),
             };
         let mut head = self.place.store.watch_head(&self.place.tenant);
+        // What comes after the batch that was written last. It goes with the bookmark: whoever is interrupted
+        // folds it anew.
+        let mut ahead = None;
         loop {
             tokio::select! {
                 biased;
@@ -188,58 +240,71 @@ impl Projector {
                     return Interrupted::Fault("nobody watches the log's head".to_owned());
                 }
             }
-            if let Err(interrupted) = self.advance(&mut conn, &mut bookmark).await {
-                return interrupted;
+            let batch = match ahead.take() {
+                Some(batch) => Ok(Some(batch)),
+                None => self.place.fold(&bookmark, self.pace.events_max).await,
+            };
+            match batch {
+                Ok(Some(batch)) => {
+                    let written = self.advance(&mut conn, &mut bookmark, batch, &head).await;
+                    match written {
+                        Ok(next) => ahead = next,
+                        Err(interrupted) => return interrupted,
+                    }
+                }
+                Ok(None) => sleep(Duration::from_millis(NOTHING_READ_MS)).await,
+                Err(error) => return Interrupted::Fault(error.to_string()),
             }
         }
     }
 
-    /// Folds and writes everything there is, within the bounds of one batch.
+    /// Writes a batch, and folds meanwhile what comes after it.
     async fn advance(
         &mut self,
         conn: &mut PgConnection,
         bookmark: &mut Bookmark,
-    ) -> Result<(), Interrupted> {
-        let settings = self.place.settings.clone();
-        let events = self
-            .place
-            .tail
-            .after(bookmark.position, self.pace.events_max)
-            .await;
-        let events = events.map_err(|e| Interrupted::Fault(e.to_string()))?;
-        if events.is_empty() {
-            sleep(Duration::from_millis(NOTHING_READ_MS)).await;
-            return Ok(());
-        }
-        let started = Instant::now();
-        let batch = batch::fold(bookmark, events, BatchBounds::of(&settings)).await;
+        batch: Batch,
+        head: &watch::Receiver<Position>,
+    ) -> Result<Option<Batch>, Interrupted> {
+        let step_max = Duration::from_millis(self.place.settings.step_ms_max);
         if batch.up_to == bookmark.position {
             let reason = batch
                 .poison
                 .unwrap_or_else(|| "the runtime shuts down".to_owned());
             return Err(self.halt(bookmark, &reason, 1).await);
         }
-        let (from, up_to, folded) = (bookmark.position, batch.up_to, batch.folded);
-        let writing = batch::write(conn, bookmark, batch);
-        match timeout(Duration::from_millis(settings.step_ms_max), writing).await {
-            Ok(Ok(())) => {
+        let (from, up_to) = (bookmark.position, batch.up_to);
+        let (folded, began) = (batch.folded, batch.began);
+        let (after, is_written) = (bookmark.after(up_to), AtomicBool::new(false));
+        let writing = async {
+            let written = timeout(step_max, batch::write(conn, bookmark, batch)).await;
+            is_written.store(true, Ordering::Relaxed);
+            if let Ok(Ok(())) = &written {
                 let live = Live {
                     generation: bookmark.generation,
                     position: bookmark.position,
                 };
                 let name = self.place.projection.name();
                 self.place.board.reached(name, live);
-                self.meters.wrote(folded, started.elapsed());
-                self.pace.wrote(bookmark.position);
+                self.meters.wrote(folded, began.elapsed());
+            }
+            written
+        };
+        let events_max = self.pace.events_max;
+        let ahead = self.place.fold_ahead(after, events_max, head, &is_written);
+        let (written, ahead) = tokio::join!(writing, ahead);
+        match written {
+            Ok(Ok(())) => {
+                self.pace.wrote(up_to);
                 self.backoff.reset();
-                Ok(())
+                Ok(ahead)
             }
             Ok(Err(WriteError::Fenced)) => Err(Interrupted::LookAgain),
             Ok(Err(WriteError::Database(error))) => Err(self
                 .refused(bookmark, from, up_to, Fault::of(&error), error.to_string())
                 .await),
             Err(_) => {
-                let error = format!("a batch took longer than {} ms", settings.step_ms_max);
+                let error = format!("a batch took longer than {} ms", step_max.as_millis());
                 Err(self
                     .refused(bookmark, from, up_to, Fault::TooLong, error)
                     .await)

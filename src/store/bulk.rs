@@ -196,7 +196,7 @@ async fn take_ids(
     let mut known = KnownIds::new();
     let mut left = ids.hashes.clone();
     while !left.is_empty() {
-        let hashes: Vec<&[u8]> = left.iter().map(|hash| &hash[..]).collect();
+        let hashes: Vec<Uuid> = left.iter().copied().map(Uuid::from_bytes).collect();
         let others = sqlx::query(TAKE)
             .bind(tenant)
             .bind(&hashes)
@@ -207,8 +207,7 @@ async fn take_ids(
             .await?;
         left.clear();
         for row in others {
-            let hash: &[u8] = row.try_get("id_hash")?;
-            let hash = hash.try_into().expect("a digest has 16 bytes");
+            let hash = row.try_get::<Uuid, _>("id_hash")?.into_bytes();
             match row.try_get("is_there")? {
                 true => {
                     let position: Option<i64> = row.try_get("position")?;
@@ -227,15 +226,15 @@ async fn take_ids(
 const TAKE: &str = "
     with taken as (
         insert into record_ids (tenant, id_hash, batch, forget_on)
-        select $1, id_hash, $3, current_date + $4::int4 + 1 from unnest($2::bytea[]) u(id_hash)
+        select $1, id_hash, $3, current_date + $4::int4 + 1 from unnest($2::uuid[]) u(id_hash)
         on conflict (tenant, id_hash) do nothing
         returning id_hash)
     select u.id_hash, r.batch is not null as is_there, s.first_position as position
-    from unnest($2::bytea[]) u(id_hash)
+    from unnest($2::uuid[]) u(id_hash)
     left join lateral (select r.batch from record_ids r
                        where r.tenant = $1 and r.id_hash = u.id_hash limit 1) r on true
     left join lateral (select s.first_position from streams s
                        where s.tenant = $1 and s.aggregate_type = $5
                          and s.aggregate_id = r.batch::text limit 1) s on true
-    where (select count(*) from taken) < cardinality($2::bytea[])
+    where (select count(*) from taken) < cardinality($2::uuid[])
       and u.id_hash not in (select id_hash from taken)";

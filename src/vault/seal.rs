@@ -97,12 +97,17 @@ pub(super) fn decrypt(key: &Key, sealed: &[u8], about: &[u8]) -> Option<Vec<u8>>
 
 /// Parts, each with its length in front: no two lists look the same.
 pub(super) fn join(parts: &[&[u8]]) -> Vec<u8> {
-    let mut joined = Vec::new();
+    let mut whole = Vec::new();
+    joined(parts, |bytes| whole.extend(bytes));
+    whole
+}
+
+/// What [`join`] gives, piece by piece.
+pub(super) fn joined(parts: &[&[u8]], mut take: impl FnMut(&[u8])) {
     for part in parts {
-        joined.extend((part.len() as u64).to_be_bytes());
-        joined.extend(*part);
+        take(&(part.len() as u64).to_be_bytes());
+        take(part);
     }
-    joined
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -1,8 +1,6 @@
 //! How much memory records take while they are handed in. Of many small values that is far more than
 //! their text: `{"":0}` takes seven bytes on its way and hundreds here.
 
-use serde_json::{Map, Value};
-
 use super::LogReport;
 
 /// The most that the objects of one record may take, in bytes: more than any record that is within its
@@ -16,7 +14,7 @@ const REPORT_BYTES: usize = 512;
 pub(crate) const TEXT_BYTES: usize = 16;
 
 /// How often a text is there at once: as it was said, in what tells a retry from a reuse, and in the event.
-const COPIES: usize = 3;
+pub(super) const COPIES: usize = 3;
 
 /// A value in a list that grows.
 pub(crate) const ITEM_BYTES: usize = 40;
@@ -37,35 +35,18 @@ pub(crate) fn entry_bytes(n: usize, key: &str) -> usize {
 impl LogReport {
     /// How many bytes of memory it takes until it is in the log, roughly and rather too many.
     pub fn held_bytes(&self) -> usize {
-        self.held_without_device() + object(&self.device_info)
+        self.held_without_device() + self.device_info.held_bytes()
     }
 
     /// What it takes beside a device that others of its batch have too.
     pub(crate) fn held_without_device(&self) -> usize {
-        REPORT_BYTES + COPIES * self.text_bytes() + object(&self.properties)
-    }
-}
-
-fn object(map: &Map<String, Value>) -> usize {
-    let entries = map.iter().enumerate();
-    let bytes = entries
-        .map(|(n, (key, value))| entry_bytes(n, key) + (COPIES - 1) * key.len() + beside(value));
-    bytes.sum()
-}
-
-/// What a value takes beside its own place.
-fn beside(value: &Value) -> usize {
-    match value {
-        Value::String(text) => TEXT_BYTES + COPIES * text.len(),
-        Value::Array(items) => items.iter().map(|item| ITEM_BYTES + beside(item)).sum(),
-        Value::Object(map) => object(map),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        REPORT_BYTES + COPIES * self.text_bytes() + self.properties.held_bytes()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{LogReport, LogRules, secrets};
-use crate::attributes::Attributes;
+use super::{LogObject, LogReport, LogRules, secrets};
 use crate::log_source::{PersonalFields, PersonalPath, PersonalRule};
 
 /// What stands in the place of what is personal.
@@ -47,7 +46,7 @@ pub fn from_kept(kept: &LogReport, fields: &PersonalFields) -> (LogReport, Perso
         let mut declared = fields.iter();
         declared.any(|(at, rule)| at == path && rule == PersonalRule::Refuse)
     };
-    let said = |object: &Attributes, path: fn(&str) -> PersonalPath<'_>| -> Attributes {
+    let said = |object: &LogObject, path: fn(&str) -> PersonalPath<'_>| -> LogObject {
         let known = object
             .iter()
             .filter(|(name, value)| **value != PERSONAL || refused(path(name)));
@@ -67,7 +66,7 @@ pub fn from_kept(kept: &LogReport, fields: &PersonalFields) -> (LogReport, Perso
     (report, fields)
 }
 
-fn hide(object: &mut Attributes, name: &str) {
+fn hide(object: &mut LogObject, name: &str) {
     if object.get(name).is_some_and(|value| !value.is_null()) {
         let mut map: Map<String, Value> = (**object).clone();
         map.insert(name.to_owned(), PERSONAL.into());

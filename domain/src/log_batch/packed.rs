@@ -5,8 +5,7 @@ use serde::de::Error as _;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{LogBatchAccepted, LogPriority, LogRecord};
-use crate::attributes::Attributes;
+use super::{LogBatchAccepted, LogObject, LogPriority, LogRecord};
 use crate::log_source::LogType;
 use crate::personal::Personal;
 use crate::values::MICROS_END;
@@ -41,9 +40,9 @@ struct Packed {
     sequence_number: Option<Vec<Option<i64>>>,
     /// None before the first entry.
     #[serde(default)]
-    device_info: Runs<Attributes>,
+    device_info: Runs<LogObject>,
     #[serde(default)]
-    properties: Option<Vec<Attributes>>,
+    properties: Option<Vec<LogObject>>,
     #[serde(default)]
     personal: Option<Vec<Option<Personal>>>,
 }
@@ -97,7 +96,7 @@ impl Serialize for LogBatchAccepted {
         optional!("sessionId", session_id, as_deref);
         run!("appVersion", None, |r| r.app_version.as_deref());
         optional!("sequenceNumber", sequence_number, as_ref);
-        let none = Attributes::default();
+        let none = LogObject::default();
         run!("deviceInfo", &none, |r| &r.device_info);
         if records.iter().any(|r| !r.properties.is_empty()) {
             let properties = column(records, |r| &r.properties);
@@ -235,8 +234,8 @@ fn bare(timestamp: DateTime<Utc>, event_type: LogType, event_name: String) -> Lo
         session_id: None,
         app_version: None,
         sequence_number: None,
-        device_info: Attributes::default(),
-        properties: Attributes::default(),
+        device_info: LogObject::default(),
+        properties: LogObject::default(),
         personal: None,
     }
 }

@@ -1,9 +1,8 @@
 //! What a record may say beside the fields Daybook knows, and how much of it.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::secrets;
-use crate::attributes::Attributes;
 use crate::refusal::{Code, Refusal};
 use crate::values::too_large;
 
@@ -16,7 +15,7 @@ pub const PROPERTY_KEY_CHARS_MAX: usize = 128;
 
 /// Refuses an object with too many names, too long ones, too many levels or a NUL in any text; the
 /// path goes down to the object's own entry. Tells whether there is anything to redact.
-pub(super) fn check(object: &Attributes, field: &str) -> Result<bool, Refusal> {
+pub(super) fn check(object: &Map<String, Value>, field: &str) -> Result<bool, Refusal> {
     let mut walk = Walk::default();
     for (key, value) in object.iter() {
         let entry = walk.entry(key, value, 1);
@@ -74,7 +73,7 @@ impl Walk {
 }
 
 /// Names in all, for a refusal.
-fn total(object: &Attributes) -> usize {
+fn total(object: &Map<String, Value>) -> usize {
     fn below(value: &Value) -> usize {
         match value {
             Value::Array(items) => items.iter().map(below).sum(),
@@ -99,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    fn object(value: Value) -> Attributes {
+    fn object(value: Value) -> Map<String, Value> {
         serde_json::from_value(value).expect("an object")
     }
 

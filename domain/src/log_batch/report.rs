@@ -4,8 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{LogPersonal, LogPriority, LogRecord, nothing, properties, secrets};
-use crate::attributes::Attributes;
+use super::{LogObject, LogPersonal, LogPriority, LogRecord, nothing, properties, secrets};
 use crate::log_source::{LogLimits, LogType, PersonalFields, PersonalPath, PersonalRule};
 use crate::personal::Personal;
 use crate::refusal::{Code, Refusal};
@@ -44,10 +43,10 @@ pub struct LogReport {
     pub sequence_number: Option<i64>,
     /// What the program ran on.
     #[serde(skip_serializing_if = "nothing")]
-    pub device_info: Attributes,
+    pub device_info: LogObject,
     /// Anything else.
     #[serde(skip_serializing_if = "nothing")]
-    pub properties: Attributes,
+    pub properties: LogObject,
 }
 
 /// What records are judged by.
@@ -96,7 +95,7 @@ impl LogReport {
     }
 }
 
-fn object_bytes(object: &Attributes) -> usize {
+fn object_bytes(object: &LogObject) -> usize {
     match object.is_empty() {
         true => 0,
         false => object.json_bytes(),
@@ -228,10 +227,13 @@ fn sequence_number(said: i64) -> Result<i64, Refusal> {
 
 /// The object within its bounds and without secrets.
 fn checked(
-    object: &Attributes,
+    object: &LogObject,
     field: &str,
     redacted: &mut Vec<String>,
-) -> Result<Attributes, Refusal> {
+) -> Result<LogObject, Refusal> {
+    if object.is_plain() {
+        return Ok(object.clone());
+    }
     match properties::check(object, field)? {
         true => Ok(secrets::redact(object, field, redacted)),
         false => Ok(object.clone()),
@@ -277,6 +279,9 @@ fn set_apart(record: &mut LogRecord, fields: &PersonalFields) -> Result<(), Refu
             PersonalPath::Property(name) => (&record.properties, name),
             PersonalPath::Device(name) => (&record.device_info, name),
         };
+        if !object.may_have(name) {
+            continue;
+        }
         let Some(value) = object.get(name).filter(|value| !value.is_null()) else {
             continue;
         };
@@ -309,7 +314,7 @@ fn refuse_if(rule: PersonalRule, field: &str, name: Option<&str>) -> Result<(), 
     }
 }
 
-fn without(object: &Attributes, taken: &Map<String, Value>) -> Attributes {
+fn without(object: &LogObject, taken: &Map<String, Value>) -> LogObject {
     if taken.is_empty() {
         return object.clone();
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
-use crate::attributes::Attributes;
+use super::LogObject;
 use crate::values::excerpt;
 
 /// What stands in a secret's place.
@@ -43,6 +43,9 @@ const ENDINGS: &[&str] = &[
     "xsrftoken",
 ];
 
+/// The last letters of all of those: few other names end so.
+const LAST: &[u8] = b"defnty";
+
 /// How many letters of a name are looked at, from its end: more than any of those has.
 const LETTERS: usize = 24;
 
@@ -55,6 +58,9 @@ const KEY_LEAST: usize = 8;
 const SLACK_LEAST: usize = 6;
 const BEARER_LEAST: usize = 16;
 
+/// Whatever is known by how it begins or by a name before it has one of these behind that.
+pub(super) const MARKS: [u8; 5] = *b"_- =:";
+
 /// Values that tell nothing.
 const NOTHING: [&[u8]; 5] = [b"null", b"none", b"nil", b"true", b"false"];
 
@@ -65,10 +71,15 @@ pub(super) fn is_named(key: &str, value: &Value) -> bool {
         Value::String(text) => text.is_empty() || text == REDACTED,
         _ => false,
     };
-    !empty && is_name(key.as_bytes())
+    !empty && is_name(key)
 }
 
-fn is_name(key: &[u8]) -> bool {
+/// Is this the name of a secret?
+pub(super) fn is_name(key: &str) -> bool {
+    is_name_of(key.as_bytes())
+}
+
+fn is_name_of(key: &[u8]) -> bool {
     let (mut letters, mut at) = ([0; LETTERS], LETTERS);
     for byte in key.iter().rev() {
         match byte {
@@ -82,8 +93,9 @@ fn is_name(key: &[u8]) -> bool {
         }
     }
     let name = &letters[at..];
-    NAMES.iter().any(|known| known.as_bytes() == name)
-        || ENDINGS.iter().any(|end| name.ends_with(end.as_bytes()))
+    name.last().is_some_and(|last| LAST.contains(last))
+        && (NAMES.iter().any(|known| known.as_bytes() == name)
+            || ENDINGS.iter().any(|end| name.ends_with(end.as_bytes())))
 }
 
 /// Does the text hold a secret that is known by how it begins, or by a name before it?
@@ -224,7 +236,7 @@ fn named(bytes: &[u8], read: usize) -> Option<Range<usize>> {
     let is_of_name = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let last = before.iter().rev().take(NAME_BYTES);
     let length = last.take_while(is_of_name).count();
-    if !is_name(&before[before.len() - length..]) {
+    if !is_name_of(&before[before.len() - length..]) {
         return None;
     }
     let spaces = bytes[read..].iter().take_while(|b| **b == b' ').count();
@@ -268,7 +280,7 @@ fn closed(rest: &[u8], quote: u8, escaped: bool) -> Option<usize> {
 }
 
 /// The object without its secrets; adds the path of each to `paths`.
-pub(super) fn redact(object: &Attributes, field: &str, paths: &mut Vec<String>) -> Attributes {
+pub(super) fn redact(object: &LogObject, field: &str, paths: &mut Vec<String>) -> LogObject {
     let mut path = field.to_owned();
     map(object, &mut path, paths).into()
 }
@@ -323,7 +335,7 @@ mod tests {
     use super::*;
 
     fn redacted(value: Value) -> (Value, Vec<String>) {
-        let object: Attributes = serde_json::from_value(value).expect("an object");
+        let object: LogObject = serde_json::from_value(value).expect("an object");
         let mut paths = Vec::new();
         let kept = redact(&object, "properties", &mut paths);
         (Value::Object((*kept).clone()), paths)
@@ -483,7 +495,7 @@ mod tests {
             "Client-Secret",
             "stripe_api_key",
         ] {
-            assert!(is_name(name.as_bytes()), "{name}");
+            assert!(is_name(name), "{name}");
         }
         for name in [
             "password.length",
@@ -494,10 +506,15 @@ mod tests {
             "tokenizer",
             "bid_token",
         ] {
-            assert!(!is_name(name.as_bytes()), "{name}");
+            assert!(!is_name(name), "{name}");
         }
         let longest = NAMES.iter().chain(ENDINGS).map(|name| name.len()).max();
         assert!(longest < Some(LETTERS));
+        let all = NAMES.iter().chain(ENDINGS);
+        assert!(
+            all.flat_map(|name| name.bytes().last())
+                .all(|last| LAST.contains(&last))
+        );
     }
 
     #[test]

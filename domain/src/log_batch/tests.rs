@@ -12,7 +12,7 @@ use crate::given::{at, given};
 use crate::log_source::{LogLimits, PersonalFields, PersonalRule};
 use crate::refusal::{Code, Refusal};
 
-fn object(value: Value) -> Attributes {
+fn object(value: Value) -> LogObject {
     serde_json::from_value(value).expect("an object")
 }
 
@@ -516,8 +516,8 @@ fn record(n: i64, event_id: Option<&str>) -> LogRecord {
         session_id: None,
         app_version: None,
         sequence_number: None,
-        device_info: Attributes::default(),
-        properties: Attributes::default(),
+        device_info: LogObject::default(),
+        properties: LogObject::default(),
         personal: None,
     }
 }

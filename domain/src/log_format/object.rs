@@ -2,8 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::attributes::Attributes;
-use crate::log_batch::{LogReport, shown};
+use crate::log_batch::{LogObject, LogReport, shown};
 use crate::refusal::{Code, Refusal};
 
 /// What the object says. Names are those of the API, written `eventId` or `event_id`; `null` is as
@@ -94,7 +93,7 @@ fn whole(value: &Value) -> Result<i64, Refusal> {
     }
 }
 
-fn object(value: Value) -> Result<Attributes, Refusal> {
+fn object(value: Value) -> Result<LogObject, Refusal> {
     match value {
         Value::Object(map) => Ok(map.into()),
         other => Err(not_a("JSON object", &other)),
@@ -201,6 +200,6 @@ mod tests {
         }
         let mut said = base();
         said["properties"] = Value::Null;
-        assert_eq!(read(said).map(|r| r.properties), Ok(Attributes::default()));
+        assert_eq!(read(said).map(|r| r.properties), Ok(LogObject::default()));
     }
 }

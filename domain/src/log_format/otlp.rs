@@ -11,8 +11,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value};
 
 use super::within_size;
-use crate::attributes::Attributes;
-use crate::log_batch::{LogPriority, LogReport};
+use crate::log_batch::{LogObject, LogPriority, LogReport};
 use crate::log_source::LogType;
 use crate::refusal::{Code, Refusal};
 use crate::values::{ID_MAX, KEY_MAX, NAME_MAX, too_large};
@@ -60,7 +59,7 @@ type HasRoom<'r> = &'r mut dyn FnMut(usize) -> bool;
 /// Where records come from: what they have in common.
 #[derive(Clone, Default)]
 struct Origin {
-    device: Attributes,
+    device: LogObject,
     device_bytes: usize,
     user_id: Option<String>,
     app_version: Option<String>,
@@ -92,7 +91,7 @@ impl Origin {
         let user_id = take_user(&mut resource);
         short(app_version.as_deref(), KEY_MAX, "service.version")?;
         short(user_id.as_deref(), ID_MAX, "user.id")?;
-        let device = Attributes::from(resource);
+        let device = LogObject::from(resource);
         Ok(Origin {
             device_bytes: device.json_bytes(),
             device,

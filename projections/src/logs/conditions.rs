@@ -5,6 +5,7 @@ use domain::log_source::LogType;
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::ids::{Id, OF_USER, USER_HASH};
 use super::read::{LogFilter, LogOnly, LogQuery};
 use super::{NAME, type_code};
 use crate::{ReadError, Snapshot};
@@ -48,7 +49,7 @@ pub(super) fn push_rest(sql: &mut Sql<'_>, query: &LogQuery) {
     match query.only {
         LogOnly::All => {}
         LogOnly::OfUsers => {
-            sql.push(" and user_id is not null");
+            sql.push(format!(" and {OF_USER}"));
         }
         LogOnly::Live => {
             sql.push(" and not backfill");
@@ -57,8 +58,10 @@ pub(super) fn push_rest(sql: &mut Sql<'_>, query: &LogQuery) {
 }
 
 fn push_columns(sql: &mut Sql<'_>, filter: &LogFilter) {
+    if let Some(user_id) = &filter.user_id {
+        Id::user(user_id).push_equal(sql);
+    }
     for (column, value) in [
-        ("user_id", &filter.user_id),
         ("session_id", &filter.session_id),
         ("source_id", &filter.source_id),
         ("event_name", &filter.event_name),
@@ -82,13 +85,11 @@ fn push_searched(sql: &mut Sql<'_>, filter: &LogFilter) {
         let pattern = format!("%{}%", literal(text));
         sql.push(" and (event_name ilike ")
             .push_bind(pattern.clone());
-        // As names are: letters of ASCII alone have capitals, whatever the database's locale.
-        sql.push(" or properties::text collate \"C\" ilike ")
-            .push_bind(pattern);
+        sql.push(" or properties ilike ").push_bind(pattern);
         sql.push(")");
     }
     for equals in &filter.properties {
-        sql.push(" and properties #> ")
+        sql.push(" and properties::jsonb #> ")
             .push_bind(equals.path.clone());
         sql.push(" = ").push_bind(Json(equals.value.clone()));
     }
@@ -141,15 +142,14 @@ pub(super) fn push_counted(
             super::priority_code(priority)
         ));
     }
-    for (column, value) in [
-        ("user_id", &filter.user_id),
-        ("session_id", &filter.session_id),
-    ] {
-        if let Some(value) = value {
-            sql.push(format!(" and hashtext({column}) = hashtext("))
-                .push_bind(value.clone())
-                .push(")");
-        }
+    if let Some(user_id) = &filter.user_id {
+        sql.push(format!(" and {OF_USER} and {USER_HASH} = "));
+        Id::user(user_id).push_hash(sql);
+    }
+    if let Some(session_id) = &filter.session_id {
+        sql.push(" and hashtext(session_id) = hashtext(")
+            .push_bind(session_id.clone())
+            .push(")");
     }
     push_columns(sql, filter);
     sql.push(") known");

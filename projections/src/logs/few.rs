@@ -2,7 +2,8 @@
 
 use sqlx::{QueryBuilder, Row};
 
-use super::conditions::{DaySpan, push_days, push_known, push_rest};
+use super::conditions::{DaySpan, Sql, push_days, push_known, push_rest};
+use super::ids::{Id, OF_USER, USER_HASH};
 use super::read::{LogCursor, LogQuery, LogRow, LogSort};
 use super::{NAME, priority_code};
 use crate::{ReadError, Snapshot};
@@ -23,6 +24,30 @@ pub(super) struct Cut {
     pub(super) most: i64,
 }
 
+/// Whose records an index leads to.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    Session(&'a str),
+    User(Id<&'a str>),
+}
+
+impl Of<'_> {
+    /// What its index is asked for.
+    fn push(self, sql: &mut Sql<'_>) {
+        match self {
+            Of::Session(id) => sql
+                .push("session_id is not null and hashtext(session_id) = hashtext(")
+                .push_bind(id.to_owned())
+                .push(")"),
+            Of::User(id) => {
+                sql.push(format!("{OF_USER} and {USER_HASH} = "));
+                id.push_hash(sql);
+                sql
+            }
+        };
+    }
+}
+
 /// Records of a filter that names a session or a user who has few; `None` where it names none, or there
 /// are too many.
 pub(super) async fn of_few(
@@ -32,14 +57,14 @@ pub(super) async fn of_few(
     cut: Cut,
 ) -> Result<Option<Vec<LogRow>>, ReadError> {
     let filter = &query.filter;
+    let session = filter.session_id.as_deref().map(Of::Session);
+    let user = filter
+        .user_id
+        .as_deref()
+        .map(|user| Of::User(Id::user(user)));
     // A session has mostly fewer than its user.
-    for (column, value) in [
-        ("session_id", &filter.session_id),
-        ("user_id", &filter.user_id),
-    ] {
-        if let Some(value) = value
-            && let Some(rows) = of_hash(snap, query, days, cut, (column, value)).await?
-        {
+    for whose in [session, user].into_iter().flatten() {
+        if let Some(rows) = of_hash(snap, query, days, cut, whose).await? {
             return Ok(Some(rows));
         }
     }
@@ -53,14 +78,13 @@ async fn of_hash(
     query: &LogQuery,
     days: DaySpan,
     cut: Cut,
-    (column, value): (&str, &str),
+    whose: Of<'_>,
 ) -> Result<Option<Vec<LogRow>>, ReadError> {
     let table = snap.name(NAME, "log_records")?;
     let mut sql = QueryBuilder::new(format!(
-        "with few as materialized (
-             select * from {table} where {column} is not null and hashtext({column}) = hashtext("
+        "with few as materialized (select * from {table} where "
     ));
-    sql.push_bind(value).push(")");
+    whose.push(&mut sql);
     push_days(&mut sql, days);
     sql.push(" limit ").push_bind(i64::from(FEW_ROWS_MAX) + 1);
     sql.push(

@@ -1,13 +1,13 @@
 //! What a batch of records adds to a delta.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDate;
-use domain::attributes::Attributes;
-use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogRecord};
+use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogObject, LogRecord};
 use domain::log_source::LogType;
 use domain::{Event, Recorded};
 
+use super::ids::Id;
 use super::read::sealed;
 use super::tables::COLUMNS_N;
 use super::{Day, DayKey, Delta, LOG_GRAIN_S, VolumeKey, priority_code, type_code};
@@ -21,15 +21,10 @@ pub(super) fn batch(
     // Added up by borrowed keys first: a batch has few of them, and texts are copied once for each.
     let mut days: BTreeMap<LogType, Day> = BTreeMap::new();
     let mut volume: BTreeMap<(i64, LogType, &str, &str), i64> = BTreeMap::new();
-    let mut users: BTreeSet<(NaiveDate, &str)> = BTreeSet::new();
-    // Of a run of records that share it, written once.
-    let (mut device, mut device_json) = (&Attributes::default(), None);
+    let mut users: HashSet<(NaiveDate, Id<&str>)> = HashSet::new();
     for (index, record) in (0..).zip(&batch.records) {
-        if !record.device_info.is_shared_with(device) {
-            (device, device_json) = (&record.device_info, json(&record.device_info));
-        }
-        let place = (index, record, device_json.as_deref());
-        row(&mut delta.records, event, batch, place);
+        let user = record.user_id.as_deref().map(Id::user);
+        row(&mut delta.records, event, batch, (index, record, user));
         let at = record.timestamp;
         let day = Day {
             records: 1,
@@ -42,7 +37,7 @@ pub(super) fn batch(
         let version = record.app_version.as_deref().unwrap_or_default();
         let key = (bucket, record.event_type, &*record.event_name, version);
         *volume.entry(key).or_default() += 1;
-        if let Some(user) = &record.user_id {
+        if let Some(user) = user {
             users.insert((at.date_naive(), user));
         }
     }
@@ -65,17 +60,15 @@ pub(super) fn batch(
         };
         *delta.volume.entry(key).or_default() += records;
     }
-    let users = users.into_iter();
-    delta
-        .users
-        .extend(users.map(|(day, user)| (day, user.to_owned())));
+    let users = users.into_iter().map(|(day, user)| (day, user.owned()));
+    delta.users.extend(users);
 }
 
 fn row(
     rows: &mut CopyRows,
     event: &Recorded<Event>,
     batch: &LogBatchAccepted,
-    (index, record, device): (i32, &LogRecord, Option<&str>),
+    (index, record, user): (i32, &LogRecord, Option<Id<&str>>),
 ) {
     rows.row(COLUMNS_N);
     rows.bigint(event.position.0);
@@ -90,16 +83,16 @@ fn row(
     rows.text(&event.tenant);
     rows.text(&batch.source_id);
     rows.text(&record.event_name);
-    rows.text_or_null(record.user_id.as_deref());
+    Id::copy(user, rows);
     rows.text_or_null(record.session_id.as_deref());
     rows.text_or_null(record.app_version.as_deref());
-    rows.text_or_null(record.event_id.as_deref());
-    rows.jsonb_or_null(device);
-    rows.jsonb_or_null(json(&record.properties).as_deref());
+    Id::copy(record.event_id.as_deref().map(Id::declared), rows);
+    rows.text_or_null(json(&record.device_info));
+    rows.text_or_null(json(&record.properties));
     rows.text_or_null(sealed(record));
 }
 
-fn json(object: &Attributes) -> Option<String> {
-    let json = || serde_json::to_string(&**object).expect("a map with text keys is always JSON");
-    (!object.is_empty()).then(json)
+/// Names in the order of their bytes, and no blanks: the text that is searched.
+pub(super) fn json(object: &LogObject) -> Option<&str> {
+    (!object.is_empty()).then(|| object.text())
 }

@@ -3,6 +3,7 @@
 use domain::log_batch::LogRecord;
 use serde_json::{Map, Number, Value};
 
+use super::fold::json;
 use super::read::LogFilter;
 
 impl LogFilter {
@@ -46,12 +47,7 @@ fn says(record: &LogRecord, text: &str) -> bool {
     if holds(&record.event_name) {
         return true;
     }
-    let properties: &Map<String, Value> = &record.properties;
-    let mut written = String::new();
-    if !properties.is_empty() {
-        write_object(properties, &mut written);
-    }
-    !written.is_empty() && holds(&written)
+    json(&record.properties).is_some_and(holds)
 }
 
 /// What stands at the end of a path: names of objects, numbers of lists, from the end if below 0.
@@ -117,69 +113,11 @@ fn decimal(written: &str) -> (bool, String, i64) {
     (below, significant.to_owned(), power)
 }
 
-/// Writes JSON as the database writes `jsonb`, which is what is searched there.
-fn write(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(object) => write_object(object, out),
-        Value::Array(list) => {
-            out.push('[');
-            for (n, value) in list.iter().enumerate() {
-                separate(n, out);
-                write(value, out);
-            }
-            out.push(']');
-        }
-        Value::Number(number) => out.push_str(&plain(number)),
-        value => out.push_str(&value.to_string()),
-    }
-}
-
-/// Names come by their length, then by their bytes.
-fn write_object(object: &Map<String, Value>, out: &mut String) {
-    let mut names: Vec<_> = object.iter().collect();
-    names.sort_by_key(|(name, _)| (name.len(), name.as_bytes()));
-    out.push('{');
-    for (n, (name, value)) in names.into_iter().enumerate() {
-        separate(n, out);
-        out.push_str(&Value::from(name.as_str()).to_string());
-        out.push_str(": ");
-        write(value, out);
-    }
-    out.push('}');
-}
-
-fn separate(n: usize, out: &mut String) {
-    if n > 0 {
-        out.push_str(", ");
-    }
-}
-
-/// A number without an exponent. Zero has no sign.
-fn plain(number: &Number) -> String {
-    let written = number.to_string();
-    match number.as_f64() {
-        Some(0.0) => written.trim_start_matches('-').to_owned(),
-        Some(value) if written.contains(['e', 'E']) => value.to_string(),
-        _ => written,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn what_is_written_is_what_the_database_writes() {
-        let mut out = String::new();
-        write(
-            &json!({ "bb": 1e-7, "a": [1, 2.0, null, true], "c": { "é": "x\"\n\u{1}" }, "": 1e21 }),
-            &mut out,
-        );
-        let expect = r#"{"": 1000000000000000000000, "a": [1, 2.0, null, true], "c": {"é": "x\"\n\u0001"}, "bb": 0.0000001}"#;
-        assert_eq!(out, expect);
-    }
 
     #[test]
     fn values_are_equal_by_what_they_are() {

@@ -7,10 +7,10 @@ use domain::{Event, Personal, Position, Recorded};
 use serde_json::{Map, Value};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::types::Json;
 
 use super::conditions::DaySpan;
 use super::few::{Cut, of_few};
+use super::ids::{read_declared, read_user};
 use super::reach::known;
 use super::walk::{Part, Walk};
 use super::{NAME, priority_code, word};
@@ -334,8 +334,9 @@ impl LogRow {
 
     pub(super) fn read(row: &PgRow) -> Result<LogRow, sqlx::Error> {
         let object = |column| -> Result<Map<String, Value>, sqlx::Error> {
-            let json: Option<Json<Map<String, Value>>> = row.try_get(column)?;
-            Ok(json.map(|json| json.0).unwrap_or_default())
+            let json: Option<&str> = row.try_get(column)?;
+            let read = |json| serde_json::from_str(json).map_err(|e| sqlx::Error::Decode(e.into()));
+            json.map_or_else(|| Ok(Map::new()), read)
         };
         Ok(LogRow {
             position: Position(row.try_get("position")?),
@@ -346,11 +347,11 @@ impl LogRow {
             event_type: word(LogType::ALL, row.try_get("event_type")?)?,
             event_name: row.try_get("event_name")?,
             priority: word(LogPriority::ALL, row.try_get("priority")?)?,
-            user_id: row.try_get("user_id")?,
+            user_id: read_user(row)?,
             session_id: row.try_get("session_id")?,
             app_version: row.try_get("app_version")?,
             sequence_number: row.try_get("sequence_number")?,
-            event_id: row.try_get("event_id")?,
+            event_id: read_declared(row)?,
             device_info: object("device_info")?,
             properties: object("properties")?,
             personal: row.try_get("personal")?,

@@ -29,9 +29,14 @@ pub async fn sweep(
     let mut records = 0;
     for (day, what) in expired {
         let (sources, types): (Vec<String>, Vec<i16>) = what.into_iter().unzip();
-        for (base, column) in [("log_records", "recorded_day"), ("log_days", "day")] {
+        // What an index knows of records; the other table has a key.
+        let known = " and hashtext(tenant) = hashtext($1) and event_type = any($4)";
+        for (base, column, known) in [
+            ("log_records", "recorded_day", known),
+            ("log_days", "day", ""),
+        ] {
             let statement = format!(
-                "delete from {} where tenant = $1 and {column} = $2
+                "delete from {} where tenant = $1 and {column} = $2{known}
                  and (source_id, event_type) in (select * from unnest($3::text[], $4::smallint[]))",
                 target.table(base)
             );

@@ -1,13 +1,14 @@
 //! The tables of log records.
 
+use super::ids::{OF_USER, USER_HASH};
 use crate::Target;
 
 /// A record's columns, in the order in which rows are made.
 pub(super) const COLUMNS: &str = "position, recorded_at, happened_at, sequence_number, recorded_day, idx, \
-     event_type, priority, backfill, tenant, source_id, event_name, user_id, session_id, app_version, \
-     event_id, device_info, properties, personal";
+     event_type, priority, backfill, tenant, source_id, event_name, user_id, user_text, session_id, \
+     app_version, event_id, event_text, device_info, properties, personal";
 /// How many they are.
-pub(super) const COLUMNS_N: i16 = 19;
+pub(super) const COLUMNS_N: i16 = 21;
 
 pub(super) fn ddl(target: &Target<'_>) -> Vec<String> {
     let mut all = vec![records(target)];
@@ -23,6 +24,10 @@ pub(super) fn ddl(target: &Target<'_>) -> Vec<String> {
 
 /// Fixed columns come first, the wide ones first among them, so that nothing is lost to alignment. A day's
 /// partition is made when its first record is written.
+///
+/// There is no key: that each record is there once is the checkpoint's doing, which moves with its rows, and
+/// nobody asks for a record by its place in the log. JSON is text, which takes less than `jsonb` and is not
+/// taken apart on its way in.
 fn records(target: &Target<'_>) -> String {
     let table = target.table("log_records");
     format!(
@@ -39,14 +44,15 @@ fn records(target: &Target<'_>) -> String {
             tenant          text collate "C" not null, -- whose log
             source_id       text collate "C" not null, -- whose record
             event_name      text collate "C" not null, -- what happened
-            user_id         text collate "C",          -- pseudonym of its user
+            user_id         uuid,                      -- pseudonym of its user
+            user_text       text collate "C",          -- its user, where that is no pseudonym
             session_id      text collate "C",          -- its session
             app_version     text collate "C",          -- version of the program
-            event_id        text collate "C",          -- the source's own id of it
-            device_info     jsonb compression lz4,     -- what the program ran on; null if nothing is said
-            properties      jsonb compression lz4,     -- anything else; null if there is nothing
-            personal        text compression lz4,      -- what is personal, sealed
-            primary key (tenant, recorded_day, position, idx))
+            event_id        uuid,                      -- the source's own id of it, if that is a UUID
+            event_text      text collate "C",          -- the source's own id of it, if not
+            device_info     text compression lz4 collate "C", -- what the program ran on, as JSON; null if nothing is said
+            properties      text compression lz4 collate "C", -- anything else, as JSON; null if there is nothing
+            personal        text compression lz4)      -- what is personal, sealed
            partition by range (recorded_day)"#
     )
 }
@@ -57,9 +63,10 @@ fn records(target: &Target<'_>) -> String {
 /// order (`few`) is looked for in the order of time.
 fn indexes(target: &Target<'_>) -> [String; 4] {
     let (table, generation) = (target.table("log_records"), target.generation);
+    let of_users = format!("(({USER_HASH})) where {OF_USER}");
     [
         ("time", "(hashtext(tenant), event_type, happened_at)"),
-        ("user", "(hashtext(user_id)) where user_id is not null"),
+        ("user", &*of_users),
         (
             "session",
             "(hashtext(session_id)) where session_id is not null",
@@ -111,7 +118,7 @@ fn user_days(target: &Target<'_>) -> String {
         r#"create table if not exists {table} (
             tenant  text collate "C" not null, -- whose log
             day     date not null,             -- UTC day of the record's own time
-            user_id text collate "C" not null, -- pseudonym of somebody a record of that day is about
+            user_id bytea not null,            -- pseudonym of somebody a record of that day is about; other texts behind zeros
             primary key (tenant, day, user_id))"#
     )
 }

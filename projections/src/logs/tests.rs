@@ -1,12 +1,14 @@
 //! The fold of log records: order is no matter.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
-use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogRecord};
+use domain::Personal;
+use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogObject, LogRecord};
 use domain::log_source::{
     LogLimits, LogLimitsSet, LogRetention, LogRetentionSet, LogSourceEvent, LogSourcePaused,
     LogSourceRegistered, LogSourceResumed, PersonalFields, PersonalFieldsSet,
 };
-use domain::{Attributes, Personal};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -26,7 +28,7 @@ fn record(n: i64) -> LogRecord {
         session_id: some(4, "session"),
         app_version: some(5, "v"),
         sequence_number: (n % 4 == 0).then_some(n),
-        device_info: Attributes::default(),
+        device_info: LogObject::default(),
         properties: properties.into(),
         personal: (n % 6 == 0).then(|| Personal::Sealed("5ea1".to_owned())),
     }

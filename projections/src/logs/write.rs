@@ -1,10 +1,11 @@
 //! How a delta gets into the tables of log records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use chrono::{Days, NaiveDate};
 use sqlx::{Executor, PgConnection};
 
+use super::ids::Id;
 use super::tables::COLUMNS;
 use super::{Day, DayKey, Delta, VolumeKey, sources, type_code};
 use crate::Target;
@@ -153,7 +154,7 @@ async fn volume(
 async fn users(
     conn: &mut PgConnection,
     target: &Target<'_>,
-    users: BTreeSet<(NaiveDate, String)>,
+    users: HashSet<(NaiveDate, Id<String>)>,
 ) -> Result<(), sqlx::Error> {
     if users.is_empty() {
         return Ok(());
@@ -161,10 +162,13 @@ async fn users(
     let table = target.table("log_user_days");
     let statement = format!(
         "insert into {table} (tenant, day, user_id)
-         select $1, n.* from unnest($2::date[], $3::text[]) n
+         select $1, n.* from unnest($2::date[], $3::bytea[]) n
          on conflict (tenant, day, user_id) do nothing"
     );
-    let (days, users): (Vec<NaiveDate>, Vec<String>) = users.into_iter().unzip();
+    let users = users.into_iter().map(|(day, user)| (day, user.to_bytes()));
+    let mut users: Vec<(NaiveDate, Vec<u8>)> = users.collect();
+    users.sort_unstable();
+    let (days, users): (Vec<NaiveDate>, Vec<Vec<u8>>) = users.into_iter().unzip();
     sqlx::query(&statement)
         .bind(target.tenant)
         .bind(days)

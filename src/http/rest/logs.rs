@@ -2,6 +2,7 @@
 //!
 //! Whose they are is said by the header `Daybook-Log-Source`.
 
+mod answer;
 mod body;
 mod otlp;
 mod reports;
@@ -10,13 +11,12 @@ pub use otlp::export;
 
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use domain::scope::Scope;
 use domain::{Code, Refusal};
-use serde_json::{Value, json};
 
-use super::command::{REPLAYED, idempotency_key};
+use super::command::idempotency_key;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::{Access, Operation, Pages, refusal_or_fault};
 use crate::auth::{Needs, Role, Rule};
@@ -24,6 +24,7 @@ use crate::commands::{CommandContext, IngestLogs, LogsReceipt, RecordOutcome};
 use crate::http::context::Id;
 use crate::http::meter::Meter;
 use crate::http::{Edge, caller, problem};
+use answer::answer;
 use body::{Media, Took};
 
 /// Says whose records a request carries.
@@ -154,72 +155,4 @@ impl Sender {
 fn alone(mut refusal: Refusal) -> Refusal {
     refusal.path.drain(..refusal.path.len().min(2));
     refusal
-}
-
-fn answer(kept: &LogsReceipt) -> Response {
-    let position = kept.receipt.position.to_string();
-    let place = |index: u32| format!("{position}:{index}");
-    let (mut duplicates, mut rejected) = (0, 0);
-    let results = kept
-        .outcomes
-        .iter()
-        .enumerate()
-        .map(|(i, outcome)| match outcome {
-            RecordOutcome::Accepted { index, redacted } => {
-                let mut told = json!({ "index": i, "status": "ACCEPTED", "id": place(*index) });
-                if !redacted.is_empty() {
-                    told["redacted"] = redacted.as_slice().into();
-                }
-                told
-            }
-            RecordOutcome::Known { position } => {
-                duplicates += 1;
-                let position = position.map(|position| position.to_string());
-                json!({ "index": i, "status": "DUPLICATE", "ofPosition": position })
-            }
-            RecordOutcome::Repeated { index, differs } => {
-                duplicates += 1;
-                json!({ "index": i, "status": "DUPLICATE", "ofPosition": position,
-                    "of": place(*index), "differs": differs })
-            }
-            RecordOutcome::Rejected(refusal) => {
-                rejected += 1;
-                rejection(i, refusal)
-            }
-        });
-    let results: Vec<Value> = results.collect();
-    let receipt = &kept.receipt;
-    let body = json!({
-        "batchId": kept.batch_id,
-        "receipt": { "position": position, "version": receipt.version,
-                     "replayed": receipt.replayed },
-        "accepted": results.len() - duplicates - rejected,
-        "duplicates": duplicates,
-        "rejected": rejected,
-        "results": results,
-    });
-    let status = match rejected {
-        0 => StatusCode::OK,
-        _ => StatusCode::MULTI_STATUS,
-    };
-    let mut answer = problem::answer(status, "application/json", body.to_string());
-    super::tell(&mut answer, receipt.position);
-    if receipt.replayed {
-        let yes = HeaderValue::from_static("true");
-        answer.headers_mut().insert(REPLAYED, yes);
-    }
-    answer
-}
-
-fn rejection(index: usize, refusal: &Refusal) -> Value {
-    json!({
-        "index": index,
-        "status": "REJECTED",
-        "error": {
-            "code": refusal.code.as_str(),
-            "message": refusal.message,
-            "path": refusal.path,
-            "details": refusal.details,
-        },
-    })
 }

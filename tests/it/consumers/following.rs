@@ -52,6 +52,36 @@ async fn a_read_model_is_the_fold_of_the_log_however_it_is_cut() {
     }
 }
 
+/// Page after page of the log, up to the bounds of one batch.
+#[tokio::test]
+async fn what_waits_while_a_batch_is_written_becomes_the_next() {
+    let db = TestDb::create().await;
+    let store = store(db.options()).await;
+    append_many(db.pool(), 200, 7).await;
+    let tally = Arc::new(Tally::default());
+    tally.gated.store(true, Ordering::SeqCst);
+    let settings = ConsumerSettings {
+        ring_events_max: 10,
+        batch_events_max: 100,
+        ..settings()
+    };
+    let consumers = Consumers::start(store, vec![tally.clone()], settings)
+        .await
+        .unwrap();
+    // Four of five events are told to it: those of the first page, of a hundred after that, and of the rest.
+    for (writes, folded) in [(1, 88), (2, 160), (3, 160)] {
+        eventually("the next batch is folded", async || {
+            let [at_gate, told] = [&tally.at_gate, &tally.folded].map(|n| n.load(Ordering::SeqCst));
+            (at_gate, told) == (writes, folded)
+        })
+        .await;
+        tally.gate.add_permits(1);
+    }
+    caught_up(db.pool(), "tally").await;
+    assert_eq!(tally.at_gate.load(Ordering::SeqCst), 3);
+    consumers.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_anywhere_every_event_is_folded_once() {
     let db = TestDb::create().await;

@@ -28,6 +28,8 @@ pub struct Tally {
     pub gate: Semaphore,
     /// Writes that have come to the gate.
     pub at_gate: AtomicU32,
+    /// Events that were folded, however often.
+    pub folded: AtomicU32,
     /// Folding takes as long per event.
     pub fold_pause: Duration,
     /// Fleets of this name cannot be folded.
@@ -45,6 +47,7 @@ impl Default for Tally {
             gated: AtomicBool::new(false),
             gate: Semaphore::new(0),
             at_gate: AtomicU32::new(0),
+            folded: AtomicU32::new(0),
             fold_pause: Duration::ZERO,
             refuses: Some("refused"),
             outside: None,
@@ -117,6 +120,7 @@ impl AnyProjection for Tally {
             .or_default();
         entry.0 += 1;
         entry.1 += event.position.0;
+        self.folded.fetch_add(1, Ordering::SeqCst);
         if let Event::Fleet(FleetEvent::FleetCreated(created)) = &event.event {
             assert_ne!(created.name, "panics", "cannot go on");
             if Some(created.name.as_str()) == self.refuses {

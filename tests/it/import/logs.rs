@@ -261,8 +261,7 @@ async fn entries_of_several_lines_are_read_from_directories_in_their_zone() {
     let want = "2016-12-19 21:31:41.437 a.B, 2016-12-19 21:31:42.437 a.B, \
                 2016-12-19 21:31:43.437 a.B";
     assert_eq!(world.ask(times).await, want);
-    let message =
-        "select properties->>'message' from read.log_records_g1 order by happened_at limit 1";
+    let message = "select properties::jsonb->>'message' from read.log_records_g1 order by happened_at limit 1";
     assert_eq!(
         world.ask(message).await,
         "no 1\njava.lang.Exception\n\tat a.B"
@@ -319,8 +318,8 @@ async fn what_is_not_whole_waits_and_what_is_no_log_stays_out() {
         "latin.log:2: the line is not written in UTF-8",
     ];
     world.logs(&args).await.check(0, &lines);
-    let messages = "select string_agg(properties->>'message', ',' order by happened_at)
-                    from read.log_records_g1 where properties ? 'message'";
+    let messages = "select string_agg(properties::jsonb->>'message', ',' order by happened_at)
+                    from read.log_records_g1 where properties::jsonb ? 'message'";
     assert_eq!(world.ask(messages).await, "one,three");
 
     let empty = world.dir.join("empty");

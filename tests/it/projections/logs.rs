@@ -1,13 +1,14 @@
 //! Log records: found by what is said of them, counted, kept as long as their source says.
 
 mod figures;
+mod ids;
 mod keeping;
 mod lists;
 mod truth;
 
 use chrono::{TimeDelta, Utc};
 use domain::Event;
-use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogPriority, LogRecord};
+use domain::log_batch::{LogBatchAccepted, LogBatchEvent, LogObject, LogPriority, LogRecord};
 use domain::log_source::LogType;
 use serde_json::{Value, json};
 
@@ -25,8 +26,8 @@ pub(super) fn record(time: &str, log_type: LogType, name: &str) -> LogRecord {
         session_id: None,
         app_version: None,
         sequence_number: None,
-        device_info: domain::Attributes::default(),
-        properties: domain::Attributes::default(),
+        device_info: LogObject::default(),
+        properties: LogObject::default(),
         personal: None,
     }
 }
@@ -69,7 +70,7 @@ fn a_day() -> Vec<(String, Event)> {
         .collect()
 }
 
-fn object(value: Value) -> domain::Attributes {
+fn object(value: Value) -> LogObject {
     value.as_object().cloned().unwrap_or_default().into()
 }
 

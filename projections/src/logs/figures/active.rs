@@ -65,7 +65,8 @@ pub async fn distinct(
     if let Some(known) = known {
         let mut sql = QueryBuilder::new("select width_bucket(happened_at, ");
         sql.push_bind(buckets.starts()).push(
-            "), count(*), count(distinct position), count(distinct user_id),
+            "), count(*), count(distinct position),
+                    count(distinct user_id) + count(distinct user_text),
                     count(distinct (source_id, session_id)) filter (where session_id is not null)
              from ",
         );

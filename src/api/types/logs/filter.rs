@@ -46,8 +46,8 @@ pub struct LogFilterInput {
     from: Option<DateTime>,
     /// That happened before then; at most ten years after `from`.
     to: Option<DateTime>,
-    /// In whose name or properties, written as JSON, this text stands: 1 to 200 characters that mean
-    /// themselves, letters of ASCII in capitals or not.
+    /// In whose name or properties, written as JSON without blanks, this text stands: 1 to 200 characters
+    /// that mean themselves, letters of ASCII in capitals or not.
     text: Option<String>,
     /// Whose properties say all of this; at most 20.
     properties: Option<Vec<LogPropertyInput>>,

@@ -176,9 +176,10 @@ mod tests {
     #[test]
     fn an_export_is_cut_by_records_and_by_bytes() {
         let sizes = |bytes: usize, records: usize| -> Vec<usize> {
-            let device_info: domain::Attributes = [("a".to_owned(), "x".repeat(bytes).into())]
-                .into_iter()
-                .collect();
+            let device_info: domain::log_batch::LogObject =
+                [("a".to_owned(), "x".repeat(bytes).into())]
+                    .into_iter()
+                    .collect();
             let report = LogReport {
                 device_info,
                 ..LogReport::default()

@@ -175,10 +175,10 @@ async fn every_filter_finds_its_records_and_no_others() {
             },
             |n| n % 3 == 0,
         ),
-        // As the database writes it: names by length, one space behind each colon and comma.
+        // As it is kept: names in the order of their bytes, no blanks.
         (
             LogFilter {
-                text: text("{\"n\": 7, \"CART\": {\"items\": [3, \"tea"),
+                text: text("{\"CART\":{\"items\":[3,\"tea_cup 100%\"]},\"n\":7,"),
                 ..none.clone()
             },
             |n| n == 7,
