@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::auth::{Auth, Foundation};
 use crate::cache::Cache;
 use crate::commands::Door;
+use crate::competitions::Competitions;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::{self, Deployments};
@@ -58,6 +59,8 @@ pub struct App {
     pub deployments: Deployments,
     /// Objectives.
     pub slos: Slos,
+    /// Competitions and activities.
+    pub competitions: Competitions,
     /// Who may send webhooks.
     pub sources: Sources,
     /// Who asks how much.
@@ -199,6 +202,7 @@ impl App {
         };
         let deployments = Deployments::start(settings, foundation);
         let slos = Slos::new(door.clone());
+        let competitions = Competitions::new(door.clone(), auth.clone());
         let foundation = alerts::Foundation {
             door: door.clone(),
             store: store.clone(),
@@ -224,6 +228,7 @@ impl App {
             auth,
             deployments,
             slos,
+            competitions,
             alerts,
             retention,
             sources,
@@ -268,6 +273,7 @@ impl App {
             auth: self.auth.clone(),
             deployments: self.deployments.clone(),
             slos: self.slos.clone(),
+            competitions: self.competitions.clone(),
             sources: self.sources.clone(),
             limiter: self.limiter.clone(),
             metrics: self.metrics.clone(),

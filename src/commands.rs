@@ -1,16 +1,19 @@
 //! The write door: metadata, idempotency, load, decide, append, retry of a lost race.
 
+mod activities;
 mod decide;
 mod elsewhere;
 mod envelope;
 mod loading;
 mod logs;
 mod past;
+mod places;
 mod positions;
 mod refused;
 mod sealing;
 mod states;
 
+pub use activities::{ActivitiesReceipt, SyncActivities, SyncOutcome};
 pub use elsewhere::{recorded_deployment_id, recorded_incident_id};
 pub use envelope::CommandContext;
 pub use logs::{
@@ -21,6 +24,7 @@ pub use positions::{FixOutcome, PositionsReceipt, ReportPositions};
 
 use std::sync::Arc;
 
+use domain::activity::ActivityRules;
 use domain::fleet::Fleet;
 use domain::track::FixRules;
 use domain::vehicle::{Vehicle, VehicleCommand};
@@ -54,6 +58,8 @@ pub struct DoorSettings {
     pub snapshot_events: i64,
     /// What a position fix must be.
     pub fixes: FixRules,
+    /// By what activities are marked that are hard to believe.
+    pub activities: ActivityRules,
     /// Bytes of a refused record that are kept.
     pub rejected_record_bytes_max: usize,
     /// Bytes of memory that log records take which are being read, judged or waiting for their append.
@@ -69,6 +75,7 @@ impl Default for DoorSettings {
             load_events_max: 5_000,
             snapshot_events: 500,
             fixes: FixRules::default(),
+            activities: ActivityRules::default(),
             rejected_record_bytes_max: 4 << 10,
             log_bytes_max: 32 << 20,
         }

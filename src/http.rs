@@ -32,6 +32,7 @@ use crate::api::{self, Api};
 use crate::auth::Auth;
 use crate::cache::Cache;
 use crate::commands::Door;
+use crate::competitions::Competitions;
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::Deployments;
@@ -64,6 +65,8 @@ pub struct Parts {
     pub deployments: Deployments,
     /// Objectives.
     pub slos: Slos,
+    /// Competitions and activities.
+    pub competitions: Competitions,
     /// Who may send webhooks.
     pub sources: Sources,
     /// Who asks how much.
@@ -112,6 +115,7 @@ impl Edge {
             auth: parts.auth.clone(),
             deployments: parts.deployments,
             slos: parts.slos,
+            competitions: parts.competitions,
             reader: parts.reader,
             consumers: parts.consumers,
             cache: parts.cache,

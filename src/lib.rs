@@ -17,6 +17,7 @@ pub mod auth;
 pub mod consumers;
 pub mod intake;
 
+pub mod competitions;
 pub mod deployments;
 pub mod slos;
 

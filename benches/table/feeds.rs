@@ -11,6 +11,7 @@ use daybook::api::{Api, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Auth, Caller, Credential, Foundation, Role};
 use daybook::cache::Cache;
 use daybook::commands::Door;
+use daybook::competitions::Competitions;
 use daybook::config::Settings;
 use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::deployments::{self, Deployments};
@@ -114,6 +115,7 @@ async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
     let parts = Parts {
         deployments: Deployments::start(&defaults, foundation),
         slos: Slos::new(door(store)),
+        competitions: Competitions::new(door(store), auth.clone()),
         store: store.clone(),
         door: door(store),
         reader,

@@ -9,10 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::{Aggregate, Shape};
 use crate::refusal::{Code, Refusal};
 use crate::scope::Scope;
-use crate::values::{TextRule, after, optional_text, text};
+use crate::values::{TextRule, after, optional_text, sha256, text};
 
-/// How many characters SHA-256 has in hexadecimal.
-const HASH_CHARS: usize = 64;
 /// How many characters of the secret are shown in lists.
 const LAST_CHARS: usize = 4;
 
@@ -226,11 +224,7 @@ impl ApiKey {
 }
 
 fn check_secret(hash: &str, last_four: &str) -> Result<(), Refusal> {
-    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    if hash.len() != HASH_CHARS || !hash.bytes().all(hex) {
-        let message = "hash is not SHA-256 in lower-case hexadecimal";
-        return Err(Refusal::new(Code::Validation, message).at(["hash"]));
-    }
+    sha256(hash, "hash")?;
     if last_four.len() != LAST_CHARS || !last_four.bytes().all(|b| b.is_ascii_alphanumeric()) {
         let message = format!("lastFour is not {LAST_CHARS} letters and digits");
         return Err(Refusal::new(Code::Validation, message).at(["lastFour"]));

@@ -2,9 +2,12 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::activity_log::ActivityLogEvent;
 use crate::admins::AdminsEvent;
 use crate::api_key::ApiKeyEvent;
+use crate::competition::CompetitionEvent;
 use crate::deployment::DeploymentEvent;
+use crate::entry::EntryEvent;
 use crate::environment::EnvironmentEvent;
 use crate::fleet::FleetEvent;
 use crate::incident::IncidentEvent;
@@ -61,6 +64,12 @@ pub enum Event {
     LogPerson(LogPersonEvent),
     /// Of one rejected record.
     RejectedRecord(RejectedRecordEvent),
+    /// Of one competition's stream.
+    Competition(CompetitionEvent),
+    /// Of one user's entry in a competition.
+    Entry(EntryEvent),
+    /// Of one user's activities of one month.
+    ActivityLog(ActivityLogEvent),
 }
 
 /// Why stored bytes are not an event this program knows.
@@ -215,6 +224,29 @@ vocabulary! {
     "log_batch.accepted" "1" => LogBatch(LogBatchEvent::LogBatchAccepted);
     "log_person.personal_data_erased" "1" => LogPerson(LogPersonEvent::LogPersonErased);
     "rejected_record.recovered" "1" => RejectedRecord(RejectedRecordEvent::RejectedRecordRecovered);
+    "competition.created" "1" => Competition(CompetitionEvent::CompetitionCreated);
+    "competition.revised" "1" => Competition(CompetitionEvent::CompetitionRevised);
+    "competition.prizes_defined" "1" => Competition(CompetitionEvent::PrizesDefined);
+    "competition.invited" "1" => Competition(CompetitionEvent::CompetitionInvited);
+    "competition.opened" "1" => Competition(CompetitionEvent::CompetitionOpened);
+    "competition.cut_short" "1" => Competition(CompetitionEvent::CompetitionCutShort);
+    "competition.cancelled" "1" => Competition(CompetitionEvent::CompetitionCancelled);
+    "competition.period_sealed" "1" => Competition(CompetitionEvent::PeriodSealed);
+    "competition.period_closed" "1" => Competition(CompetitionEvent::PeriodClosed);
+    "competition.prizes_calculated" "1" => Competition(CompetitionEvent::PrizesCalculated);
+    "competition.prizes_awarded" "1" => Competition(CompetitionEvent::PrizesAwarded);
+    "competition.ended" "1" => Competition(CompetitionEvent::CompetitionEnded);
+    "entry.joined" "1" => Entry(EntryEvent::EntryJoined);
+    "entry.left" "1" => Entry(EntryEvent::EntryLeft);
+    "entry.score_accepted" "1" => Entry(EntryEvent::ScoreAccepted);
+    "entry.score_held" "1" => Entry(EntryEvent::ScoreHeld);
+    "entry.score_released" "1" => Entry(EntryEvent::ScoreReleased);
+    "entry.score_dismissed" "1" => Entry(EntryEvent::ScoreDismissed);
+    "entry.excluded" "1" => Entry(EntryEvent::EntryExcluded);
+    "entry.reinstated" "1" => Entry(EntryEvent::EntryReinstated);
+    "entry.dispute_opened" "1" => Entry(EntryEvent::DisputeOpened);
+    "entry.dispute_resolved" "1" => Entry(EntryEvent::DisputeResolved);
+    "activity_log.synced" "1" => ActivityLog(ActivityLogEvent::ActivitiesSynced);
 }
 
 fn encode<T: Serialize>(payload: &T) -> serde_json::Result<String> {
@@ -268,3 +300,6 @@ belongs!(LogSourceEvent => LogSource);
 belongs!(LogBatchEvent => LogBatch);
 belongs!(LogPersonEvent => LogPerson);
 belongs!(RejectedRecordEvent => RejectedRecord);
+belongs!(CompetitionEvent => Competition);
+belongs!(EntryEvent => Entry);
+belongs!(ActivityLogEvent => ActivityLog);

@@ -6,7 +6,9 @@
 //! [`admins`], [`session`], [`signing_keys`] and [`api_key`]. What is put into service, and what comes
 //! of it, is in [`deployment`], [`environment`], [`incident`] and [`slo`]. What programs say of
 //! themselves and of their users is in [`log_source`], [`log_batch`], [`log_person`] and [`rejected_record`];
-//! [`log_format`] reads it.
+//! [`log_format`] reads it. Who is better than whom is in [`competition`], [`entry`] and
+//! [`activity_log`]; [`score`], [`period`], [`standing`], [`board`], [`prize`] and [`activity`] say what
+//! that means.
 
 pub mod log;
 pub mod aggregate;
@@ -18,6 +20,7 @@ pub mod fleet;
 pub mod track;
 pub mod personal;
 mod words;
+mod digest;
 pub mod external;
 pub mod zone;
 pub mod approval;
@@ -30,6 +33,16 @@ pub mod log_batch;
 pub mod log_person;
 pub mod rejected_record;
 pub mod log_format;
+pub mod decimal;
+pub mod score;
+pub mod period;
+pub mod standing;
+pub mod board;
+pub mod prize;
+pub mod competition;
+pub mod entry;
+pub mod activity;
+pub mod activity_log;
 pub mod scope;
 pub mod tenant;
 pub mod user;

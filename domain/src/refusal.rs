@@ -67,7 +67,8 @@ codes! {
     InvalidCoordinates "INVALID_COORDINATES" false
         "Latitude is outside -90..90 or longitude outside -180..180, or not a finite number.";
     DuplicateDiffers "DUPLICATE_DIFFERS" false
-        "A fix with this id or time was accepted before and says something else; the first stays.";
+        "A fix or a score with this id or time was accepted before and says something else; the first "
+        "stays.";
     NullIsland "NULL_ISLAND" false
         "Latitude and longitude are both exactly 0, a receiver without a fix.";
     FixInFuture "FIX_IN_FUTURE" false
@@ -166,6 +167,35 @@ codes! {
         "lines.";
     AlreadyRecovered "ALREADY_RECOVERED" false
         "The rejected record was recovered before; `batchId` and `index` tell which record it became.";
+    InvalidOperator "INVALID_OPERATOR" false
+        "The operator does not go with the metric, or with a score to start from.";
+    PrizesExceedPool "PRIZES_EXCEED_POOL" false
+        "The prizes of all places together are more than the pool holds.";
+    RulesFrozen "RULES_FROZEN" false
+        "The competition was opened: its rules and prizes stay as they are.";
+    OutsideWindow "OUTSIDE_WINDOW" false
+        "The competition is not open, or the moment lies in none of its periods.";
+    PeriodClosed "PERIOD_CLOSED" false
+        "The period takes no scores any more; `period` tells which, and `until` how long it did.";
+    PeriodOpen "PERIOD_OPEN" true
+        "The period still takes scores, or an earlier one is not closed; `period` tells which.";
+    JoinRequired "JOIN_REQUIRED" false
+        "The user takes no part in the competition, or did not yet when the score was achieved.";
+    NotInvited "NOT_INVITED" false
+        "Neither the user nor one of their groups is invited to the competition.";
+    ConsentRequired "CONSENT_REQUIRED" false
+        "Who takes part agrees to it first.";
+    MaxSizeReached "MAX_SIZE_REACHED" true "The competition has no place left; `max` tells how many.";
+    MaxAttemptsReached "MAX_ATTEMPTS_REACHED" false
+        "The user has handed in as many scores in the period as the rules allow; `max` tells how many.";
+    AuthoritativeOnly "AUTHORITATIVE_ONLY" false
+        "Scores of this competition are made of activities: none can be handed in.";
+    Excluded "EXCLUDED" false
+        "The user is excluded from the competition; their entry tells why, and it can be disputed.";
+    ActivityInFuture "ACTIVITY_IN_FUTURE" false
+        "An activity ends further ahead of the server's clock than allowed.";
+    StandingsDiffer "STANDINGS_DIFFER" false
+        "Standings to be frozen are not in the order and with the ranks that the rules give them.";
 }
 
 /// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.

@@ -15,5 +15,7 @@ words! {
         AuditRead "audit:read" "Ask the log itself who did what.";
         PositionsWrite "positions:write" "Report positions, and nothing else about vehicles.";
         DeploymentsApprove "deployments:approve" "Vote on deployments in the name of the key's owner.";
+        CompetitionsWrite "competitions:write" "Set up competitions, have users join, decide on entries.";
+        ScoresWrite "scores:write" "Hand in scores and activities of any user.";
     }
 }

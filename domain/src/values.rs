@@ -9,7 +9,7 @@ mod time;
 
 pub use email::{EMAIL_BYTES_MAX, EMAIL_LOCAL_BYTES_MAX, email, email_canonical};
 pub use text::{
-    ID_MAX, KEY_MAX, NAME_MAX, REASON_MAX, TextRule, id, optional_text, text, vehicle_id,
+    ID_MAX, KEY_MAX, NAME_MAX, REASON_MAX, TextRule, id, key_part, optional_text, text, vehicle_id,
 };
 pub use time::{AHEAD_SECONDS_MAX, TIMESTAMP_CHARS_MAX, TimeFault, parse_timestamp, timestamp};
 pub(crate) use time::{MICROS_END, after, excerpt, happened, instant, known, lasting, not_before};
@@ -111,6 +111,19 @@ fn refuse_nul(text: &str, field: &str) -> Result<(), Refusal> {
         );
     }
     Ok(())
+}
+
+/// How many characters SHA-256 has in hexadecimal.
+const SHA256_CHARS: usize = 64;
+
+/// SHA-256 as lower-case hexadecimal, or `VALIDATION`.
+pub(crate) fn sha256(value: &str, field: &str) -> Result<String, Refusal> {
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if value.len() != SHA256_CHARS || !value.bytes().all(hex) {
+        let message = format!("{field} is not SHA-256 in lower-case hexadecimal");
+        return Err(Refusal::new(Code::Validation, message).at([field]));
+    }
+    Ok(value.to_owned())
 }
 
 fn within(actual: usize, limit: usize, unit: &str, field: &str) -> Result<(), Refusal> {

@@ -7,6 +7,7 @@ use projections::ReadError;
 use super::fault::{Fault, FaultCode};
 use crate::auth::AuthError;
 use crate::commands::CommandError;
+use crate::competitions::CompetitionsError;
 use crate::deployments::DeploymentsError;
 use crate::limits::Exceeded;
 use crate::ops::metrics as names;
@@ -88,6 +89,16 @@ pub fn command_or_fault(error: DeploymentsError) -> Result<CommandError, Fault> 
                 .with("atLeast", head.to_string()))
         }
         DeploymentsError::Read(error) => Err(read_fault(error)),
+    }
+}
+
+/// Splits what became of something about competitions: what the door said, the rest a fault.
+pub fn competition_or_fault(error: CompetitionsError) -> Result<CommandError, Fault> {
+    match error {
+        CompetitionsError::Command(error) => Ok(error),
+        CompetitionsError::Forbidden(role) => {
+            Err(Fault::of(FaultCode::Forbidden).with("role", role.as_str()))
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What can be done: one mutation a command, in the command's own words.
 
+pub mod activity;
 pub mod api_key;
+pub mod competition;
 pub mod deployment;
 pub mod environment;
 pub mod fleet;
@@ -34,6 +36,10 @@ pub struct Mutation(
     environment::EnvironmentCommands,
     incident::IncidentCommands,
     slo::SloCommands,
+    competition::CompetitionCommands,
+    competition::entry::EntryCommands,
+    competition::moderation::ModerationCommands,
+    activity::ActivityCommands,
     session::SessionCommands,
     user::UserCommands,
     api_key::ApiKeyCommands,

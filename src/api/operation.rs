@@ -18,6 +18,7 @@ use super::telling::Telling;
 use crate::auth::{Auth, Caller, ClientAt};
 use crate::cache::Cache;
 use crate::commands::{CommandContext, Door, Receipt};
+use crate::competitions::Competitions;
 use crate::config;
 use crate::consumers::Consumers;
 use crate::deployments::Deployments;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub deployments: Deployments,
     /// Objectives.
     pub slos: Slos,
+    /// Competitions and activities.
+    pub competitions: Competitions,
     /// The read models.
     pub reader: Reader,
     /// Who keeps them up to date.
@@ -296,8 +299,7 @@ impl Operation {
         Ok(())
     }
 
-    /// Hands over the moment that all reads saw; `None` if there was no read, or one had to see another
-    /// moment.
+    /// Hands over the moment that all reads saw; `None` if there was none, or several.
     pub async fn moment(&self) -> Option<Moment> {
         self.reads.lock().await.moment.take()
     }

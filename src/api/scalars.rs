@@ -4,9 +4,11 @@
 
 mod duration;
 mod number;
+mod score;
 
 pub use duration::Duration;
 pub use number::{Latitude, Long, Longitude};
+pub use score::Score;
 
 use async_graphql::{Description, InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{NaiveDate, SecondsFormat, Utc};

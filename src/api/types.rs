@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod behind;
+pub mod competition;
 pub mod deployment;
 pub mod dora;
 pub mod environment;

@@ -183,9 +183,9 @@ fn implies(held: Role, wanted: Role) -> bool {
 pub fn carries(role: Role, scope: Scope) -> bool {
     let needs = match scope {
         Scope::VehiclesRead | Scope::LogsRead | Scope::DeploymentsRead => Role::Viewer,
-        Scope::VehiclesWrite | Scope::DeploymentsWrite => Role::Operator,
+        Scope::VehiclesWrite | Scope::DeploymentsWrite | Scope::CompetitionsWrite => Role::Operator,
         Scope::DeploymentsApprove => Role::Approver,
-        Scope::LogsWrite | Scope::PositionsWrite => Role::Ingest,
+        Scope::LogsWrite | Scope::PositionsWrite | Scope::ScoresWrite => Role::Ingest,
         Scope::AuditRead => Role::Auditor,
         Scope::Backfill => Role::Admin,
     };
@@ -272,7 +272,10 @@ mod tests {
             words(&[Role::Viewer]),
             ["vehicles:read", "logs:read", "deployments:read"]
         );
-        assert_eq!(words(&[Role::Ingest]), ["logs:write", "positions:write"]);
+        assert_eq!(
+            words(&[Role::Ingest]),
+            ["logs:write", "positions:write", "scores:write"]
+        );
         assert_eq!(words(&[Role::Admin]).len(), Scope::ALL.len());
         let mut importer = token(&[]);
         importer.scopes = vec!["backfill".to_owned()];

@@ -4,8 +4,10 @@
 //! not at hand is put back, and made again when they are.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use domain::{Aggregate, ClaimChange};
+use domain::user::User;
+use domain::{Aggregate, ClaimChange, StreamKey};
 use uuid::Uuid;
 
 use super::{CommandError, Door};
@@ -27,6 +29,18 @@ impl Door {
             tenant,
             keys: HashMap::new(),
         }
+    }
+
+    /// Sees to it that what is said of a user without an account can be sealed. Whoever has an account has a
+    /// key, or was erased and must never have one again.
+    pub async fn key_outsider(&self, tenant: &Arc<str>, user: &str) -> Result<(), CommandError> {
+        let account = StreamKey::of::<User>(user);
+        let versions = self.store.stream_versions(tenant, &[&account]).await?;
+        if versions.first() == Some(&0) {
+            let vault = self.vault.as_ref().ok_or(VaultError::Absent)?;
+            vault.key(tenant, user).await?;
+        }
+        Ok(())
     }
 }
 

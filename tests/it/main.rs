@@ -19,6 +19,7 @@ mod bell;
 mod bulk;
 mod cache;
 mod cli;
+mod competitions;
 mod config;
 mod consumers;
 mod deployments;

@@ -52,6 +52,12 @@ pub fn id(value: &str, field: &str) -> Result<String, Refusal> {
     text(TextRule::Id, value, field).map(str::to_owned)
 }
 
+/// The id of an object that is one part of a stream's key, as it will be stored: without `/`, which
+/// separates the parts.
+pub fn key_part(value: &str, field: &str) -> Result<String, Refusal> {
+    text(TextRule::VehicleId, value, field).map(str::to_owned)
+}
+
 /// The id of a vehicle, as it will be stored.
 pub fn vehicle_id(value: &str, field: &str) -> Result<String, Refusal> {
     text(TextRule::VehicleId, value, field).map(str::to_owned)

@@ -11,6 +11,7 @@ use daybook::api::{Api, FeedItem, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Caller, Credential, Role};
 use daybook::cache::Cache;
 use daybook::commands::{CommandContext, Door, DoorSettings, IngestLogs};
+use daybook::competitions::Competitions;
 use daybook::config::Settings;
 use daybook::consumers::feed::FeedSettings;
 use daybook::consumers::{ConsumerSettings, Consumers};
@@ -77,6 +78,7 @@ impl Node {
             clock: Clock::system(),
         };
         let parts = Parts {
+            competitions: Competitions::new(door.clone(), auth.clone()),
             auth,
             deployments: Deployments::start(&defaults, foundation),
             slos: Slos::new(door.clone()),

@@ -10,7 +10,7 @@ use domain::{Actor, ActorKind};
 use serde_json::{Value, json};
 
 use places::Kind::{
-    self, Deployment, Fleet, Incident, Key, LogSource, Session, Slo, User, Vehicle,
+    self, Competition, Deployment, Fleet, Incident, Key, LogSource, Session, Slo, User, Vehicle,
 };
 use places::{APART, TAKEN};
 
@@ -91,6 +91,12 @@ impl Things {
                     json!({ "id": format!("l-{suffix}{n}") }),
                 ),
                 (
+                    "createCompetition",
+                    json!({ "id": format!("c-{suffix}{n}"),
+                            "rules": { "name": format!("cup of {suffix}"), "metric": "SUBMITTED",
+                                       "operator": "BEST", "startsAt": "2026-01-01T00:00:00Z" } }),
+                ),
+                (
                     "createFleet",
                     json!({ "id": format!("f-{suffix}{n}"), "name": format!("of {suffix}") }),
                 ),
@@ -127,6 +133,7 @@ impl Things {
             Incident => format!("i-{suffix}"),
             Slo => format!("o-{suffix}"),
             LogSource => format!("l-{suffix}"),
+            Competition => format!("c-{suffix}"),
         }
     }
 }

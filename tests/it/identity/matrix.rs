@@ -186,6 +186,62 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
         r#"(input: { id: "nobody", from: "2026-01-01T00:00:00Z", to: "2026-01-02T00:00:00Z", reason: "r" })"#,
     ),
     (
+        "Mutation.createCompetition",
+        r#"(input: { rules: { name: "", metric: SUBMITTED, operator: BEST, startsAt: "2026-01-01T00:00:00Z" } })"#,
+    ),
+    (
+        "Mutation.reviseCompetition",
+        r#"(input: { id: "nobody", rules: { name: "n", metric: SUBMITTED, operator: BEST, startsAt: "2026-01-01T00:00:00Z" } })"#,
+    ),
+    ("Mutation.definePrizes", r#"(input: { id: "nobody" })"#),
+    (
+        "Mutation.inviteToCompetition",
+        r#"(input: { id: "nobody", users: ["u"] })"#,
+    ),
+    ("Mutation.openCompetition", r#"(input: { id: "nobody" })"#),
+    (
+        "Mutation.cutCompetitionShort",
+        r#"(input: { id: "nobody" })"#,
+    ),
+    ("Mutation.cancelCompetition", r#"(input: { id: "nobody" })"#),
+    (
+        "Mutation.joinCompetition",
+        r#"(input: { competition: "nobody" })"#,
+    ),
+    (
+        "Mutation.leaveCompetition",
+        r#"(input: { competition: "nobody" })"#,
+    ),
+    (
+        "Mutation.submitScore",
+        r#"(input: { competition: "nobody", score: 1, achievedAt: "2026-01-01T00:00:00Z" })"#,
+    ),
+    (
+        "Mutation.openDispute",
+        r#"(input: { competition: "nobody", statement: "s" })"#,
+    ),
+    (
+        "Mutation.releaseScore",
+        r#"(input: { competition: "nobody", user: "u", period: "all", attempt: 1 })"#,
+    ),
+    (
+        "Mutation.dismissScore",
+        r#"(input: { competition: "nobody", user: "u", period: "all", attempt: 1, reason: "r" })"#,
+    ),
+    (
+        "Mutation.excludeEntry",
+        r#"(input: { competition: "nobody", user: "u", reason: "r" })"#,
+    ),
+    (
+        "Mutation.reinstateEntry",
+        r#"(input: { competition: "nobody", user: "u", reason: "r" })"#,
+    ),
+    (
+        "Mutation.resolveDispute",
+        r#"(input: { competition: "nobody", user: "u", outcome: UPHELD, reason: "r" })"#,
+    ),
+    ("Mutation.syncActivities", "(input: { records: [] })"),
+    (
         "Mutation.openIncident",
         r#"(input: { title: "", severity: LOW, project: "p" })"#,
     ),

@@ -57,6 +57,7 @@ pub(super) const MODULES: &[Module] = &[
     module("intake", 5, &["base64ct", "hmac"]),
     module("deployments", 6, &[]),
     module("slos", 6, &[]),
+    module("competitions", 6, &[]),
     module("api", 7, &["async_graphql"]),
     module(
         "http",

@@ -12,8 +12,9 @@ pub enum Kind {
     Incident,
     Slo,
     LogSource,
+    Competition,
 }
-use Kind::{Deployment, Fleet, Incident, Key, LogSource, Session, Slo, User, Vehicle};
+use Kind::{Competition, Deployment, Fleet, Incident, Key, LogSource, Session, Slo, User, Vehicle};
 
 /// Where ids go in, of which kind, and an operation that takes one as `$id`. Those that change something come
 /// last, in an order in which the own object can be told to do each.
@@ -400,6 +401,96 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
             slo { id } userErrors { code message path } } }",
     ),
     (
+        &["Mutation.reviseCompetition(input.id)"],
+        Competition,
+        r#"mutation($id: ID!) { reviseCompetition(input: { id: $id, rules: { name: "n", metric: SUBMITTED, operator: BEST, startsAt: "2026-01-01T00:00:00Z" } }) {
+            competition { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.definePrizes(input.id)"],
+        Competition,
+        r#"mutation($id: ID!) { definePrizes(input: { id: $id }) {
+            competition { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.inviteToCompetition(input.id)"],
+        Competition,
+        r#"mutation($id: ID!) { inviteToCompetition(input: { id: $id, users: ["u"] }) {
+            competition { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.openCompetition(input.id)"],
+        Competition,
+        r#"mutation($id: ID!) { openCompetition(input: { id: $id }) {
+            competition { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.joinCompetition(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { joinCompetition(input: { competition: $id, user: "u" }) {
+            entry { userId } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.submitScore(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { submitScore(input: { competition: $id, user: "u", score: 1, achievedAt: "2026-01-01T00:00:00Z" }) {
+            entry { userId } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.openDispute(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { openDispute(input: { competition: $id, user: "u", statement: "s" }) {
+            entry { userId } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.resolveDispute(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { resolveDispute(input: { competition: $id, user: "u", outcome: UPHELD, reason: "r" }) {
+            entry { userId } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.excludeEntry(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { excludeEntry(input: { competition: $id, user: "u", reason: "r" }) {
+            entry { userId } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.reinstateEntry(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { reinstateEntry(input: { competition: $id, user: "u", reason: "r" }) {
+            entry { userId } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.releaseScore(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { releaseScore(input: { competition: $id, user: "u", period: "all", attempt: 1 }) {
+            entry { userId } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.dismissScore(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { dismissScore(input: { competition: $id, user: "u", period: "all", attempt: 1, reason: "r" }) {
+            entry { userId } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.leaveCompetition(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { leaveCompetition(input: { competition: $id, user: "u" }) {
+            entry { userId } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.cutCompetitionShort(input.id)"],
+        Competition,
+        r#"mutation($id: ID!) { cutCompetitionShort(input: { id: $id }) {
+            competition { id } userErrors { code message path } } }"#,
+    ),
+    (
+        &["Mutation.cancelCompetition(input.id)"],
+        Competition,
+        r#"mutation($id: ID!) { cancelCompetition(input: { id: $id }) {
+            competition { id } userErrors { code message path } } }"#,
+    ),
+    (
         &["Mutation.setLogLimits(input.id)"],
         LogSource,
         "mutation($id: ID!) { setLogLimits(input: { id: $id, limits: { ageSecondsMax: 60 } }) {
@@ -496,6 +587,50 @@ pub const APART: &[(&str, &str)] = &[
     ),
     ("Mutation.openIncident(input.id)", "the id of something new"),
     ("Mutation.defineSlo(input.id)", "the id of something new"),
+    (
+        "Mutation.joinCompetition(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.submitScore(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.openDispute(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.resolveDispute(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.excludeEntry(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.reinstateEntry(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.releaseScore(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.dismissScore(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.leaveCompetition(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.syncActivities(input.user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Mutation.createCompetition(input.id)",
+        "the id of something new",
+    ),
     (
         "Mutation.registerLogSource(input.id)",
         "the id of something new",
