@@ -26,7 +26,8 @@ pub struct Board {
     pub period: String,
     /// Who is ranked.
     pub among: Among,
-    /// What the log said up to there; `None`: up to where the read model is.
+    /// What the log said up to there; `None`: up to where the read model is. A closed period's board is
+    /// as of [`super::ClosedRow::as_of`]: who is excluded later is still on it.
     pub as_of: Option<Position>,
 }
 
