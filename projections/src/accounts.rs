@@ -13,6 +13,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use fold::sealed;
 pub use read::{
     ApiKeyFilter, ApiKeyRow, Sealed, SessionRow, TenantRow, UserFilter, UserRow, UserStatus,
     api_key, api_keys, api_keys_due, session, sessions, tenant, tenants, user, users,

@@ -18,6 +18,8 @@ pub mod slos;
 pub mod slo;
 pub mod summary;
 pub mod logs;
+pub mod competitions;
+pub mod activities;
 pub mod evidence;
 mod geo;
 mod grain;
@@ -26,6 +28,7 @@ mod hash;
 mod copy;
 mod filling;
 mod latest;
+mod columns;
 mod upsert;
 mod digest;
 #[cfg(test)]
@@ -68,5 +71,7 @@ pub fn all() -> Vec<Arc<dyn AnyProjection>> {
         Arc::new(Erased::<deployments::Deployments>::new()),
         Arc::new(Erased::<slos::Slos>::new()),
         Arc::new(Erased::<logs::Logs>::new()),
+        Arc::new(Erased::<competitions::Competitions>::new()),
+        Arc::new(Erased::<activities::Activities>::new()),
     ]
 }

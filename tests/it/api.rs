@@ -517,7 +517,9 @@ async fn the_log_can_be_read() {
             "accounts",
             "deployments",
             "slos",
-            "logs"
+            "logs",
+            "competitions",
+            "activities"
         ]
     );
 }

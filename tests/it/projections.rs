@@ -3,6 +3,7 @@
 mod abandoned;
 mod accounts;
 mod areas;
+mod competitions;
 mod deployments;
 mod directory;
 mod dora;

@@ -180,7 +180,7 @@ fn said<T>(event: &Recorded<Event>, value: T) -> Option<Latest<T>> {
 }
 
 /// The sealed form. A plain one is never in a log, and must not get into a table.
-fn sealed(value: &Personal) -> Result<String, Poison> {
+pub(crate) fn sealed(value: &Personal) -> Result<String, Poison> {
     match value {
         Personal::Sealed(text) => Ok(text.clone()),
         Personal::Plain(_) => Err(Poison("a personal value is not sealed".to_owned())),

@@ -23,6 +23,8 @@ use domain::ExternalRef;
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 
+use crate::columns::word;
+
 /// Where a page of a list ended that is in order of time, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListCursor {
@@ -79,17 +81,4 @@ fn external(row: &PgRow) -> Result<Option<ExternalRef>, sqlx::Error> {
     Ok(source
         .zip(id)
         .map(|(source, id)| ExternalRef { source, id }))
-}
-
-/// A word of a closed list.
-fn word<T>(
-    row: &PgRow,
-    column: &str,
-    of_word: impl Fn(&str) -> Option<T>,
-) -> Result<T, sqlx::Error> {
-    let word: String = row.try_get(column)?;
-    of_word(&word).ok_or_else(|| sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: format!("{word:?} is no word of its list").into(),
-    })
 }

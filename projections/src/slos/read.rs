@@ -10,6 +10,7 @@ use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder, Row};
 
 use super::NAME;
+use crate::columns::number;
 use crate::{Page, ReadError, Snapshot};
 
 /// An objective.
@@ -340,13 +341,4 @@ async fn alerts(
         of.or_default().push(alert);
     }
     Ok(alerts)
-}
-
-/// A number that is never negative.
-fn number<N: TryFrom<i64>>(row: &PgRow, column: &str) -> Result<N, sqlx::Error> {
-    let number: i64 = row.try_get(column)?;
-    N::try_from(number).map_err(|_| sqlx::Error::ColumnDecode {
-        index: column.to_owned(),
-        source: format!("{number} is out of its range").into(),
-    })
 }

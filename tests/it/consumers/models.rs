@@ -5,31 +5,45 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use daybook::commands::{CommandContext, Door, DoorSettings, IngestLogs, ReportPositions};
 use daybook::consumers::{Consumers, RebuildOptions, rebuild};
+use domain::activity::{Activity, ActivityRules, Measures};
+use domain::activity_log::{
+    ActivityLog, ActivityLogCommand, SyncRecord, activity_log_id, month_of,
+};
 use domain::api_key::{ApiKey, ApiKeyCommand};
 use domain::approval::{ApprovalPolicy, ApprovalRule};
+use domain::competition::{
+    Competition, CompetitionCommand, CompetitionRules, CompetitionStatus, CountsFrom, Guards,
+    JoinRule, Metric, Terms,
+};
 use domain::deployment::{
     Change, Deployment, DeploymentCommand, DeploymentReason, Plan, Request, Requester, Tier, Vote,
     Voter,
 };
+use domain::entry::{Entry, EntryCommand, Join, Submission, entry_id};
 use domain::environment::{Environment, EnvironmentCommand, Freeze, environment_id};
 use domain::fleet::{Fleet, FleetCommand};
 use domain::incident::{Incident, IncidentCommand, IncidentReport, LinkKind, Severity};
 use domain::log::Position;
 use domain::log_batch::LogReport;
+use domain::period::Calendar;
+use domain::prize::{PrizePlan, PrizeRule, PrizeTies};
+use domain::score::{Attempt, Operator, Score, Sort, Tally};
 use domain::session::{ClientInfo, Session, SessionCommand, SessionPolicy};
 use domain::slo::{BurnRates, BurnRule, Method, Objective, Sli, Slo, SloCommand, SloScope, Window};
+use domain::standing::TiePolicy;
 use domain::tenant::{Tenant, TenantCommand};
 use domain::track::FixReport;
 use domain::user::{Role, User, UserCommand, UserStanding};
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
-use domain::{Actor, ActorKind, Scope};
+use domain::{Actor, ActorKind, Scope, Zone};
 
 use super::scene::{settings, store, tenant};
 use crate::support::{Action, PATIENCE, Scratch, Step, TestDb, Trap, vault};
 
 /// Something new for every table: a fleet, a vehicle that joins it, where it was at an hour of its own;
 /// a tenant, a user with a role, a session and an API key; an environment that is frozen, a deployment
-/// to it with a change and a vote, an incident that is put down to it; an objective with an alert; a log record.
+/// to it with a change and a vote, an incident that is put down to it; an objective with an alert; a log record; a
+/// competition with a score that counts and one that waits, closed with a prize; an activity.
 async fn happen(door: &Door, nth: i64) {
     let actor = Actor {
         kind: ActorKind::User,
@@ -41,6 +55,8 @@ async fn happen(door: &Door, nth: i64) {
     deployments(door, &ctx, nth).await;
     slos(door, &ctx, nth).await;
     logs(door, &ctx, nth).await;
+    competition(door, &ctx, nth).await;
+    activities(door, &ctx, nth).await;
     let (fleet, bus) = (format!("fleet{nth}"), format!("bus{nth}"));
     let name = format!("Fleet {nth}");
     let create = FleetCommand::Create { name };
@@ -82,6 +98,148 @@ async fn logs(door: &Door, ctx: &CommandContext, nth: i64) {
         may_register: true,
     };
     door.ingest_logs(ctx, batch).await.unwrap();
+}
+
+/// From its first rules to its prizes.
+async fn competition(door: &Door, ctx: &CommandContext, nth: i64) {
+    let (id, user, hour) = (format!("c{nth}"), "ann".to_owned(), TimeDelta::hours(1));
+    let rules = Box::new(rules(ctx.now - hour, ctx.now + hour));
+    let prepare = [
+        CompetitionCommand::Create {
+            rules: rules.clone(),
+        },
+        CompetitionCommand::DefinePrizes {
+            prizes: Some(prizes()),
+        },
+        CompetitionCommand::Open { now: ctx.now },
+    ];
+    for command in prepare {
+        let done = door.execute::<Competition>(ctx, &id, command).await;
+        done.unwrap();
+    }
+    let terms = Box::new(Terms {
+        status: Some(CompetitionStatus::Open),
+        rules: Some(rules.clone()),
+        ends_at: rules.ends_at,
+        sealed_until: None,
+        invited: false,
+    });
+    let join = EntryCommand::Join(Join {
+        competition: id.clone(),
+        user: user.clone(),
+        consent: true,
+        groups: BTreeSet::new(),
+        place: None,
+        terms: terms.clone(),
+        now: ctx.now,
+    });
+    let submit = |score: i64| EntryCommand::SubmitScore {
+        submission: Submission {
+            id: Some(format!("s{score}")),
+            score: Score::of_units(score, "score").unwrap(),
+            sub_score: Score::ZERO,
+            achieved_at: ctx.now,
+            source: None,
+            manual: false,
+        },
+        terms: terms.clone(),
+        now: ctx.now,
+    };
+    let entry = entry_id(&id, &user);
+    for command in [join, submit(5), submit(500)] {
+        door.execute::<Entry>(ctx, &entry, command).await.unwrap();
+    }
+    let tally = Tally::from(Attempt {
+        score: Score::of_units(5, "score").unwrap(),
+        sub_score: Score::ZERO,
+        achieved_at: ctx.now,
+        number: 1,
+    });
+    let end = [
+        CompetitionCommand::SealPeriod {
+            period: "all".to_owned(),
+            now: ctx.now + hour,
+        },
+        CompetitionCommand::ClosePeriod {
+            period: "all".to_owned(),
+            as_of: Position(1),
+            standings: rules.board([(user, tally)]).into(),
+            standings_hash: "0".repeat(64),
+        },
+    ];
+    for command in end {
+        let done = door.execute::<Competition>(ctx, &id, command).await;
+        done.unwrap();
+    }
+}
+
+fn prizes() -> PrizePlan {
+    PrizePlan {
+        currency: "EUR".to_owned(),
+        decimals: 2,
+        pool: 100,
+        ties: PrizeTies::Split,
+        rules: vec![PrizeRule::Fixed {
+            place: 1,
+            amount: 100,
+        }],
+    }
+}
+
+/// A score above 100 waits for a moderator.
+fn rules(starts_at: DateTime<Utc>, ends_at: DateTime<Utc>) -> CompetitionRules {
+    CompetitionRules {
+        name: "Spring".to_owned(),
+        metric: Metric::Submitted,
+        unit: None,
+        decimals: 0,
+        operator: Operator::Best,
+        sort: Sort::Descending,
+        ties: TiePolicy::Competition,
+        periods: Calendar::AllTime,
+        zone: Zone::of_name("UTC").unwrap(),
+        starts_at,
+        ends_at: Some(ends_at),
+        close_delay_seconds: 0,
+        join: JoinRule::Open,
+        counts_from: CountsFrom::Start,
+        consent_required: false,
+        size_max: None,
+        attempts_max: None,
+        start_score: None,
+        guards: Guards {
+            score_max: Some(Score::of_units(100, "score").unwrap()),
+            ..Guards::default()
+        },
+        sources: vec![],
+    }
+}
+
+async fn activities(door: &Door, ctx: &CommandContext, nth: i64) {
+    let (user, month) = ("ann".to_owned(), month_of(ctx.now));
+    let walk = Activity {
+        source: "watch".to_owned(),
+        external_id: format!("w{nth}"),
+        device: None,
+        kind: "walking".to_owned(),
+        start: ctx.now,
+        end: ctx.now,
+        offset_minutes: None,
+        manual: false,
+        measures: Measures {
+            steps: Some(nth),
+            ..Measures::default()
+        },
+    };
+    let id = activity_log_id(&user, &month);
+    let sync = ActivityLogCommand {
+        user,
+        month,
+        records: vec![SyncRecord::Activity(Box::new(walk))],
+        rules: ActivityRules::default(),
+        now: ctx.now,
+    };
+    door.execute::<ActivityLog>(ctx, &id, sync).await.unwrap();
 }
 
 async fn deployments(door: &Door, ctx: &CommandContext, nth: i64) {

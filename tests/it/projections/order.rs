@@ -25,6 +25,8 @@ use domain::vehicle::{
 use domain::{Event, Personal, Recorded, Scope};
 use projections::{AnyProjection, Filling, ReadError, Reader, Target, digest, positions, vehicles};
 
+use super::competitions;
+use super::competitions::measured::{synced, walk};
 use super::logs::{batch, record};
 use super::objectives::{objective, rates, rule};
 use super::releases::{Story, carrying, change, ran};
@@ -195,8 +197,39 @@ fn about_a_log(n: u32) -> (String, Event) {
     (source, said.into())
 }
 
+/// Of few entries of few competitions, in an order that could not be.
+fn about_a_competition(n: u32) -> (String, Event) {
+    let (id, user) = (format!("c{}", n % 2), format!("user{}", n % 5));
+    let seconds = i64::from(n);
+    match n % 9 {
+        0 => competitions::created(&id, competitions::rules()),
+        1 => competitions::opened(&id),
+        2 => competitions::joined(&id, &user, &["east"], competitions::second(seconds)),
+        3 => competitions::left(&id, &user),
+        4 => competitions::excluded(&id, &user),
+        5 => competitions::reinstated(&id, &user),
+        6 => competitions::held(&id, &user, n % 3 + 1),
+        _ => {
+            let tally = competitions::tally(seconds, 0, seconds, n);
+            competitions::accepted(&id, &user, "all", tally)
+        }
+    }
+}
+
+/// Of few activities of few users, told again and taken back.
+fn about_an_activity(n: u32) -> (String, Event) {
+    let (user, id) = (format!("user{}", n % 2), format!("w{}", n % 3));
+    let from = i64::from(n) * 60;
+    let walk = walk("watch", &id, from, from + 60, from);
+    match n % 3 {
+        0 => synced(&user, vec![walk], vec![], vec![]),
+        1 => synced(&user, vec![], vec![walk], vec![]),
+        _ => synced(&user, vec![], vec![], vec![walk.activity.named()]),
+    }
+}
+
 /// A few vehicles crowded into few places, late fixes among them, joining and leaving a fleet;
-/// accounts, deployments with incidents, objectives, and log records.
+/// accounts, deployments with incidents, objectives, log records, competitions and activities.
 fn story() -> Vec<Recorded<Event>> {
     let mut events = Vec::new();
     for n in 0..60_u32 {
@@ -237,6 +270,8 @@ fn story() -> Vec<Recorded<Event>> {
         events.push(about_a_deployment(n));
         events.push(about_an_objective(n));
         events.push(about_a_log(n));
+        events.push(about_a_competition(n));
+        events.push(about_an_activity(n));
     }
     log(events)
 }
@@ -271,7 +306,7 @@ async fn batches_and_their_order_leave_the_same_rows() {
         assert!(digests.iter().all(|d| *d == digests[0]), "{digests:#?}");
         // And another log has another digest.
         create_tables(&db, &*projection, 9).await;
-        write(&db, &*projection, 9, &log[..log.len() - 6]).await;
+        write(&db, &*projection, 9, &log[..log.len() - 8]).await;
         assert_ne!(digest_of(&db, &*projection, 9).await, digests[0]);
     }
 }

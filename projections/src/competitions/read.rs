@@ -1,0 +1,30 @@
+//! Reading competitions: what they are, who takes part, and their boards.
+
+mod board;
+mod entries;
+mod list;
+mod measured;
+mod moderation;
+mod periods;
+
+pub use board::{Among, Board, around, everybody, page, size, standing};
+pub use entries::{DecisionRow, EntryRow, PlayedRow, entries, entries_of_user, entry, played};
+pub use list::{CompetitionRow, competition, competitions};
+pub use moderation::{DisputeRow, HeldRow, held_scores, open_disputes};
+pub use periods::{
+    AwardCursor, AwardRow, ClosedRow, PeriodRow, awards, awards_of_user, period, periods,
+};
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::accounts::Sealed;
+
+/// Sealed words and the event that holds them, if there are any.
+fn sealed(row: &PgRow, text: &str, event: &str) -> Result<Option<Sealed>, sqlx::Error> {
+    let text: Option<String> = row.try_get(text)?;
+    let event = row.try_get(event)?;
+    Ok(text
+        .zip(event)
+        .map(|(text, event_id)| Sealed { text, event_id }))
+}
