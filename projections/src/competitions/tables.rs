@@ -124,7 +124,7 @@ fn memberships(target: &Target<'_>) -> String {
     )
 }
 
-fn scores(target: &Target<'_>) -> [String; 3] {
+fn scores(target: &Target<'_>) -> [String; 2] {
     let (base, table) = ("competition_scores", target.table("competition_scores"));
     let make = format!(
         r#"create table if not exists {table} (
@@ -137,15 +137,13 @@ fn scores(target: &Target<'_>) -> [String; 3] {
             achieved_at    timestamptz not null, -- when that was reached
             attempts       bigint not null, -- how many scores count
             position       bigint not null, -- position that said so
-            primary key (tenant, competition_id, period, user_id))"#
+            primary key (tenant, competition_id, user_id, period))"#
     );
-    let board = "(tenant, competition_id, period, score, sub_score, achieved_at, user_id)";
-    let user = "(tenant, user_id, competition_id, period)";
-    [
-        make,
-        index(target, base, "board", board),
-        index(target, base, "user", user),
-    ]
+    // Boards of the higher score, line by line, however many tie. Those of the lower one read it
+    // backwards, and sort those of one score.
+    let board =
+        "(tenant, competition_id, period, score desc, sub_score desc, achieved_at, user_id)";
+    [make, index(target, base, "board", board)]
 }
 
 fn tallies(target: &Target<'_>) -> String {

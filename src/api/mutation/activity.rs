@@ -34,7 +34,7 @@ struct SyncActivitiesInput {
 #[derive(OneofObject)]
 enum SyncRecordInput {
     /// This was done.
-    Activity(ActivityInput),
+    Activity(Box<ActivityInput>),
     /// What was said of this was wrong, or is to be forgotten.
     Remove(ActivityRefInput),
 }
