@@ -1,42 +1,65 @@
 //! A board kept in memory: who is where, while scores change, without ranking everybody anew.
 //!
-//! It says what [`crate::standing::rank`] says of the same contenders, at any moment, and costs a few
-//! hundred comparisons a question where that one sorts them all.
+//! It says what [`crate::standing::rank`] says of the same contenders, at any moment.
+//!
+//! Entries lie in a table, in any order; their numbers lie in chunks, best first. A chunk knows how many
+//! it holds and how many groups of equals begin in it, so that a rank is a sum over chunks and a search
+//! within one. Whoever leaves keeps a place in the table, without one in the order.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
+use hashbrown::HashTable;
 
 use crate::score::{Score, Sort};
 use crate::standing::{Contender, Standing, TiePolicy};
 
-/// How many items of a sorted list stand together.
+/// Most entries of a chunk.
 const CHUNK_MAX: usize = 512;
 
 /// The board of one period.
-#[derive(Clone, Debug)]
 pub struct Board {
     sort: Sort,
     ties: TiePolicy,
-    /// Everybody, best first.
-    places: Sorted<Place>,
-    /// Each pair of scores once, best first, with how many have it; for [`TiePolicy::Dense`] alone.
-    levels: Sorted<(Level, usize)>,
-    /// Where each user stands.
-    users: HashMap<Arc<str>, Place>,
+    /// Everybody who ever was on it.
+    entries: Vec<Entry>,
+    /// Their ids, one behind the other.
+    ids: String,
+    /// Numbers of entries, by a hash of the id.
+    index: HashTable<u32>,
+    hasher: RandomState,
+    /// None is empty, unless it is the only one.
+    chunks: Vec<Chunk>,
+    len: usize,
 }
 
-/// Scores in the order of the board: the lesser is the better.
-type Level = (i64, i64);
-
-/// A line of the board. The lesser stands before the greater.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    level: Level,
-    achieved_at: DateTime<Utc>,
-    user: Arc<str>,
+/// Where an entry stands among others: the lesser is the better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    /// Score and sub-score.
+    level: (i64, i64),
+    /// When that was reached, in microseconds since 1970: times in the log are no finer.
+    achieved_at: i64,
 }
+
+struct Entry {
+    key: Key,
+    id_at: u32,
+    id_len: u16,
+    /// It is in the order.
+    ranked: bool,
+}
+
+#[derive(Default)]
+struct Chunk {
+    /// Numbers of entries.
+    entries: Vec<u32>,
+    /// How many of them are no equals of the one before.
+    groups: u32,
+}
+
+/// The chunk an entry is in, and where in it.
+type Place = (usize, usize);
 
 impl Board {
     /// With nobody on it.
@@ -44,198 +67,329 @@ impl Board {
         Board {
             sort,
             ties,
-            places: Sorted::default(),
-            levels: Sorted::default(),
-            users: HashMap::new(),
+            entries: Vec::new(),
+            ids: String::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
+            chunks: vec![Chunk::default()],
+            len: 0,
         }
     }
 
     /// How many are on it.
     pub fn len(&self) -> usize {
-        self.users.len()
+        self.len
     }
 
     /// Is nobody on it?
     pub fn is_empty(&self) -> bool {
-        self.users.is_empty()
+        self.len == 0
+    }
+
+    /// How many bytes of memory it takes, roughly.
+    pub fn bytes(&self) -> usize {
+        let chunk =
+            |chunk: &Chunk| size_of::<Chunk>() + size_of::<u32>() * chunk.entries.capacity();
+        size_of::<Board>()
+            + self.chunks.iter().map(chunk).sum::<usize>()
+            + self.ids.capacity()
+            + size_of::<Entry>() * self.entries.capacity()
+            + self.index.allocation_size()
     }
 
     /// Puts somebody where their score belongs, wherever they were before.
+    ///
+    /// # Panics
+    ///
+    /// With more than 2^32 users, or ids of more than 4 GiB.
     pub fn set(&mut self, contender: &Contender) {
-        self.remove(&contender.user);
-        let place = Place {
-            level: self.level(contender.score, contender.sub_score),
-            achieved_at: contender.achieved_at,
-            user: Arc::from(contender.user.as_str()),
-        };
-        if self.ties == TiePolicy::Dense {
-            let level = place.level;
-            match self.levels.find(|(other, _)| *other < level) {
-                Some((other, users)) if *other == level => *users += 1,
-                _ => self.levels.insert((level, 1), |(other, _)| *other < level),
+        let key = self.key_of(contender);
+        let number = self.number_of(&contender.user);
+        let entry = self.entry(number);
+        if entry.ranked {
+            if entry.key == key {
+                return;
             }
+            self.take_out(number);
         }
-        self.places.insert(place.clone(), |other| *other < place);
-        self.users.insert(place.user.clone(), place);
+        let entry = &mut self.entries[number as usize];
+        (entry.key, entry.ranked) = (key, true);
+        self.put_in(number);
     }
 
     /// Takes somebody off it.
     pub fn remove(&mut self, user: &str) {
-        let Some(place) = self.users.remove(user) else {
-            return;
-        };
-        self.places.remove(|other| *other < place);
-        if self.ties != TiePolicy::Dense {
-            return;
-        }
-        let level = place.level;
-        match self.levels.find(|(other, _)| *other < level) {
-            Some((_, users)) if *users > 1 => *users -= 1,
-            _ => self.levels.remove(|(other, _)| *other < level),
+        if let Some(number) = self.ranked(user) {
+            self.take_out(number);
+            self.entries[number as usize].ranked = false;
         }
     }
 
     /// Where somebody stands, if they are on it.
     pub fn standing(&self, user: &str) -> Option<Standing> {
-        Some(self.shown(self.users.get(user)?))
+        let place = self.locate(self.ranked(user)?);
+        Some(self.shown(self.at(place), self.rank(place)))
     }
 
     /// So many standings, from the one that has so many before it.
     pub fn page(&self, before: usize, limit: usize) -> Vec<Standing> {
-        let places = self.places.from(before).take(limit);
-        places.map(|place| self.shown(place)).collect()
+        let limit = limit.min(self.len.saturating_sub(before));
+        let mut shown: Vec<Standing> = Vec::with_capacity(limit);
+        let Some((chunk, at)) = self.place(before).filter(|_| limit > 0) else {
+            return shown;
+        };
+        let mut rank = self.rank((chunk, at));
+        let mut last = self.at((chunk, at));
+        let numbers = self.chunks[chunk..].iter().flat_map(|chunk| &chunk.entries);
+        for (place, &number) in (before as u64 + 1..).zip(numbers.skip(at).take(limit)) {
+            if !shown.is_empty() && !self.is_equal(last, number) {
+                rank = match self.ties {
+                    TiePolicy::Dense => rank + 1,
+                    _ => place,
+                };
+            }
+            last = number;
+            shown.push(self.shown(number, rank));
+        }
+        shown
     }
 
     /// The standing of somebody, with so many before it and so many behind it, as far as there are;
     /// empty if they are not on the board.
     pub fn around(&self, user: &str, each_side: usize) -> Vec<Standing> {
-        let Some(place) = self.users.get(user) else {
+        let Some(number) = self.ranked(user) else {
             return Vec::new();
         };
-        let before = self.places.count(|other| other < place);
+        let (chunk, at) = self.locate(number);
+        let before = self.before(chunk) + at;
         let first = before.saturating_sub(each_side);
         let limit = (before - first).saturating_add(1).saturating_add(each_side);
         self.page(first, limit)
     }
 
-    fn shown(&self, place: &Place) -> Standing {
+    fn shown(&self, number: u32, rank: u64) -> Standing {
+        let entry = self.entry(number);
         let units = |key: i64| match self.sort {
             Sort::Descending => -key,
             Sort::Ascending => key,
         };
         let score = |key| Score::of_units(units(key), "score").unwrap_or_default();
         Standing {
-            rank: self.rank(place),
-            user: place.user.as_ref().to_owned(),
-            score: score(place.level.0),
-            sub_score: score(place.level.1),
-            achieved_at: place.achieved_at,
+            rank,
+            user: self.id(entry).to_owned(),
+            score: score(entry.key.level.0),
+            sub_score: score(entry.key.level.1),
+            achieved_at: DateTime::from_timestamp_micros(entry.key.achieved_at).unwrap_or_default(),
         }
     }
 
-    fn rank(&self, place: &Place) -> u64 {
-        let level = place.level;
-        let reached = (level, place.achieved_at);
-        let better = match self.ties {
-            TiePolicy::Competition => self.places.count(|other| other.level < level),
-            TiePolicy::Dense => self.levels.count(|(other, _)| *other < level),
-            TiePolicy::Ordinal => self.places.count(|other| other < place),
-            TiePolicy::Earliest => {
-                let earlier = |other: &Place| (other.level, other.achieved_at) < reached;
-                self.places.count(earlier)
-            }
+    fn rank(&self, place: Place) -> u64 {
+        let (chunk, at) = place;
+        let key = self.entry(self.at(place)).key;
+        let first = match self.ties {
+            TiePolicy::Dense => return self.groups_to(place),
+            TiePolicy::Ordinal => return (self.before(chunk) + at) as u64 + 1,
+            TiePolicy::Earliest => key,
+            TiePolicy::Competition => Key {
+                achieved_at: i64::MIN,
+                ..key
+            },
         };
-        better as u64 + 1
+        let (chunk, at) = self.search(|number| self.entry(number).key < first);
+        (self.before(chunk) + at) as u64 + 1
     }
 
-    /// Scores are at least zero, so that none is too small to be turned round.
-    fn level(&self, score: Score, sub_score: Score) -> Level {
-        match self.sort {
-            Sort::Descending => (-score.units(), -sub_score.units()),
-            Sort::Ascending => (score.units(), sub_score.units()),
-        }
-    }
-}
-
-/// A sorted list that tells how many items stand before a place. Items are in chunks: to count is to
-/// add up the lengths of those before, to insert is to move half a chunk.
-///
-/// A place is told by a question that the items before it answer with yes, and all others with no.
-#[derive(Clone, Debug)]
-struct Sorted<T> {
-    /// None is empty.
-    chunks: Vec<Vec<T>>,
-}
-
-impl<T> Default for Sorted<T> {
-    fn default() -> Self {
-        Sorted { chunks: Vec::new() }
-    }
-}
-
-impl<T> Sorted<T> {
-    /// The chunk a place is in, and where in it: behind the last chunk if no item is behind it.
-    fn locate(&self, is_before: impl Fn(&T) -> bool) -> (usize, usize) {
-        let whole = |chunk: &Vec<T>| chunk.last().is_some_and(&is_before);
-        let chunk = self.chunks.partition_point(whole);
-        let within = self.chunks.get(chunk);
-        (
-            chunk,
-            within.map_or(0, |items| items.partition_point(&is_before)),
-        )
+    /// How many groups begin up to an entry, its own included.
+    fn groups_to(&self, (chunk, at): Place) -> u64 {
+        let before = self.chunks[..chunk]
+            .iter()
+            .map(|chunk| u64::from(chunk.groups));
+        let within = (0..=at).filter(|at| self.begins((chunk, *at))).count();
+        before.sum::<u64>() + within as u64
     }
 
-    fn count(&self, is_before: impl Fn(&T) -> bool) -> usize {
-        let (chunk, within) = self.locate(is_before);
-        let whole = self.chunks.iter().take(chunk);
-        whole.map(Vec::len).sum::<usize>() + within
-    }
-
-    /// The first item that is not before the place.
-    fn find(&mut self, is_before: impl Fn(&T) -> bool) -> Option<&mut T> {
-        let (chunk, within) = self.locate(is_before);
-        self.chunks.get_mut(chunk)?.get_mut(within)
-    }
-
-    fn insert(&mut self, item: T, is_before: impl Fn(&T) -> bool) {
-        let (chunk, within) = self.locate(is_before);
-        let Some(items) = self.chunks.get_mut(chunk) else {
-            match self.chunks.last_mut() {
-                Some(last) if last.len() < CHUNK_MAX => last.push(item),
-                _ => self.chunks.push(vec![item]),
-            }
-            return;
+    /// Is this entry no equal of the one before it?
+    fn begins(&self, (chunk, at): Place) -> bool {
+        let before = match at.checked_sub(1) {
+            Some(at) => Some(self.at((chunk, at))),
+            None => self.chunks[..chunk]
+                .iter()
+                .rev()
+                .find_map(|chunk| chunk.entries.last().copied()),
         };
-        items.insert(within, item);
-        if items.len() > CHUNK_MAX {
-            let rest = items.split_off(CHUNK_MAX / 2);
-            self.chunks.insert(chunk + 1, rest);
+        before.is_none_or(|before| !self.is_equal(before, self.at((chunk, at))))
+    }
+
+    fn is_equal(&self, a: u32, b: u32) -> bool {
+        let (a, b) = (self.entry(a).key, self.entry(b).key);
+        match self.ties {
+            TiePolicy::Competition | TiePolicy::Dense => a.level == b.level,
+            TiePolicy::Earliest => a == b,
+            TiePolicy::Ordinal => false,
         }
     }
 
-    /// Takes out the first item that is not before the place.
-    fn remove(&mut self, is_before: impl Fn(&T) -> bool) {
-        let (chunk, within) = self.locate(is_before);
-        let Some(items) = self.chunks.get_mut(chunk) else {
-            return;
-        };
-        items.remove(within);
-        if items.is_empty() {
+    fn put_in(&mut self, number: u32) {
+        let (chunk, at) = self.locate(number);
+        // The one behind gets another neighbour, and may begin a group or not any more.
+        self.uncount(self.existing((chunk, at)));
+        self.chunks[chunk].entries.insert(at, number);
+        self.len += 1;
+        self.count(Some((chunk, at)));
+        self.count(self.existing((chunk, at + 1)));
+        if self.chunks[chunk].entries.len() > CHUNK_MAX {
+            self.cut(chunk);
+        }
+    }
+
+    fn take_out(&mut self, number: u32) {
+        let (chunk, at) = self.locate(number);
+        self.uncount(Some((chunk, at)));
+        self.uncount(self.existing((chunk, at + 1)));
+        self.chunks[chunk].entries.remove(at);
+        self.len -= 1;
+        self.count(self.existing((chunk, at)));
+        if self.chunks[chunk].entries.is_empty() && self.chunks.len() > 1 {
             self.chunks.remove(chunk);
         }
     }
 
-    /// All items but so many of the first.
-    fn from(&self, before: usize) -> impl Iterator<Item = &T> {
-        let mut left = before;
-        let skipped = self.chunks.iter().take_while(|chunk| {
-            let skips = left >= chunk.len();
-            left -= if skips { chunk.len() } else { 0 };
-            skips
-        });
-        let skipped = skipped.count();
-        self.chunks[skipped..].iter().flatten().skip(left)
+    fn count(&mut self, place: Option<Place>) {
+        if let Some(place) = place.filter(|place| self.begins(*place)) {
+            self.chunks[place.0].groups += 1;
+        }
     }
+
+    fn uncount(&mut self, place: Option<Place>) {
+        if let Some(place) = place.filter(|place| self.begins(*place)) {
+            self.chunks[place.0].groups -= 1;
+        }
+    }
+
+    /// The place of the entry that is there, or of the first behind it.
+    fn existing(&self, (chunk, at): Place) -> Option<Place> {
+        if at < self.chunks[chunk].entries.len() {
+            return Some((chunk, at));
+        }
+        let later = self.chunks[chunk + 1..]
+            .iter()
+            .position(|chunk| !chunk.entries.is_empty());
+        later.map(|later| (chunk + 1 + later, 0))
+    }
+
+    fn cut(&mut self, chunk: usize) {
+        let entries = &mut self.chunks[chunk].entries;
+        let behind = entries.split_off(entries.len() / 2);
+        entries.shrink_to_fit();
+        let behind = Chunk {
+            entries: behind,
+            groups: 0,
+        };
+        let len = behind.entries.len();
+        self.chunks.insert(chunk + 1, behind);
+        let groups = (0..len)
+            .map(|at| u32::from(self.begins((chunk + 1, at))))
+            .sum();
+        self.chunks[chunk].groups -= groups;
+        self.chunks[chunk + 1].groups = groups;
+    }
+
+    /// Where an entry lies, or belongs.
+    fn locate(&self, number: u32) -> Place {
+        let key = |number| {
+            let entry = self.entry(number);
+            (entry.key, self.id(entry))
+        };
+        let own = key(number);
+        self.search(|other| key(other) < own)
+    }
+
+    /// The place behind all entries of which this is true, as it is of the first ones alone: behind the
+    /// last of a chunk rather than before the first of the next.
+    fn search(&self, is_before: impl Fn(u32) -> bool) -> Place {
+        let whole = |chunk: &Chunk| chunk.entries.last().is_some_and(|last| is_before(*last));
+        let chunk = self
+            .chunks
+            .partition_point(whole)
+            .min(self.chunks.len() - 1);
+        let entries = &self.chunks[chunk].entries;
+        (chunk, entries.partition_point(|number| is_before(*number)))
+    }
+
+    /// Where the entry is that has so many before it.
+    fn place(&self, before: usize) -> Option<Place> {
+        let mut left = before;
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            match left.checked_sub(chunk.entries.len()) {
+                Some(rest) => left = rest,
+                None => return Some((number, left)),
+            }
+        }
+        None
+    }
+
+    /// How many entries lie in the chunks before this one.
+    fn before(&self, chunk: usize) -> usize {
+        let before = self.chunks[..chunk].iter().map(|chunk| chunk.entries.len());
+        before.sum()
+    }
+
+    fn at(&self, (chunk, at): Place) -> u32 {
+        self.chunks[chunk].entries[at]
+    }
+
+    fn entry(&self, number: u32) -> &Entry {
+        &self.entries[number as usize]
+    }
+
+    fn id(&self, entry: &Entry) -> &str {
+        id(&self.ids, entry)
+    }
+
+    fn ranked(&self, user: &str) -> Option<u32> {
+        self.find(user).filter(|number| self.entry(*number).ranked)
+    }
+
+    fn find(&self, user: &str) -> Option<u32> {
+        let is = |number: &u32| self.id(self.entry(*number)) == user;
+        self.index.find(self.hasher.hash_one(user), is).copied()
+    }
+
+    fn number_of(&mut self, user: &str) -> u32 {
+        if let Some(number) = self.find(user) {
+            return number;
+        }
+        let number = u32::try_from(self.entries.len()).expect("fewer than 2^32 users");
+        self.entries.push(Entry {
+            key: Key::default(),
+            id_at: u32::try_from(self.ids.len()).expect("ids take less than 4 GiB"),
+            id_len: u16::try_from(user.len()).expect("an id is short"),
+            ranked: false,
+        });
+        self.ids.push_str(user);
+        let (ids, entries, hasher) = (&self.ids, &self.entries, &self.hasher);
+        let hash = |number: &u32| hasher.hash_one(id(ids, &entries[*number as usize]));
+        self.index
+            .insert_unique(hasher.hash_one(user), number, hash);
+        number
+    }
+
+    /// Scores are at least zero, so that none is too small to be turned round.
+    fn key_of(&self, contender: &Contender) -> Key {
+        let (score, sub_score) = (contender.score.units(), contender.sub_score.units());
+        Key {
+            level: match self.sort {
+                Sort::Descending => (-score, -sub_score),
+                Sort::Ascending => (score, sub_score),
+            },
+            achieved_at: contender.achieved_at.timestamp_micros(),
+        }
+    }
+}
+
+fn id<'i>(ids: &'i str, entry: &Entry) -> &'i str {
+    let from = entry.id_at as usize;
+    &ids[from..from + usize::from(entry.id_len)]
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ const PURE: &[(&str, &[&str])] = &[
             "chrono-tz",
             "geo",
             "h3o",
+            "hashbrown",
             "serde",
             "serde_json",
             "thiserror",
