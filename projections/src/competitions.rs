@@ -18,10 +18,10 @@ mod read;
 mod tests;
 
 pub use read::{
-    Among, AwardCursor, AwardRow, Board, ClosedRow, CompetitionRow, DecisionRow, DisputeRow,
-    EntryRow, HeldRow, PeriodRow, PlayedRow, around, awards, awards_of_user, competition,
-    competitions, entries, entries_of_user, entry, everybody, held_scores, open_disputes, page,
-    period, periods, played, size, standing,
+    Among, AwardCursor, AwardRow, Board, ClosedRow, CompetitionRow, Contenders, DecisionRow,
+    DisputeRow, EntryRow, HeldRow, Moved, PeriodRow, PlayedRow, around, awards, awards_of_user,
+    competition, competitions, entries, entries_of_user, entry, everybody, held_scores, moved,
+    open_disputes, page, period, periods, played, size, standing,
 };
 
 use std::collections::{BTreeSet, HashMap};

@@ -5,12 +5,14 @@ mod entries;
 mod list;
 mod measured;
 mod moderation;
+mod moved;
 mod periods;
 
 pub use board::{Among, Board, around, everybody, page, size, standing};
 pub use entries::{DecisionRow, EntryRow, PlayedRow, entries, entries_of_user, entry, played};
 pub use list::{CompetitionRow, competition, competitions};
 pub use moderation::{DisputeRow, HeldRow, held_scores, open_disputes};
+pub use moved::{Contenders, Moved, moved};
 pub use periods::{
     AwardCursor, AwardRow, ClosedRow, PeriodRow, awards, awards_of_user, period, periods,
 };

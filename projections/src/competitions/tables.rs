@@ -6,7 +6,7 @@ use crate::Target;
 pub(super) fn ddl(target: &Target<'_>) -> Vec<String> {
     let mut statements = competitions(target).to_vec();
     statements.extend(entries(target));
-    statements.push(memberships(target));
+    statements.extend(memberships(target));
     statements.extend(scores(target));
     statements.push(tallies(target));
     statements.extend(held(target));
@@ -108,9 +108,12 @@ fn entries(target: &Target<'_>) -> [String; 4] {
     ]
 }
 
-fn memberships(target: &Target<'_>) -> String {
-    let table = target.table("competition_memberships");
-    format!(
+fn memberships(target: &Target<'_>) -> [String; 2] {
+    let (base, table) = (
+        "competition_memberships",
+        target.table("competition_memberships"),
+    );
+    let make = format!(
         r#"create table if not exists {table} (
             tenant         text collate "C" not null, -- whose
             competition_id text collate "C" not null, -- in what
@@ -121,10 +124,12 @@ fn memberships(target: &Target<'_>) -> String {
             groups         jsonb, -- whoever joins: in these groups; null: in none
             excluded       boolean, -- are they excluded from then on; null: not said
             primary key (tenant, competition_id, user_id, position))"#
-    )
+    );
+    let moved = "(tenant, competition_id, position)";
+    [make, index(target, base, "moved", moved)]
 }
 
-fn scores(target: &Target<'_>) -> [String; 2] {
+fn scores(target: &Target<'_>) -> [String; 3] {
     let (base, table) = ("competition_scores", target.table("competition_scores"));
     let make = format!(
         r#"create table if not exists {table} (
@@ -143,7 +148,13 @@ fn scores(target: &Target<'_>) -> [String; 2] {
     // backwards, and sort those of one score.
     let board =
         "(tenant, competition_id, period, score desc, sub_score desc, achieved_at, user_id)";
-    [make, index(target, base, "board", board)]
+    // What has moved on a board that is kept elsewhere.
+    let moved = "(tenant, competition_id, period, position)";
+    [
+        make,
+        index(target, base, "board", board),
+        index(target, base, "moved", moved),
+    ]
 }
 
 fn tallies(target: &Target<'_>) -> String {

@@ -234,7 +234,7 @@ fn rank(competition: &CompetitionRow) -> String {
 }
 
 /// Adds who is on a board, each with the score that ranks.
-fn push_contenders(
+pub(super) fn push_contenders(
     sql: &mut Sql,
     snap: &Snapshot,
     competition: &CompetitionRow,
