@@ -43,6 +43,7 @@ mod table {
     pub mod releases;
     pub mod imports;
     pub mod delivered;
+    pub mod boards;
     pub mod limits;
     pub mod start;
 }
@@ -176,6 +177,16 @@ const LINES: &[Line] = &[
         name: "Q6",
         about: "a declared id among others, and among a tenth of them; how many says --records=N",
         measure: |stand| Box::pin(table::weighed::ids(stand)),
+    },
+    Line {
+        name: "Q7",
+        about: "scores handed in through the write door against stock postgres-es",
+        measure: |stand| Box::pin(table::boards::scores(stand)),
+    },
+    Line {
+        name: "Q8",
+        about: "ranks among a million users, or as many as --records=N says, against sorted sets of Redis",
+        measure: |stand| Box::pin(table::boards::ranks(stand)),
     },
     Line {
         name: "P11",

@@ -25,6 +25,7 @@ use crate::consumers::Consumers;
 use crate::deployments::{self, Deployments};
 use crate::http;
 use crate::intake::Sources;
+use crate::leaderboards::Leaderboards;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
 use crate::slos::{Slos, alerts};
@@ -61,6 +62,8 @@ pub struct App {
     pub slos: Slos,
     /// Competitions and activities.
     pub competitions: Competitions,
+    /// Boards of competitions.
+    pub leaderboards: Leaderboards,
     /// Who may send webhooks.
     pub sources: Sources,
     /// Who asks how much.
@@ -203,6 +206,7 @@ impl App {
         let deployments = Deployments::start(settings, foundation);
         let slos = Slos::new(door.clone());
         let competitions = Competitions::new(door.clone(), auth.clone());
+        let leaderboards = Leaderboards::new(&settings.leaderboards, &cache, reader.clone());
         let foundation = alerts::Foundation {
             door: door.clone(),
             store: store.clone(),
@@ -229,6 +233,7 @@ impl App {
             deployments,
             slos,
             competitions,
+            leaderboards,
             alerts,
             retention,
             sources,
@@ -273,6 +278,7 @@ impl App {
             auth: self.auth.clone(),
             deployments: self.deployments.clone(),
             slos: self.slos.clone(),
+            leaderboards: self.leaderboards.clone(),
             competitions: self.competitions.clone(),
             sources: self.sources.clone(),
             limiter: self.limiter.clone(),

@@ -1,6 +1,6 @@
 //! Answers kept for a while: in this process first, in Redis second. Nothing here is ever more than
 //! a copy, and a key names the position it is a copy of: losing it costs speed only. Beside them what
-//! processes tell each other through Redis: wake-ups, and what was spent of quotas.
+//! processes tell each other through Redis: wake-ups, what was spent of quotas, and boards.
 
 mod bell;
 mod breaker;
@@ -8,10 +8,12 @@ mod frame;
 mod key;
 mod ledger;
 mod memo;
+mod ranks;
 mod redis;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::counter;
 use moka::future::Cache as Memory;
@@ -24,6 +26,7 @@ pub use bell::Bell;
 pub use key::CacheKey;
 pub use ledger::{Ledger, LedgerEntry, LedgerTold};
 pub use memo::Memo;
+pub use ranks::{Lines, RankedBoard, Ranks, RanksLoading, RanksTold};
 
 /// Both layers. Cheap to clone.
 #[derive(Clone)]
@@ -169,6 +172,12 @@ impl Cache {
     /// What all processes spent of their quotas, if there is Redis.
     pub fn ledger(&self) -> Option<Ledger> {
         self.0.redis.clone().map(Ledger::new)
+    }
+
+    /// Boards of all processes, if there is Redis. One that nobody asks for is kept so long.
+    pub fn ranks(&self, ttl: Duration) -> Option<Ranks> {
+        let redis = self.0.redis.clone()?;
+        Some(Ranks::new(redis, ttl))
     }
 
     /// For the start lines: which cache, how much of it.

@@ -67,6 +67,8 @@ pub struct Settings {
     pub deployments: Deployments,
     /// How alerts of objectives are kept up to date.
     pub slos: Slos,
+    /// Boards that are kept.
+    pub leaderboards: Leaderboards,
     /// How log records are taken away that are kept no longer.
     pub logs: Logs,
     /// Webhooks of other systems.
@@ -135,6 +137,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
     let deployments = Deployments::read(raw, problems);
     let (slos, logs) = (Slos::read(raw, problems), Logs::read(raw, problems));
+    let leaderboards = Leaderboards::read(raw, problems);
     let intake = Intake::read(raw, problems);
     Some(Settings {
         process: process?,
@@ -153,6 +156,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         vault: vault?,
         deployments: deployments?,
         slos: slos?,
+        leaderboards: leaderboards?,
         logs: logs?,
         intake: intake?,
         limits: limits?,
@@ -351,6 +355,7 @@ settings!(
     vault,
     deployments,
     slos,
+    leaderboards,
     logs,
     intake,
     limits,

@@ -37,6 +37,7 @@ use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::Deployments;
 use crate::intake::Sources;
+use crate::leaderboards::Leaderboards;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown};
 use crate::slos::Slos;
@@ -65,6 +66,8 @@ pub struct Parts {
     pub deployments: Deployments,
     /// Objectives.
     pub slos: Slos,
+    /// Boards of competitions.
+    pub leaderboards: Leaderboards,
     /// Competitions and activities.
     pub competitions: Competitions,
     /// Who may send webhooks.
@@ -115,6 +118,7 @@ impl Edge {
             auth: parts.auth.clone(),
             deployments: parts.deployments,
             slos: parts.slos,
+            leaderboards: parts.leaderboards,
             competitions: parts.competitions,
             reader: parts.reader,
             consumers: parts.consumers,

@@ -15,6 +15,7 @@ use daybook::competitions::Competitions;
 use daybook::config::Settings;
 use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::deployments::{self, Deployments};
+use daybook::leaderboards::Leaderboards;
 use daybook::limits::Limiter;
 use daybook::ops::Clock;
 use daybook::slos::Slos;
@@ -112,7 +113,9 @@ async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
         consumers: consumers.clone(),
         clock: Clock::system(),
     };
+    let cache = Cache::new(&defaults.cache, &defaults.redis, [0; 32])?;
     let parts = Parts {
+        leaderboards: Leaderboards::new(&defaults.leaderboards, &cache, reader.clone()),
         deployments: Deployments::start(&defaults, foundation),
         slos: Slos::new(door(store)),
         competitions: Competitions::new(door(store), auth.clone()),
@@ -120,7 +123,7 @@ async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
         door: door(store),
         reader,
         consumers: consumers.clone(),
-        cache: Cache::new(&defaults.cache, &defaults.redis, [0; 32])?,
+        cache,
         clock: Clock::system(),
         read_wait: defaults.consumers.wait_max,
         turns: Arc::new(Semaphore::new(8)),

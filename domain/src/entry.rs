@@ -16,7 +16,7 @@ pub use event::{
     EntryLeft, EntryReinstated, ScoreAccepted, ScoreDismissed, ScoreHeld, ScoreReleased,
     Submission,
 };
-pub use membership::{GROUPS_MAX, PLACE_SCOPE, entry_id, place_claim};
+pub use membership::{GROUPS_MAX, PLACE_SCOPE, entry_id, entry_parts, place_claim};
 pub use scoring::{AHEAD_SCORE_SECONDS_MAX, HELD_MAX};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -20,8 +20,8 @@ mod tests;
 pub use read::{
     Among, AwardCursor, AwardRow, Board, ClosedRow, CompetitionRow, Contenders, DecisionRow,
     DisputeRow, EntryRow, HeldRow, Moved, PeriodRow, PlayedRow, around, awards, awards_of_user,
-    competition, competitions, entries, entries_of_user, entry, everybody, held_scores, moved,
-    open_disputes, page, period, periods, played, size, standing,
+    competition, competitions, entries, entries_of_user, entry, everybody, held_scores, known,
+    moved, open_disputes, page, period, periods, played, size, standing,
 };
 
 use std::collections::{BTreeSet, HashMap};

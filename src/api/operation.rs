@@ -22,6 +22,7 @@ use crate::competitions::Competitions;
 use crate::config;
 use crate::consumers::Consumers;
 use crate::deployments::Deployments;
+use crate::leaderboards::Leaderboards;
 use crate::ops::{Clock, TraceContext};
 use crate::slos::Slos;
 use crate::store::Store;
@@ -44,6 +45,8 @@ pub struct Parts {
     pub slos: Slos,
     /// Competitions and activities.
     pub competitions: Competitions,
+    /// Boards of competitions.
+    pub leaderboards: Leaderboards,
     /// The read models.
     pub reader: Reader,
     /// Who keeps them up to date.
@@ -302,6 +305,21 @@ impl Operation {
     /// Hands over the moment that all reads saw; `None` if there was none, or several.
     pub async fn moment(&self) -> Option<Moment> {
         self.reads.lock().await.moment.take()
+    }
+
+    /// Notes that what was read of a read model is as of a position, which may be a later one than that of the
+    /// moment that is open: then the answer shows several.
+    pub async fn showed(&self, model: &'static str, position: Position) {
+        let mut reads = self.reads.lock().await;
+        let live = reads.snapshot.as_ref().map(|s| s.live(model));
+        if let Some(Ok(live)) = live
+            && live.position < position
+        {
+            reads.moment = None;
+            // Nobody in this process is shown an earlier state from here on.
+            let later = (model, Live { position, ..live });
+            self.parts.consumers.saw(self.tenant(), [later].into_iter());
+        }
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {

@@ -227,4 +227,10 @@ impl Redis {
         let digest = u128::from_be_bytes(*digest);
         format!("{}{what}:{digest:032x}", self.0.prefix)
     }
+
+    /// The name of a part of what is kept by a digest. All its parts lie together, in a cluster too.
+    pub fn part(&self, digest: &[u8; 16], part: &str) -> String {
+        let digest = u128::from_be_bytes(*digest);
+        format!("{}board:{{{digest:032x}}}:{part}", self.0.prefix)
+    }
 }

@@ -3,6 +3,7 @@
 mod deployments;
 mod foreign;
 mod intake;
+mod leaderboards;
 mod limits;
 mod logs;
 mod slos;
@@ -11,6 +12,7 @@ mod vault;
 pub use deployments::*;
 pub use foreign::*;
 pub use intake::*;
+pub use leaderboards::*;
 pub use limits::*;
 pub use logs::*;
 pub use slos::*;

@@ -76,6 +76,8 @@ metrics! {
         "Keys of the foreign issuer that tokens may be signed with, as last fetched.";
     counter ANSWERS_TOTAL "daybook_answers_total" Count
         "Answers to queries that may be kept, by `source` (memory, redis, miss, bypass).";
+    counter BOARDS_TOTAL "daybook_boards_total" Count
+        "Boards that were read, by `source` (redis, memory, tables).";
     counter STALE_READS_TOTAL "daybook_stale_reads_total" Count
         "Reads that were refused because the read models did not come to the position asked for in time.";
     counter CACHE_REQUESTS_TOTAL "daybook_cache_requests_total" Count

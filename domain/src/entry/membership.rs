@@ -24,6 +24,11 @@ pub fn entry_id(competition: &str, user: &str) -> String {
     format!("{competition}/{user}")
 }
 
+/// The competition and the user of an entry, by its id; `None` if it is none.
+pub fn entry_parts(id: &str) -> Option<(&str, &str)> {
+    id.split_once('/')
+}
+
 /// The claim on a place of a competition, from 1. Each is held by one entry at a time, so that there
 /// are never more entries than places, and two that take different places do not meet.
 pub fn place_claim(competition: &str, place: u32) -> ClaimChange {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::competition::{CompetitionEvent, CompetitionStatus};
-use domain::entry::EntryEvent;
+use domain::entry::{EntryEvent, entry_parts};
 use domain::score::Tally;
 use domain::{Event, Personal, Recorded};
 
@@ -153,8 +153,7 @@ pub(super) fn entry(
 
 /// Neither id holds a slash.
 fn entry_key(event: &Recorded<Event>) -> Result<EntryKey, Poison> {
-    let id: &str = &event.aggregate_id;
-    let parts = id.split_once('/');
+    let parts = entry_parts(&event.aggregate_id);
     let (competition, user) =
         parts.ok_or_else(|| Poison("an entry's key has no slash".to_owned()))?;
     Ok((competition.to_owned(), user.to_owned()))

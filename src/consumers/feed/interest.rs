@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use domain::Event;
+use domain::activity_log::ActivityLog;
+use domain::competition::Competition;
+use domain::entry::{Entry, entry_parts};
 use domain::track::TrackEvent;
+use domain::{Aggregate as _, Event};
 use projections::{BoundingBox, H3Cell};
 
 use crate::consumers::LogEvent;
@@ -36,13 +39,20 @@ pub enum Interest {
         /// Where the cells' centres are.
         area: Option<BoundingBox>,
     },
+    /// Whatever may move a board of a competition.
+    Board {
+        /// The competition, by id.
+        competition: Arc<str>,
+        /// Its boards are made of activities.
+        activities: bool,
+    },
 }
 
 /// Where a subscriber stands in the index: under the most telling thing it asks for.
 #[derive(Debug, PartialEq)]
 pub(super) enum Keys {
     Every,
-    Kind(Arc<str>),
+    Kinds(Vec<Arc<str>>),
     Stream(Arc<str>),
     Types(Vec<Arc<str>>),
     Vehicles(Vec<Arc<str>>),
@@ -105,7 +115,7 @@ impl Interest {
             Interest::Events(EventFilter {
                 aggregate_type: Some(kind),
                 ..
-            }) => Keys::Kind(kind.as_str().into()),
+            }) => Keys::Kinds(vec![kind.as_str().into()]),
             Interest::Events(_) => Keys::Every,
             Interest::Vehicles(vehicles) => Keys::Vehicles(vehicles.clone()),
             Interest::Fleet(fleet) => Keys::Fleet(fleet.clone()),
@@ -122,6 +132,11 @@ impl Interest {
                 Some(tiles) => Keys::Centres(*resolution, tiles),
                 None => Keys::Reports,
             },
+            Interest::Board { activities, .. } => {
+                let mut kinds = vec![Competition::TYPE.into(), Entry::TYPE.into()];
+                kinds.extend(activities.then(|| ActivityLog::TYPE.into()));
+                Keys::Kinds(kinds)
+            }
         }
     }
 
@@ -162,6 +177,13 @@ impl Interest {
                 let mut fixes = reported.fixes.iter();
                 fixes.any(|f| (*from..*to).contains(&f.fix_time) && counts(f.lat, f.lon))
             }
+            Interest::Board { competition, .. } => match &*stored.aggregate_type {
+                Competition::TYPE => stored.aggregate_id == *competition,
+                Entry::TYPE => {
+                    entry_parts(&stored.aggregate_id).is_some_and(|(of, _)| of == &**competition)
+                }
+                _ => true,
+            },
             _ => true,
         }
     }

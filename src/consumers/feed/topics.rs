@@ -280,7 +280,7 @@ impl Topics {
         match keys {
             Keys::Every => change(&mut self.every),
             Keys::Reports => change(&mut self.reports),
-            Keys::Kind(kind) => at(&mut self.kinds, std::slice::from_ref(kind), &change),
+            Keys::Kinds(kinds) => at(&mut self.kinds, kinds, &change),
             Keys::Stream(id) => at(&mut self.streams, std::slice::from_ref(id), &change),
             Keys::Types(types) => at(&mut self.types, types, &change),
             Keys::Vehicles(vehicles) => at(&mut self.vehicles, vehicles, &change),

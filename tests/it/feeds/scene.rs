@@ -16,6 +16,7 @@ use daybook::config::Settings;
 use daybook::consumers::feed::FeedSettings;
 use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::deployments::{self, Deployments};
+use daybook::leaderboards::Leaderboards;
 use daybook::ops::Clock;
 use daybook::slos::Slos;
 use daybook::store::{Store, StoreSettings};
@@ -77,7 +78,9 @@ impl Node {
             consumers: consumers.clone(),
             clock: Clock::system(),
         };
+        let cache = Cache::new(&defaults.cache, &defaults.redis, [0; 32]).unwrap();
         let parts = Parts {
+            leaderboards: Leaderboards::new(&defaults.leaderboards, &cache, reader.clone()),
             competitions: Competitions::new(door.clone(), auth.clone()),
             auth,
             deployments: Deployments::start(&defaults, foundation),
@@ -87,7 +90,7 @@ impl Node {
             store: store.clone(),
             door: door.clone(),
             consumers: consumers.clone(),
-            cache: Cache::new(&defaults.cache, &defaults.redis, [0; 32]).unwrap(),
+            cache,
             clock: Clock::system(),
             read_wait: Duration::from_secs(20),
             turns: Arc::new(Semaphore::new(4)),

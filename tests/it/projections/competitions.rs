@@ -2,6 +2,7 @@
 
 mod boards;
 pub mod measured;
+mod ranked;
 
 use std::collections::BTreeSet;
 

@@ -113,7 +113,7 @@ pub async fn everybody(
 }
 
 /// How far the log is known for an answer.
-fn known(
+pub fn known(
     snap: &Snapshot,
     competition: &CompetitionRow,
     board: &Board,

@@ -20,7 +20,7 @@ use crate::support::TestDb;
 
 /// What a test knows of somebody.
 #[derive(Clone, Debug, Default)]
-struct Person {
+pub struct Person {
     member: bool,
     excluded: bool,
     groups: BTreeSet<String>,
@@ -29,7 +29,7 @@ struct Person {
 }
 
 /// People by id.
-type People = BTreeMap<String, Person>;
+pub type People = BTreeMap<String, Person>;
 
 impl Person {
     fn ranks(&self) -> bool {
@@ -115,7 +115,7 @@ fn kept(rules: &CompetitionRules, people: &People) -> Vec<Standing> {
     board.page(0, usize::MAX)
 }
 
-async fn row(snap: &mut Snapshot, id: &str) -> CompetitionRow {
+pub async fn row(snap: &mut Snapshot, id: &str) -> CompetitionRow {
     let row = competitions::competition(snap, id).await.unwrap();
     row.unwrap()
 }
@@ -150,7 +150,7 @@ async fn check(snap: &mut Snapshot, row: &CompetitionRow, board: &Board, expect:
 }
 
 /// Every operator, sort and policy for ties, each with a history of its own.
-fn kinds() -> Vec<(String, CompetitionRules)> {
+pub fn kinds() -> Vec<(String, CompetitionRules)> {
     let mut kinds = Vec::new();
     for operator in Operator::ALL {
         for sort in Sort::ALL {
@@ -171,9 +171,9 @@ fn kinds() -> Vec<(String, CompetitionRules)> {
 }
 
 /// The people of each competition after an event at this position.
-type Moments = BTreeMap<(usize, i64), People>;
+pub type Moments = BTreeMap<(usize, i64), People>;
 
-fn histories(dice: &mut Dice, kinds: &[(String, CompetitionRules)]) -> (TestEvents, Moments) {
+pub fn histories(dice: &mut Dice, kinds: &[(String, CompetitionRules)]) -> (TestEvents, Moments) {
     let mut events = Vec::new();
     for (id, rules) in kinds {
         events.extend([created(id, rules.clone()), opened(id)]);
@@ -193,7 +193,7 @@ fn histories(dice: &mut Dice, kinds: &[(String, CompetitionRules)]) -> (TestEven
 }
 
 /// What is told in what order.
-type TestEvents = Vec<(String, Event)>;
+pub type TestEvents = Vec<(String, Event)>;
 
 #[tokio::test]
 async fn database_memory_and_definition_agree_on_every_rank() {
