@@ -4,14 +4,13 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
-use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::imports::{TENANT, follow, import_changes, import_deployments, sealing};
 use super::measure::{Round, Rounds};
 use super::releases::{YEAR_DEPLOYMENTS, new_year, service, write_year};
 use super::report::{Goal, Row};
 use super::served::{Connection, Served, request, token};
-use super::stand::Stand;
+use super::stand::{Stand, upkeep};
 
 /// The year that is asked about.
 const YEAR: i32 = 2024;
@@ -124,10 +123,7 @@ impl Side {
         }
         follow(&store).await?;
         // As the database would do by itself within the hour.
-        let mut vacuuming = PgConnection::connect_with(&database).await?;
-        vacuuming.execute("set statement_timeout = 0").await?;
-        vacuuming.execute("vacuum analyze").await?;
-        vacuuming.close().await?;
+        upkeep(store.pool(), "vacuum analyze").await?;
         let head = store.head(TENANT).await?;
         ensure!(head.0 > 0, "nothing was imported");
         store.pool().close().await;

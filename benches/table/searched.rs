@@ -15,7 +15,7 @@ use super::measure::{Round, Rounds, figure, median};
 use super::records::{BATCH_RECORDS, Batch, Shape, Shop, Table, count};
 use super::report::{Goal, Row};
 use super::shops::{CALLERS, Desk};
-use super::stand::Stand;
+use super::stand::{Stand, upkeep};
 use super::traffic::now;
 
 /// Batches of a round.
@@ -202,7 +202,7 @@ pub async fn filters(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     consumers.stop().await;
     // As the database would do by itself within the hour.
     let pool = desk.store.pool();
-    sqlx::query("vacuum analyze").execute(pool).await?;
+    upkeep(pool, "vacuum analyze").await?;
     let reader = Reader::new(pool.clone());
     let questions = stand.size(QUESTIONS).max(4);
     let known = over_the_day(&reader, &desk.tenant, questions).await?;

@@ -8,7 +8,7 @@ use anyhow::Context;
 use daybook::store::local::{self, LocalPostgres, LocalSettings};
 use daybook::store::{Store, StoreSettings};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Executor, PgPool};
+use sqlx::{ConnectOptions, Connection as _, Executor, PgConnection, PgPool};
 
 use super::measure::Watch;
 use super::report::target_dir;
@@ -138,4 +138,13 @@ impl Stand {
             .await?;
         Ok(pool)
     }
+}
+
+/// Lets a statement work on millions of rows: the pool's connections give up far earlier.
+pub async fn upkeep(pool: &PgPool, statement: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+    connection.execute("set statement_timeout = 0").await?;
+    connection.execute(statement).await?;
+    connection.close().await?;
+    Ok(())
 }

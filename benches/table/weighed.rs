@@ -7,7 +7,7 @@ use super::measure::{Round, Rounds};
 use super::records::{BATCH_RECORDS, Batch, Shape, Shop, Table, count};
 use super::report::{Figure, Goal, Row};
 use super::shops::Desk;
-use super::stand::Stand;
+use super::stand::{Stand, upkeep};
 
 /// Batches that are weighed.
 const WEIGHED_BATCHES: usize = 200;
@@ -105,16 +105,14 @@ async fn among(stand: &Stand, known: usize) -> anyhow::Result<Vec<Row>> {
     let (with, without) = (Desk::open(stand).await?, Desk::open(stand).await?);
     let (with, without) = (Arc::new(with), Arc::new(without));
     let mut shops = [Shop::new(records, true), Shop::new(records, false)];
-    let fill = "insert into record_ids (tenant, id_hash, batch)
-                select $1, gen_random_uuid(), gen_random_uuid() from generate_series(1, $2)";
-    sqlx::query(fill)
-        .bind(with.tenant.as_ref())
-        .bind(i64::try_from(known)?)
-        .execute(with.store.pool())
-        .await?;
-    sqlx::query("vacuum analyze record_ids")
-        .execute(with.store.pool())
-        .await?;
+    let tenant = &with.tenant;
+    let fill = format!(
+        "insert into record_ids (tenant, id_hash, batch)
+         select '{tenant}', gen_random_uuid(), gen_random_uuid() from generate_series(1, {known})"
+    );
+    for statement in [&*fill, "vacuum analyze record_ids"] {
+        upkeep(with.store.pool(), statement).await?;
+    }
     let mut rounds = Rounds::default();
     for n in 0..=stand.rounds() {
         let [declaring, silent] = &mut shops;
