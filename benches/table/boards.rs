@@ -172,7 +172,9 @@ impl Race {
         let settings = ConsumerSettings::default();
         let consumers = Consumers::start(self.store.clone(), model, settings).await?;
         let head = self.store.head(&self.tenant).await?;
-        let reached = consumers.wait_for(&self.tenant, &[NAME], head, PATIENCE).await;
+        let reached = consumers
+            .wait_for(&self.tenant, &[NAME], head, PATIENCE)
+            .await;
         reached.ok().context("the read model has not come so far")?;
         Ok(consumers)
     }
@@ -214,7 +216,11 @@ pub async fn scores(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             let race = race.clone();
             move |turn| {
                 let race = race.clone();
-                async move { race.add((turn * CALLERS + caller) % runners, 7).await.map(drop) }
+                async move {
+                    race.add((turn * CALLERS + caller) % runners, 7)
+                        .await
+                        .map(drop)
+                }
             }
         });
         let ours = ours.await?;
@@ -288,7 +294,12 @@ pub async fn ranks(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     rows.extend([
         around.row(rank, "/s", Goal::Shown, Round::rate),
         around.row("their p99".to_owned(), "ms", Goal::OursAtMost(1.0), late),
-        top.row(of(&format!("the first {TOP} lines, p99")), "ms", Goal::OursAtMost(2.0), late),
+        top.row(
+            of(&format!("the first {TOP} lines, p99")),
+            "ms",
+            Goal::OursAtMost(2.0),
+            late,
+        ),
     ]);
     Ok(rows)
 }
@@ -336,7 +347,9 @@ fn in_memory(users: usize) -> anyhow::Result<Row> {
 
 /// Fills the read model's tables as if so many had handed scores in.
 async fn stock_board(race: &Race, users: usize) -> anyhow::Result<()> {
-    let mut snap = Reader::new(race.store.pool().clone()).snapshot(&race.tenant).await?;
+    let mut snap = Reader::new(race.store.pool().clone())
+        .snapshot(&race.tenant)
+        .await?;
     let live = snap.live(NAME)?;
     let known = competitions::competition(&mut snap, RACE).await?;
     ensure!(known.is_some(), "the competition is known");
@@ -398,7 +411,10 @@ impl Ours {
 
     async fn top(&self) -> anyhow::Result<Source> {
         let (mut snap, row) = self.snapshot().await?;
-        let shown = self.boards.page(&mut snap, (&row, &board()), 0, TOP).await?;
+        let shown = self
+            .boards
+            .page(&mut snap, (&row, &board()), 0, TOP)
+            .await?;
         ensure!(!shown.page.items.is_empty(), "nobody is on the board");
         Ok(shown.source)
     }
@@ -415,7 +431,10 @@ impl Ours {
                 .await?;
             latencies_us.push(began.elapsed().as_micros() as u32);
             ensure!(shown.source == Source::Memory, "it is kept");
-            ensure!(shown.page.items.iter().any(|line| line.user == user), "{user} is on it");
+            ensure!(
+                shown.page.items.iter().any(|line| line.user == user),
+                "{user} is on it"
+            );
         }
         let around = watch.stop(asked.len() as f64, latencies_us);
         let (watch, mut latencies_us) = (stand.watch(), Vec::new());
@@ -438,7 +457,15 @@ impl Redis {
     async fn start(stand: &Stand) -> anyhow::Result<Redis> {
         let socket = stand.dir().join("redis.sock");
         let server = tokio::process::Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--unixsocket",
+            ])
             .arg(&socket)
             .stdout(Stdio::null())
             .kill_on_drop(true)
@@ -480,7 +507,11 @@ impl Redis {
         for n in asked {
             let (began, user) = (Instant::now(), runner_id(*n));
             let mut rank = redis::cmd("ZREVRANK");
-            let place: i64 = rank.arg("board").arg(&user).query_async(&mut connection).await?;
+            let place: i64 = rank
+                .arg("board")
+                .arg(&user)
+                .query_async(&mut connection)
+                .await?;
             let first = (place - i64::from(EACH_SIDE)).max(0);
             let lines = self.lines(first, place + i64::from(EACH_SIDE)).await?;
             latencies_us.push(began.elapsed().as_micros() as u32);

@@ -27,7 +27,7 @@ pub fn tag(secret: &[u8; 32]) -> String {
 pub fn seal(secret: &[u8; 32], key: &CacheKey, answer: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(OVERHEAD_BYTES + answer.len());
     frame.extend_from_slice(MAGIC);
-    frame.extend_from_slice(&code(secret, key, answer));
+    frame.extend_from_slice(&code(secret, key.digest(), answer));
     frame.extend_from_slice(answer);
     frame
 }
@@ -36,17 +36,22 @@ pub fn seal(secret: &[u8; 32], key: &CacheKey, answer: &[u8]) -> Vec<u8> {
 pub fn open<'a>(secret: &[u8; 32], key: &CacheKey, frame: &'a [u8]) -> Option<&'a [u8]> {
     let rest = frame.strip_prefix(MAGIC)?;
     let (given, answer) = rest.split_at_checked(32)?;
-    let expected = code(secret, key, answer);
-    // Every byte is looked at, so that the time taken tells nothing.
+    let expected = code(secret, key.digest(), answer);
+    is_same(given, &expected).then_some(answer)
+}
+
+/// Is a code, or the first part of one, what was expected? Every byte is looked at, so that the time taken
+/// tells nothing.
+pub fn is_same(given: &[u8], expected: &[u8]) -> bool {
     let differing = given
         .iter()
         .zip(expected)
         .fold(0, |sum, (a, b)| sum | (a ^ b));
-    (differing == 0).then_some(answer)
+    differing == 0
 }
 
-/// HMAC-SHA-256 of key and answer.
-fn code(secret: &[u8; 32], key: &CacheKey, answer: &[u8]) -> [u8; 32] {
+/// HMAC-SHA-256 of what something is bound to and what it says. The first is of one length.
+pub fn code(secret: &[u8; 32], to: &[u8], said: &[u8]) -> [u8; 32] {
     let keyed = |pad: u8| {
         let mut block = [pad; 64];
         block
@@ -55,10 +60,7 @@ fn code(secret: &[u8; 32], key: &CacheKey, answer: &[u8]) -> [u8; 32] {
             .for_each(|(byte, secret)| *byte ^= secret);
         Sha256::new_with_prefix(block)
     };
-    let inner = keyed(0x36)
-        .chain_update(key.digest())
-        .chain_update(answer)
-        .finalize();
+    let inner = keyed(0x36).chain_update(to).chain_update(said).finalize();
     keyed(0x5c).chain_update(inner).finalize().into()
 }
 

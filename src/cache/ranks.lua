@@ -1,8 +1,8 @@
--- A board: KEYS are its state, the order of its lines, the line of each user, and its levels.
--- A line is 24 bytes that sort as the board does (score, sub-score, when), then the user's id. All have
--- the score 0, so the order is that of their bytes: no number goes through a double. A level is the first
--- 16 bytes, kept once each where ranks count levels. The state is "position lines levels", or, while the
--- board is put in, "loading <token>".
+-- A board: KEYS are its state, the order of its lines, what stands for each user, and its levels.
+-- A line is 24 bytes that sort as the board does (score, sub-score, when), the user's id, a zero byte and a
+-- code of 8 bytes. All have the score 0, so the order is that of their bytes: no number goes through a double.
+-- For a user stand the first 24 bytes and the code. A level is the first 16 bytes, kept once each where ranks
+-- count levels. The state is "position lines levels", or, while the board is put in, "loading <token>".
 local state_key, order, lines, levels = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local op, number, ttl = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
@@ -24,29 +24,33 @@ local function position()
   return false
 end
 
+local function line_of(user, stands)
+  return string.sub(stands, 1, 24) .. user .. '\0' .. string.sub(stands, 25)
+end
+
 local function settle(at)
   redis.call('SET', state_key,
     string.format('%s %d %d', at, redis.call('ZCARD', order), redis.call('ZCARD', levels)))
   last(ttl)
 end
 
--- From one argument on: user, line or '', by turns.
+-- From one argument on: user, what stands for them or '', by turns.
 local function put(from, dense)
   for i = from, #ARGV, 2 do
-    local user, line = ARGV[i], ARGV[i + 1]
+    local user, new = ARGV[i], ARGV[i + 1]
     local old = redis.call('HGET', lines, user)
-    if old and old ~= line then
-      redis.call('ZREM', order, old .. user)
+    if old and old ~= new then
+      redis.call('ZREM', order, line_of(user, old))
       redis.call('HDEL', lines, user)
       local level = string.sub(old, 1, 16)
       if dense and redis.call('ZLEXCOUNT', order, '[' .. level, '(' .. level .. string.rep('\255', 9)) == 0 then
         redis.call('ZREM', levels, level)
       end
     end
-    if line ~= '' and old ~= line then
-      redis.call('ZADD', order, 0, line .. user)
-      redis.call('HSET', lines, user, line)
-      if dense then redis.call('ZADD', levels, 0, string.sub(line, 1, 16)) end
+    if new ~= '' and old ~= new then
+      redis.call('ZADD', order, 0, line_of(user, new))
+      redis.call('HSET', lines, user, new)
+      if dense then redis.call('ZADD', levels, 0, string.sub(new, 1, 16)) end
     end
   end
 end
@@ -63,9 +67,10 @@ if op == 'read' then
   if not at then return {number} end
   local policy, before, many = ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[7])
   if ARGV[5] == 'around' then
-    local line = redis.call('HGET', lines, ARGV[8])
-    if not line then return {number, at, 0} end
-    local place = redis.call('ZRANK', order, line .. ARGV[8])
+    local stands = redis.call('HGET', lines, ARGV[8])
+    if not stands then return {number, at, 0} end
+    local place = redis.call('ZRANK', order, line_of(ARGV[8], stands))
+    if not place then return {number} end
     local first = math.max(place - before, 0)
     before, many = first, place - first + many + 1
   end

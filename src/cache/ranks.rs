@@ -1,10 +1,11 @@
 //! Boards in Redis, for all processes: who is where, in the order of their bytes.
 //!
-//! A line is made of 24 bytes that sort as the board does, and the user's id; nothing of it goes through a
-//! double, so that scores beyond 2^53 stay what they are. A board tells the position it is as of, and how many
-//! lines it has: one of which Redis has lost a part is thrown away. What it says is checked for being
-//! possible at all, and it is moved on from the position it was at alone, so that processes do not undo
-//! each other's work.
+//! A line is made of 24 bytes that sort as the board does, the user's id, and a code that only our processes can
+//! make; nothing of it goes through a double, so that scores beyond 2^53 stay what they are. A board tells the
+//! position it is as of, and how many lines it has: one of which Redis has lost a part is thrown away. What it
+//! says is checked for being possible at all, and it is moved on from the position it was at alone, so that
+//! processes do not undo each other's work. Whoever can write to Redis can withhold lines, or tell old ones,
+//! and make none.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,19 +17,23 @@ use domain::standing::{Contender, Standing, TiePolicy};
 use redis::{Cmd, FromRedisValue as _, Value, cmd};
 use sha2::{Digest as _, Sha256};
 
+use super::frame;
 use super::redis::Redis;
 
 /// The script. It is sent whole only to a server that does not know it.
 const SCRIPT: &str = include_str!("ranks.lua");
 
 /// Its name: the SHA-1 of its text. A test asks a server.
-const SCRIPT_NAME: &str = "1fdc115a180c2ea7f3e4bda72916818b21756d02";
+const SCRIPT_NAME: &str = "ceca344abd3bac0b115685a4c4ca66fb6741a1f2";
 
 /// The number of the next question: an answer to another one is not taken for its answer.
 static QUESTIONS: AtomicU32 = AtomicU32::new(0);
 
 /// Bytes of a line before the user's id.
 const LINE_BYTES: usize = 24;
+
+/// Bytes of the code behind it.
+const CODE_BYTES: usize = 8;
 
 /// Whoever puts a board in and does not go on for so long has given up.
 const LOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -127,7 +132,8 @@ impl Ranks {
             [] => Ok(None),
             [position, shown @ ..] => {
                 let position = position_of(position).ok_or("garbage")?;
-                let lines = read(shown, board, lines).ok_or("garbage")?;
+                let secret = self.redis.secret();
+                let lines = read(shown, (board, secret), lines).ok_or("garbage")?;
                 Ok(Some(RanksTold { position, lines }))
             }
         }
@@ -143,7 +149,7 @@ impl Ranks {
     ) -> Result<Option<Position>, &'static str> {
         let told = self.ask("rerank", board, "apply", self.ttl, |call| {
             call.arg(from.0).arg(to.0).arg(levels_count(board));
-            push(call, board, moved);
+            push(call, (board, self.redis.secret()), moved);
         });
         let told = told.await?;
         let position = |told| position_of(told).ok_or("garbage");
@@ -220,7 +226,7 @@ impl RanksLoading {
             .ranks
             .ask("rerank", board, "load", LOAD_PAUSE_MAX, |call| {
                 call.arg(&self.token).arg("").arg(levels_count(board));
-                push(call, board, &lines);
+                push(call, (board, self.ranks.redis.secret()), &lines);
             });
         let told = told.await?;
         self.lines += contenders.len() as u64;
@@ -247,14 +253,29 @@ fn levels_count(board: &RankedBoard) -> u8 {
     u8::from(board.ties == TiePolicy::Dense)
 }
 
-fn push(call: &mut Cmd, board: &RankedBoard, moved: &[(&str, Option<&Contender>)]) {
+/// A board, and what only our processes know.
+type Known<'b> = (&'b RankedBoard, &'b [u8; 32]);
+
+fn push(call: &mut Cmd, known: Known<'_>, moved: &[(&str, Option<&Contender>)]) {
     for (user, contender) in moved {
         call.arg(*user);
         match contender {
-            Some(contender) => call.arg(&line(contender, board.sort)[..]),
+            Some(contender) => {
+                let line = line(contender, known.0.sort);
+                let code = code(known, &line, user.as_bytes());
+                call.arg(&[&line[..], &code].concat()[..])
+            }
             None => call.arg(""),
         };
     }
+}
+
+/// What shows that one of us has made the line.
+fn code((board, secret): Known<'_>, line: &[u8; LINE_BYTES], user: &[u8]) -> [u8; CODE_BYTES] {
+    let code = frame::code(secret, &board.key, &[line, user].concat());
+    let mut short = [0; CODE_BYTES];
+    short.copy_from_slice(&code[..CODE_BYTES]);
+    short
 }
 
 fn position_of(told: &Value) -> Option<Position> {
@@ -263,7 +284,7 @@ fn position_of(told: &Value) -> Option<Position> {
 }
 
 /// What was told, if it can be true.
-fn read(told: &[Value], board: &RankedBoard, asked: Lines<'_>) -> Option<Vec<Standing>> {
+fn read(told: &[Value], known: Known<'_>, asked: Lines<'_>) -> Option<Vec<Standing>> {
     let (rank, before, told) = match told {
         [Value::Int(0)] => return Some(Vec::new()),
         [Value::Int(rank), Value::Int(before), lines @ ..] => (*rank, *before, lines),
@@ -277,6 +298,7 @@ fn read(told: &[Value], board: &RankedBoard, asked: Lines<'_>) -> Option<Vec<Sta
     if told.len() as u64 > most || rank > before + 1 {
         return None;
     }
+    let board = known.0;
     let mut lines: Vec<Standing> = Vec::with_capacity(told.len());
     let mut last: &[u8] = &[];
     for (place, member) in (before + 1..).zip(told) {
@@ -292,7 +314,7 @@ fn read(told: &[Value], board: &RankedBoard, asked: Lines<'_>) -> Option<Vec<Sta
                 _ => place,
             };
         }
-        lines.push(standing(member, board.sort, rank)?);
+        lines.push(standing(member, known, rank)?);
         last = member;
     }
     Some(lines)
@@ -327,8 +349,14 @@ fn line(contender: &Contender, sort: Sort) -> [u8; LINE_BYTES] {
     line
 }
 
-fn standing(member: &[u8], sort: Sort, rank: u64) -> Option<Standing> {
-    let (line, user) = member.split_first_chunk::<LINE_BYTES>()?;
+fn standing(member: &[u8], known: Known<'_>, rank: u64) -> Option<Standing> {
+    let sort = known.0.sort;
+    let (line, rest) = member.split_first_chunk::<LINE_BYTES>()?;
+    let (user, given) = rest.split_last_chunk::<CODE_BYTES>()?;
+    let user = user.strip_suffix(&[0])?;
+    if !frame::is_same(given, &code(known, line, user)) {
+        return None;
+    }
     let number = |at: usize| {
         let bytes = line.get(at..).and_then(|rest| rest.first_chunk::<8>());
         bytes.map(|bytes| i64::from_be_bytes(*bytes) ^ i64::MIN)
@@ -369,10 +397,16 @@ mod tests {
         }
     }
 
+    const SECRET: [u8; 32] = [9; 32];
+
+    fn made(user: &str, score: i64, seconds: i64, secret: &[u8; 32]) -> Value {
+        let line = line(&contender(user, score, seconds), BOARD.sort);
+        let code = code((&BOARD, secret), &line, user.as_bytes());
+        Value::BulkString([&line[..], user.as_bytes(), &[0], &code].concat())
+    }
+
     fn member(user: &str, score: i64, seconds: i64) -> Value {
-        let mut member = line(&contender(user, score, seconds), BOARD.sort).to_vec();
-        member.extend_from_slice(user.as_bytes());
-        Value::BulkString(member)
+        made(user, score, seconds, &SECRET)
     }
 
     #[test]
@@ -403,7 +437,7 @@ mod tests {
             limit: 3,
         };
         let read = |told: &[Value]| {
-            let lines = read(told, &BOARD, ask)?;
+            let lines = read(told, (&BOARD, &SECRET), ask)?;
             Some(
                 lines
                     .into_iter()

@@ -3,6 +3,7 @@
 mod scene;
 
 mod archived;
+mod boards;
 mod events;
 mod groups;
 mod maps;
