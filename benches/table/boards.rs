@@ -31,7 +31,7 @@ use super::commands::{STOCK_CONNECTIONS, round};
 use super::cpu::resident_mib;
 use super::fleets::{Fleets, Stock, context, rename, stock, stock_tables};
 use super::imports::{TENANT, sealing};
-use super::measure::{Round, Rounds, figure};
+use super::measure::{Round, Rounds};
 use super::report::{Figure, Goal, Row};
 use super::stand::{Stand, upkeep};
 use super::traffic::{Chance, now};

@@ -104,6 +104,6 @@ mod tests {
         let message = [key("a").digest().as_slice(), b"answer"].concat();
         let inner = Sha256::digest([pad(0x36), message].concat());
         let outer = Sha256::digest([pad(0x5c), inner.to_vec()].concat());
-        assert_eq!(code(&secret, &key("a"), b"answer")[..], outer[..]);
+        assert_eq!(code(&secret, key("a").digest(), b"answer")[..], outer[..]);
     }
 }

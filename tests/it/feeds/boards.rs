@@ -18,8 +18,9 @@ fn document(arguments: &str) -> String {
 /// Sends a command that must be kept.
 async fn done(node: &Node, field: &str, input: Value) {
     let kind = field[..1].to_uppercase() + &field[1..] + "Input";
-    let document =
-        format!("mutation($i: {kind}!) {{ {field}(input: $i) {{ userErrors {{ code message }} }} }}");
+    let document = format!(
+        "mutation($i: {kind}!) {{ {field}(input: $i) {{ userErrors {{ code message }} }} }}"
+    );
     let told = node.ask(&document, json!({ "i": input })).await;
     assert_eq!(told[field]["userErrors"], json!([]), "{field} {input}");
 }
@@ -35,10 +36,20 @@ async fn cup(db: &TestDb, users: &[&str]) -> Node {
     let node = Node::start(db).await;
     let rules = json!({ "name": "Cup", "metric": "SUBMITTED", "operator": "BEST",
                         "startsAt": "2026-01-01T00:00:00Z" });
-    done(&node, "createCompetition", json!({ "id": "cup", "rules": rules })).await;
+    done(
+        &node,
+        "createCompetition",
+        json!({ "id": "cup", "rules": rules }),
+    )
+    .await;
     done(&node, "openCompetition", json!({ "id": "cup" })).await;
     for user in users {
-        done(&node, "joinCompetition", json!({ "competition": "cup", "user": user })).await;
+        done(
+            &node,
+            "joinCompetition",
+            json!({ "competition": "cup", "user": user }),
+        )
+        .await;
     }
     node
 }
@@ -50,7 +61,12 @@ async fn told(feed: &mut Feed, items: usize) -> Vec<String> {
         let line = feed.item().await["leaderboardChanged"].take();
         let word = |name: &str| line[name].to_string().replace('"', "");
         let gone = if line["left"] == true { " left" } else { "" };
-        told.push(format!("{} {} {}{gone}", word("rank"), word("userId"), word("score")));
+        told.push(format!(
+            "{} {} {}{gone}",
+            word("rank"),
+            word("userId"),
+            word("score")
+        ));
     }
     told
 }
@@ -62,11 +78,18 @@ async fn the_first_lines_are_told_then_those_that_are_others() {
     for (user, points) in [("ada", 5), ("bob", 3), ("cyd", 1)] {
         score(&node, user, points).await;
     }
-    let mut feed = node.subscribe(&document("first: 2"), json!({})).await.unwrap();
+    let mut feed = node
+        .subscribe(&document("first: 2"), json!({}))
+        .await
+        .unwrap();
     assert_eq!(told(&mut feed, 2).await, ["1 ada 5", "2 bob 3"]);
     score(&node, "cyd", 2).await; // still behind
     score(&node, "bob", 9).await;
-    assert_eq!(told(&mut feed, 2).await, ["1 bob 9", "2 ada 5"], "and nothing before");
+    assert_eq!(
+        told(&mut feed, 2).await,
+        ["1 bob 9", "2 ada 5"],
+        "and nothing before"
+    );
     score(&node, "cyd", 7).await;
     assert_eq!(told(&mut feed, 2).await, ["2 cyd 7", "2 ada 5 left"]);
     let excluded = json!({ "competition": "cup", "user": "bob", "reason": "a bicycle" });
@@ -74,7 +97,10 @@ async fn the_first_lines_are_told_then_those_that_are_others() {
     let news = told(&mut feed, 3).await;
     assert_eq!(news, ["1 cyd 7", "2 ada 5", "1 bob 9 left"]);
     // Whoever comes later is shown the board as it is.
-    let mut late = node.subscribe(&document("first: 2"), json!({})).await.unwrap();
+    let mut late = node
+        .subscribe(&document("first: 2"), json!({}))
+        .await
+        .unwrap();
     let mut lines = told(&mut late, 2).await;
     lines.sort();
     assert_eq!(lines, ["1 cyd 7", "2 ada 5"]);
@@ -84,7 +110,10 @@ async fn the_first_lines_are_told_then_those_that_are_others() {
 async fn many_changes_are_told_as_the_last_of_each() {
     let db = TestDb::create().await;
     let node = cup(&db, &["ada", "bob"]).await;
-    let mut feed = node.subscribe(&document("first: 5"), json!({})).await.unwrap();
+    let mut feed = node
+        .subscribe(&document("first: 5"), json!({}))
+        .await
+        .unwrap();
     for points in 1..=60 {
         score(&node, if points % 2 == 0 { "ada" } else { "bob" }, points).await;
     }
@@ -105,13 +134,28 @@ async fn a_board_is_told_to_those_who_take_part_and_those_who_may_see() {
     let node = cup(&db, &["ada"]).await;
     score(&node, "ada", 5).await;
     let (asked, nothing) = (document("first: 5"), json!({}));
-    let refused = node.subscribe_as(TENANT, &[], &asked, nothing.clone(), None).await;
+    let refused = node
+        .subscribe_as(TENANT, &[], &asked, nothing.clone(), None)
+        .await;
     assert_eq!(refused.err().unwrap().code(), "FORBIDDEN");
-    done(&node, "joinCompetition", json!({ "competition": "cup", "user": "tester" })).await;
-    let mut feed = node.subscribe_as(TENANT, &[], &asked, nothing, None).await.unwrap();
+    done(
+        &node,
+        "joinCompetition",
+        json!({ "competition": "cup", "user": "tester" }),
+    )
+    .await;
+    let mut feed = node
+        .subscribe_as(TENANT, &[], &asked, nothing, None)
+        .await
+        .unwrap();
     assert_eq!(told(&mut feed, 1).await, ["1 ada 5"]);
     // Whoever takes part no more is told nothing more.
-    done(&node, "leaveCompetition", json!({ "competition": "cup", "user": "tester" })).await;
+    done(
+        &node,
+        "leaveCompetition",
+        json!({ "competition": "cup", "user": "tester" }),
+    )
+    .await;
     assert_eq!(feed.fault().await.code(), "FORBIDDEN");
     let mut viewer = node.subscribe_as(TENANT, &[Role::Viewer], &asked, json!({}), None);
     assert_eq!(told(&mut viewer.await.unwrap(), 1).await, ["1 ada 5"]);
