@@ -69,6 +69,8 @@ pub struct Settings {
     pub slos: Slos,
     /// Boards that are kept.
     pub leaderboards: Leaderboards,
+    /// How periods of competitions are closed.
+    pub competitions: Competitions,
     /// How log records are taken away that are kept no longer.
     pub logs: Logs,
     /// Webhooks of other systems.
@@ -136,6 +138,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (oidc, http_client) = (Oidc::read(raw, problems), HttpClient::read(raw, problems));
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
     let deployments = Deployments::read(raw, problems);
+    let competitions = Competitions::read(raw, problems);
     let (slos, logs) = (Slos::read(raw, problems), Logs::read(raw, problems));
     let leaderboards = Leaderboards::read(raw, problems);
     let intake = Intake::read(raw, problems);
@@ -157,6 +160,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         deployments: deployments?,
         slos: slos?,
         leaderboards: leaderboards?,
+        competitions: competitions?,
         logs: logs?,
         intake: intake?,
         limits: limits?,
@@ -311,6 +315,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Vault>(),
         of::<Deployments>(),
         of::<Slos>(),
+        of::<Competitions>(),
         of::<Logs>(),
         of::<Intake>(),
         of::<Limits>(),

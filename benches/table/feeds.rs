@@ -11,7 +11,7 @@ use daybook::api::{Api, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Auth, Caller, Credential, Foundation, Role};
 use daybook::cache::Cache;
 use daybook::commands::Door;
-use daybook::competitions::Competitions;
+use daybook::competitions::{Closer, Competitions};
 use daybook::config::Settings;
 use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::deployments::{self, Deployments};
@@ -114,11 +114,13 @@ async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
         clock: Clock::system(),
     };
     let cache = Cache::new(&defaults.cache, &defaults.redis, [0; 32])?;
+    let answering = (reader.clone(), consumers.clone());
+    let closer = Closer::new(door(store), answering, defaults.consumers.wait_max);
     let parts = Parts {
         leaderboards: Leaderboards::new(&defaults.leaderboards, &cache, reader.clone()),
         deployments: Deployments::start(&defaults, foundation),
         slos: Slos::new(door(store)),
-        competitions: Competitions::new(door(store), auth.clone()),
+        competitions: Competitions::new(door(store), auth.clone(), closer),
         store: store.clone(),
         door: door(store),
         reader,
