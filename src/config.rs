@@ -316,6 +316,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Deployments>(),
         of::<Slos>(),
         of::<Competitions>(),
+        of::<Leaderboards>(),
         of::<Logs>(),
         of::<Intake>(),
         of::<Limits>(),
@@ -331,8 +332,10 @@ macro_rules! settings {
         impl Settings {
             /// The knobs at which two differ.
             fn differences(&self, other: &Settings) -> Vec<&'static Knob> {
+                // Of all sections there are, or it does not compile.
+                let Settings { $($section),+ } = self;
                 let mut found = Vec::new();
-                $(found.extend(self.$section.differences(&other.$section));)+
+                $(found.extend($section.differences(&other.$section));)+
                 found
             }
 
@@ -360,6 +363,7 @@ settings!(
     vault,
     deployments,
     slos,
+    competitions,
     leaderboards,
     logs,
     intake,
