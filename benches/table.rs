@@ -44,6 +44,7 @@ mod table {
     pub mod imports;
     pub mod delivered;
     pub mod boards;
+    pub mod watched;
     pub mod limits;
     pub mod start;
 }
@@ -187,6 +188,11 @@ const LINES: &[Line] = &[
         name: "Q8",
         about: "ranks among a million users, or as many as --records=N says, against sorted sets of Redis",
         measure: |stand| Box::pin(table::boards::ranks(stand)),
+    },
+    Line {
+        name: "Q9",
+        about: "ten thousand score changes a second, and the subscriber of their board",
+        measure: |stand| Box::pin(table::watched::measure(stand)),
     },
     Line {
         name: "P11",

@@ -181,7 +181,7 @@ impl Race {
 }
 
 /// As long as ids of users are.
-fn runner_id(n: usize) -> String {
+pub fn runner_id(n: usize) -> String {
     format!("5f0c1f6e-8e0f-4d59-9a51-{n:012}")
 }
 

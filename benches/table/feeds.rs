@@ -93,7 +93,8 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     ])
 }
 
-async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
+/// The API over a log, with the settings of production.
+pub async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
     let (defaults, clock) = (Settings::default(), Clock::system());
     let keys = std::env::temp_dir();
     let foundation = Foundation {
@@ -138,6 +139,34 @@ async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
     Ok(Api::new(parts, true))
 }
 
+/// A subscription of somebody who may see what there is.
+pub async fn subscribe(api: &Api, document: &str) -> anyhow::Result<FeedStream> {
+    let caller = Caller {
+        actor: Actor {
+            kind: ActorKind::User,
+            id: "bench".into(),
+        },
+        tenant: "default".into(),
+        roles: vec![Role::Viewer],
+        scopes: Vec::new(),
+        credential: Credential::Token {
+            id: "bench".into(),
+            session: None,
+            issued_at: DateTime::UNIX_EPOCH,
+        },
+        suspended: false,
+        expires_at: Clock::system().now(),
+    };
+    let pages = Pages {
+        default: 50,
+        max: 200,
+    };
+    let (parts, origin) = (api.parts().clone(), Origin::default());
+    let operation = Operation::new(parts, caller.into(), origin, None, pages);
+    let feed = api.subscribe(operation, Request::new(document), None).await;
+    feed.map_err(|fault| anyhow::anyhow!("{fault}"))
+}
+
 struct Ours {
     api: Api,
     door: Door,
@@ -146,35 +175,9 @@ struct Ours {
 
 impl Ours {
     async fn subscribe(&self, members: usize) -> anyhow::Result<Vec<FeedStream>> {
-        let caller = Arc::new(Caller {
-            actor: Actor {
-                kind: ActorKind::User,
-                id: "bench".into(),
-            },
-            tenant: "default".into(),
-            roles: vec![Role::Viewer],
-            scopes: Vec::new(),
-            credential: Credential::Token {
-                id: "bench".into(),
-                session: None,
-                issued_at: DateTime::UNIX_EPOCH,
-            },
-            suspended: false,
-            expires_at: Clock::system().now(),
-        });
-        let pages = Pages {
-            default: 50,
-            max: 200,
-        };
         let mut feeds = Vec::with_capacity(members);
         for _ in 0..members {
-            let (parts, origin) = (self.api.parts().clone(), Origin::default());
-            let operation = Operation::new(parts, caller.clone(), origin, None, pages);
-            let feed = self
-                .api
-                .subscribe(operation, Request::new(DOCUMENT), None)
-                .await;
-            feeds.push(feed.map_err(|fault| anyhow::anyhow!("{fault}"))?);
+            feeds.push(subscribe(&self.api, DOCUMENT).await?);
         }
         Ok(feeds)
     }
