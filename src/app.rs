@@ -2,6 +2,7 @@
 
 mod bounds;
 mod checks;
+mod duties;
 pub mod live;
 mod log;
 mod wakes;
@@ -19,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::auth::{Auth, Foundation};
 use crate::cache::Cache;
 use crate::commands::Door;
-use crate::competitions::Competitions;
+use crate::competitions::{Closer, Competitions};
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::{self, Deployments};
@@ -27,9 +28,11 @@ use crate::http;
 use crate::intake::Sources;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
-use crate::slos::{Slos, alerts};
+use crate::slos::Slos;
+use crate::store::Store;
 use crate::vault::Vault;
 
+use duties::Duties;
 pub use log::{Log, data_dir};
 
 /// Whom the first start in development makes an administrator.
@@ -69,10 +72,8 @@ pub struct App {
     pub metrics: Metrics,
     /// How every part is doing.
     pub health: Health,
-    /// Raises and clears alerts of objectives.
-    alerts: JoinSet<()>,
-    /// Takes log records away that are kept no longer.
-    retention: JoinSet<()>,
+    /// What happens by itself.
+    duties: Duties,
     /// Passes wake-ups on.
     _wakes: JoinSet<()>,
 }
@@ -131,6 +132,13 @@ async fn doors(
     Ok((door, auth.context("who calls cannot be told")?))
 }
 
+/// What keeps read models up to date.
+async fn followers(settings: &Settings, store: &Store) -> anyhow::Result<Consumers> {
+    let (all, bounds) = (projections::all(), bounds::consumers(settings));
+    let consumers = Consumers::start(store.clone(), all, bounds).await;
+    consumers.context("the read models cannot be kept up to date")
+}
+
 /// What commands of the command line about identity need: no read models, no cache.
 pub struct Back {
     /// PostgreSQL and the log in it.
@@ -184,13 +192,7 @@ impl App {
         let limiter = Limiter::start(&settings.limits, cache.ledger(), secret, clock.clone());
         let (door, auth) = doors(settings, &log, vault.clone(), &limiter, &clock).await?;
         let door = door.counting(limiter.clone());
-        let consumers = Consumers::start(
-            store.clone(),
-            projections::all(),
-            bounds::consumers(settings),
-        )
-        .await
-        .context("the read models cannot be kept up to date")?;
+        let consumers = followers(settings, store).await?;
         let reader = Reader::new(store.pool().clone());
         let foundation = deployments::Foundation {
             door: door.clone(),
@@ -202,17 +204,19 @@ impl App {
         };
         let deployments = Deployments::start(settings, foundation);
         let slos = Slos::new(door.clone());
-        let competitions = Competitions::new(door.clone(), auth.clone());
-        let foundation = alerts::Foundation {
+        let answering = (reader.clone(), consumers.clone());
+        let closer = Closer::new(door.clone(), answering, settings.consumers.wait_max);
+        let competitions = Competitions::new(door.clone(), auth.clone(), closer.clone());
+        let foundation = duties::Foundation {
             door: door.clone(),
             store: store.clone(),
             auth: auth.clone(),
             reader: reader.clone(),
             consumers: consumers.clone(),
+            closer,
             clock: clock.clone(),
         };
-        let alerts = alerts::start(&settings.slos, foundation);
-        let retention = consumers.keep_retention(&settings.logs, clock.clone());
+        let duties = Duties::start(settings, foundation);
         let health = checks::health(store, &cache, &consumers);
         let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
@@ -229,8 +233,7 @@ impl App {
             deployments,
             slos,
             competitions,
-            alerts,
-            retention,
+            duties,
             sources,
             limiter,
             metrics,
@@ -293,10 +296,9 @@ impl App {
         }
     }
 
-    /// Stops in the opposite order: alerts and retention, batches in flight, connections, the private PostgreSQL.
+    /// Stops in the opposite order: duties, batches in flight, connections, the private PostgreSQL.
     pub async fn stop(mut self) {
-        self.alerts.shutdown().await;
-        self.retention.shutdown().await;
+        self.duties.stop().await;
         self.consumers.stop().await;
         self.log.close().await;
     }

@@ -4,6 +4,11 @@
 //! A score is decided on the competition's stream at a version: whoever closes a period moves that version,
 //! so no score comes into a period behind its seal.
 
+mod closing;
+pub mod due;
+
+pub use closing::Closer;
+
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
@@ -13,7 +18,8 @@ use domain::competition::{
 };
 use domain::entry::{Entry, EntryCommand, Join, Submission, entry_id};
 use domain::score::Score;
-use domain::{Code, Refusal, values};
+use domain::{Code, Position, Refusal, values};
+use projections::ReadError;
 use serde_json::Value;
 
 use crate::auth::{Auth, Caller, Credential, Role};
@@ -29,6 +35,7 @@ const PLACE_TURNS_MAX: u32 = 100;
 pub struct Competitions {
     door: Door,
     auth: Auth,
+    closer: Closer,
 }
 
 /// Why nothing became of a command.
@@ -40,6 +47,17 @@ pub enum CompetitionsError {
     /// It is about another user, and the caller does not have the role that takes.
     #[error("the caller may not do this for another user")]
     Forbidden(Role),
+    /// What has to be known first is not: the read models are behind the log by this much.
+    #[error("the read models are at {reached}, the log at {head}")]
+    Behind {
+        /// How far the read models are.
+        reached: Position,
+        /// How far they should be.
+        head: Position,
+    },
+    /// The read models could not be asked.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }
 
 impl From<Refusal> for CompetitionsError {
@@ -114,8 +132,8 @@ type Kept = Result<(String, Receipt), CompetitionsError>;
 
 impl Competitions {
     /// Those behind this door.
-    pub fn new(door: Door, auth: Auth) -> Competitions {
-        Competitions { door, auth }
+    pub fn new(door: Door, auth: Auth, closer: Closer) -> Competitions {
+        Competitions { door, auth, closer }
     }
 
     /// Writes a competition down. Gives its id: as asked for, or made.
@@ -142,6 +160,13 @@ impl Competitions {
     ) -> Kept {
         let id = values::key_part(id, "id")?;
         let kept = self.door.execute::<Competition>(ctx, &id, command).await?;
+        Ok((id, kept))
+    }
+
+    /// Closes a period that is over without waiting for it to be closed by itself.
+    pub async fn close_period(&self, ctx: &CommandContext, id: &str, period: &str) -> Kept {
+        let id = values::key_part(id, "competition")?;
+        let kept = self.closer.close(ctx, &id, period).await?;
         Ok((id, kept))
     }
 

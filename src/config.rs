@@ -67,6 +67,8 @@ pub struct Settings {
     pub deployments: Deployments,
     /// How alerts of objectives are kept up to date.
     pub slos: Slos,
+    /// How periods of competitions are closed.
+    pub competitions: Competitions,
     /// How log records are taken away that are kept no longer.
     pub logs: Logs,
     /// Webhooks of other systems.
@@ -134,6 +136,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let (oidc, http_client) = (Oidc::read(raw, problems), HttpClient::read(raw, problems));
     let (vault, log) = (Vault::read(raw, problems), Log::read(raw, problems));
     let deployments = Deployments::read(raw, problems);
+    let competitions = Competitions::read(raw, problems);
     let (slos, logs) = (Slos::read(raw, problems), Logs::read(raw, problems));
     let intake = Intake::read(raw, problems);
     Some(Settings {
@@ -153,6 +156,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         vault: vault?,
         deployments: deployments?,
         slos: slos?,
+        competitions: competitions?,
         logs: logs?,
         intake: intake?,
         limits: limits?,
@@ -307,6 +311,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Vault>(),
         of::<Deployments>(),
         of::<Slos>(),
+        of::<Competitions>(),
         of::<Logs>(),
         of::<Intake>(),
         of::<Limits>(),

@@ -11,7 +11,7 @@ use daybook::api::{Api, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Auth, Caller, Credential, Foundation, Role};
 use daybook::cache::Cache;
 use daybook::commands::Door;
-use daybook::competitions::Competitions;
+use daybook::competitions::{Closer, Competitions};
 use daybook::config::Settings;
 use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::deployments::{self, Deployments};
@@ -112,10 +112,12 @@ async fn api(store: &Store, consumers: &Consumers) -> anyhow::Result<Api> {
         consumers: consumers.clone(),
         clock: Clock::system(),
     };
+    let answering = (reader.clone(), consumers.clone());
+    let closer = Closer::new(door(store), answering, defaults.consumers.wait_max);
     let parts = Parts {
         deployments: Deployments::start(&defaults, foundation),
         slos: Slos::new(door(store)),
-        competitions: Competitions::new(door(store), auth.clone()),
+        competitions: Competitions::new(door(store), auth.clone(), closer),
         store: store.clone(),
         door: door(store),
         reader,

@@ -258,10 +258,11 @@ impl Aggregate for Competition {
             CompetitionCommand::SealPeriod { period, now } => self.seal_period(period, *now),
             CompetitionCommand::ClosePeriod {
                 period,
+                sealed_at,
                 as_of,
                 standings,
                 standings_hash,
-            } => self.close_period(period, *as_of, standings, standings_hash),
+            } => self.close_period(period, (*sealed_at, *as_of), standings, standings_hash),
         }
     }
 

@@ -195,7 +195,7 @@ codes! {
     ActivityInFuture "ACTIVITY_IN_FUTURE" false
         "An activity ends further ahead of the server's clock than allowed.";
     StandingsDiffer "STANDINGS_DIFFER" false
-        "Standings to be frozen are not in the order and with the ranks that the rules give them.";
+        "Standings to be frozen are not as the rules rank them, or were read before their period was sealed.";
 }
 
 /// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.

@@ -82,12 +82,7 @@ pub fn command_or_fault(error: DeploymentsError) -> Result<CommandError, Fault> 
         DeploymentsError::Forbidden(role) => {
             Err(Fault::of(FaultCode::Forbidden).with("role", role.as_str()))
         }
-        DeploymentsError::Behind { reached, head } => {
-            tracing::warn!(%reached, %head, "a command found its read model behind the log");
-            Err(Fault::of(FaultCode::Unavailable)
-                .with("appliedPosition", reached.to_string())
-                .with("atLeast", head.to_string()))
-        }
+        DeploymentsError::Behind { reached, head } => Err(left_behind(reached, head)),
         DeploymentsError::Read(error) => Err(read_fault(error)),
     }
 }
@@ -99,7 +94,17 @@ pub fn competition_or_fault(error: CompetitionsError) -> Result<CommandError, Fa
         CompetitionsError::Forbidden(role) => {
             Err(Fault::of(FaultCode::Forbidden).with("role", role.as_str()))
         }
+        CompetitionsError::Behind { reached, head } => Err(left_behind(reached, head)),
+        CompetitionsError::Read(error) => Err(read_fault(error)),
     }
+}
+
+/// What a client is told whose command needs to know what its read model does not.
+fn left_behind(reached: Position, head: Position) -> Fault {
+    tracing::warn!(%reached, %head, "a command found its read model behind the log");
+    Fault::of(FaultCode::Unavailable)
+        .with("appliedPosition", reached.to_string())
+        .with("atLeast", head.to_string())
 }
 
 /// What a client is told of a question about deployments that was not answered.

@@ -1,5 +1,6 @@
 //! Every setting: name, type, default, bounds and meaning.
 
+mod competitions;
 mod deployments;
 mod foreign;
 mod intake;
@@ -8,6 +9,7 @@ mod logs;
 mod slos;
 mod vault;
 
+pub use competitions::*;
 pub use deployments::*;
 pub use foreign::*;
 pub use intake::*;

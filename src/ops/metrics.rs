@@ -102,6 +102,10 @@ metrics! {
         "Alerts of objectives that went up or down, by `change` (raised, cleared).";
     histogram SLO_LOOK_SECONDS "daybook_slo_look_duration_seconds" Seconds
         "One look at the objectives of a tenant.";
+    counter COMPETITION_PERIODS_TOTAL "daybook_competition_periods_total" Count
+        "Periods of competitions that were to be closed by themselves, by `outcome` (closed, failed).";
+    histogram COMPETITION_LOOK_SECONDS "daybook_competition_look_duration_seconds" Seconds
+        "One look for periods of a tenant's competitions that are over.";
     counter LOG_RECORDS_SWEPT_TOTAL "daybook_log_records_swept_total" Count
         "Log records taken out of the read model because their sources keep them no longer.";
     histogram LOG_RETENTION_SECONDS "daybook_log_retention_look_duration_seconds" Seconds

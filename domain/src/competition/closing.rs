@@ -26,6 +26,20 @@ impl Competition {
         self.first_unsealed().filter(|period| period.end.is_some())
     }
 
+    /// The key of the period to close next, once its end and the delay have passed: sealed, or to be sealed.
+    pub fn due(&self, now: DateTime<Utc>) -> Option<String> {
+        if self.status != Some(CompetitionStatus::Open) {
+            return None;
+        }
+        if let Some(closing) = &self.closing {
+            return Some(closing.clone());
+        }
+        let rules = self.rules.as_deref()?;
+        let next = self.next_to_seal()?;
+        let is_over = after(next.end?, rules.close_delay_seconds) <= now;
+        is_over.then_some(next.key)
+    }
+
     fn first_unsealed(&self) -> Option<Period> {
         let rules = self.rules.as_deref()?;
         let from = self.sealed_until.unwrap_or(rules.starts_at);
@@ -72,20 +86,29 @@ impl Competition {
     pub(super) fn close_period(
         &self,
         key: &str,
-        as_of: Position,
+        (sealed_at, as_of): (Position, Position),
         standings: &[Standing],
         hash: &str,
     ) -> Result<Vec<CompetitionEvent>, Refusal> {
         let (_, rules) = self.must_exist()?;
         let period = self.period(key)?;
         if self.closing.as_deref() != Some(key) {
-            if self.is_sealed(&period) {
-                return Ok(vec![]);
-            }
-            let message = "the period still takes scores";
-            return Err(Refusal::new(Code::PeriodOpen, message).with("period", key));
+            return Err(if self.is_sealed(&period) {
+                let message = "the period is closed already";
+                Refusal::new(Code::PeriodClosed, message).with("period", key)
+            } else {
+                let message = "the period still takes scores";
+                Refusal::new(Code::PeriodOpen, message).with("period", key)
+            });
         }
         self.must_be_open(CompetitionStatus::Ended.as_str())?;
+        if as_of < sealed_at {
+            let message = "the standings were read before the period was sealed";
+            return Err(Refusal::new(Code::StandingsDiffer, message)
+                .at(["asOf"])
+                .with("sealedAt", sealed_at.to_string())
+                .with("asOf", as_of.to_string()));
+        }
         let standings_hash = sha256(hash, "standingsHash")?;
         let contenders = standings.iter().map(contender).collect();
         if rank(contenders, rules.sort, rules.ties) != standings {

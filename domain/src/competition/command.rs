@@ -70,15 +70,19 @@ pub enum CompetitionCommand {
         #[serde(skip_serializing)]
         now: DateTime<Utc>,
     },
-    /// Freeze the standings of a sealed period and award its prizes. Closed already: already so.
+    /// Freeze the standings of a sealed period and award its prizes. Closed already: `PERIOD_CLOSED`. Read
+    /// before the seal, or not ranked by the rules: `STANDINGS_DIFFER`.
     ClosePeriod {
         /// Which, by key.
         period: String,
+        /// Where in the log the event stands that sealed it. Found by us, like all that follows.
+        #[serde(skip_serializing)]
+        sealed_at: Position,
         /// How far the log was read for it: to the seal, or beyond.
         #[serde(skip_serializing)]
         as_of: Position,
-        /// The whole board as [`crate::standing::rank`] makes it. Found by us, not said by the caller, so no
-        /// part of the command's fingerprint.
+        /// The whole board as [`crate::standing::rank`] makes it. Not said by the caller, so no part of the
+        /// command's fingerprint.
         #[serde(skip_serializing)]
         standings: Arc<[Standing]>,
         /// SHA-256 of [`crate::standing::canonical_text`] of it, lower-case hexadecimal.

@@ -101,6 +101,7 @@ fn seal(period: &str, now: &str) -> CompetitionCommand {
 fn close(period: &str, standings: &[Standing]) -> CompetitionCommand {
     CompetitionCommand::ClosePeriod {
         period: period.to_owned(),
+        sealed_at: Position(9),
         as_of: Position(9),
         standings: Arc::from(standings),
         standings_hash: HASH.to_owned(),
@@ -425,12 +426,69 @@ fn a_sealed_period_is_closed_and_its_prizes_are_awarded() {
     let then = [first.clone(), calculated, awarded];
     check::<Competition>(&events, close("2026-10-25", &standings), Ok(&then));
     events.push(first);
-    check::<Competition>(&events, close("2026-10-25", &standings), Ok(&[]));
+    check::<Competition>(
+        &events,
+        close("2026-10-25", &standings),
+        Err(Code::PeriodClosed),
+    );
     check::<Competition>(
         &events,
         close("2026-10-26", &standings),
         Err(Code::PeriodOpen),
     );
+}
+
+#[test]
+fn a_board_that_was_read_before_the_seal_is_not_frozen() {
+    let events = [created(rules()), opened(), first_sealed()];
+    let read_to = |position: i64| CompetitionCommand::ClosePeriod {
+        period: "2026-10-25".to_owned(),
+        sealed_at: Position(9),
+        as_of: Position(position),
+        standings: Arc::from([]),
+        standings_hash: HASH.to_owned(),
+    };
+    let refusal = refusal::<Competition>(&events, &read_to(8));
+    assert_eq!(
+        (refusal.code, &*refusal.path),
+        (Code::StandingsDiffer, &["asOf".to_owned()][..])
+    );
+    assert_eq!(refusal.details["sealedAt"], "9");
+    for position in [9, 10] {
+        let decided = given::<Competition>(&events).decide(&read_to(position));
+        let decided = decided.expect("closed");
+        let CompetitionEvent::PeriodClosed(frozen) = &decided[0] else {
+            panic!("{decided:?}");
+        };
+        assert_eq!(frozen.as_of, Position(position));
+    }
+}
+
+#[test]
+fn what_is_due_is_one_period_after_the_other() {
+    let due = |events: &[CompetitionEvent], now: &str| given::<Competition>(events).due(time(now));
+    let mut events = vec![created(rules())];
+    let late = "2026-11-30T00:00:00Z";
+    assert_eq!(due(&events, late), None, "nobody could join");
+    events.push(opened());
+    // The day has 25 hours, and then an hour is waited.
+    assert_eq!(due(&events, "2026-10-25T23:59:59.999999Z"), None);
+    let first = Some("2026-10-25".to_owned());
+    assert_eq!(due(&events, "2026-10-26T00:00:00Z"), first);
+    events.push(first_sealed());
+    assert_eq!(due(&events, "2026-10-26T00:00:00Z"), first, "half done");
+    events.push(closed("2026-10-25", &[]));
+    assert_eq!(due(&events, "2026-10-26T23:59:59Z"), None);
+    assert_eq!(due(&events, late), Some("2026-10-26".to_owned()));
+    let called_off = CompetitionCancelled { reason: None };
+    events.push(CompetitionEvent::CompetitionCancelled(called_off));
+    assert_eq!(due(&events, late), None);
+    let endless = CompetitionRules {
+        periods: Calendar::AllTime,
+        ends_at: None,
+        ..rules()
+    };
+    assert_eq!(due(&[created(endless), opened()], late), None);
 }
 
 #[test]
@@ -513,7 +571,7 @@ fn it_ends_with_its_last_period() {
     );
     let cancel = CompetitionCommand::Cancel { reason: None };
     check::<Competition>(&events, cancel, Err(Code::IllegalTransition));
-    check::<Competition>(&events, close("2026-10-27", &[]), Ok(&[]));
+    check::<Competition>(&events, close("2026-10-27", &[]), Err(Code::PeriodClosed));
 }
 
 #[test]

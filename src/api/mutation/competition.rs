@@ -66,6 +66,16 @@ head_of! {
         reason: Option<String>,
     }
 }
+/// Closes a period of a competition.
+#[derive(InputObject)]
+struct ClosePeriodInput {
+    /// Which competition.
+    competition: ID,
+    /// Which period, by key, such as `2027-W09`.
+    period: String,
+    /// Idempotency key, 1 to 255 characters.
+    command_id: Option<ID>,
+}
 head_of! {
     /// Calls a competition off.
     CancelCompetitionInput {
@@ -217,6 +227,26 @@ impl CompetitionCommands {
             })
         })
         .await
+    }
+
+    /// Closes a period that is over, and its delay too: its board is frozen as of the moment it took no
+    /// more scores, and its prizes are awarded. It is closed by itself some seconds later; this does not wait
+    /// for that. Too early, or an earlier one is not closed: PERIOD_OPEN. Closed already: PERIOD_CLOSED.
+    #[graphql(directive = auth::apply(AuthRole::Operator, to(Scope::CompetitionsWrite)))]
+    async fn close_period(
+        &self,
+        ctx: &Context<'_>,
+        input: ClosePeriodInput,
+    ) -> Result<CompetitionPayload> {
+        let kept = match Conditions::of_new(input.command_id).context(ctx) {
+            Ok(context) => {
+                let competitions = &Operation::of(ctx).parts.competitions;
+                let closed = competitions.close_period(&context, &input.competition, &input.period);
+                closed.await
+            }
+            Err(refusal) => Err(refusal.into()),
+        };
+        Ok(CompetitionPayload(settled(ctx, kept).await?))
     }
 }
 

@@ -1,11 +1,17 @@
 //! An operator, two who compete, and what a competition is by.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use daybook::auth::Role;
+use daybook::config::Settings;
 use daybook::ops::MockClock;
 use serde_json::{Value, json};
 
 use crate::identity::scene::{As, Person, Scene, clock, outcome};
+
+/// Longer than any test takes.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// What tests look at of an entry.
 const ENTRY: &str = "userId joinedAt place excluded disputed streamVersion";
@@ -30,9 +36,15 @@ pub struct Arena {
 }
 
 impl Arena {
+    /// Where no period is closed by itself.
     pub async fn open() -> Arena {
+        Arena::with(|settings| settings.competitions.close_interval = DAY).await
+    }
+
+    /// With settings that were changed.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Arena {
         let (shown, clock) = clock();
-        let scene = Scene::at(shown, |_| ()).await;
+        let scene = Scene::at(shown, change).await;
         let root = scene.person("default", "root", &[Role::Operator]).await;
         let ann = scene.person("default", "ann", &[]).await;
         let bob = scene.person("default", "bob", &[]).await;
@@ -68,7 +80,10 @@ impl Arena {
         let object = match field {
             "submitScore" => format!("entry {{ {ENTRY} }} period {{ {PERIOD} }}"),
             "syncActivities" => "results { index status flags error { code path } }".to_owned(),
-            f if f.ends_with("Prizes") || f.contains("ompetition") && !is_of_entry(f) => {
+            f if f == "closePeriod"
+                || f.ends_with("Prizes")
+                || f.contains("ompetition") && !is_of_entry(f) =>
+            {
                 format!("competition {{ {COMPETITION} }}")
             }
             _ => format!("entry {{ {ENTRY} period(key: \"all\") {{ {PERIOD} }} }}"),

@@ -11,7 +11,7 @@ use crate::identity::scene::outcome;
 
 impl Arena {
     /// Seals a period, as the program does by itself; the position of the seal.
-    async fn seal(&self, competition: &str, period: &str) -> i64 {
+    pub(super) async fn seal(&self, competition: &str, period: &str) -> i64 {
         let app = self.scene.app.app();
         let actor = Actor {
             kind: ActorKind::System,

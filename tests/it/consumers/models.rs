@@ -162,6 +162,7 @@ async fn competition(door: &Door, ctx: &CommandContext, nth: i64) {
         },
         CompetitionCommand::ClosePeriod {
             period: "all".to_owned(),
+            sealed_at: Position(1),
             as_of: Position(1),
             standings: rules.board([(user, tally)]).into(),
             standings_hash: "0".repeat(64),

@@ -11,7 +11,7 @@ use daybook::api::{Api, FeedItem, FeedStream, Operation, Origin, Pages, Parts};
 use daybook::auth::{Caller, Credential, Role};
 use daybook::cache::Cache;
 use daybook::commands::{CommandContext, Door, DoorSettings, IngestLogs};
-use daybook::competitions::Competitions;
+use daybook::competitions::{Closer, Competitions};
 use daybook::config::Settings;
 use daybook::consumers::feed::FeedSettings;
 use daybook::consumers::{ConsumerSettings, Consumers};
@@ -77,8 +77,10 @@ impl Node {
             consumers: consumers.clone(),
             clock: Clock::system(),
         };
+        let answering = (reader.clone(), consumers.clone());
+        let closer = Closer::new(door.clone(), answering, Duration::from_secs(20));
         let parts = Parts {
-            competitions: Competitions::new(door.clone(), auth.clone()),
+            competitions: Competitions::new(door.clone(), auth.clone(), closer),
             auth,
             deployments: Deployments::start(&defaults, foundation),
             slos: Slos::new(door.clone()),

@@ -205,6 +205,10 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
     ),
     ("Mutation.cancelCompetition", r#"(input: { id: "nobody" })"#),
     (
+        "Mutation.closePeriod",
+        r#"(input: { competition: "nobody", period: "all" })"#,
+    ),
+    (
         "Mutation.joinCompetition",
         r#"(input: { competition: "nobody" })"#,
     ),

@@ -479,6 +479,12 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
             entry { userId } userErrors { code message path } } }"#,
     ),
     (
+        &["Mutation.closePeriod(input.competition)"],
+        Competition,
+        r#"mutation($id: ID!) { closePeriod(input: { competition: $id, period: "all" }) {
+            competition { id } userErrors { code message path } } }"#,
+    ),
+    (
         &["Mutation.cutCompetitionShort(input.id)"],
         Competition,
         r#"mutation($id: ID!) { cutCompetitionShort(input: { id: $id }) {
