@@ -3,8 +3,9 @@
 //! Running it twice changes nothing, and a run that was killed is taken up by running it again: what is
 //! in the log already is a duplicate. Reports of fixes carry command ids made of their content; a
 //! deployment's stream is found by what its source calls it; a log record has the id it declares, or one
-//! that follows from its place.
+//! that follows from its place; an activity is known by what its source calls it.
 
+pub mod activities;
 pub mod batch;
 pub mod catch_up;
 pub mod changes;
@@ -19,6 +20,7 @@ pub mod recording;
 pub mod run;
 pub mod source;
 pub mod summary;
+pub mod syncing;
 pub mod unpack;
 pub mod vehicles;
 
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use uuid::Uuid;
 
+use self::activities::{ActivityArgs, ActivityMapping};
 use self::catch_up::catch_up;
 use self::changes::{ChangeArgs, ChangeMapping};
 use self::deployments::{DeploymentArgs, DeploymentMapping};
@@ -63,6 +66,8 @@ enum ImportWhat {
     Changes(ChangesArgs),
     /// Log records, from log files
     Logs(LogsArgs),
+    /// Activities of users, such as steps of days
+    Activities(ActivitiesArgs),
 }
 
 #[derive(clap::Args, Clone, Debug)]
@@ -156,6 +161,29 @@ struct LogsArgs {
     logs: LogArgs,
 }
 
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = format!("\
+Examples:
+  daybook import activities --preset fitbit --zone America/New_York dailyActivity_merged.csv.gz
+  daybook import activities --source garmin --kind running --distance-unit km f.ndjson
+  daybook import activities --source pedometer --kind day --day date --measure floors f.csv
+
+{FORMATS} Without --preset the flags' own names are the columns: user, id, start, end, and kind \
+unless --kind names it, must be there; the others are used if they are. With --day the column it names \
+takes the place of id, start and end. A cell that is empty was not measured, which is not zero.
+
+An activity is known by its user, its source and its id. One that is known to the letter is a \
+duplicate; one that is told otherwise is amended. Distances are rounded to whole millimetres and \
+kilocalories to whole ones, a half up, without passing through floating point.
+
+{OUTCOME}"))]
+struct ActivitiesArgs {
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    mapping: ActivityArgs,
+}
+
 /// What files may be packed in.
 const PACKED: &str = "Files may be packed with gzip or zstd, whatever they are called.";
 
@@ -185,6 +213,10 @@ pub async fn run(args: ImportArgs, settings: Settings) -> anyhow::Result<ExitCod
         }
         ImportWhat::Changes(ChangesArgs { files, mapping }) => {
             run_kind(settings, tenant, files, ChangeMapping::from_args(&mapping)).await
+        }
+        ImportWhat::Activities(ActivitiesArgs { files, mapping }) => {
+            let mapping = ActivityMapping::from_args(&mapping);
+            run_kind(settings, tenant, files, mapping).await
         }
         ImportWhat::Logs(LogsArgs { files, logs }) => {
             run_kind(settings, tenant, files, LogFiles::from_args(&logs)?).await

@@ -1,6 +1,7 @@
 //! `daybook import` and `daybook demo` as a person meets them: the program, its output, its exit
 //! code.
 
+mod activities;
 mod deployments;
 mod logs;
 

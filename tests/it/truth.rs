@@ -4,6 +4,7 @@
 //! `DAYBOOK_TRUTH_DATA` names another directory of `*.csv.gz` and `truth.json` to compare, such as
 //! the whole set.
 
+mod activities;
 mod deployments;
 
 use std::collections::BTreeMap;
