@@ -370,15 +370,24 @@ async fn a_hundred_scores_while_the_period_is_closed() {
     let beside = Scene { app: beside.await };
     arena.turn_to("2027-01-16T00:00:59Z");
     let who = arena.program();
+    let (over, is_over) = tokio::sync::watch::channel(false);
     let submit = |n: usize| {
         let (arena, beside, who) = (&arena, &beside, &who);
+        let mut is_over = is_over.clone();
         async move {
             let at = ["2027-01-15T23:59:50Z", "2027-01-16T00:00:10Z"][usize::from(n % 4 == 3)];
             let user = ["ada", "bob"][n % 2];
             let input = json!({ "competition": "cup", "user": user, "score": 1, "achievedAt": at,
                                 "submissionId": n.to_string() });
-            let scene = if n % 3 == 0 { beside } else { &arena.scene };
+            let scene = if n.is_multiple_of(3) {
+                beside
+            } else {
+                &arena.scene
+            };
             tokio::time::sleep(Duration::from_millis(n as u64)).await;
+            if n >= 90 {
+                is_over.wait_for(|over| *over).await.unwrap();
+            }
             let told = scene.ask(who, SUBMIT, json!({ "i": input })).await;
             let period = &told["data"]["submitScore"]["period"]["key"];
             let period = period.as_str().unwrap_or_default().to_owned();
@@ -386,8 +395,16 @@ async fn a_hundred_scores_while_the_period_is_closed() {
         }
     };
     let closed = async {
-        tokio::time::sleep(Duration::from_millis(40)).await;
+        let first = "select count(*) > 0 from events where event_type = 'entry.score_accepted'
+                     and payload->>'period' = '2027-01-15'";
+        let pool = arena.scene.app.store().pool();
+        eventually("some are in", async || {
+            let some: bool = sqlx::query_scalar(first).fetch_one(pool).await.unwrap();
+            some
+        })
+        .await;
         arena.clock.advance(TimeDelta::seconds(1));
+        over.send_replace(true);
         let mutation =
             "mutation { closePeriod(input: { competition: \"cup\", period: \"2027-01-15\" }) {
             receipt { position } userErrors { code } } }";
@@ -423,6 +440,8 @@ async fn a_hundred_scores_while_the_period_is_closed() {
     assert_eq!(kept, acknowledged);
     let of = |key: &str| kept.iter().filter(|(_, period)| period == key).count() as i64;
     assert_eq!(of("2027-01-16"), 25, "none of these was refused");
+    // One at least came before, and seven came after.
+    assert!((1..=68).contains(&of("2027-01-15")), "{kept:?}");
     let frozen = arena.check_hash("cup", "2027-01-15").await;
     let sum = |board: &[Standing]| board.iter().map(|line| line.score.units()).sum::<i64>();
     assert_eq!(sum(&frozen), of("2027-01-15"));
@@ -493,7 +512,11 @@ async fn several_who_close_at_once_close_once() {
         receipt { position replayed } userErrors { code } } }";
     let close = |n: usize| {
         let input = json!({ "competition": "cup", "period": "all", "commandId": n.to_string() });
-        let scene = if n % 2 == 0 { &beside } else { &arena.scene };
+        let scene = if n.is_multiple_of(2) {
+            &beside
+        } else {
+            &arena.scene
+        };
         async move { scene.ask(root, mutation, json!({ "i": input })).await }
     };
     let told = join_all((0..8).map(close)).await;
@@ -541,10 +564,12 @@ async fn a_period_that_was_only_sealed_is_closed_by_whoever_comes_next() {
     );
     for id in ["cup", "later", "called-off"] {
         arena
-            .with_prizes(id, rules.clone(), json!(null), &["ada"])
+            .with_prizes(id, rules.clone(), json!(null), &["ada", "bob"])
             .await;
         let at = arena.at(0);
-        assert_eq!(arena.hand_in(id, "ada", "7", &at).await.0, "ok");
+        for (user, score) in [("ada", "7"), ("bob", "5")] {
+            assert_eq!(arena.hand_in(id, user, score, &at).await.0, "ok");
+        }
     }
     arena.turn_to("2027-01-16T00:00:30Z");
     for id in ["cup", "called-off"] {
@@ -559,6 +584,9 @@ async fn a_period_that_was_only_sealed_is_closed_by_whoever_comes_next() {
         .hand_in("cup", "ada", "8", "2027-01-16T00:00:00Z")
         .await;
     assert_eq!(next, ("ok".to_owned(), "2027-01-16".to_owned()));
+    // What is said behind the seal is said of the next board.
+    let out = json!({ "competition": "cup", "user": "bob", "reason": "a motor" });
+    arena.done(&arena.program(), "excludeEntry", out).await;
     let off = json!({ "id": "called-off" });
     arena.done(&arena.program(), "cancelCompetition", off).await;
     let beside = arena.scene.app.beside(|settings| {
@@ -572,7 +600,7 @@ async fn a_period_that_was_only_sealed_is_closed_by_whoever_comes_next() {
     for id in ["cup", "later"] {
         arena.until_closed(id, "2027-01-15").await;
         let board = arena.check_hash(id, "2027-01-15").await;
-        assert_eq!(lines(&board), [(1, "ada", 7)]);
+        assert_eq!(lines(&board), [(1, "ada", 7), (2, "bob", 5)]);
         assert_eq!(arena.said("competition.period_sealed", id).await, 1);
     }
     // Days later all that is due is closed, in order.
