@@ -30,6 +30,7 @@ use crate::leaderboards::Leaderboards;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
 use crate::slos::Slos;
+use crate::store::Store;
 use crate::vault::Vault;
 
 use duties::Duties;
@@ -134,6 +135,13 @@ async fn doors(
     Ok((door, auth.context("who calls cannot be told")?))
 }
 
+/// What keeps read models up to date.
+async fn followers(settings: &Settings, store: &Store) -> anyhow::Result<Consumers> {
+    let (all, bounds) = (projections::all(), bounds::consumers(settings));
+    let consumers = Consumers::start(store.clone(), all, bounds).await;
+    consumers.context("the read models cannot be kept up to date")
+}
+
 /// What commands of the command line about identity need: no read models, no cache.
 pub struct Back {
     /// PostgreSQL and the log in it.
@@ -187,13 +195,7 @@ impl App {
         let limiter = Limiter::start(&settings.limits, cache.ledger(), secret, clock.clone());
         let (door, auth) = doors(settings, &log, vault.clone(), &limiter, &clock).await?;
         let door = door.counting(limiter.clone());
-        let consumers = Consumers::start(
-            store.clone(),
-            projections::all(),
-            bounds::consumers(settings),
-        )
-        .await
-        .context("the read models cannot be kept up to date")?;
+        let consumers = followers(settings, store).await?;
         let reader = Reader::new(store.pool().clone());
         let foundation = deployments::Foundation {
             door: door.clone(),
