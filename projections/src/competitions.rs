@@ -19,9 +19,9 @@ mod tests;
 
 pub use read::{
     Among, AwardCursor, AwardRow, Board, ClosedRow, CompetitionRow, DecisionRow, DisputeRow,
-    EntryRow, HeldRow, PeriodRow, PlayedRow, around, awards, awards_of_user, competition,
-    competitions, entries, entries_of_user, entry, everybody, held_scores, open_disputes, page,
-    period, periods, played, size, standing,
+    EntryRow, HeldRow, PeriodRow, PlayedRow, around, awards, awards_of_user, before_rank,
+    competition, competitions, entries, entries_of_user, entry, everybody, evidence, held_scores,
+    open_disputes, page, period, periods, periods_of, played, size, standing,
 };
 
 use std::collections::{BTreeSet, HashMap};

@@ -7,12 +7,13 @@ mod measured;
 mod moderation;
 mod periods;
 
-pub use board::{Among, Board, around, everybody, page, size, standing};
+pub use board::{Among, Board, around, before_rank, everybody, evidence, page, size, standing};
 pub use entries::{DecisionRow, EntryRow, PlayedRow, entries, entries_of_user, entry, played};
 pub use list::{CompetitionRow, competition, competitions};
 pub use moderation::{DisputeRow, HeldRow, held_scores, open_disputes};
 pub use periods::{
     AwardCursor, AwardRow, ClosedRow, PeriodRow, awards, awards_of_user, period, periods,
+    periods_of,
 };
 
 use sqlx::Row;
