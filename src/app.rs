@@ -25,6 +25,7 @@ use crate::consumers::Consumers;
 use crate::deployments::{self, Deployments};
 use crate::http;
 use crate::intake::Sources;
+use crate::leaderboards::Leaderboards;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown, VERSION, metrics as names};
 use crate::slos::{Slos, alerts};
@@ -61,6 +62,8 @@ pub struct App {
     pub slos: Slos,
     /// Competitions and activities.
     pub competitions: Competitions,
+    /// Who is where on boards.
+    pub leaderboards: Leaderboards,
     /// Who may send webhooks.
     pub sources: Sources,
     /// Who asks how much.
@@ -229,6 +232,7 @@ impl App {
             deployments,
             slos,
             competitions,
+            leaderboards: Leaderboards::new(),
             alerts,
             retention,
             sources,
@@ -274,6 +278,7 @@ impl App {
             deployments: self.deployments.clone(),
             slos: self.slos.clone(),
             competitions: self.competitions.clone(),
+            leaderboards: self.leaderboards.clone(),
             sources: self.sources.clone(),
             limiter: self.limiter.clone(),
             metrics: self.metrics.clone(),

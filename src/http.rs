@@ -37,6 +37,7 @@ use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::Deployments;
 use crate::intake::Sources;
+use crate::leaderboards::Leaderboards;
 use crate::limits::Limiter;
 use crate::ops::{Clock, Health, Metrics, Shutdown};
 use crate::slos::Slos;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub slos: Slos,
     /// Competitions and activities.
     pub competitions: Competitions,
+    /// Who is where on boards.
+    pub leaderboards: Leaderboards,
     /// Who may send webhooks.
     pub sources: Sources,
     /// Who asks how much.
@@ -116,6 +119,7 @@ impl Edge {
             deployments: parts.deployments,
             slos: parts.slos,
             competitions: parts.competitions,
+            leaderboards: parts.leaderboards,
             reader: parts.reader,
             consumers: parts.consumers,
             cache: parts.cache,

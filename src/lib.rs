@@ -19,6 +19,7 @@ pub mod intake;
 
 pub mod competitions;
 pub mod deployments;
+pub mod leaderboards;
 pub mod slos;
 
 pub mod api;

@@ -102,6 +102,14 @@ pub fn competition_or_fault(error: CompetitionsError) -> Result<CommandError, Fa
     }
 }
 
+/// What a client is told of a question about competitions that was not answered.
+pub fn competitions_fault(error: CompetitionsError) -> Fault {
+    match competition_or_fault(error).and_then(refusal_or_fault) {
+        Ok(refusal) => refusal.into(),
+        Err(fault) => fault,
+    }
+}
+
 /// What a client is told of a question about deployments that was not answered.
 pub fn deployments_fault(error: DeploymentsError) -> Fault {
     match command_or_fault(error).and_then(refusal_or_fault) {

@@ -16,6 +16,7 @@ use daybook::config::Settings;
 use daybook::consumers::feed::FeedSettings;
 use daybook::consumers::{ConsumerSettings, Consumers};
 use daybook::deployments::{self, Deployments};
+use daybook::leaderboards::Leaderboards;
 use daybook::ops::Clock;
 use daybook::slos::Slos;
 use daybook::store::{Store, StoreSettings};
@@ -79,6 +80,7 @@ impl Node {
         };
         let parts = Parts {
             competitions: Competitions::new(door.clone(), auth.clone()),
+            leaderboards: Leaderboards::new(),
             auth,
             deployments: Deployments::start(&defaults, foundation),
             slos: Slos::new(door.clone()),

@@ -58,6 +58,7 @@ pub(super) const MODULES: &[Module] = &[
     module("deployments", 6, &[]),
     module("slos", 6, &[]),
     module("competitions", 6, &[]),
+    module("leaderboards", 6, &[]),
     module("api", 7, &["async_graphql"]),
     module(
         "http",
