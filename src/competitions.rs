@@ -84,8 +84,8 @@ pub struct HandedIn {
     pub score: Value,
     /// Tells equal scores apart; likewise.
     pub sub_score: Option<Value>,
-    /// When it was achieved.
-    pub achieved_at: DateTime<Utc>,
+    /// When it was achieved; not given: when it came here first.
+    pub achieved_at: Option<DateTime<Utc>>,
     /// What it comes from.
     pub source: Option<String>,
     /// Was it entered by hand?
@@ -233,23 +233,36 @@ impl Competitions {
         Ok((id, kept))
     }
 
-    /// Hands a score in.
+    /// Hands a score in. Tells beside when it was achieved.
+    ///
+    /// One that says no time is known by its id, or by that of the command: sent again it is of the moment
+    /// at which it came first.
     pub async fn submit(
         &self,
         ctx: &CommandContext,
         caller: &Caller,
         of: EntryOf,
         score: HandedIn,
-    ) -> Kept {
+    ) -> Result<((String, Receipt), DateTime<Utc>), CompetitionsError> {
         let (competition, user) = self.entry(caller, of, Role::Ingest).await?;
         let decimals = self.decimals(ctx, &competition).await?;
+        let (id, achieved_at) = match score.achieved_at {
+            Some(achieved_at) => (score.id, achieved_at),
+            None => {
+                let id = ctx.new_id(score.id, "score");
+                let id = id.map_err(|refusal| refusal.at(["submissionId"]))?;
+                let entry = entry_id(&competition, &user);
+                let came_at = self.came_first(ctx, &entry, &id).await?;
+                (Some(id), came_at.unwrap_or(ctx.now))
+            }
+        };
         let sub_score = score.sub_score.as_ref();
         let sub_score = sub_score.map(|score| Score::of_json(score, decimals, "subScore"));
         let submission = Submission {
-            id: score.id,
+            id,
             score: Score::of_json(&score.score, decimals, "score")?,
             sub_score: sub_score.transpose()?.unwrap_or_default(),
-            achieved_at: score.achieved_at,
+            achieved_at,
             source: score.source,
             manual: score.manual,
         };
@@ -258,7 +271,21 @@ impl Competitions {
             terms,
             now: ctx.now,
         };
-        self.relying(ctx, (&competition, &user), submit).await
+        let kept = self.relying(ctx, (&competition, &user), submit).await?;
+        Ok((kept, achieved_at))
+    }
+
+    /// When a score of this id was achieved, if it was handed in before.
+    async fn came_first(
+        &self,
+        ctx: &CommandContext,
+        entry: &str,
+        id: &str,
+    ) -> Result<Option<DateTime<Utc>>, CommandError> {
+        let known: Entry = self.door.load_now(&ctx.tenant, entry).await?;
+        let mut submissions = known.periods.values().flat_map(|p| p.submissions.values());
+        let same = submissions.find(|submission| submission.id.as_deref() == Some(id));
+        Ok(same.map(|submission| submission.achieved_at))
     }
 
     /// Lets a score count that waits.
@@ -409,8 +436,9 @@ impl Competitions {
         Ok((competition, user))
     }
 
-    /// Whom a command is about: the caller themselves, or whoever is named by somebody who may.
-    async fn whom(
+    /// Whom a command or a question is about: the caller themselves, or whoever is named by somebody who may
+    /// speak for others, by this role or an API key.
+    pub async fn whom(
         &self,
         caller: &Caller,
         named: Option<String>,

@@ -66,10 +66,10 @@ pub struct Parts {
     pub deployments: Deployments,
     /// Objectives.
     pub slos: Slos,
-    /// Boards of competitions.
-    pub leaderboards: Leaderboards,
     /// Competitions and activities.
     pub competitions: Competitions,
+    /// Boards of competitions.
+    pub leaderboards: Leaderboards,
     /// Who may send webhooks.
     pub sources: Sources,
     /// Who asks how much.
@@ -118,8 +118,8 @@ impl Edge {
             auth: parts.auth.clone(),
             deployments: parts.deployments,
             slos: parts.slos,
-            leaderboards: parts.leaderboards,
             competitions: parts.competitions,
+            leaderboards: parts.leaderboards,
             reader: parts.reader,
             consumers: parts.consumers,
             cache: parts.cache,

@@ -37,6 +37,8 @@ struct Inner {
 pub struct Shown {
     /// In order; as of where the snapshot is, or later.
     pub page: Page<Standing>,
+    /// How many lines the whole board has, if that is known beside.
+    pub size: Option<u64>,
     /// Where they were read.
     pub source: Source,
 }
@@ -88,7 +90,7 @@ impl Leaderboards {
             return Ok(shown);
         }
         let page = competitions::page(snap, competition, board, before, first).await?;
-        Ok(counted(page, Source::Tables))
+        Ok(counted((page, None), Source::Tables))
     }
 
     /// Somebody's line, with at most `each_side` before it and behind it; empty if they are not on the board.
@@ -108,7 +110,27 @@ impl Leaderboards {
             has_next: false,
             as_of: competitions::known(snap, competition, board)?,
         };
-        Ok(counted(page, Source::Tables))
+        Ok(counted((page, None), Source::Tables))
+    }
+
+    /// How many are on a board, and what that is as of.
+    pub async fn size(
+        &self,
+        snap: &mut Snapshot,
+        (competition, board): (&CompetitionRow, &Board),
+    ) -> Result<(u64, Position), ReadError> {
+        let none = Lines::Page {
+            before: 0,
+            limit: 0,
+        };
+        let shown = self.quickly(snap, (competition, board), none).await?;
+        if let Some(Shown { page, size, .. }) = shown
+            && let Some(size) = size
+        {
+            return Ok((size, page.as_of));
+        }
+        let size = competitions::size(snap, competition, board).await?;
+        Ok((size, competitions::known(snap, competition, board)?))
     }
 
     /// From where the board is kept, if it is.
@@ -140,20 +162,24 @@ impl Leaderboards {
     }
 }
 
-fn counted(page: Page<Standing>, source: Source) -> Shown {
+/// Lines, and how many the board has.
+type Found = (Page<Standing>, Option<u64>);
+
+fn counted((page, size): Found, source: Source) -> Shown {
     let label = match source {
         Source::Redis => "redis",
         Source::Memory => "memory",
         Source::Tables => "tables",
     };
     counter!(names::BOARDS_TOTAL, "source" => label).increment(1);
-    Shown { page, source }
+    Shown { page, size, source }
 }
 
-fn page_of(items: Vec<Standing>, as_of: Position) -> Page<Standing> {
-    Page {
+fn found(items: Vec<Standing>, size: u64, as_of: Position) -> Found {
+    let page = Page {
         items,
         has_next: false,
         as_of,
-    }
+    };
+    (page, Some(size))
 }

@@ -6,7 +6,7 @@ mod scoring;
 
 pub use flags::{ActivityFlag, ActivityRules};
 pub use overlap::{Counted, Shadow, count_once};
-pub use scoring::{Run, longest_run, tallies};
+pub use scoring::{Run, counting, longest_run, tallies};
 
 use std::collections::BTreeMap;
 

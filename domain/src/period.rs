@@ -138,6 +138,20 @@ impl Frame<'_> {
         self.period_of(at.max(self.starts_at))
     }
 
+    /// The last period that begins before a moment: going on like this from its start tells all of
+    /// them, the latest first.
+    pub fn last_beginning_before(&self, at: DateTime<Utc>) -> Option<Period> {
+        if let Calendar::Custom(list) = self.calendar {
+            let mut latest = list.iter().rev();
+            return latest.find_map(|p| {
+                let period = self.clipped(&p.key, p.start, Some(p.end))?;
+                (period.start < at).then_some(period)
+            });
+        }
+        let at = self.ends_at.map_or(at, |end| end.min(at));
+        self.period_of(at.checked_sub_signed(TimeDelta::nanoseconds(1))?)
+    }
+
     fn all_time(&self) -> Period {
         Period {
             key: ALL_TIME_KEY.to_owned(),

@@ -16,6 +16,7 @@ words! {
         PositionsWrite "positions:write" "Report positions, and nothing else about vehicles.";
         DeploymentsApprove "deployments:approve" "Vote on deployments in the name of the key's owner.";
         CompetitionsWrite "competitions:write" "Set up competitions, have users join, decide on entries.";
-        ScoresWrite "scores:write" "Hand in scores and activities of any user.";
+        ScoresWrite "scores:write" "Hand in scores and activities of any user, and ask for activities.";
+        CompetitionsRead "competitions:read" "Ask for competitions, boards and prizes.";
     }
 }

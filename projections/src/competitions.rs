@@ -20,8 +20,9 @@ mod tests;
 pub use read::{
     Among, AwardCursor, AwardRow, Board, ClosedRow, CompetitionRow, Contenders, DecisionRow,
     DisputeRow, EntryRow, HeldRow, Moved, PeriodRow, PlayedRow, around, awards, awards_of_user,
-    competition, competitions, entries, entries_of_user, entry, everybody, held_scores, known,
-    moved, open_disputes, page, period, periods, played, size, standing,
+    before_rank, competition, competitions, entries, entries_of_user, entry, everybody, evidence,
+    held_scores, known, moved, open_disputes, page, period, periods, periods_of, played, size,
+    standing,
 };
 
 use std::collections::{BTreeSet, HashMap};

@@ -107,6 +107,14 @@ fn left_behind(reached: Position, head: Position) -> Fault {
         .with("atLeast", head.to_string())
 }
 
+/// What a client is told of a question about competitions that was not answered.
+pub fn competitions_fault(error: CompetitionsError) -> Fault {
+    match competition_or_fault(error).and_then(refusal_or_fault) {
+        Ok(refusal) => refusal.into(),
+        Err(fault) => fault,
+    }
+}
+
 /// What a client is told of a question about deployments that was not answered.
 pub fn deployments_fault(error: DeploymentsError) -> Fault {
     match command_or_fault(error).and_then(refusal_or_fault) {

@@ -1,5 +1,7 @@
 //! One operation: who asks, what it has read so far, and the doors it goes through.
 
+mod watched;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -330,12 +332,6 @@ impl Operation {
         }
     }
 
-    /// Stops the database as well if what the operation is doing is dropped before it is done: its caller
-    /// is not there any more, or its time is over.
-    pub fn watched(self: &Arc<Self>) -> Watched {
-        Watched(Some(self.clone()))
-    }
-
     /// Notes that the answer shows the log up to `position`, but no further.
     pub fn touch(&self, position: Position) {
         let mut progress = self.progress.lock().expect("no panic while it is held");
@@ -446,37 +442,6 @@ impl Operation {
         }
         let message = "too many figures were asked for their evidence in one operation";
         Err(Fault::new(FaultCode::CostLimit, message).with("limit", EVIDENCE_MAX))
-    }
-}
-
-/// An operation that is stopped when this is dropped, unless it is done.
-pub struct Watched(Option<Arc<Operation>>);
-
-impl Watched {
-    /// There is nothing to be stopped any more.
-    pub fn done(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        let Some(operation) = self.0.take() else {
-            return;
-        };
-        // What was being done is dropped before: nobody holds the lock.
-        let Ok(mut reads) = operation.reads.try_lock() else {
-            return;
-        };
-        let (Some(snapshot), turn) = (reads.snapshot.take(), reads.turn.take()) else {
-            return;
-        };
-        tokio::spawn(async move {
-            if let Err(error) = snapshot.cancel().await {
-                tracing::warn!(%error, "a question could not be stopped: {error}");
-            }
-            drop(turn);
-        });
     }
 }
 

@@ -48,17 +48,19 @@ impl<P: DeserializeOwned> Ask<P> {
         first: Option<i32>,
         after: Option<&str>,
     ) -> Result<Ask<P>, Fault> {
-        let pages = operation.pages;
-        let first = match first {
-            None => pages.default,
-            Some(n) => match u32::try_from(n) {
-                Ok(n) if (1..=pages.max).contains(&n) => n,
-                _ => return Err(Fault::of(FaultCode::PageLimit).with("limit", pages.max)),
-            },
-        };
+        let first = length(operation.pages, first)?;
         let list = List::new(operation.tenant(), query, arguments);
         let after = after.map(|cursor| list.open(cursor)).transpose()?;
         Ok(Ask { list, first, after })
+    }
+}
+
+/// How many items somebody asks for.
+pub fn length(pages: Pages, first: Option<i32>) -> Result<u32, Fault> {
+    match first.map(u32::try_from) {
+        None => Ok(pages.default),
+        Some(Ok(n)) if (1..=pages.max).contains(&n) => Ok(n),
+        Some(_) => Err(Fault::of(FaultCode::PageLimit).with("limit", pages.max)),
     }
 }
 

@@ -1,10 +1,13 @@
 //! What can be asked.
 
+pub mod activity;
+pub mod competition;
 pub mod deployment;
 pub mod dora;
 pub mod figures;
 pub mod identity;
 pub mod ingest;
+pub mod leaderboard;
 pub mod log;
 pub mod logs;
 pub mod position;
@@ -25,6 +28,9 @@ pub struct Query(
     dora::DoraQueries,
     slo::SloQueries,
     sla::SlaQueries,
+    competition::CompetitionQueries,
+    leaderboard::LeaderboardQueries,
+    activity::ActivityQueries,
     logs::LogRecordQueries,
     log::LogQueries,
     ingest::IngestQueries,

@@ -1,5 +1,6 @@
 //! Objects of the schema, one read model's words a file.
 
+pub mod activity;
 pub mod api_key;
 pub mod behind;
 pub mod competition;

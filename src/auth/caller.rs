@@ -182,7 +182,10 @@ fn implies(held: Role, wanted: Role) -> bool {
 /// Does the role cover what the scope allows?
 pub fn carries(role: Role, scope: Scope) -> bool {
     let needs = match scope {
-        Scope::VehiclesRead | Scope::LogsRead | Scope::DeploymentsRead => Role::Viewer,
+        Scope::VehiclesRead
+        | Scope::LogsRead
+        | Scope::DeploymentsRead
+        | Scope::CompetitionsRead => Role::Viewer,
         Scope::VehiclesWrite | Scope::DeploymentsWrite | Scope::CompetitionsWrite => Role::Operator,
         Scope::DeploymentsApprove => Role::Approver,
         Scope::LogsWrite | Scope::PositionsWrite | Scope::ScoresWrite => Role::Ingest,

@@ -68,16 +68,16 @@ if op == 'read' then
   local policy, before, many = ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[7])
   if ARGV[5] == 'around' then
     local stands = redis.call('HGET', lines, ARGV[8])
-    if not stands then return {number, at, 0} end
+    if not stands then return {number, at, redis.call('ZCARD', order), 0} end
     local place = redis.call('ZRANK', order, line_of(ARGV[8], stands))
     if not place then return {number} end
     local first = math.max(place - before, 0)
     before, many = first, place - first + many + 1
   end
   last(ttl)
-  local found = redis.call('ZRANGE', order, before, before + many - 1)
+  local found = many > 0 and redis.call('ZRANGE', order, before, before + many - 1) or {}
   local first = found[1] and rank(before, found[1], policy) or 0
-  return {number, at, first, before, unpack(found)}
+  return {number, at, redis.call('ZCARD', order), first, before, unpack(found)}
 elseif op == 'apply' then
   local at = position()
   if not at then return {number} end

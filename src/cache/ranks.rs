@@ -24,7 +24,7 @@ use super::redis::Redis;
 const SCRIPT: &str = include_str!("ranks.lua");
 
 /// Its name: the SHA-1 of its text. A test asks a server.
-const SCRIPT_NAME: &str = "ceca344abd3bac0b115685a4c4ca66fb6741a1f2";
+const SCRIPT_NAME: &str = "51206dd53794662d7f8ed1186fa1abe632731707";
 
 /// The number of the next question: an answer to another one is not taken for its answer.
 static QUESTIONS: AtomicU32 = AtomicU32::new(0);
@@ -94,6 +94,8 @@ pub enum Lines<'q> {
 pub struct RanksTold {
     /// What it is as of.
     pub position: Position,
+    /// How many lines it has.
+    pub size: u64,
     /// The lines, in order.
     pub lines: Vec<Standing>,
 }
@@ -130,11 +132,17 @@ impl Ranks {
         let told = told.await?;
         match &told[..] {
             [] => Ok(None),
-            [position, shown @ ..] => {
+            [_] => Err("garbage"),
+            [position, size, shown @ ..] => {
                 let position = position_of(position).ok_or("garbage")?;
+                let size = u64::from_redis_value_ref(size).map_err(|_| "garbage")?;
                 let secret = self.redis.secret();
                 let lines = read(shown, (board, secret), lines).ok_or("garbage")?;
-                Ok(Some(RanksTold { position, lines }))
+                Ok(Some(RanksTold {
+                    position,
+                    size,
+                    lines,
+                }))
             }
         }
     }

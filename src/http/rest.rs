@@ -5,6 +5,7 @@ mod command;
 pub mod deployments;
 mod fixes;
 pub mod identity;
+pub mod leaderboards;
 pub mod logs;
 mod named;
 mod params;

@@ -12,7 +12,7 @@ use super::context::{self, Id};
 use super::graphql::{self, Transport};
 use super::meter::Meter;
 use super::problem::problem;
-use super::rest::{deployments, identity, logs, records, slos, webhooks};
+use super::rest::{deployments, identity, leaderboards, logs, records, slos, webhooks};
 use super::{Edge, caller, page, probes, rest, shield};
 use crate::api::fault::{Fault, FaultCode};
 use crate::auth::{Needs, Rule};
@@ -113,6 +113,12 @@ fn callers() -> Router<Edge> {
             only(get(slos::list).post(slos::define), "GET, HEAD, POST"),
         )
         .route("/api/slos/{id}", read(slos::one))
+        .route("/api/v1/leaderboard/update", told(leaderboards::update))
+        .route("/api/v1/leaderboard/{id}", read(leaderboards::board))
+        .route(
+            "/api/v1/leaderboard/{id}/users/{user}",
+            read(leaderboards::user),
+        )
         .route("/api/jwt/status", read(rest::token_status))
         .route("/api/jwt/refresh", only(post(identity::refresh), "POST"))
         .route("/api/jwt/revoke", only(post(identity::sign_out), "POST"))

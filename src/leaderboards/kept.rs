@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use domain::board::Board;
 use domain::standing::Standing;
 use projections::competitions::{self, CompetitionRow, Contenders, Moved, NAME};
-use projections::{Live, Page, ReadError, Reader, Snapshot};
+use projections::{Live, ReadError, Reader, Snapshot};
 use tokio::sync::{Mutex as Turns, Semaphore};
 
-use super::{Key, page_of};
+use super::{Found, Key, found};
 use crate::cache::Lines;
 use crate::config;
 
@@ -65,7 +65,7 @@ impl Kept {
         competition: &CompetitionRow,
         key: Key,
         lines: Lines<'_>,
-    ) -> Result<Option<Page<Standing>>, ReadError> {
+    ) -> Result<Option<Found>, ReadError> {
         if competition.entries > u64::from(self.0.settings.lines_max) {
             return Ok(None);
         }
@@ -199,11 +199,11 @@ impl Ready {
         Ok(true)
     }
 
-    fn shown(&self, lines: Lines<'_>) -> Page<Standing> {
+    fn shown(&self, lines: Lines<'_>) -> Found {
         let lines: Vec<Standing> = match lines {
             Lines::Page { before, limit } => self.board.page(before as usize, limit as usize),
             Lines::Around { user, each_side } => self.board.around(user, each_side as usize),
         };
-        page_of(lines, self.live.position)
+        found(lines, self.board.len() as u64, self.live.position)
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::standing::{Contender, Standing};
+use domain::standing::Contender;
 use projections::competitions::{self, CompetitionRow, Contenders, Moved, NAME};
-use projections::{Live, Page, ReadError, Reader, Snapshot};
+use projections::{Live, ReadError, Reader, Snapshot};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{Key, page_of};
+use super::{Found, Key, found};
 use crate::cache::{Lines, RankedBoard, Ranks};
 use crate::config;
 
@@ -66,7 +66,7 @@ impl Shared {
         competition: &CompetitionRow,
         key: &Key,
         lines: Lines<'_>,
-    ) -> Result<Result<Option<Page<Standing>>, Lost>, ReadError> {
+    ) -> Result<Result<Option<Found>, Lost>, ReadError> {
         if competition.entries > u64::from(self.0.settings.lines_max) {
             return Ok(Ok(None));
         }
@@ -79,7 +79,7 @@ impl Shared {
                 Err(why) => return Ok(Err(why.into())),
             };
             if told.position >= live.position {
-                return Ok(Ok(Some(page_of(told.lines, told.position))));
+                return Ok(Ok(Some(found(told.lines, told.size, told.position))));
             }
             // Somebody reads all of it anew, and puts it in, where this is too much.
             let most = self.0.settings.rows_max.min(MOVED_MAX);

@@ -21,17 +21,9 @@ pub fn tallies<'a>(
     joined_at: DateTime<Utc>,
     ends_at: Option<DateTime<Utc>>,
 ) -> BTreeMap<String, Tally> {
-    let guards = rules.guards;
-    let believed = activities.into_iter().filter(|(activity, flagged)| {
-        !(*flagged && guards.flagged_refused || activity.manual && guards.manual_refused)
-    });
-    let believed = believed.map(|(activity, _)| activity);
-    let since = rules.counts_since(joined_at);
-    let in_time = believed.filter(|activity| activity.start >= since);
     let frame = rules.frame(ends_at);
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
-    let counted = count_once(in_time, &rules.sources, &rules.metric);
-    for (number, activity) in (1..).zip(counted.counts) {
+    for (number, activity) in (1..).zip(counting(activities, rules, joined_at)) {
         let score = activity.measures.of(&rules.metric);
         let Some((score, period)) = score.zip(frame.period_of(activity.start)) else {
             continue;
@@ -52,6 +44,23 @@ pub fn tallies<'a>(
         }
     }
     tallies
+}
+
+/// Those of one user's activities that count in a competition, in order of time, whatever period they
+/// are of: as [`tallies`] has it, which adds them up.
+pub fn counting<'a>(
+    activities: impl IntoIterator<Item = (&'a Activity, bool)>,
+    rules: &CompetitionRules,
+    joined_at: DateTime<Utc>,
+) -> Vec<&'a Activity> {
+    let guards = rules.guards;
+    let believed = activities.into_iter().filter(|(activity, flagged)| {
+        !(*flagged && guards.flagged_refused || activity.manual && guards.manual_refused)
+    });
+    let believed = believed.map(|(activity, _)| activity);
+    let since = rules.counts_since(joined_at);
+    let in_time = believed.filter(|activity| activity.start >= since);
+    count_once(in_time, &rules.sources, &rules.metric).counts
 }
 
 /// Days in a row.

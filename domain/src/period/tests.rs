@@ -429,3 +429,55 @@ proptest! {
         prop_assert_ne!(next.key, period.key);
     }
 }
+
+#[test]
+fn periods_are_told_backwards() {
+    let told = |frame: Frame<'_>, at: &str| {
+        let mut keys = Vec::new();
+        let mut before = time(at);
+        while let Some(period) = frame.last_beginning_before(before) {
+            keys.push(period.key);
+            before = period.start;
+        }
+        keys
+    };
+    let zone = Zone::of_name("Europe/Berlin").expect("a zone");
+    let framed = |calendar, starts_at: &str, ends_at: Option<&str>| Frame {
+        calendar,
+        zone,
+        starts_at: time(starts_at),
+        ends_at: ends_at.map(time),
+    };
+    // The day of the 29th has 23 hours; the first day begins with the frame.
+    let daily = framed(&Calendar::Daily, "2026-03-28T12:00:00Z", None);
+    let days = ["2026-03-30", "2026-03-29", "2026-03-28"];
+    assert_eq!(told(daily, "2026-03-29T22:00:01Z"), days);
+    assert_eq!(told(daily, "2026-03-29T22:00:00Z"), days[1..]);
+    assert_eq!(told(daily, "2026-03-28T12:00:00Z"), Vec::<String>::new());
+    let over = framed(
+        &Calendar::Daily,
+        "2026-03-28T12:00:00Z",
+        Some("2026-03-28T22:00:00Z"),
+    );
+    assert_eq!(told(over, "2026-11-22T00:00:00Z"), days[2..]);
+    let all = framed(
+        &Calendar::AllTime,
+        "2026-03-28T12:00:00Z",
+        Some("2026-03-28T22:00:00Z"),
+    );
+    assert_eq!(told(all, "2026-11-22T00:00:00Z"), ["all"]);
+    let listed = |key: &str, start: &str, end: &str| CustomPeriod {
+        key: key.to_owned(),
+        start: time(start),
+        end: time(end),
+    };
+    let custom = Calendar::Custom(vec![
+        listed("before", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"),
+        listed("a", "2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z"),
+        listed("b", "2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z"),
+    ]);
+    let custom = framed(&custom, "2026-03-28T12:00:00Z", None);
+    assert_eq!(told(custom, "2026-11-22T00:00:00Z"), ["b", "a"]);
+    assert_eq!(told(custom, "2026-04-15T00:00:00Z"), ["a"]);
+    assert_eq!(told(custom, "2026-03-28T12:00:00Z"), Vec::<String>::new());
+}

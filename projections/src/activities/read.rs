@@ -61,6 +61,8 @@ pub(crate) struct Span {
 pub(crate) struct Told {
     pub(crate) activity: Activity,
     flags: BTreeSet<ActivityFlag>,
+    /// Position of the event that says so.
+    pub(crate) position: Position,
 }
 
 impl Told {
@@ -117,10 +119,15 @@ pub(crate) async fn told_of(
             user,
             activity,
             flags,
+            position,
             ..
         } = read(row)?;
         let of_user = told.entry(user).or_default();
-        of_user.push(Told { activity, flags });
+        of_user.push(Told {
+            activity,
+            flags,
+            position,
+        });
     }
     Ok(told)
 }

@@ -8,13 +8,14 @@ mod moderation;
 mod moved;
 mod periods;
 
-pub use board::{Among, Board, around, everybody, known, page, size, standing};
+pub use board::{Among, Board, around, before_rank, everybody, evidence, known, page, size, standing};
 pub use entries::{DecisionRow, EntryRow, PlayedRow, entries, entries_of_user, entry, played};
 pub use list::{CompetitionRow, competition, competitions};
 pub use moderation::{DisputeRow, HeldRow, held_scores, open_disputes};
 pub use moved::{Contenders, Moved, moved};
 pub use periods::{
     AwardCursor, AwardRow, ClosedRow, PeriodRow, awards, awards_of_user, period, periods,
+    periods_of,
 };
 
 use sqlx::Row;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use async_graphql::parser::types::{
     ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet,
 };
-use projections::{deployments, heatmap, positions, slos, trends, vehicles};
+use projections::{competitions, deployments, heatmap, positions, slos, trends, vehicles};
 
 /// A set of read models.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,7 @@ const HEATMAP: Models = Models(4);
 const TRENDS: Models = Models(8);
 const DEPLOYMENTS: Models = Models(16);
 const SLOS: Models = Models(32);
+const COMPETITIONS: Models = Models(64);
 
 impl Models {
     /// Their names, always in the same order.
@@ -29,6 +30,7 @@ impl Models {
             (TRENDS, trends::NAME),
             (DEPLOYMENTS, deployments::NAME),
             (SLOS, slos::NAME),
+            (COMPETITIONS, competitions::NAME),
         ]
         .into_iter()
         .filter(|(model, _)| self.0 & model.0 != 0)
@@ -43,7 +45,8 @@ impl Models {
 
 /// What a root field of a query asks, whatever its arguments. `None` for those whose answer is not a
 /// function of read models: of the log's head (`events`, a `deployment`, an `slo` or `doraMetrics` as of then), of the time
-/// (freezes of an `environment`, `slaStats`), of a retention that takes away what no event tells of (`logs`
+/// (freezes of an `environment`, `slaStats`, the period a `leaderboard` is of), of who asks (`activities`,
+/// `myRank`, boards and prizes for those who take part), of a retention that takes away what no event tells of (`logs`
 /// and what is made of them), of bookkeeping (`projections`, `ingestReceipt`, `rejectedRecords`), of the
 /// schema.
 fn of_root(field: &str) -> Option<Models> {
@@ -53,6 +56,7 @@ fn of_root(field: &str) -> Option<Models> {
         "node" | "nodes" => VEHICLES.and(DEPLOYMENTS),
         "deployments" | "incident" | "incidents" | "applicationStats" => DEPLOYMENTS,
         "slos" => SLOS,
+        "competition" | "competitions" => COMPETITIONS,
         // Whose fixes: those of a fleet's members, perhaps.
         "latestPositions" => POSITIONS.and(VEHICLES),
         "positionHistory" => POSITIONS,
@@ -64,12 +68,13 @@ fn of_root(field: &str) -> Option<Models> {
 
 /// What a field further down asks beside. Events are looked up by their positions, and an event at a
 /// position never changes: asking for one asks no read model, and so does a deployment's approval, which
-/// is told by its events up to the one it is known by. `None` for what is told of persons.
+/// is told by its events up to the one it is known by. `None` for what is told of persons, and for periods that
+/// have begun by now.
 fn of_nested(field: &str) -> Option<Models> {
     Some(match field {
         "vehicle" | "vehicles" => VEHICLES,
         "latestPosition" | "evidence" => POSITIONS,
-        "personName" => return None,
+        "personName" | "periods" | "presentPeriod" | "nextReset" => return None,
         _ => NONE,
     })
 }
@@ -180,9 +185,14 @@ mod tests {
             Some(&[v, p]),
         );
         check("{ incidents { nodes { id } } }", Some(&[deployments::NAME]));
+        check(
+            "{ competitions { nodes { id entries } } }",
+            Some(&[competitions::NAME]),
+        );
         check("{ node { id } }", Some(&[v, deployments::NAME]));
         for beyond in [
             "{ deployments { nodes { requestedBy { ...A } } } } fragment A on B { personName }",
+            "{ competition { nextReset } }",
             "{ events { nodes { position } } }",
             "{ vehicles { nodes { id } } events { nodes { position } } }",
             "{ vehicles { nodes { id } } ...A } fragment A on Query { projections { name } }",
@@ -224,6 +234,14 @@ mod tests {
             "logSources",
             "logStatus",
             "logStats",
+            "leaderboard",
+            "leaderboardAround",
+            "myRank",
+            "prizes",
+            "awards",
+            "activities",
+            "activityTotals",
+            "moderationQueue",
             "events",
             "projections",
             "ingestReceipt",

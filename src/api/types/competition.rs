@@ -1,24 +1,40 @@
 //! Competitions: their rules, and what users have come to in them.
 
+mod award;
+mod board;
 mod entry;
+mod moderation;
+mod period;
 mod words;
 
+pub use award::{PeriodPrizes, PrizeAward};
+pub use board::{LeaderboardAround, LeaderboardLine, LeaderboardOf, MyRank, Shown};
 pub use entry::{CompetitionEntry, EntryPeriod};
+pub use moderation::{Exclusion, HeldScore, ModerationItem};
+pub use period::{BoardPeriod, present};
 pub use words::{
-    ActivityFlag, CompetitionMetric, CompetitionStatus, CountsFrom, DisputeOutcome, JoinRule,
-    PeriodKind, PrizeTies, ScoreOperator, ScoreSort, TiePolicy,
+    ActivityFlag, CompetitionMetric, CompetitionStatus, CountsFrom, DisputeOutcome, GuardRule,
+    JoinRule, PeriodKind, PrizeTies, ScoreOperator, ScoreSort, TiePolicy,
 };
 
-use async_graphql::{ID, SimpleObject};
+use std::borrow::Cow;
+
+use async_graphql::{ComplexObject, Context, ID, Result, SimpleObject};
+use chrono::{DateTime as Instant, Utc};
 use domain::competition::{self, CompetitionRules, Metric};
 use domain::period::{Calendar, CustomPeriod};
 use domain::prize::{PrizePlan, PrizeRule as Rule};
+use projections::competitions::{self, CompetitionRow};
 
 use super::int;
-use crate::api::scalars::{DateTime, Score};
+use crate::api::fault::{Fault, FaultCode};
+use crate::api::operation::Operation;
+use crate::api::page::{Ask, Paged};
+use crate::api::scalars::{DateTime, Position, Score};
 
 /// A competition.
 #[derive(SimpleObject)]
+#[graphql(complex)]
 pub struct Competition {
     /// Its id, unique among the tenant's competitions.
     pub id: ID,
@@ -36,6 +52,9 @@ pub struct Competition {
     invited: i32,
     /// Number of events in its stream: what `expectedVersion` is compared with.
     stream_version: i32,
+    /// As the read model has it; none where its stream told of it.
+    #[graphql(skip)]
+    row: Option<Box<CompetitionRow>>,
 }
 
 /// What a competition is by.
@@ -154,7 +173,121 @@ impl Competition {
             sealed_until: state.sealed_until.map(DateTime),
             invited: int(i64::try_from(invited).unwrap_or(i64::MAX)),
             stream_version: int(version),
+            row: None,
         })
+    }
+
+    /// The competition as the read model has it. After a command that shows the command.
+    async fn row(&self, operation: &Operation) -> Result<Cow<'_, CompetitionRow>, Fault> {
+        if let Some(row) = &self.row {
+            return Ok(Cow::Borrowed(row));
+        }
+        let mut snapshot = operation.read(&[competitions::NAME]).await?;
+        let row = competitions::competition(&mut snapshot, &self.id).await;
+        let missing = || Fault::of(FaultCode::Internal);
+        snapshot.answer(row)?.map(Cow::Owned).ok_or_else(missing)
+    }
+}
+
+impl From<CompetitionRow> for Competition {
+    fn from(row: CompetitionRow) -> Competition {
+        let whole = |number: u64| int(i64::try_from(number).unwrap_or(i64::MAX));
+        Competition {
+            id: ID(row.id.clone()),
+            status: row.status.into(),
+            rules: row.rules.clone().into(),
+            prizes: row.prizes.clone().map(CompetitionPrizes::from),
+            ends_at: row.ends_at(None).map(DateTime),
+            sealed_until: row.sealed_until.map(DateTime),
+            invited: whole(row.invited),
+            stream_version: int(row.stream_version),
+            row: Some(Box::new(row)),
+        }
+    }
+}
+
+#[ComplexObject]
+impl Competition {
+    /// When it was written down.
+    async fn created_at(&self, ctx: &Context<'_>) -> Result<DateTime> {
+        Ok(DateTime(self.row(Operation::of(ctx)).await?.created_at))
+    }
+
+    /// Since when it can be joined; null: it cannot yet.
+    async fn opened_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        let row = self.row(Operation::of(ctx)).await?;
+        Ok(row.opened_at.map(DateTime))
+    }
+
+    /// When it was over or called off.
+    async fn ended_at(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        let row = self.row(Operation::of(ctx)).await?;
+        Ok(row.ended_at.map(DateTime))
+    }
+
+    /// Why it was cut short or called off.
+    async fn reason(&self, ctx: &Context<'_>) -> Result<Option<String>> {
+        Ok(self.row(Operation::of(ctx)).await?.reason.clone())
+    }
+
+    /// How many take part, those who are excluded among them.
+    async fn entries(&self, ctx: &Context<'_>) -> Result<i32> {
+        let entries = self.row(Operation::of(ctx)).await?.entries;
+        Ok(int(i64::try_from(entries).unwrap_or(i64::MAX)))
+    }
+
+    /// How many are excluded, those who have left among them.
+    async fn excluded(&self, ctx: &Context<'_>) -> Result<i32> {
+        let excluded = self.row(Operation::of(ctx)).await?.excluded;
+        Ok(int(i64::try_from(excluded).unwrap_or(i64::MAX)))
+    }
+
+    /// Position of the last event in its stream.
+    async fn last_event_position(&self, ctx: &Context<'_>) -> Result<Position> {
+        Ok(Position(self.row(Operation::of(ctx)).await?.position))
+    }
+
+    /// The period that goes on now; null between periods, before the first and after the last. A
+    /// competition of one period has that one always.
+    async fn present_period(&self, ctx: &Context<'_>) -> Result<Option<BoardPeriod>> {
+        let operation = Operation::of(ctx);
+        let row = self.row(operation).await?;
+        let Some(present) = present(&row, operation.parts.clock.now()) else {
+            return Ok(None);
+        };
+        Ok(Some(BoardPeriod::read(operation, &row.id, present).await?))
+    }
+
+    /// When the period that goes on now ends and the next board begins from nothing; null if none does.
+    async fn next_reset(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        let operation = Operation::of(ctx);
+        let row = self.row(operation).await?;
+        let frame = row.rules.frame(row.ends_at(None));
+        let now = operation.parts.clock.now();
+        Ok(frame.next_reset(now).map(DateTime))
+    }
+
+    /// The periods that have begun, the latest first.
+    async fn periods(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many, 1 to 200; 50 if not said.")] first: Option<i32>,
+        #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
+    ) -> Result<Paged<BoardPeriod>> {
+        let operation = Operation::of(ctx);
+        let row = self.row(operation).await?;
+        let list = self.id.as_str();
+        let ask = Ask::<Instant<Utc>>::read(
+            operation,
+            "competitionPeriods",
+            &list,
+            first,
+            after.as_deref(),
+        )?;
+        let page = period::begun(operation, &row, ask.after, ask.first).await?;
+        let as_of = page.as_of.into();
+        let place = |period: &BoardPeriod| period.start.0;
+        Ok(ask.connection(page, as_of, place, |period| period))
     }
 }
 

@@ -111,6 +111,8 @@ fn hide(kind: &str, id: &str, payload: &mut Tree) -> Hidden {
     let subject = match kind {
         "user" => Some(id.to_owned()),
         "session" => payload["userId"].as_str().map(str::to_owned),
+        // `competition/user`; what is said of entries is said of their users.
+        "entry" => id.rsplit_once('/').map(|(_, user)| user.to_owned()),
         _ => None,
     };
     let (Some(subject), Some(members)) = (subject, payload.as_object_mut()) else {

@@ -29,6 +29,8 @@ pub enum Kind {
     Bbox,
     /// `lat,lon,radiusM`.
     Near,
+    /// A position of the log, or a time.
+    AsOf,
 }
 
 impl Param {
@@ -101,6 +103,10 @@ impl Kind {
                 let [lat, lon, radius_m] = numbers(text)?;
                 Some(json!({ "lat": lat, "lon": lon, "radiusM": radius_m }))
             }
+            Kind::AsOf if text.bytes().all(|b| b.is_ascii_digit()) => {
+                Some(json!({ "position": text }))
+            }
+            Kind::AsOf => Some(json!({ "time": text })),
         }
     }
 
@@ -112,6 +118,7 @@ impl Kind {
             Kind::Ids => "ids with commas between them",
             Kind::Bbox => "west,south,east,north",
             Kind::Near => "lat,lon,radiusM",
+            Kind::AsOf => "a position or a time",
         }
     }
 }
@@ -134,6 +141,7 @@ mod tests {
             Param::may("first", Kind::Whole),
             Param::may("bbox", Kind::Bbox),
             Param::may("ids", Kind::Ids),
+            Param::may("as_of", Kind::AsOf),
         ];
         let uri = format!("/x?{query}").parse().expect("a URI");
         let got = match read(&uri, &params) {
@@ -152,6 +160,14 @@ mod tests {
         check(
             "from=x&bbox=-98,30,-97.5,31&ids=a,b",
             r#"{"bbox":{"east":-97.5,"north":31.0,"south":30.0,"west":-98.0},"from":"x","ids":["a","b"]}"#,
+        );
+        check(
+            "from=x&as_of=17",
+            r#"{"as_of":{"position":"17"},"from":"x"}"#,
+        );
+        check(
+            "from=x&as_of=2016-01-01T00:00:00Z",
+            r#"{"as_of":{"time":"2016-01-01T00:00:00Z"},"from":"x"}"#,
         );
         for bad in [
             "",

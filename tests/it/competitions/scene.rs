@@ -132,6 +132,46 @@ impl Arena {
         }
     }
 
+    /// Opens a competition in which these users without an account have come to these scores, each so many
+    /// seconds ago.
+    pub async fn played(&self, id: &str, rules: Value, scores: &[(&str, i64, i64)]) {
+        self.opened(id, rules).await;
+        let root = &self.root.access;
+        for (user, score, ago) in scores {
+            let of = json!({ "competition": id, "user": user });
+            self.done(root, "joinCompetition", of.clone()).await;
+            let score = json!({ "score": score, "achievedAt": self.at(-ago) });
+            self.done(root, "submitScore", but(of, score)).await;
+        }
+    }
+
+    /// Asks a question once the read models show all that was written.
+    pub async fn look(&self, who: &As, query: &str) -> Value {
+        let query = format!("{{ {query} }}");
+        let told = self.scene.settled(who, "default", &query, json!({}));
+        told.await
+    }
+
+    /// What one root field is answered; it must be.
+    pub async fn seen(&self, who: &As, field: &str) -> Value {
+        let told = self.look(who, field).await;
+        assert_eq!(outcome(&told), "ok", "{field}: {told}");
+        let data = told["data"].as_object().unwrap();
+        data.values().next().unwrap().clone()
+    }
+
+    /// The code that a question is refused with, or `ok`.
+    pub async fn code(&self, who: &As, field: &str) -> String {
+        outcome(&self.look(who, field).await).to_owned()
+    }
+
+    /// Rank and user of every line of a board's page, as an operator sees it.
+    pub async fn lines(&self, arguments: &str) -> Vec<(i64, String)> {
+        let field = format!("leaderboard({arguments}) {{ nodes {{ rank userId }} }}");
+        let board = self.seen(&self.root.access, &field).await;
+        ranked(&board["nodes"])
+    }
+
     /// A score of now in a competition.
     pub fn score(&self, competition: &str, score: Value) -> Value {
         json!({ "competition": competition, "score": score, "achievedAt": self.at(0) })
@@ -148,4 +188,22 @@ pub fn but(mut input: Value, other: Value) -> Value {
 
 fn is_of_entry(field: &str) -> bool {
     field.starts_with("join") || field.starts_with("leave")
+}
+
+/// Rank and user of lines.
+pub fn ranked(lines: &Value) -> Vec<(i64, String)> {
+    let lines = lines
+        .as_array()
+        .unwrap_or_else(|| panic!("no lines: {lines}"));
+    let line = |line: &Value| {
+        let rank = line["rank"].as_i64().unwrap();
+        (rank, line["userId"].as_str().unwrap().to_owned())
+    };
+    lines.iter().map(line).collect()
+}
+
+/// Lines as they are expected.
+pub fn lines(expected: &[(i64, &str)]) -> Vec<(i64, String)> {
+    let line = |(rank, user): &(i64, &str)| (*rank, (*user).to_owned());
+    expected.iter().map(line).collect()
 }

@@ -279,6 +279,7 @@ async fn z2_cursors_stay_where_they_were_given() {
         "deployments(",
         "incidents(",
         "slos(",
+        "competitions(",
         "logs(",
         "logSources(",
         "events(",
@@ -321,6 +322,7 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
             logSources {{ nodes {{ id records }} }} logs {{ nodes {{ source eventName }} }}
             logStatus {{ records }} logStats {{ topNames {{ eventName records }} }}
             environments {{ nodes {{ id }} }} slos {{ nodes {{ id objective {{ name }} }} }}
+            competitions {{ nodes {{ id rules {{ name }} }} }}
             events(first: 200) {{ nodes {{ aggregateId payload metadata {{ actor }} }} }}
             users {{ nodes {{ id email name }} }} apiKeys(includeRevoked: true) {{ nodes {{ id name }} }}
             mine: sessions(userId: \"{}\") {{ nodes {{ id userId }} }}
@@ -337,6 +339,7 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
         "d-own",
         "i-own",
         "o-own",
+        "c-own",
         "l-own",
         "of own",
         "p-own/live",
@@ -352,6 +355,7 @@ async fn z2_lists_filters_and_counts_are_ones_own() {
         "d-south",
         "i-south",
         "o-south",
+        "c-south",
         "l-south",
         "of south",
         "slo of south",

@@ -87,6 +87,63 @@ pub async fn around(
     lines(snap, competition, board, before, Some(first)).await
 }
 
+/// How many lines stand before the first of a rank, or of a greater one where nobody has it.
+pub async fn before_rank(
+    snap: &mut Snapshot,
+    competition: &CompetitionRow,
+    board: &Board,
+    rank: u32,
+) -> Result<u32, ReadError> {
+    if competition.rules.metric != Metric::Submitted {
+        let all = measured::board(snap, competition, board).await?;
+        let before = all.partition_point(|line| line.rank < rank.into());
+        return Ok(u32::try_from(before).unwrap_or(u32::MAX));
+    }
+    let window = self::rank(competition);
+    let mut sql = QueryBuilder::new(format!(
+        "select count(*) as lines from (select {window} as rank from ("
+    ));
+    push_contenders(&mut sql, snap, competition, board)?;
+    // Ranks ascend, so the window is read up to there and no further.
+    sql.push(") c) r where rank < ").push_bind(i64::from(rank));
+    let row = sql.build().fetch_one(snap.connection()).await?;
+    Ok(number(&row, "lines")?)
+}
+
+/// Positions of the events behind somebody's line, ascending, those after `after`, at most `first`: those
+/// that say what their score came to, or what they did that counts.
+pub async fn evidence(
+    snap: &mut Snapshot,
+    competition: &CompetitionRow,
+    board: &Board,
+    user: &str,
+    (after, first): (Option<Position>, u32),
+) -> Result<Page<Position>, ReadError> {
+    let as_of = known(snap, competition, board)?;
+    let after = after.unwrap_or_default();
+    let positions = if competition.rules.metric == Metric::Submitted {
+        let table = snap.name(NAME, "competition_tallies")?;
+        let mut sql = QueryBuilder::new(format!("select position from {table} where tenant = "));
+        sql.push_bind(snap.tenant().to_owned());
+        sql.push(" and competition_id = ")
+            .push_bind(competition.id.clone());
+        sql.push(" and period = ").push_bind(board.period.clone());
+        sql.push(" and user_id = ").push_bind(user.to_owned());
+        sql.push(" and position > ").push_bind(after.0);
+        sql.push(" and position <= ").push_bind(as_of.0);
+        sql.push(" order by position limit ")
+            .push_bind(i64::from(first) + 1);
+        let rows = sql.build().fetch_all(snap.connection()).await?;
+        let positions = rows.iter().map(|row| row.try_get("position").map(Position));
+        positions.collect::<Result<Vec<_>, _>>()?
+    } else {
+        let all = measured::evidence(snap, competition, board, user).await?;
+        let behind = all.into_iter().filter(|position| *position > after);
+        behind.take(count(first.saturating_add(1))).collect()
+    };
+    Ok(Page::cut(positions, first, as_of))
+}
+
 /// How many are on the board.
 pub async fn size(
     snap: &mut Snapshot,

@@ -6,7 +6,7 @@ use domain::competition::{CompetitionRules, CompetitionStatus};
 use domain::prize::PrizePlan;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{QueryBuilder, Row};
+use sqlx::{Postgres, QueryBuilder, Row};
 
 use crate::columns::{number, word};
 use crate::competitions::NAME;
@@ -29,6 +29,8 @@ pub struct CompetitionRow {
     pub opened_at: Option<DateTime<Utc>>,
     /// The first moment after it, where it was cut short, and the position that says so.
     pub cut: Option<(DateTime<Utc>, Position)>,
+    /// The end of the last period that takes no more scores.
+    pub sealed_until: Option<DateTime<Utc>>,
     /// When it was over or called off (recorded time).
     pub ended_at: Option<DateTime<Utc>>,
     /// Why it was cut short or called off.
@@ -56,20 +58,29 @@ impl CompetitionRow {
     }
 }
 
+/// The competitions of a tenant, each with how far its periods are sealed.
+fn select(snap: &Snapshot) -> Result<QueryBuilder<'static, Postgres>, ReadError> {
+    let table = snap.name(NAME, "competitions")?;
+    let periods = snap.name(NAME, "competition_periods")?;
+    let mut sql = QueryBuilder::new(format!(
+        "select c.*, (select max(p.end_at) from {periods} p
+                      where p.tenant = c.tenant and p.competition_id = c.competition_id
+                        and p.sealed_pos > 0) as sealed_until
+         from {table} c where c.created_pos > 0 and c.tenant = "
+    ));
+    sql.push_bind(snap.tenant().to_owned());
+    Ok(sql)
+}
+
 /// One competition by id.
 pub async fn competition(
     snap: &mut Snapshot,
     id: &str,
 ) -> Result<Option<CompetitionRow>, ReadError> {
-    let (conn, tenant, table) = snap.table(NAME, "competitions")?;
-    let statement = format!(
-        "select * from {table} where tenant = $1 and competition_id = $2 and created_pos > 0"
-    );
-    let row = sqlx::query(&statement)
-        .bind(&*tenant)
-        .bind(id)
-        .fetch_optional(conn)
-        .await?;
+    let mut sql = select(snap)?;
+    sql.push(" and c.competition_id = ")
+        .push_bind(id.to_owned());
+    let row = sql.build().fetch_optional(snap.connection()).await?;
     Ok(row.as_ref().map(read).transpose()?)
 }
 
@@ -81,20 +92,17 @@ pub async fn competitions(
     first: u32,
 ) -> Result<Page<CompetitionRow>, ReadError> {
     let as_of = snap.position(&[NAME])?;
-    let (conn, tenant, table) = snap.table(NAME, "competitions")?;
-    let mut sql = QueryBuilder::new(format!(
-        "select * from {table} where created_pos > 0 and tenant = "
-    ));
-    sql.push_bind(tenant.to_string());
+    let mut sql = select(snap)?;
     if let Some(status) = status {
-        sql.push(" and status = ").push_bind(status.as_str());
+        sql.push(" and c.status = ").push_bind(status.as_str());
     }
     if let Some(after) = after {
-        sql.push(" and competition_id > ").push_bind(after);
+        sql.push(" and c.competition_id > ")
+            .push_bind(after.to_owned());
     }
-    sql.push(" order by competition_id limit ")
+    sql.push(" order by c.competition_id limit ")
         .push_bind(i64::from(first) + 1);
-    let rows = sql.build().fetch_all(conn).await?;
+    let rows = sql.build().fetch_all(snap.connection()).await?;
     let rows = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::cut(rows, first, as_of))
 }
@@ -112,6 +120,7 @@ fn read(row: &PgRow) -> Result<CompetitionRow, sqlx::Error> {
         created_at: row.try_get("created_at")?,
         opened_at: row.try_get("opened_at")?,
         cut: cut_at.map(|at| (at, cut_pos)),
+        sealed_until: row.try_get("sealed_until")?,
         ended_at: row.try_get("ended_at")?,
         reason: row.try_get("reason")?,
         entries: number(row, "entries")?,

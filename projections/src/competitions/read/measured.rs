@@ -8,11 +8,11 @@
 //! its ends. They are read in a wider and wider span until none reaches out of it, so that a period's
 //! board is that of the whole competition, and costs what was done within and near it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Position;
-use domain::activity::{ACTIVITY_DAYS_MAX, tallies};
+use domain::activity::{ACTIVITY_DAYS_MAX, counting, tallies};
 use domain::period::Period;
 use domain::score::Tally;
 use domain::standing::Standing;
@@ -52,6 +52,36 @@ pub(super) async fn board(
         }
     }
     Ok(competition.rules.board(come_to))
+}
+
+/// Positions of the events that tell last what of somebody's doings counts in a period, ascending.
+pub(super) async fn evidence(
+    snap: &mut Snapshot,
+    competition: &CompetitionRow,
+    board: &Board,
+    user: &str,
+) -> Result<BTreeSet<Position>, ReadError> {
+    let frame = competition.rules.frame(competition.ends_at(board.as_of));
+    let Some(period) = frame.period_by_key(&board.period) else {
+        return Ok(BTreeSet::new());
+    };
+    let members = members(snap, competition, board).await?;
+    let Some((_, joined_at)) = members.into_iter().find(|(member, _)| member == user) else {
+        return Ok(BTreeSet::new());
+    };
+    let told = near(snap, competition, &period, &[user], board.as_of).await?;
+    let told = told.get(user).map_or(&[][..], Vec::as_slice);
+    let positions: HashMap<_, _> = told
+        .iter()
+        .map(|told| (told.activity.named(), told.position))
+        .collect();
+    let told = told.iter().map(|told| (&told.activity, told.is_flagged()));
+    let counted = counting(told, &competition.rules, joined_at);
+    let within = |at| at >= period.start && period.end.is_none_or(|end| at < end);
+    let counted = counted.into_iter().filter(|a| within(a.start));
+    Ok(counted
+        .filter_map(|activity| positions.get(&activity.named()).copied())
+        .collect())
 }
 
 /// Who is on the boards, and since when they take part.

@@ -7,7 +7,7 @@ use domain::prize::Award;
 use domain::standing::Standing;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{QueryBuilder, Row};
+use sqlx::{Postgres, QueryBuilder, Row};
 
 use crate::columns::number;
 use crate::competitions::NAME;
@@ -58,6 +58,10 @@ pub struct AwardRow {
     pub period: String,
     /// Who, for which rank, how much.
     pub award: Award,
+    /// What is given, such as `EUR`.
+    pub currency: String,
+    /// How many decimal places an amount has.
+    pub decimals: u8,
     /// Position of the event that says so.
     pub position: Position,
 }
@@ -77,18 +81,28 @@ pub async fn period(
     competition: &str,
     key: &str,
 ) -> Result<Option<PeriodRow>, ReadError> {
+    Ok(periods_of(snap, competition, &[key]).await?.pop())
+}
+
+/// Those of these periods of a competition, by key, that take no more scores; in no order.
+pub async fn periods_of(
+    snap: &mut Snapshot,
+    competition: &str,
+    keys: &[&str],
+) -> Result<Vec<PeriodRow>, ReadError> {
     let (conn, tenant, table) = snap.table(NAME, "competition_periods")?;
     let statement = format!(
         "select * from {table}
-         where tenant = $1 and competition_id = $2 and period = $3 and sealed_pos > 0"
+         where tenant = $1 and competition_id = $2 and period = any($3) and sealed_pos > 0"
     );
-    let row = sqlx::query(&statement)
+    let rows = sqlx::query(&statement)
         .bind(&*tenant)
         .bind(competition)
-        .bind(key)
-        .fetch_optional(conn)
+        .bind(keys)
+        .fetch_all(conn)
         .await?;
-    Ok(row.as_ref().map(read).transpose()?)
+    let rows = rows.iter().map(read);
+    Ok(rows.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// The periods of a competition that take no more scores, the latest first, those before `before` in
@@ -117,6 +131,20 @@ pub async fn periods(
     Ok(Page::cut(rows, first, as_of))
 }
 
+/// The awards of a tenant, each with what is given. What prizes come to is told before they are
+/// awarded, so it is always there.
+fn select_awards(snap: &Snapshot) -> Result<QueryBuilder<'static, Postgres>, ReadError> {
+    let table = snap.name(NAME, "competition_awards")?;
+    let periods = snap.name(NAME, "competition_periods")?;
+    let mut sql = QueryBuilder::new(format!(
+        "select a.*, p.currency, p.decimals
+         from {table} a join {periods} p using (tenant, competition_id, period)
+         where p.prizes_pos > 0 and a.tenant = "
+    ));
+    sql.push_bind(snap.tenant().to_owned());
+    Ok(sql)
+}
+
 /// The awards of a period, by rank and user, those after `after`, at most `first`.
 pub async fn awards(
     snap: &mut Snapshot,
@@ -126,19 +154,18 @@ pub async fn awards(
     first: u32,
 ) -> Result<Page<AwardRow>, ReadError> {
     let as_of = snap.position(&[NAME])?;
-    let (conn, tenant, table) = snap.table(NAME, "competition_awards")?;
-    let mut sql = QueryBuilder::new(format!("select * from {table} where tenant = "));
-    sql.push_bind(tenant.to_string());
-    sql.push(" and competition_id = ").push_bind(competition);
-    sql.push(" and period = ").push_bind(period);
+    let mut sql = select_awards(snap)?;
+    sql.push(" and a.competition_id = ")
+        .push_bind(competition.to_owned());
+    sql.push(" and a.period = ").push_bind(period.to_owned());
     if let Some(after) = after {
         let rank = i64::try_from(after.rank).unwrap_or(i64::MAX);
-        sql.push(" and (rank, user_id) > (").push_bind(rank);
-        sql.push(", ").push_bind(after.user.as_str()).push(")");
+        sql.push(" and (a.rank, a.user_id) > (").push_bind(rank);
+        sql.push(", ").push_bind(after.user.clone()).push(")");
     }
-    sql.push(" order by rank, user_id limit ")
+    sql.push(" order by a.rank, a.user_id limit ")
         .push_bind(i64::from(first) + 1);
-    let rows = sql.build().fetch_all(conn).await?;
+    let rows = sql.build().fetch_all(snap.connection()).await?;
     let rows = rows.iter().map(award).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::cut(rows, first, as_of))
 }
@@ -152,18 +179,13 @@ pub async fn awards_of_user(
     first: u32,
 ) -> Result<Page<AwardRow>, ReadError> {
     let as_of = snap.position(&[NAME])?;
-    let (conn, tenant, table) = snap.table(NAME, "competition_awards")?;
-    let statement = format!(
-        "select * from {table} where tenant = $1 and user_id = $2 and position < $3
-         order by position desc limit $4"
-    );
-    let rows = sqlx::query(&statement)
-        .bind(&*tenant)
-        .bind(user)
-        .bind(before.map_or(i64::MAX, |before| before.0))
-        .bind(i64::from(first) + 1)
-        .fetch_all(conn)
-        .await?;
+    let mut sql = select_awards(snap)?;
+    sql.push(" and a.user_id = ").push_bind(user.to_owned());
+    sql.push(" and a.position < ")
+        .push_bind(before.map_or(i64::MAX, |before| before.0));
+    sql.push(" order by a.position desc limit ")
+        .push_bind(i64::from(first) + 1);
+    let rows = sql.build().fetch_all(snap.connection()).await?;
     let rows = rows.iter().map(award).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::cut(rows, first, as_of))
 }
@@ -215,6 +237,8 @@ fn award(row: &PgRow) -> Result<AwardRow, sqlx::Error> {
             rank: number(row, "rank")?,
             amount: row.try_get("amount")?,
         },
+        currency: row.try_get("currency")?,
+        decimals: number(row, "decimals")?,
         position: Position(row.try_get("position")?),
     })
 }

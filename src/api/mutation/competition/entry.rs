@@ -1,6 +1,7 @@
 //! Commands on entries by those whose they are: join, leave, hand a score in, disagree.
 
 use async_graphql::{Context, ID, InputObject, Object, Result};
+use chrono::{DateTime as Instant, Utc};
 use domain::{competition, entry};
 
 use super::{present, settled};
@@ -75,8 +76,9 @@ entry_of! {
         score: Score,
         /// Tells equal scores apart, in the same sense as the score; left out: zero.
         sub_score: Option<Score>,
-        /// When it was achieved; at most five minutes ahead.
-        achieved_at: DateTime,
+        /// When it was achieved, at most five minutes ahead; left out: when it came here. Sent again with the
+        /// same `submissionId` or `commandId` it is still of the moment at which it came first.
+        achieved_at: Option<DateTime>,
         /// What it comes from, such as a device or an app.
         source: Option<String>,
         /// Was it entered by hand?
@@ -117,7 +119,8 @@ impl EntryPayload {
 /// What became of a score.
 struct SubmitScorePayload {
     outcome: Outcome,
-    achieved_at: DateTime,
+    /// If it was kept.
+    achieved_at: Option<Instant<Utc>>,
 }
 
 /// What became of a score.
@@ -130,7 +133,7 @@ impl SubmitScorePayload {
 
     /// What the user has come to in the period that the score is of; null if it was refused.
     async fn period(&self, ctx: &Context<'_>) -> Result<Option<EntryPeriod>> {
-        let Some(id) = self.outcome.id() else {
+        let (Some(id), Some(achieved_at)) = (self.outcome.id(), self.achieved_at) else {
             return Ok(None);
         };
         let (state, version) = present::<entry::Entry>(ctx, id).await?;
@@ -139,7 +142,7 @@ impl SubmitScorePayload {
         let Some(rules) = of.rules else {
             return Ok(None);
         };
-        let period = rules.frame(ends_at).period_of(self.achieved_at.0);
+        let period = rules.frame(ends_at).period_of(achieved_at);
         let entry = CompetitionEntry::of(state, version, rules.decimals);
         Ok(period.and_then(|period| entry.in_period(&period.key)))
     }
@@ -203,12 +206,11 @@ impl EntryCommands {
         input: SubmitScoreInput,
     ) -> Result<SubmitScorePayload> {
         let (conditions, of) = input.head();
-        let achieved_at = input.achieved_at;
         let score = HandedIn {
             id: input.submission_id,
             score: input.score.0,
             sub_score: input.sub_score.map(|score| score.0),
-            achieved_at: achieved_at.0,
+            achieved_at: input.achieved_at.map(|at| at.0),
             source: input.source,
             manual: input.manual,
         };
@@ -220,6 +222,10 @@ impl EntryCommands {
                 competitions.submit(&context, caller, of, score).await
             }
             Err(refusal) => Err(refusal.into()),
+        };
+        let (kept, achieved_at) = match kept {
+            Ok((kept, achieved_at)) => (Ok(kept), Some(achieved_at)),
+            Err(error) => (Err(error), None),
         };
         Ok(SubmitScorePayload {
             outcome: settled(ctx, kept).await?,

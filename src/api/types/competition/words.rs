@@ -2,7 +2,9 @@
 
 use async_graphql::Enum;
 use domain::activity::ActivityFlag as Flag;
-use domain::competition::{CompetitionStatus as Status, CountsFrom as Counts, JoinRule as Joining};
+use domain::competition::{
+    CompetitionStatus as Status, CountsFrom as Counts, GuardRule as Guard, JoinRule as Joining,
+};
 use domain::entry::DisputeOutcome as Outcome;
 use domain::prize::PrizeTies as Ties;
 use domain::score::{Operator, Sort};
@@ -130,6 +132,18 @@ pub enum DisputeOutcome {
     Upheld,
     /// It was wrong: who was excluded is not any more.
     Overturned,
+}
+
+/// Why a score waits for a moderator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+#[graphql(remote = "Guard")]
+pub enum GuardRule {
+    /// It is higher than a score is expected to be.
+    ScoreMax,
+    /// It is more than can be achieved in the time.
+    PerMinuteMax,
+    /// It was entered by hand.
+    Manual,
 }
 
 /// Why an activity is hard to believe.

@@ -95,6 +95,26 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
         "query($id: String!) { logStats(filter: { source: $id }) { topNames { eventName records } } }",
     ),
     (
+        &["Query.competition(id)"],
+        Competition,
+        "query($id: ID!) { competition(id: $id) { id rules { name } entries periods { nodes { key } } } }",
+    ),
+    (
+        &["Query.leaderboard(competition)"],
+        Competition,
+        "query($id: ID!) { leaderboard(competition: $id) { size nodes { rank userId } } }",
+    ),
+    (
+        &["Query.leaderboardAround(competition)"],
+        Competition,
+        r#"query($id: ID!) { leaderboardAround(competition: $id, user: "u") { lines { userId } } }"#,
+    ),
+    (
+        &["Query.prizes(competition)"],
+        Competition,
+        "query($id: ID!) { prizes(competition: $id) { awards { nodes { userId } } } }",
+    ),
+    (
         &["Query.nodes(ids)"],
         Vehicle,
         r#"query($id: ID!) { nodes(ids: ["v-own-2", $id]) { id } }"#,
@@ -593,6 +613,38 @@ pub const APART: &[(&str, &str)] = &[
     ),
     ("Mutation.openIncident(input.id)", "the id of something new"),
     ("Mutation.defineSlo(input.id)", "the id of something new"),
+    (
+        "Query.myRank(competition)",
+        "of users: tried by people in `competitions/boards.rs`",
+    ),
+    (
+        "Query.moderationQueue(competition)",
+        "a filter of what waits: tried in `competitions/own.rs`",
+    ),
+    (
+        "Query.leaderboard(among.users)",
+        "kept as they are said: whoever has no account may take part",
+    ),
+    (
+        "Query.leaderboardAround(user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Query.leaderboardAround(among.users)",
+        "kept as they are said: whoever has no account may take part",
+    ),
+    (
+        "Query.awards(user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Query.activities(user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
+    (
+        "Query.activityTotals(user)",
+        "kept as it is said: whoever has no account may take part",
+    ),
     (
         "Mutation.joinCompetition(input.user)",
         "kept as it is said: whoever has no account may take part",
