@@ -4,7 +4,7 @@
 //! together), [`rendering`] (an item becomes bytes), [`journal`] (gap-free feeds) and
 //! what they tell ([`sieve`], [`tail`]) and up to where ([`mark`]), what those hold who read the past
 //! ([`room`]), [`latest`]
-//! (latest-wins feeds) and who fills those: [`vehicles`], [`heatmaps`].
+//! (latest-wins feeds) and who fills those: [`vehicles`], [`heatmaps`], [`boards`].
 //!
 //! Nothing here is ever pushed to a member: a group keeps what is new, and members take it at their
 //! own pace. A slow one costs nobody anything; what it missed it is given conflated, or it scans the
@@ -21,10 +21,12 @@ mod conflator;
 mod vehicles;
 mod whereabouts;
 mod heatmaps;
+mod boards;
 mod sieve;
 mod mark;
 mod tail;
 
+pub use boards::BoardPlan;
 pub use groups::{FeedCounts, Groups};
 pub use heatmaps::HeatmapPlan;
 pub use mark::Mark;

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::cursor::List;
 use super::fault::{Fault, FaultCode};
-use super::operation::Operation;
+use super::operation::{Operation, Pages};
 use super::scalars::Position;
 
 /// A page of `T`, which tells what it is as of.

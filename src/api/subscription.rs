@@ -9,12 +9,15 @@ use projections::BASE_RESOLUTION;
 
 use super::fault::{Fault, FaultCode};
 use super::feed::{
-    BurnAlertPlan, DeploymentPlan, HeatmapPlan, Item, Plan, TailPlan, VehiclePlan, Wanted, Wiring,
-    interval,
+    BoardPlan, BurnAlertPlan, DeploymentPlan, HeatmapPlan, Item, Plan, TailPlan, VehiclePlan,
+    Wanted, Wiring, interval,
 };
 use super::operation::Operation;
+use super::page::length;
+use super::query::leaderboard::{AmongInput, BoardAsked};
 use super::query::log::AggregateInput;
 use super::scalars::{DateTime, H3Cell, Position};
+use super::types::competition::LeaderboardChange;
 use super::types::deployment::DeploymentNews;
 use super::types::event::Event;
 use super::types::fix::VehicleMove;
@@ -252,6 +255,42 @@ impl Subscription {
         Ok(items.filter_map(|item| {
             future::ready(match item {
                 Item::Heatmap(map) => Some(*map),
+                _ => None,
+            })
+        }))
+    }
+
+    /// The first lines of a board as `leaderboard` shows it: first each of them as it is, then each one that
+    /// is another or has another rank, at most `maxHz` times a second. A line that is not among the first any
+    /// more is told of once more, with `left`. Where no period is named it is the present one, whichever
+    /// that is by then.
+    #[graphql(directive = auth::apply(AuthRole::SignedIn, to(Scope::CompetitionsRead)))]
+    async fn leaderboard_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The competition.")] competition: ID,
+        #[graphql(desc = "The period, by key; the one that goes on now if not said.")]
+        period: Option<String>,
+        #[graphql(desc = "Who is ranked; everybody if not said.")] among: Option<AmongInput>,
+        #[graphql(desc = "At most this many lines, 1 to 200; 50 if not said.")] first: Option<i32>,
+        #[graphql(desc = "Looks a second: more than 0, at most 20; 2 if not said.")] max_hz: Option<
+            f64,
+        >,
+    ) -> Result<impl Stream<Item = LeaderboardChange>> {
+        let operation = Operation::of(ctx);
+        let plan = BoardPlan {
+            asked: BoardAsked {
+                competition,
+                period,
+                among,
+            },
+            first: length(operation.pages, first)?,
+            interval: interval(max_hz, operation.parts.consumers.feed().settings())?,
+        };
+        let items = Wiring::connect(ctx, Plan::Board(plan))?;
+        Ok(items.filter_map(|item| {
+            future::ready(match item {
+                Item::Board(change) => Some(*change),
                 _ => None,
             })
         }))

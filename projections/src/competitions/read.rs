@@ -8,7 +8,9 @@ mod moderation;
 mod moved;
 mod periods;
 
-pub use board::{Among, Board, around, before_rank, everybody, evidence, known, page, size, standing};
+pub use board::{
+    Among, Board, around, before_rank, everybody, evidence, known, page, size, standing,
+};
 pub use entries::{DecisionRow, EntryRow, PlayedRow, entries, entries_of_user, entry, played};
 pub use list::{CompetitionRow, competition, competitions};
 pub use moderation::{DisputeRow, HeldRow, held_scores, open_disputes};

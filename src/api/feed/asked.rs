@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::mark::Mark;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation_of;
-use crate::auth::Caller;
+use crate::auth::{Caller, Role};
 
 /// Which feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Kind {
     VehicleMoved,
     /// A heat map.
     HeatmapChanged,
+    /// The first lines of a board.
+    LeaderboardChanged,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
             Kind::LogTail => "logTail",
             Kind::VehicleMoved => "vehicleMoved",
             Kind::HeatmapChanged => "heatmapChanged",
+            Kind::LeaderboardChanged => "leaderboardChanged",
         }
     }
 
@@ -46,7 +49,7 @@ impl Kind {
     pub fn is_journal(self) -> bool {
         match self {
             Kind::Events | Kind::DeploymentChanged | Kind::SloBurnAlert | Kind::LogTail => true,
-            Kind::VehicleMoved | Kind::HeatmapChanged => false,
+            Kind::VehicleMoved | Kind::HeatmapChanged | Kind::LeaderboardChanged => false,
         }
     }
 
@@ -63,6 +66,7 @@ impl Kind {
             Kind::LogTail,
             Kind::VehicleMoved,
             Kind::HeatmapChanged,
+            Kind::LeaderboardChanged,
         ];
         all.into_iter().find(|kind| kind.as_str() == field)
     }
@@ -153,6 +157,10 @@ impl Asked {
         part(self.operation_name.as_deref().unwrap_or_default());
         part(&variables);
         part(&self.query);
+        // Whoever may see some boards only, by taking part, is told of them alone.
+        if self.kind == Kind::LeaderboardChanged && !caller.may(Role::Viewer) {
+            part(&caller.actor.id);
+        }
         hasher.finalize().into()
     }
 }

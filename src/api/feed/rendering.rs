@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::FeedItem;
 use super::asked::Asked;
+use super::boards::BoardPlan;
 use super::heatmaps::HeatmapPlan;
 use super::mark::Mark;
 use super::sieve::{BurnAlertPlan, DeploymentPlan};
@@ -22,6 +23,7 @@ use super::vehicles::VehiclePlan;
 use crate::api::SchemaOf;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
+use crate::api::types::competition::LeaderboardChange;
 use crate::api::types::heatmap::Heatmap;
 use crate::api::types::slo::SloBurnAlert;
 use crate::deployments::history::History;
@@ -41,6 +43,8 @@ pub enum Plan {
     Vehicles(VehiclePlan),
     /// A heat map that changes.
     Heatmap(HeatmapPlan),
+    /// A board that changes.
+    Board(BoardPlan),
 }
 
 /// What a subscription's field is resolved from.
@@ -67,6 +71,8 @@ pub enum Item {
     },
     /// Of `heatmapChanged`.
     Heatmap(Box<Heatmap>),
+    /// Of `leaderboardChanged`.
+    Board(Box<LeaderboardChange>),
 }
 
 /// Where a resolver leaves its plan and takes its items from.

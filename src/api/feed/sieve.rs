@@ -114,7 +114,7 @@ impl Plan {
                 };
                 Some((filter, Sieve::Tail(plan.into())))
             }
-            Plan::Vehicles(_) | Plan::Heatmap(_) => None,
+            Plan::Vehicles(_) | Plan::Heatmap(_) | Plan::Board(_) => None,
         }
     }
 }

@@ -293,6 +293,44 @@ impl Meant {
     }
 }
 
+/// The board somebody subscribes to.
+pub struct BoardAsked {
+    /// Of which competition, by id.
+    pub competition: ID,
+    /// By key; the present one, whichever that is, if not said.
+    pub period: Option<String>,
+    /// Who is ranked; everybody if not said.
+    pub among: Option<AmongInput>,
+}
+
+/// What a look at a board found.
+pub struct BoardRead {
+    /// Which board.
+    pub shown: Shown,
+    /// Its first lines.
+    pub page: Page<Standing>,
+}
+
+impl BoardAsked {
+    /// The first lines of it, if there is such a competition and the caller may see its boards.
+    pub async fn read(&self, operation: &Operation, first: u32) -> Result<BoardRead, Fault> {
+        let meant = Meant {
+            competition: self.competition.clone(),
+            period: self.period.clone(),
+            among: self.among.clone(),
+            as_of: None,
+        };
+        let missing = || Refusal::new(Code::NotFound, "no such competition").at(["competition"]);
+        let (shown, _) = meant.find(operation).await?.ok_or_else(missing)?;
+        let mut snapshot = operation.read(shown.models()).await?;
+        let asked = (&shown.competition, &shown.board);
+        let leaderboards = &operation.parts.leaderboards;
+        let found = leaderboards.page(&mut snapshot, asked, 0, first).await;
+        let page = snapshot.answer(found)?.page;
+        Ok(BoardRead { shown, page })
+    }
+}
+
 /// A competition as it stands.
 pub async fn competition_row(
     operation: &Operation,

@@ -8,7 +8,9 @@ mod period;
 mod words;
 
 pub use award::{PeriodPrizes, PrizeAward};
-pub use board::{LeaderboardAround, LeaderboardLine, LeaderboardOf, MyRank, Shown};
+pub use board::{
+    LeaderboardAround, LeaderboardChange, LeaderboardLine, LeaderboardOf, MyRank, Shown,
+};
 pub use entry::{CompetitionEntry, EntryPeriod};
 pub use moderation::{Exclusion, HeldScore, ModerationItem};
 pub use period::{BoardPeriod, present};

@@ -96,6 +96,51 @@ pub struct MyRank {
     of: LeaderboardOf,
 }
 
+/// A line of a board that is another, or not among the first any more.
+#[derive(SimpleObject)]
+pub struct LeaderboardChange {
+    /// The period of the board, by key.
+    period: String,
+    /// From 1, by the competition's policy for ties, among those who are ranked; of a line that has left what
+    /// it was.
+    rank: i32,
+    /// Who: the id of a user, or what another system calls somebody without an account.
+    user_id: ID,
+    /// What they have come to in the period.
+    score: Score,
+    /// Tells equal scores apart.
+    sub_score: Score,
+    /// When that was first reached.
+    achieved_at: DateTime,
+    /// It is not among the first lines any more.
+    left: bool,
+    /// The position in the log the board is as of.
+    as_of_position: Position,
+}
+
+impl LeaderboardChange {
+    /// Of a board's line.
+    pub fn new(
+        shown: &Shown,
+        standing: &Standing,
+        left: bool,
+        as_of: domain::Position,
+    ) -> LeaderboardChange {
+        let decimals = shown.competition.rules.decimals;
+        let text = |score: domain::score::Score| Score::of_units(score.units(), decimals);
+        LeaderboardChange {
+            period: shown.board.period.clone(),
+            rank: int(i64::try_from(standing.rank).unwrap_or(i64::MAX)),
+            user_id: ID(standing.user.clone()),
+            score: text(standing.score),
+            sub_score: text(standing.sub_score),
+            achieved_at: DateTime(standing.achieved_at),
+            left,
+            as_of_position: Position(as_of),
+        }
+    }
+}
+
 impl Shown {
     /// The read models its board is made of.
     pub fn models(&self) -> &'static [&'static str] {
