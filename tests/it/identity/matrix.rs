@@ -343,6 +343,10 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
         "Subscription.heatmapChanged",
         r#"(from: "2026-01-02T00:00:00Z", to: "2026-01-01T00:00:00Z")"#,
     ),
+    (
+        "Subscription.leaderboardChanged",
+        r#"(competition: "nothing", maxHz: -1.0)"#,
+    ),
 ];
 
 /// People with one of these roles are let in where the one before them is named.
