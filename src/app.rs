@@ -204,8 +204,6 @@ impl App {
             clock: clock.clone(),
         };
         let deployments = Deployments::start(settings, foundation);
-        let slos = Slos::new(door.clone());
-        let competitions = Competitions::new(door.clone(), auth.clone());
         let foundation = alerts::Foundation {
             door: door.clone(),
             store: store.clone(),
@@ -220,6 +218,8 @@ impl App {
         let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
         Ok(App {
+            slos: Slos::new(door.clone()),
+            competitions: Competitions::new(door.clone(), auth.clone()),
             settings,
             clock,
             log,
@@ -230,8 +230,6 @@ impl App {
             vault,
             auth,
             deployments,
-            slos,
-            competitions,
             leaderboards: Leaderboards::new(),
             alerts,
             retention,
