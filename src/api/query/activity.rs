@@ -32,10 +32,6 @@ pub struct ActivityQueries;
 impl ActivityQueries {
     /// What sources say a user did that began at a time with `from` <= time < `to`, the earliest first.
     /// Everybody signed in their own, and whoever may hand activities in anybody's.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is an argument of the schema"
-    )]
     #[graphql(directive = auth::apply(AuthRole::SignedIn, to(Scope::ScoresWrite)))]
     async fn activities(
         &self,

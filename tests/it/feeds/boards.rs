@@ -4,7 +4,7 @@ use daybook::auth::Role;
 use daybook::ops::Clock;
 use serde_json::{Value, json};
 
-use super::scene::{Feed, Node, TENANT};
+use super::scene::{Feed, Node, TENANT, open_log};
 use crate::support::TestDb;
 
 const LINE: &str = "rank userId score left asOfPosition";
@@ -180,4 +180,17 @@ async fn what_cannot_be_told_is_refused_at_once() {
         let refused = node.subscribe(&document, json!({})).await;
         assert_eq!(refused.err().unwrap().code(), code, "{competition} {hz}");
     }
+}
+
+/// Another tenant has its own boards, whatever they are called.
+#[tokio::test]
+async fn a_board_is_told_to_nobody_of_another_tenant() {
+    let db = TestDb::create().await;
+    open_log(&db, "other").await;
+    let node = cup(&db, &["ada"]).await;
+    score(&node, "ada", 5).await;
+    let asked = document("first: 5");
+    let admin = [Role::Admin];
+    let there = node.subscribe_as("other", &admin, &asked, json!({}), None);
+    assert_eq!(there.await.err().unwrap().code(), "NOT_FOUND");
 }

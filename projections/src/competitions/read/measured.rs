@@ -18,7 +18,7 @@ use domain::score::Tally;
 use domain::standing::Standing;
 use sqlx::{QueryBuilder, Row};
 
-use super::board::{Board, push_among, push_members_then};
+use super::board::{Among, Board, push_among, push_members_then};
 use super::list::CompetitionRow;
 use crate::activities::{Span, Told, told_of};
 use crate::competitions::NAME;
@@ -65,8 +65,13 @@ pub(super) async fn evidence(
     let Some(period) = frame.period_by_key(&board.period) else {
         return Ok(BTreeSet::new());
     };
-    let members = members(snap, competition, board).await?;
-    let Some((_, joined_at)) = members.into_iter().find(|(member, _)| member == user) else {
+    // Whose line it is on a board is on it: of the others nothing has to be known.
+    let alone = Board {
+        among: Among::Users(vec![user.to_owned()]),
+        ..board.clone()
+    };
+    let members = members(snap, competition, &alone).await?;
+    let Some((_, joined_at)) = members.into_iter().next() else {
         return Ok(BTreeSet::new());
     };
     let told = near(snap, competition, &period, &[user], board.as_of).await?;

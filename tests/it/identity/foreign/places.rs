@@ -719,6 +719,10 @@ pub const APART: &[(&str, &str)] = &[
         "Subscription.sloBurnAlert(sloId)",
         "followed in `slos/alerts.rs`",
     ),
+    (
+        "Subscription.leaderboardChanged(competition)",
+        "followed in `feeds/boards.rs`",
+    ),
     ("Subscription.vehicleMoved(fleetId)", "followed below"),
     ("Subscription.vehicleMoved(vehicleIds)", "followed below"),
 ];
