@@ -273,7 +273,12 @@ mod tests {
         };
         assert_eq!(
             words(&[Role::Viewer]),
-            ["vehicles:read", "logs:read", "deployments:read"]
+            [
+                "vehicles:read",
+                "logs:read",
+                "deployments:read",
+                "competitions:read"
+            ]
         );
         assert_eq!(
             words(&[Role::Ingest]),
