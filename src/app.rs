@@ -225,8 +225,6 @@ impl App {
         let wakes = wakes::start(store, &cache);
         let settings = Arc::new(settings.clone());
         Ok(App {
-            slos: Slos::new(door.clone()),
-            competitions: Competitions::new(door.clone(), auth.clone()),
             settings,
             clock,
             log,

@@ -1,64 +1,38 @@
 //! Periods by the calendar, boards that are frozen, and prizes.
 
-use daybook::commands::CommandContext;
-use domain::competition::{Competition, CompetitionCommand};
+use domain::Position;
 use domain::standing::canonical_text;
-use domain::{Actor, ActorKind, Position};
 use projections::competitions::{self, Among, Board};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::scene::{Arena, but, lines, ranked};
+use crate::identity::scene::outcome;
 
 impl Arena {
-    /// Seals a period and closes it, as the program does by itself; gives the hash.
-    async fn close(&self, competition: &str, period: &str) -> (Position, String) {
-        let app = self.scene.app.app();
-        let actor = Actor {
-            kind: ActorKind::System,
-            id: "daybook".into(),
-        };
-        let ctx = CommandContext::new("default".into(), actor, app.clock.now());
-        let seal = CompetitionCommand::SealPeriod {
-            period: period.to_owned(),
-            now: ctx.now,
-        };
-        let sealed = app
-            .door
-            .execute::<Competition>(&ctx, competition, seal)
-            .await;
-        let as_of = sealed.unwrap().position;
-        // Once the read model shows the seal.
+    /// Closes a period; gives what its board is as of, and the hash of it, made here.
+    async fn freeze(&self, competition: &str, period: &str) -> (Position, String) {
+        let input = json!({ "competition": competition, "period": period });
+        let told = self.send(&self.program(), "closePeriod", input).await;
+        assert_eq!(outcome(&told), "ok", "{told}");
+        // Once the read model shows it.
         self.seen(&self.program(), "competitions { nodes { id } }")
             .await;
-        let mut snapshot = app.reader.snapshot("default").await.unwrap();
-        let row = competitions::competition(&mut snapshot, competition).await;
+        let mut snapshot = self.scene.app.app().reader.snapshot("default").await;
+        let snapshot = snapshot.as_mut().unwrap();
+        let row = competitions::competition(snapshot, competition).await;
+        let closed = competitions::period(snapshot, competition, period).await;
+        let as_of = closed.unwrap().unwrap().closed.unwrap().as_of;
         let board = Board {
             period: period.to_owned(),
             among: Among::Everybody,
             as_of: Some(as_of),
         };
         let row = row.unwrap().unwrap();
-        let standings = competitions::everybody(&mut snapshot, &row, &board).await;
-        drop(snapshot);
-        let standings = standings.unwrap();
-        let text = canonical_text(competition, period, as_of, &standings);
-        let hash: String = Sha256::digest(text)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        let close = CompetitionCommand::ClosePeriod {
-            period: period.to_owned(),
-            as_of,
-            standings: standings.into(),
-            standings_hash: hash.clone(),
-        };
-        let closed = app
-            .door
-            .execute::<Competition>(&ctx, competition, close)
-            .await;
-        closed.unwrap();
-        (as_of, hash)
+        let standings = competitions::everybody(snapshot, &row, &board).await;
+        let text = canonical_text(competition, period, as_of, &standings.unwrap());
+        let hash = Sha256::digest(text);
+        (as_of, hash.iter().map(|b| format!("{b:02x}")).collect())
     }
 }
 
@@ -138,7 +112,7 @@ async fn periods_follow_the_calendar_and_stay_as_they_were_frozen() {
     assert_eq!(arena.lines(then).await, expected);
 
     arena.clock.advance(chrono::TimeDelta::seconds(60));
-    let (as_of, hash) = arena.close("cup", "2027-01-14").await;
+    let (as_of, hash) = arena.freeze("cup", "2027-01-14").await;
     let told = arena.seen(root, PERIODS).await;
     let ended = &told["periods"]["nodes"][1];
     assert_eq!(told["sealedUntil"], "2027-01-14T23:00:00Z");

@@ -133,6 +133,7 @@ async fn a_board_is_told_to_those_who_take_part_and_those_who_may_see() {
     let db = TestDb::create().await;
     let node = cup(&db, &["ada"]).await;
     score(&node, "ada", 5).await;
+    node.register_tester().await;
     let (asked, nothing) = (document("first: 5"), json!({}));
     let refused = node
         .subscribe_as(TENANT, &[], &asked, nothing.clone(), None)
@@ -157,7 +158,7 @@ async fn a_board_is_told_to_those_who_take_part_and_those_who_may_see() {
     )
     .await;
     assert_eq!(feed.fault().await.code(), "FORBIDDEN");
-    let mut viewer = node.subscribe_as(TENANT, &[Role::Viewer], &asked, json!({}), None);
+    let viewer = node.subscribe_as(TENANT, &[Role::Viewer], &asked, json!({}), None);
     assert_eq!(told(&mut viewer.await.unwrap(), 1).await, ["1 ada 5"]);
 }
 

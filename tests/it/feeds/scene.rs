@@ -21,6 +21,7 @@ use daybook::ops::Clock;
 use daybook::slos::Slos;
 use daybook::store::{Store, StoreSettings};
 use domain::log_batch::LogReport;
+use domain::user::{User, UserCommand};
 use domain::vehicle::{Vehicle, VehicleCommand, VehicleProfile};
 use domain::{Actor, ActorKind, Position};
 use futures::StreamExt as _;
@@ -190,6 +191,20 @@ impl Node {
         };
         let kept = self.door.execute::<Vehicle>(&context, id, command).await;
         kept.unwrap().position
+    }
+
+    /// Makes the one known who asks all this.
+    pub async fn register_tester(&self) {
+        let context = CommandContext::new(TENANT.into(), actor(), Clock::system().now());
+        let command = UserCommand::Register {
+            email: "tester@example.com".to_owned(),
+            name: "Tester".to_owned(),
+            roles: Default::default(),
+            verified: true,
+        };
+        let id = actor().id;
+        let kept = self.door.execute::<User>(&context, &id, command).await;
+        kept.unwrap();
     }
 
     /// So many events more, one after the other.

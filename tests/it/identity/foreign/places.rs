@@ -723,6 +723,10 @@ pub const APART: &[(&str, &str)] = &[
         "Subscription.leaderboardChanged(competition)",
         "followed in `feeds/boards.rs`",
     ),
+    (
+        "Subscription.leaderboardChanged(among.users)",
+        "of the competition alone",
+    ),
     ("Subscription.vehicleMoved(fleetId)", "followed below"),
     ("Subscription.vehicleMoved(vehicleIds)", "followed below"),
 ];
