@@ -21,7 +21,7 @@ use crate::cache::{Cache, Lines};
 use crate::config;
 use crate::ops::metrics as names;
 use kept::Kept;
-use shared::{Lost, Shared};
+use shared::Shared;
 
 /// Where boards are read. Cheap to clone.
 #[derive(Clone)]
@@ -151,10 +151,10 @@ impl Leaderboards {
         };
         let Inner { kept, shared } = &*self.0;
         if let Some(shared) = shared {
-            match shared.ask(snap, competition, &key, lines).await? {
-                Ok(page) => return Ok(page.map(|page| counted(page, Source::Redis))),
-                // As if there were none.
-                Err(Lost) => {}
+            let asked = shared.ask(snap, competition, &key, lines).await?;
+            // Lost: as if there were none.
+            if let Ok(page) = asked {
+                return Ok(page.map(|page| counted(page, Source::Redis)));
             }
         }
         let page = kept.ask(snap, competition, key, lines).await?;
