@@ -9,10 +9,12 @@ mod kept;
 mod shared;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Position;
 use domain::competition::Metric;
-use domain::standing::Standing;
+use domain::score::{Operator, Score, Sort};
+use domain::standing::{Standing, TiePolicy};
 use metrics::counter;
 use projections::competitions::{self, Among, Board, CompetitionRow};
 use projections::{Page, ReadError, Reader, Snapshot};
@@ -54,12 +56,36 @@ pub enum Source {
     Tables,
 }
 
+/// How long one statement may take that reads a part of a board to be kept.
+const LOAD_STATEMENT_MAX: Duration = Duration::from_secs(60);
+
 /// Which board is kept: of a tenant, a competition and a period.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     tenant: Arc<str>,
     competition: Arc<str>,
     period: Arc<str>,
+}
+
+/// What of a competition's rules says who is where. It stays once the competition is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ranking {
+    sort: Sort,
+    ties: TiePolicy,
+    operator: Operator,
+    start: Option<Score>,
+}
+
+impl Ranking {
+    fn of(competition: &CompetitionRow) -> Ranking {
+        let rules = &competition.rules;
+        Ranking {
+            sort: rules.sort,
+            ties: rules.ties,
+            operator: rules.operator,
+            start: rules.start_score,
+        }
+    }
 }
 
 impl Leaderboards {

@@ -8,6 +8,10 @@ use crate::standing::Standing;
 use crate::values::{TextRule, text, too_large};
 use crate::words::words;
 
+/// The largest pool whose prizes may be duplicated, in the smallest unit: a million who share the first place
+/// are given what can be told exactly.
+pub const DUPLICATED_POOL_MAX: i64 = i64::MAX / 1_000_000;
+
 /// How many rules a plan of prizes may have.
 pub const PRIZE_RULES_MAX: usize = 100;
 /// The last place a prize may be for.
@@ -120,6 +124,11 @@ impl PrizePlan {
                     .with("pool", decimal::text(self.pool, decimals))
                     .with("promisedUnits", promised.to_string()),
             ));
+        }
+        if self.ties == PrizeTies::Duplicate && self.pool > DUPLICATED_POOL_MAX {
+            let message = "a pool whose prizes are duplicated is larger than can be told exactly";
+            let refusal = Refusal::new(Code::OutOfRange, message).at(["pool"]);
+            return Err(under(refusal.with("maxUnits", DUPLICATED_POOL_MAX)));
         }
         Ok(PrizePlan {
             currency: currency.to_owned(),

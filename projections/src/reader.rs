@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Position;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
@@ -161,6 +162,14 @@ impl Snapshot {
             .bind(self.backend)
             .execute(&mut *tx)
             .await?;
+        Ok(())
+    }
+
+    /// Lets each statement of this moment take so long: for what nobody waits for.
+    pub async fn allow(&mut self, statement: Duration) -> Result<(), ReadError> {
+        let ms = statement.as_millis();
+        let statement = format!("set local statement_timeout = {ms}");
+        sqlx::query(&statement).execute(&mut *self.tx).await?;
         Ok(())
     }
 

@@ -24,7 +24,7 @@ use super::redis::Redis;
 const SCRIPT: &str = include_str!("ranks.lua");
 
 /// Its name: the SHA-1 of its text. A test asks a server.
-const SCRIPT_NAME: &str = "51206dd53794662d7f8ed1186fa1abe632731707";
+const SCRIPT_NAME: &str = "c2d4bb72cc5f60eaa14884160428febdad6416cd";
 
 /// The number of the next question: an answer to another one is not taken for its answer.
 static QUESTIONS: AtomicU32 = AtomicU32::new(0);
@@ -37,6 +37,12 @@ const CODE_BYTES: usize = 8;
 
 /// Whoever puts a board in and does not go on for so long has given up.
 const LOAD_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// How often a part of a board that is put in is sent before that is given up.
+const PUT_TURNS_MAX: u32 = 5;
+
+/// Pause before it is sent again.
+const PUT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Boards of all processes. Cheap to clone.
 #[derive(Clone)]
@@ -105,7 +111,6 @@ pub struct RanksLoading {
     ranks: Ranks,
     board: RankedBoard,
     token: String,
-    lines: u64,
 }
 
 impl Ranks {
@@ -130,43 +135,63 @@ impl Ranks {
             };
         });
         let told = told.await?;
-        match &told[..] {
-            [] => Ok(None),
-            [_] => Err("garbage"),
-            [position, size, shown @ ..] => {
-                let position = position_of(position).ok_or("garbage")?;
-                let size = u64::from_redis_value_ref(size).map_err(|_| "garbage")?;
-                let secret = self.redis.secret();
-                let lines = read(shown, (board, secret), lines).ok_or("garbage")?;
-                Ok(Some(RanksTold {
-                    position,
-                    size,
-                    lines,
-                }))
-            }
+        if told.is_empty() {
+            return Ok(None);
         }
+        let found = self.believed(board, &told, lines);
+        if found.is_none() {
+            tracing::warn!("a board in Redis was not made by us: thrown away");
+            self.forget(board, None).await?;
+        }
+        Ok(found)
+    }
+
+    /// What was told, if it can be true and one of us has said it.
+    fn believed(&self, board: &RankedBoard, told: &[Value], lines: Lines<'_>) -> Option<RanksTold> {
+        let [position, code, size, shown @ ..] = told else {
+            return None;
+        };
+        let secret = self.redis.secret();
+        let position = position_of(position)?;
+        let given = String::from_redis_value_ref(code).ok()?;
+        let expected = position_code((board, secret), position);
+        if given.len() != expected.len() || !frame::is_same(given.as_bytes(), expected.as_bytes()) {
+            return None;
+        }
+        Some(RanksTold {
+            position,
+            size: u64::from_redis_value_ref(size).ok()?,
+            lines: read(shown, (board, secret), lines)?,
+        })
     }
 
     /// Moves a board on from a position to another, by what has become of these users; `None` is nobody's
-    /// line. Tells where it stands then; `None`: it is not there.
+    /// line. False if it is not there, or at another position.
     pub async fn apply(
         &self,
         board: &RankedBoard,
         (from, to): (Position, Position),
         moved: &[(&str, Option<&Contender>)],
-    ) -> Result<Option<Position>, &'static str> {
+    ) -> Result<bool, &'static str> {
+        let known = (board, self.redis.secret());
         let told = self.ask("rerank", board, "apply", self.ttl, |call| {
-            call.arg(from.0).arg(to.0).arg(levels_count(board));
-            push(call, (board, self.redis.secret()), moved);
+            call.arg(from.0).arg(to.0).arg(position_code(known, to));
+            call.arg(levels_count(board));
+            push(call, known, moved);
         });
-        let told = told.await?;
-        let position = |told| position_of(told).ok_or("garbage");
-        told.first().map(position).transpose()
+        Ok(is_yes(&told.await?))
     }
 
-    /// Throws a board away.
-    pub async fn forget(&self, board: &RankedBoard) -> Result<(), &'static str> {
-        let told = self.ask("rerank", board, "forget", self.ttl, |_| {});
+    /// Throws a board away; only if it is at a position, where one is given.
+    pub async fn forget(
+        &self,
+        board: &RankedBoard,
+        at: Option<Position>,
+    ) -> Result<(), &'static str> {
+        let seen = at.map_or_else(String::new, |at| format!("{at} "));
+        let told = self.ask("rerank", board, "forget", self.ttl, |call| {
+            call.arg(&seen);
+        });
         told.await.map(drop)
     }
 
@@ -183,7 +208,6 @@ impl Ranks {
             ranks: self.clone(),
             board: *board,
             token,
-            lines: 0,
         }))
     }
 
@@ -223,34 +247,43 @@ impl Ranks {
 }
 
 impl RanksLoading {
-    /// Puts these in; false if it is not ours to do any more.
-    pub async fn put(&mut self, contenders: &[Contender]) -> Result<bool, &'static str> {
-        let board = &self.board;
-        let lines: Vec<_> = contenders
-            .iter()
-            .map(|c| (c.user.as_str(), Some(c)))
-            .collect();
-        let told = self
-            .ranks
-            .ask("rerank", board, "load", LOAD_PAUSE_MAX, |call| {
-                call.arg(&self.token).arg("").arg(levels_count(board));
-                push(call, (board, self.ranks.redis.secret()), &lines);
+    /// Puts these in, or takes them out; false if it is not ours to do any more. One that is late is sent
+    /// again, since sending it twice is sending it once.
+    pub async fn put(&self, moved: &[(&str, Option<&Contender>)]) -> Result<bool, &'static str> {
+        let (board, ranks) = (&self.board, &self.ranks);
+        let mut turns = PUT_TURNS_MAX;
+        loop {
+            let told = ranks.ask("rerank", board, "load", LOAD_PAUSE_MAX, |call| {
+                call.arg(&self.token).arg(levels_count(board));
+                push(call, (board, ranks.redis.secret()), moved);
             });
-        let told = told.await?;
-        self.lines += contenders.len() as u64;
-        Ok(is_yes(&told))
+            turns -= 1;
+            match told.await {
+                Ok(told) => return Ok(is_yes(&told)),
+                Err(why) if turns == 0 => return Err(why),
+                Err(_) => tokio::time::sleep(PUT_PAUSE).await,
+            }
+        }
     }
 
     /// That was all of it, as of a position; false if it was not ours to do any more.
     pub async fn finish(self, position: Position) -> Result<bool, &'static str> {
-        let ttl = self.ranks.ttl;
+        let (ttl, known) = (self.ranks.ttl, (&self.board, self.ranks.redis.secret()));
         let told = self
             .ranks
             .ask("rerank", &self.board, "finish", ttl, |call| {
-                call.arg(&self.token).arg(position.0).arg(self.lines);
+                call.arg(&self.token).arg(position.0);
+                call.arg(position_code(known, position));
             });
         Ok(is_yes(&told.await?))
     }
+}
+
+/// What shows that one of us has said that a board is as of a position.
+fn position_code((board, secret): Known<'_>, position: Position) -> String {
+    let code = frame::code(secret, &board.key, &position.0.to_be_bytes());
+    let short = code[..CODE_BYTES].iter();
+    short.map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_yes(told: &[Value]) -> bool {
@@ -294,7 +327,7 @@ fn position_of(told: &Value) -> Option<Position> {
 /// What was told, if it can be true.
 fn read(told: &[Value], known: Known<'_>, asked: Lines<'_>) -> Option<Vec<Standing>> {
     let (rank, before, told) = match told {
-        [Value::Int(0)] => return Some(Vec::new()),
+        [Value::Int(0), ..] => return Some(Vec::new()),
         [Value::Int(rank), Value::Int(before), lines @ ..] => (*rank, *before, lines),
         _ => return None,
     };

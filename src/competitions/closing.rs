@@ -17,6 +17,9 @@ use super::CompetitionsError;
 use crate::commands::{CommandContext, Door, Receipt};
 use crate::consumers::Consumers;
 
+/// How long one statement may take that reads the board of a period that is closed.
+const BOARD_STATEMENT_MAX: Duration = Duration::from_secs(300);
+
 /// Closes periods. Cheap to clone.
 #[derive(Clone)]
 pub struct Closer {
@@ -86,6 +89,8 @@ impl Closer {
             return Err(behind(reached, at_least));
         }
         let mut snapshot = self.reader.snapshot(tenant).await?;
+        // A board as of then is made of all that was ever told of it.
+        snapshot.allow(BOARD_STATEMENT_MAX).await?;
         let reached = snapshot.position(models)?;
         if reached < at_least {
             // This process knows more than the database does, as after a crash of the server.

@@ -1,18 +1,21 @@
 //! Boards in this process's memory.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::board::Board;
 use domain::standing::Standing;
 use projections::competitions::{self, CompetitionRow, Contenders, Moved, NAME};
 use projections::{Live, ReadError, Reader, Snapshot};
-use tokio::sync::{Mutex as Turns, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::{Found, Key, found};
+use super::{Found, Key, LOAD_STATEMENT_MAX, Ranking, found};
 use crate::cache::Lines;
 use crate::config;
+
+/// What a board takes beside its lines, in lines: none is too small to be taken out.
+const BOARD_LINES: usize = 64;
 
 /// The boards. Cheap to clone.
 #[derive(Clone)]
@@ -21,29 +24,34 @@ pub(super) struct Kept(Arc<Inner>);
 struct Inner {
     settings: config::Leaderboards,
     reader: Reader,
-    slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    slots: Mutex<HashMap<Key, Slot>>,
     /// How often any of them was asked.
     asked: AtomicU64,
-    /// One is read at a time: each holds a connection.
-    loading: Semaphore,
+    /// One is read at a time: each holds a connection. Whoever finds it taken asks again later.
+    loading: Arc<Semaphore>,
 }
 
 struct Slot {
-    state: Turns<State>,
-    lines: AtomicUsize,
+    state: Arc<Mutex<Ready>>,
+    lines: usize,
     /// When it was asked last, by [`Inner::asked`].
-    used: AtomicU64,
+    used: u64,
 }
 
-enum State {
-    Empty,
-    Loading,
-    Ready(Ready),
-}
-
+/// A board as of a state of the read model.
 struct Ready {
     live: Live,
+    ranking: Ranking,
     board: Board,
+}
+
+/// What a board that is kept says to a snapshot.
+enum Said {
+    Lines(Found),
+    /// It is behind.
+    Behind(Live),
+    /// It is of another time or of other rules.
+    Another,
 }
 
 impl Kept {
@@ -53,7 +61,7 @@ impl Kept {
             reader,
             slots: Mutex::default(),
             asked: AtomicU64::new(0),
-            loading: Semaphore::new(1),
+            loading: Arc::new(Semaphore::new(1)),
         }))
     }
 
@@ -69,70 +77,84 @@ impl Kept {
         if competition.entries > u64::from(self.0.settings.lines_max) {
             return Ok(None);
         }
-        let slot = self.slot(&key);
-        let mut state = slot.state.lock().await;
-        if let State::Ready(ready) = &mut *state {
-            let live = snap.live(NAME)?;
-            if ready.live.generation == live.generation {
-                let rows_max = self.0.settings.rows_max;
-                if ready.follow(snap, competition, &key, rows_max).await? {
-                    slot.lines.store(ready.board.len(), Ordering::Relaxed);
-                    return Ok(Some(ready.shown(lines)));
-                }
-            } else if ready.live > live {
-                // Of a moment before the last rebuild: not ours to tell.
+        let (live, ranking) = (snap.live(NAME)?, Ranking::of(competition));
+        let Some(state) = self.state(&key) else {
+            self.read_later(key);
+            return Ok(None);
+        };
+        let said = lock(&state).say(live, ranking, lines);
+        let behind = match said {
+            Said::Lines(found) => return Ok(Some(found)),
+            Said::Behind(behind) => behind,
+            // A snapshot of before the last rebuild: not ours to tell.
+            Said::Another if lock(&state).live > live => return Ok(None),
+            Said::Another => {
+                self.slots().remove(&key);
+                self.read_later(key);
                 return Ok(None);
             }
-            *state = State::Empty;
-        }
-        if let State::Empty = *state {
-            *state = State::Loading;
-            let (kept, slot) = (self.clone(), slot.clone());
-            tokio::spawn(async move { kept.fill(key, slot).await });
-        }
-        Ok(None)
+        };
+        // Nobody waits for what is read here.
+        let (rows_max, period) = (self.0.settings.rows_max, &key.period);
+        let moved =
+            competitions::moved(snap, competition, period, behind.position, rows_max).await?;
+        let Some(moved) = moved else {
+            self.slots().remove(&key);
+            self.read_later(key);
+            return Ok(None);
+        };
+        let (said, len) = {
+            let mut ready = lock(&state);
+            ready.follow(live, &moved);
+            (ready.say(live, ranking, lines), ready.board.len())
+        };
+        self.make_room(&key, len);
+        Ok(match said {
+            Said::Lines(found) => Some(found),
+            Said::Behind(_) | Said::Another => None,
+        })
     }
 
-    fn slot(&self, key: &Key) -> Arc<Slot> {
+    /// The board, if it is there. It has been asked for now.
+    fn state(&self, key: &Key) -> Option<Arc<Mutex<Ready>>> {
         let used = self.0.asked.fetch_add(1, Ordering::Relaxed);
         let mut slots = self.slots();
-        let slot = slots.entry(key.clone()).or_insert_with(|| {
-            Arc::new(Slot {
-                state: Turns::new(State::Empty),
-                lines: AtomicUsize::new(0),
-                used: AtomicU64::new(used),
-            })
-        });
-        slot.used.store(used, Ordering::Relaxed);
-        slot.clone()
+        let slot = slots.get_mut(key)?;
+        slot.used = used;
+        Some(slot.state.clone())
     }
 
-    /// Reads a board, and makes room for it.
-    async fn fill(&self, key: Key, slot: Arc<Slot>) {
-        let read = match self.0.loading.acquire().await {
-            Ok(_turn) => self.read(&key).await,
-            Err(_) => return, // nobody closes it
+    /// Reads a board, unless another is being read.
+    fn read_later(&self, key: Key) {
+        let Ok(turn) = self.0.loading.clone().try_acquire_owned() else {
+            return;
         };
-        let ready = match read {
-            Ok(Some(ready)) => ready,
-            Ok(None) => {
-                self.slots().remove(&key);
-                return;
+        let kept = self.clone();
+        tokio::spawn(async move {
+            match kept.read(&key).await {
+                Ok(Some(ready)) => {
+                    let (lines, used) = (ready.board.len(), &kept.0.asked);
+                    let slot = Slot {
+                        state: Arc::new(Mutex::new(ready)),
+                        lines,
+                        used: used.load(Ordering::Relaxed),
+                    };
+                    kept.slots().insert(key.clone(), slot);
+                    kept.make_room(&key, lines);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let Key { competition, .. } = &key;
+                    tracing::warn!(%error, "a board of {competition} is not kept: {error}");
+                }
             }
-            Err(error) => {
-                let Key { competition, .. } = &key;
-                tracing::warn!(%error, "a board of {competition} is not kept: {error}");
-                self.slots().remove(&key);
-                return;
-            }
-        };
-        slot.lines.store(ready.board.len(), Ordering::Relaxed);
-        *slot.state.lock().await = State::Ready(ready);
-        self.make_room();
+            drop(turn);
+        });
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Ready>, ReadError> {
         let mut snap = self.0.reader.snapshot(&key.tenant).await?;
+        snap.allow(LOAD_STATEMENT_MAX).await?;
         let live = snap.live(NAME)?;
         let Some(competition) = competitions::competition(&mut snap, &key.competition).await?
         else {
@@ -144,66 +166,73 @@ impl Kept {
         loop {
             let some = contenders.next(&mut snap, self.0.settings.rows_max).await?;
             if some.is_empty() {
-                return Ok(Some(Ready { live, board }));
+                let ranking = Ranking::of(&competition);
+                return Ok(Some(Ready {
+                    live,
+                    ranking,
+                    board,
+                }));
             }
             some.iter().for_each(|contender| board.set(contender));
         }
     }
 
-    /// Takes out those that nobody has asked for the longest, until the others fit.
-    fn make_room(&self) {
-        let most = self.0.settings.lines_max as usize;
+    /// Notes how long a board is, and takes out those that nobody has asked for the longest, until the others
+    /// fit.
+    fn make_room(&self, grown: &Key, len: usize) {
+        let most = self.0.settings.lines_max as usize + BOARD_LINES;
         let mut slots = self.slots();
-        let lines = |slot: &Arc<Slot>| slot.lines.load(Ordering::Relaxed);
+        if let Some(slot) = slots.get_mut(grown) {
+            slot.lines = len;
+        }
+        let lines = |slot: &Slot| slot.lines + BOARD_LINES;
         let mut all: usize = slots.values().map(lines).sum();
         while all > most {
-            let used = |slot: &Arc<Slot>| slot.used.load(Ordering::Relaxed);
-            let oldest = slots.iter().min_by_key(|(_, slot)| used(slot));
-            let Some((key, slot)) = oldest.map(|(key, slot)| (key.clone(), slot)) else {
+            let oldest = slots.iter().min_by_key(|(_, slot)| slot.used);
+            let Some((key, slot)) = oldest.map(|(key, slot)| (key.clone(), lines(slot))) else {
                 return;
             };
-            all -= lines(slot);
+            all -= slot;
             slots.remove(&key);
         }
     }
 
-    fn slots(&self) -> MutexGuard<'_, HashMap<Key, Arc<Slot>>> {
-        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
+        lock(&self.0.slots)
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Ready {
-    /// Moves it on to the snapshot; false if it is too far behind.
-    async fn follow(
-        &mut self,
-        snap: &mut Snapshot,
-        competition: &CompetitionRow,
-        key: &Key,
-        rows_max: u32,
-    ) -> Result<bool, ReadError> {
-        let (live, behind) = (snap.live(NAME)?, self.live.position);
-        if live.position <= behind {
-            return Ok(true);
+    fn say(&self, live: Live, ranking: Ranking, lines: Lines<'_>) -> Said {
+        if self.live.generation != live.generation || self.ranking != ranking {
+            return Said::Another;
         }
-        let moved = competitions::moved(snap, competition, &key.period, behind, rows_max).await?;
-        let Some(moved) = moved else {
-            return Ok(false);
+        if self.live.position < live.position {
+            return Said::Behind(self.live);
+        }
+        let lines: Vec<Standing> = match lines {
+            Lines::Page { before, limit } => self.board.page(before as usize, limit as usize),
+            Lines::Around { user, each_side } => self.board.around(user, each_side as usize),
         };
-        for moved in &moved {
+        Said::Lines(found(lines, self.board.len() as u64, self.live.position))
+    }
+
+    /// Moves it on to a snapshot, by what has become of all who moved since it was behind: each as of the
+    /// snapshot, so it does not matter how far others have moved it meanwhile, as long as that is no further.
+    fn follow(&mut self, live: Live, moved: &[Moved]) {
+        if self.live.generation != live.generation || self.live.position >= live.position {
+            return;
+        }
+        for moved in moved {
             match moved {
                 Moved::Here(contender) => self.board.set(contender),
                 Moved::Gone(user) => self.board.remove(user),
             }
         }
         self.live = live;
-        Ok(true)
-    }
-
-    fn shown(&self, lines: Lines<'_>) -> Found {
-        let lines: Vec<Standing> = match lines {
-            Lines::Page { before, limit } => self.board.page(before as usize, limit as usize),
-            Lines::Around { user, each_side } => self.board.around(user, each_side as usize),
-        };
-        found(lines, self.board.len() as u64, self.live.position)
     }
 }

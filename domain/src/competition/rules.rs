@@ -77,6 +77,7 @@ pub struct Guards {
     pub score_max: Option<Score>,
     /// A score that is more than this for each minute since the last one of the period, or since
     /// the period began or what its user does counts, waits for a moderator. At least one minute is counted.
+    /// Where scores are added up, those of one minute and the next later one are taken together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_minute_max: Option<Score>,
     /// Entered by hand: a score waits for a moderator, an activity does not count.

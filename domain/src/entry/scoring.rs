@@ -1,6 +1,6 @@
 //! Which score counts, in which period, and which waits for a moderator.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::event::{EntryEvent, ScoreAccepted, ScoreHeld, Submission};
 use super::{Entry, Played};
@@ -9,7 +9,7 @@ use crate::competition::{
 };
 use crate::period::Period;
 use crate::refusal::{Code, Refusal};
-use crate::score::{Attempt, Score, Tally};
+use crate::score::{Attempt, Operator, Score, Tally};
 use crate::values::{TextRule, after, id, instant, known, optional_text, too_large};
 
 /// How many seconds ahead of our clock a score may be achieved: clocks differ, days do not.
@@ -18,6 +18,9 @@ pub const AHEAD_SCORE_SECONDS_MAX: u32 = 300;
 pub const HELD_MAX: usize = 100;
 
 const MINUTE_MICROS: i128 = 60_000_000;
+
+/// The same.
+const MINUTE: TimeDelta = TimeDelta::minutes(1);
 
 /// The rules, or `NOT_FOUND` if there is no such competition.
 pub(super) fn rules(terms: &Terms) -> Result<&CompetitionRules, Refusal> {
@@ -113,8 +116,8 @@ impl Entry {
         let number = next_number(played, rules)?;
         let attempt = submission.attempt(number);
         let tally = played.with(attempt, rules)?;
-        let since = played.since(submission.achieved_at, period.start.max(counts_since));
-        let event = match guard(&submission, since, rules) {
+        let began = period.start.max(counts_since);
+        let event = match guard(&submission, (played, began), rules) {
             None => EntryEvent::ScoreAccepted(ScoreAccepted {
                 submission,
                 period: period.key,
@@ -174,12 +177,43 @@ impl Entry {
 }
 
 impl Played {
-    /// The last score before this one, or else when scoring began.
-    fn since(&self, achieved_at: DateTime<Utc>, began: DateTime<Utc>) -> DateTime<Utc> {
+    /// The last moment up to this one that a score is of, or else when scoring began.
+    fn since(&self, moment: DateTime<Utc>, began: DateTime<Utc>) -> DateTime<Utc> {
         let earlier = self.submissions.values().map(|earlier| earlier.achieved_at);
         earlier
-            .filter(|at| *at <= achieved_at)
+            .filter(|at| *at <= moment)
             .fold(began, DateTime::max)
+    }
+
+    /// What was achieved behind a moment and up to another, in the smallest unit.
+    fn between(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> i128 {
+        let within = self.submissions.values();
+        let within = within.filter(|s| from < s.achieved_at && s.achieved_at <= to);
+        within.map(|s| i128::from(s.score.units())).sum()
+    }
+
+    /// The stretches of time that a score has to be possible in, each with what was achieved in it already.
+    ///
+    /// That since the score before. Where scores are added up, those of one minute are taken together, and so
+    /// are this one and the next one, which was judged without it: so it does not matter in which order they
+    /// are handed in.
+    fn stretches(
+        &self,
+        at: DateTime<Utc>,
+        began: DateTime<Utc>,
+        operator: Operator,
+    ) -> Vec<(TimeDelta, i128)> {
+        if !matches!(operator, Operator::Sum | Operator::Decrement) {
+            return vec![(at - self.since(at, began), 0)];
+        }
+        let from = self.since(at - MINUTE, began);
+        let later = self.submissions.values().map(|later| later.achieved_at);
+        let next = later.filter(|later| *later > at).min();
+        let ends = [Some(at), next].into_iter().flatten();
+        // A score of the very first moment is within.
+        let before = from - TimeDelta::microseconds(i64::from(from == began));
+        ends.map(|end| (end - from, self.between(before, end)))
+            .collect()
     }
 }
 
@@ -234,7 +268,7 @@ fn next_number(played: &Played, rules: &CompetitionRules) -> Result<u32, Refusal
 /// The first rule that a score does not meet, and what it found.
 fn guard(
     submission: &Submission,
-    since: DateTime<Utc>,
+    (played, began): (&Played, DateTime<Utc>),
     rules: &CompetitionRules,
 ) -> Option<(GuardRule, String)> {
     let shown = |score: Score| score.text(rules.decimals);
@@ -247,13 +281,20 @@ fn guard(
         return Some((GuardRule::ScoreMax, reason));
     }
     let max = guards.per_minute_max?;
-    let micros = (submission.achieved_at - since).num_microseconds();
-    let micros = i128::from(micros.unwrap_or(i64::MAX)).max(MINUTE_MICROS);
-    let too_fast = i128::from(score.units()) * MINUTE_MICROS > i128::from(max.units()) * micros;
-    too_fast.then(|| {
-        let seconds = micros / 1_000_000;
-        let (score, max) = (shown(score), shown(max));
-        let reason = format!("{score} in {seconds} seconds is above {max} a minute");
-        (GuardRule::PerMinuteMax, reason)
+    let stretches = played.stretches(submission.achieved_at, began, rules.operator);
+    stretches.into_iter().find_map(|(span, before)| {
+        let micros = i128::from(span.num_microseconds().unwrap_or(i64::MAX)).max(MINUTE_MICROS);
+        let units = before + i128::from(score.units());
+        let too_fast = units * MINUTE_MICROS > i128::from(max.units()) * micros;
+        too_fast.then(|| {
+            let seconds = micros / 1_000_000;
+            let more = match before {
+                0 => String::new(),
+                _ => " with others".to_owned(),
+            };
+            let (score, max) = (shown(score), shown(max));
+            let reason = format!("{score}{more} in {seconds} seconds is above {max} a minute");
+            (GuardRule::PerMinuteMax, reason)
+        })
     })
 }

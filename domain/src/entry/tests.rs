@@ -523,6 +523,48 @@ fn a_score_that_is_not_plausible_waits() {
     );
 }
 
+/// What is added up has to be possible in whatever order it is handed in.
+#[test]
+fn scores_that_are_added_up_wait_however_they_are_dated() {
+    let sums = |per_minute| {
+        let guards = Guards {
+            per_minute_max: Some(units(per_minute)),
+            ..Guards::default()
+        };
+        terms(CompetitionRules {
+            operator: Operator::Sum,
+            guards,
+            ..rules()
+        })
+    };
+    let waits = |known: &[EntryEvent], score: Submission| {
+        let told = given::<Entry>(known).decide(&hand_in(score, sums(10), 600));
+        matches!(told.unwrap()[..], [EntryEvent::ScoreHeld(_)])
+    };
+    // Ten minutes allow a hundred, one minute ten.
+    let last = accepted(submission("a", 90, 600), 1, 90);
+    let known = [joined(None), last];
+    for (score, at, expect) in [
+        (90, 599, true), // dated before it: together they are too many
+        (11, 540, true),
+        (10, 540, false),
+        (10, 1, false),
+        (11, 600, true), // of the very same moment
+        (10, 600, false),
+    ] {
+        assert_eq!(
+            waits(&known, submission("b", score, at)),
+            expect,
+            "{score} at {at}"
+        );
+    }
+    // Many of one minute are one.
+    let mut known = vec![joined(None), accepted(submission("a", 5, 60), 1, 5)];
+    known.push(accepted(submission("b", 5, 61), 2, 10));
+    assert!(waits(&known, submission("c", 5, 62)));
+    assert!(!waits(&known, submission("c", 5, 121)));
+}
+
 fn release(terms: Box<Terms>) -> EntryCommand {
     EntryCommand::ReleaseScore {
         period: day(0),

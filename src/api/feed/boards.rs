@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use domain::Position;
+use domain::competition::Metric;
 use domain::standing::Standing;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -30,6 +32,9 @@ pub struct BoardPlan {
     pub interval: Duration,
 }
 
+/// A board whose period ends some time is looked at again after so long.
+const LOOK_MAX: Duration = Duration::from_secs(3_600);
+
 /// The lines that are told, by user, each with the board it was told of.
 type Told = HashMap<Arc<str>, (Arc<BoardRead>, Standing)>;
 
@@ -41,31 +46,61 @@ pub(super) async fn fill(
     plan: BoardPlan,
 ) -> Fault {
     let operation = rendering.operation().clone();
-    let interest = Interest::Board(plan.asked.competition.as_str().into());
-    let feed = groups
-        .feed
-        .subscribe(operation.tenant(), interest, Keep::Latest);
-    let feed = match feed.await {
-        Ok(feed) => feed,
-        Err(error) => return store_fault(error),
+    let competition: Arc<str> = plan.asked.competition.as_str().into();
+    let interested = |activities| Interest::Board {
+        competition: competition.clone(),
+        activities,
     };
-    let (mut told, mut is_first) = (Told::new(), true);
+    let subscribe = async |interest| {
+        let feed = groups
+            .feed
+            .subscribe(operation.tenant(), interest, Keep::Latest);
+        feed.await.map_err(store_fault)
+    };
+    // Only a look at it tells that activities have nothing to do with it.
+    let (mut of_activities, mut told, mut last) = (true, Told::new(), None);
+    let mut feed = match subscribe(interested(true)).await {
+        Ok(feed) => feed,
+        Err(fault) => return fault,
+    };
     loop {
         let began = Instant::now();
-        let read = board(groups, &feed, &operation, &plan, !is_first).await;
-        let shown = match read {
-            Ok(read) => show(group, &mut rendering, &mut told, read).await,
-            Err(fault) => Err(fault),
+        let read = board(groups, &feed, (&operation, &plan), last.as_deref()).await;
+        let read = match read {
+            Ok(read) => read,
+            Err(fault) => return fault,
         };
-        if let Err(fault) = shown {
+        let handed_in = read.shown.competition.rules.metric == Metric::Submitted;
+        if handed_in && std::mem::take(&mut of_activities) {
+            feed = match subscribe(interested(false)).await {
+                Ok(feed) => feed,
+                Err(fault) => return fault,
+            };
+            continue;
+        }
+        last = Some(read.shown.board.period.clone());
+        let until = read.until.map(|until| until - operation.parts.clock.now());
+        let until = until.filter(|left| *left > TimeDelta::zero());
+        if let Err(fault) = show(group, &mut rendering, &mut told, read).await {
             return fault;
         }
-        is_first = false;
         group.open();
-        if let Handed::Closed = feed.next().await {
-            return Fault::of(FaultCode::Resume);
+        tokio::select! {
+            handed = feed.next() => if let Handed::Closed = handed {
+                return Fault::of(FaultCode::Resume);
+            },
+            () = over(until) => {}
         }
         sleep_until(began + plan.interval).await;
+    }
+}
+
+/// Waits until a period is over.
+async fn over(until: Option<TimeDelta>) {
+    match until {
+        // Whatever the clocks are up to, it is looked at once in a while.
+        Some(until) => sleep(until.to_std().unwrap_or_default().min(LOOK_MAX)).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -74,14 +109,14 @@ pub(super) async fn fill(
 async fn board(
     groups: &Groups,
     feed: &Subscription,
-    operation: &Operation,
-    plan: &BoardPlan,
-    patient: bool,
+    (operation, plan): (&Operation, &BoardPlan),
+    last: Option<&str>,
 ) -> Result<BoardRead, Fault> {
+    let patient = last.is_some();
     let mut attempts = groups.feed.settings().attempts_max;
     loop {
         operation.insist_on(feed.restart()).await;
-        let read = plan.asked.read(operation, plan.first).await;
+        let read = plan.asked.read(operation, plan.first, last).await;
         operation.renew().await;
         match read {
             Err(fault) if patient && fault.code() == FaultCode::StaleRead.as_str() => {

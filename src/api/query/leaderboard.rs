@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, OneofObject, Result};
+use chrono::{DateTime, Utc};
 use domain::period::Period;
 use domain::standing::Standing;
 use domain::{Code, Refusal};
@@ -114,14 +115,29 @@ impl LeaderboardQueries {
             shown.board.as_of = (!is_now).then_some(pinned);
             before = place.before;
         }
-        let shown = Arc::new(shown);
+        let mut shown = Arc::new(shown);
         if let Some(rank) = rank {
             let Shown { competition, board } = &*shown;
             let mut snapshot = operation.read(shown.models()).await?;
             let found = competitions::before_rank(&mut snapshot, competition, board, rank).await;
             before = snapshot.answer(found)?;
         }
-        let page = lines(operation, &shown, before, ask.first).await?;
+        let page = match (rank, &ask.after) {
+            // Of the moment that the rank was looked up in.
+            (Some(_), _) => as_read(operation, &shown, before, ask.first).await?,
+            (None, after) => {
+                let page = lines(operation, &shown, before, ask.first).await?;
+                let pinned = after.as_ref().map(|place| place.as_of);
+                if pinned.is_none_or(|pinned| pinned == page.as_of.0) {
+                    page
+                } else {
+                    // It has been moved on meanwhile.
+                    let pinned = pinned.map(domain::Position);
+                    shown = Arc::new(shown.as_of(pinned));
+                    lines(operation, &shown, before, ask.first).await?
+                }
+            }
+        };
         let as_of = page.as_of;
         let numbered = (before.saturating_add(1)..).zip(page.items);
         let page = Page {
@@ -229,6 +245,19 @@ async fn lines(
     Ok(page)
 }
 
+/// The same from the read model itself.
+async fn as_read(
+    operation: &Operation,
+    shown: &Shown,
+    before: u32,
+    first: u32,
+) -> Result<Page<Standing>, Fault> {
+    let mut snapshot = operation.read(shown.models()).await?;
+    let Shown { competition, board } = shown;
+    let page = competitions::page(&mut snapshot, competition, board, before, first).await;
+    snapshot.answer(page)
+}
+
 /// Somebody's line among others.
 async fn around(
     operation: &Operation,
@@ -309,14 +338,31 @@ pub struct BoardRead {
     pub shown: Shown,
     /// Its first lines.
     pub page: Page<Standing>,
+    /// When another period is the present one, if that is what was asked for.
+    pub until: Option<DateTime<Utc>>,
 }
 
 impl BoardAsked {
-    /// The first lines of it, if there is such a competition and the caller may see its boards.
-    pub async fn read(&self, operation: &Operation, first: u32) -> Result<BoardRead, Fault> {
+    /// The first lines of it, if there is such a competition and the caller may see its boards. Where no
+    /// period goes on any more it is the `last` one.
+    pub async fn read(
+        &self,
+        operation: &Operation,
+        first: u32,
+        last: Option<&str>,
+    ) -> Result<BoardRead, Fault> {
+        let (mut period, mut until) = (self.period.clone(), None);
+        if period.is_none()
+            && let Some(row) = competition_row(operation, &self.competition).await?
+        {
+            let present = present(&row, operation.parts.clock.now());
+            until = present.as_ref().and_then(|present| present.end);
+            period = present.map(|present| present.key);
+            period = period.or_else(|| last.map(str::to_owned));
+        }
         let meant = Meant {
             competition: self.competition.clone(),
-            period: self.period.clone(),
+            period,
             among: self.among.clone(),
             as_of: None,
         };
@@ -327,7 +373,7 @@ impl BoardAsked {
         let leaderboards = &operation.parts.leaderboards;
         let found = leaderboards.page(&mut snapshot, asked, 0, first).await;
         let page = snapshot.answer(found)?.page;
-        Ok(BoardRead { shown, page })
+        Ok(BoardRead { shown, page, until })
     }
 }
 

@@ -16,6 +16,6 @@ section! {
         idle: Duration = "1h", "1s" ..= "30d";
         /// Lines read at once to put a board in, or to move it on; of one that is further behind all lines are
         /// read anew.
-        rows_max: u32 = "10000", "1" ..= "1000000";
+        rows_max: u32 = "10000", "1" ..= "100000";
     }
 }

@@ -39,8 +39,13 @@ pub enum Interest {
         /// Where the cells' centres are.
         area: Option<BoundingBox>,
     },
-    /// Whatever may move a board of the competition with this id: any activity of anybody is among that.
-    Board(Arc<str>),
+    /// Whatever may move a board of a competition.
+    Board {
+        /// The competition, by id.
+        competition: Arc<str>,
+        /// Activities of anybody are among that.
+        activities: bool,
+    },
 }
 
 /// Where a subscriber stands in the index: under the most telling thing it asks for.
@@ -127,9 +132,10 @@ impl Interest {
                 Some(tiles) => Keys::Centres(*resolution, tiles),
                 None => Keys::Reports,
             },
-            Interest::Board(_) => {
-                let kinds = [Competition::TYPE, Entry::TYPE, ActivityLog::TYPE];
-                Keys::Kinds(kinds.map(Arc::from).into())
+            Interest::Board { activities, .. } => {
+                let mut kinds = vec![Competition::TYPE.into(), Entry::TYPE.into()];
+                kinds.extend(activities.then(|| ActivityLog::TYPE.into()));
+                Keys::Kinds(kinds)
             }
         }
     }
@@ -171,7 +177,7 @@ impl Interest {
                 let mut fixes = reported.fixes.iter();
                 fixes.any(|f| (*from..*to).contains(&f.fix_time) && counts(f.lat, f.lon))
             }
-            Interest::Board(competition) => match &*stored.aggregate_type {
+            Interest::Board { competition, .. } => match &*stored.aggregate_type {
                 Competition::TYPE => stored.aggregate_id == *competition,
                 Entry::TYPE => {
                     entry_parts(&stored.aggregate_id).is_some_and(|(of, _)| of == &**competition)

@@ -25,7 +25,7 @@ use crate::competitions::NAME;
 use crate::{ReadError, Snapshot};
 
 /// How many users' activities are in memory at once.
-const USERS_AT_ONCE: usize = 1_000;
+const USERS_AT_ONCE: usize = 100;
 
 /// The whole board of a period; nobody is on that of a period that the competition has not.
 pub(super) async fn board(

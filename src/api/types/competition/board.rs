@@ -142,6 +142,18 @@ impl LeaderboardChange {
 }
 
 impl Shown {
+    /// The same board as it was known at a position.
+    pub fn as_of(&self, as_of: Option<domain::Position>) -> Shown {
+        let board = Board {
+            as_of,
+            ..self.board.clone()
+        };
+        Shown {
+            competition: self.competition.clone(),
+            board,
+        }
+    }
+
     /// The read models its board is made of.
     pub fn models(&self) -> &'static [&'static str] {
         match self.competition.rules.metric {

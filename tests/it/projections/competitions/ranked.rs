@@ -3,15 +3,16 @@
 use daybook::cache::Cache;
 use daybook::config::{self, Settings};
 use daybook::leaderboards::{Leaderboards, Source};
-use domain::competition::CompetitionRules;
-use domain::standing::Standing;
+use domain::competition::{CompetitionEvent, CompetitionRevised, CompetitionRules};
+use domain::score::Sort;
+use domain::standing::{Standing, TiePolicy};
 use domain::{Event, Recorded};
-use projections::competitions::{self, CompetitionRow};
+use projections::competitions::{self, Board, CompetitionRow};
 use projections::{AnyProjection, Reader, Snapshot};
 use redis::cmd;
 
 use super::boards::{histories, kinds, row};
-use super::{accepted, all_time, created, joined, left, opened, rules, second, short, tally};
+use super::{accepted, all_time, created, joined, left, opened, rules, second, short, tally, told};
 use crate::log::load::Dice;
 use crate::projections::scene::{TENANT, create_tables, go_live, log, read_model, snapshot, write};
 use crate::support::{TestDb, TestRedis, eventually, redis_settings};
@@ -286,4 +287,102 @@ async fn a_board_that_is_far_behind_is_read_anew() {
         .await
         .unwrap();
     check(&boards, &mut snap, &row, Source::Memory, &expect).await;
+}
+
+/// Whoever can write to Redis puts nobody on a board, and sets no board ahead of the log.
+#[tokio::test]
+async fn what_a_stranger_wrote_is_thrown_away() {
+    let redis = TestRedis::start().await;
+    let mut going = Going::begin(of_some(12, rules())).await;
+    assert!(going.on(1_000).await);
+    let settings = Settings::default().leaderboards;
+    let boards = going.boards(Some(&redis.url()), &settings);
+    let mut snap = snapshot(&going.db).await;
+    let row = row(&mut snap, "c").await;
+    let expect = competitions::everybody(&mut snap, &row, &all_time()).await;
+    let expect = expect.unwrap();
+    kept(&boards, &going.db, &["c"], Source::Redis).await;
+    let [state, order] = ["state", "order"].map(|part| format!("*:{part}"));
+    let state: Vec<String> = redis.tell(cmd("KEYS").arg(state)).await;
+    let order: Vec<String> = redis.tell(cmd("KEYS").arg(order)).await;
+    let line: Vec<Vec<u8>> = redis.tell(cmd("ZRANGE").arg(&order).arg(0).arg(0)).await;
+    let mut forged = line[0].clone();
+    forged[24] = b'z';
+    let ahead = format!("{} 0123456789abcdef 12 0", i64::MAX);
+    for case in ["line", "state"] {
+        if case == "line" {
+            let mut swap = redis::pipe();
+            swap.zrem(&order[0], &line)
+                .ignore()
+                .zadd(&order[0], &forged, 0)
+                .ignore();
+            let () = swap.query_async(&mut redis.connect().await).await.unwrap();
+        } else {
+            let () = redis.tell(cmd("SET").arg(&state).arg(&ahead)).await;
+        }
+        let told = first(&boards, &mut snap, &row).await;
+        assert_eq!(told, (expect.clone(), Source::Tables), "{case}");
+        kept(&boards, &going.db, &["c"], Source::Redis).await;
+        assert_eq!(first(&boards, &mut snap, &row).await.0, expect, "{case}");
+    }
+}
+
+/// A draft's board was asked for before its rules were others.
+#[tokio::test]
+async fn a_board_is_by_the_rules_that_hold() {
+    let redis = TestRedis::start().await;
+    let turned = CompetitionRules {
+        sort: Sort::Ascending,
+        ties: TiePolicy::Dense,
+        ..rules()
+    };
+    let revised = CompetitionRevised {
+        rules: Box::new(turned.clone()),
+    };
+    let mut events = vec![
+        created("c", rules()),
+        told("c", CompetitionEvent::CompetitionRevised(revised)),
+    ];
+    events.extend(of_some(20, turned).into_iter().skip(1));
+    let settings = Settings::default().leaderboards;
+    for (url, source) in [(Some(redis.url()), Source::Redis), (None, Source::Memory)] {
+        let mut going = Going::begin(events.clone()).await;
+        assert!(going.on(1).await);
+        let boards = going.boards(url.as_deref(), &settings);
+        kept(&boards, &going.db, &["c"], source).await;
+        while going.on(7).await {
+            kept(&boards, &going.db, &["c"], source).await;
+            let mut snap = snapshot(&going.db).await;
+            let row = row(&mut snap, "c").await;
+            let expect = competitions::everybody(&mut snap, &row, &all_time()).await;
+            check(&boards, &mut snap, &row, source, &expect.unwrap()).await;
+        }
+    }
+}
+
+/// Boards of which nothing is known take room too.
+#[tokio::test]
+async fn boards_of_nobody_go_again() {
+    let mut going = Going::begin(of_some(3, rules())).await;
+    assert!(going.on(1_000).await);
+    let mut settings = Settings::default().leaderboards;
+    settings.lines_max = 300;
+    let boards = going.boards(None, &settings);
+    kept(&boards, &going.db, &["c"], Source::Memory).await;
+    let mut snap = snapshot(&going.db).await;
+    let row = row(&mut snap, "c").await;
+    for day in 1..9 {
+        let board = Board {
+            period: format!("2016-05-0{day}"),
+            ..all_time()
+        };
+        eventually("the board is kept", async || {
+            let mut snap = snapshot(&going.db).await;
+            let shown = boards.page(&mut snap, (&row, &board), 0, 9).await.unwrap();
+            assert_eq!(shown.page.items, []);
+            shown.source == Source::Memory
+        })
+        .await;
+    }
+    assert_eq!(first(&boards, &mut snap, &row).await.1, Source::Tables);
 }
