@@ -81,39 +81,25 @@ async fn of_hash(
     whose: Of<'_>,
 ) -> Result<Option<Vec<LogRow>>, ReadError> {
     let table = snap.name(NAME, "log_records")?;
-    let mut sql = QueryBuilder::new(format!(
-        "with few as materialized (select * from {table} where "
-    ));
+    // Of those that are not wanted nothing but their number is kept: 20,000 whole records would go to disk.
+    let mut sql = QueryBuilder::new(
+        "with few as materialized (
+           select w.wanted, case when w.wanted then t end as kept
+           from ",
+    );
+    sql.push(table);
+    sql.push(" t, lateral (select ");
+    let columns = order(query);
+    push_wanted(&mut sql, snap.tenant(), query, (cut, columns));
+    sql.push(" as wanted) w where ");
     whose.push(&mut sql);
     push_days(&mut sql, days);
     sql.push(" limit ").push_bind(i64::from(FEW_ROWS_MAX) + 1);
     sql.push(
         ")
          select n.looked_at, found.* from (select count(*) as looked_at from few) n
-         left join (select * from few where tenant = ",
+         left join (select (kept).* from few where wanted",
     );
-    sql.push_bind(snap.tenant().to_owned());
-    push_known(&mut sql, &query.filter);
-    if let Some(priority) = query.filter.priority {
-        sql.push(" and priority = ")
-            .push_bind(priority_code(priority));
-    }
-    push_rest(&mut sql, query);
-    let by_priority = query.order.by == LogSort::Priority;
-    let columns = match by_priority {
-        true => "priority, happened_at, position, idx",
-        false => "happened_at, position, idx",
-    };
-    if let Some(place) = &cut.beyond {
-        let beyond = if cut.ascending { ">" } else { "<" };
-        sql.push(format!(" and ({columns}) {beyond} ("));
-        if by_priority {
-            sql.push_bind(priority_code(place.priority)).push(", ");
-        }
-        sql.push_bind(place.timestamp).push(", ");
-        sql.push_bind(place.position.0).push(", ");
-        sql.push_bind(place.index).push(")");
-    }
     let direction = if cut.ascending { "asc" } else { "desc" };
     let order = columns.replace(',', &format!(" {direction},"));
     let order = format!(" order by {order} {direction}");
@@ -135,4 +121,38 @@ async fn of_hash(
         }
     }
     Ok(Some(found))
+}
+
+/// The columns that the order is by.
+fn order(query: &LogQuery) -> &'static str {
+    match query.order.by {
+        LogSort::Priority => "priority, happened_at, position, idx",
+        LogSort::Time => "happened_at, position, idx",
+    }
+}
+
+/// Adds whether a record is one of those that are asked for, as an expression.
+fn push_wanted(
+    sql: &mut Sql<'_>,
+    tenant: &str,
+    query: &LogQuery,
+    (cut, columns): (Cut, &'static str),
+) {
+    sql.push("tenant = ").push_bind(tenant.to_owned());
+    push_known(sql, &query.filter);
+    if let Some(priority) = query.filter.priority {
+        sql.push(" and priority = ")
+            .push_bind(priority_code(priority));
+    }
+    push_rest(sql, query);
+    if let Some(place) = &cut.beyond {
+        let beyond = if cut.ascending { ">" } else { "<" };
+        sql.push(format!(" and ({columns}) {beyond} ("));
+        if query.order.by == LogSort::Priority {
+            sql.push_bind(priority_code(place.priority)).push(", ");
+        }
+        sql.push_bind(place.timestamp).push(", ");
+        sql.push_bind(place.position.0).push(", ");
+        sql.push_bind(place.index).push(")");
+    }
 }
