@@ -73,7 +73,13 @@ impl Deployments {
                 return Err(refusal.into());
             }
             match self.step(ctx, &told.id, command).await {
-                Ok(kept) => last = kept,
+                // A copy of this delivery may have taken the step for us; the delivery is ours all the same.
+                Ok(kept) => {
+                    last = Receipt {
+                        replayed: first.replayed,
+                        ..kept
+                    }
+                }
                 // Another delivery may have been faster: then it stands elsewhere by now.
                 Err(CommandError::Refused(refusal)) if refusal.code == Code::IllegalTransition => {
                     refused = Some((refusal, status));
