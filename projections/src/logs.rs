@@ -105,7 +105,7 @@ impl Day {
 
 impl Projection for Logs {
     const NAME: &'static str = NAME;
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const AGGREGATES: &'static [&'static str] = &["log_batch", "log_source"];
     const TABLES: &'static [&'static str] = &[
         "log_records",

@@ -88,7 +88,8 @@ fn entries(target: &Target<'_>) -> [String; 4] {
             resolved_pos     bigint not null default 0, -- position of that: a dispute is open if it is the lesser one
             stream_version   bigint not null, -- version of its stream
             position         bigint not null, -- position of its last event
-            primary key (tenant, competition_id, user_id))"#
+            primary key (tenant, competition_id, user_id))
+           with (fillfactor = 70) -- room for in-page updates: each score moves its version"#
     );
     [
         make,
@@ -149,7 +150,7 @@ fn scores(target: &Target<'_>) -> [String; 3] {
     let board =
         "(tenant, competition_id, period, score desc, sub_score desc, achieved_at, user_id)";
     // What has moved on a board that is kept elsewhere.
-    let moved = "(tenant, competition_id, period, position)";
+    let moved = "(hashtext(tenant), competition_id, period, position)";
     [
         make,
         index(target, base, "board", board),

@@ -5,7 +5,7 @@ use domain::log_source::LogType;
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::ids::{Id, OF_USER, USER_HASH};
+use super::ids::{HOUR, Id, OF_USER, USER_HASH, hour};
 use super::read::{LogFilter, LogOnly, LogQuery};
 use super::{NAME, type_code};
 use crate::{ReadError, Snapshot};
@@ -110,6 +110,16 @@ pub(super) fn push_known(sql: &mut Sql<'_>, filter: &LogFilter) {
     }
 }
 
+/// The hours of a filter by time, for the index of users.
+pub(super) fn push_hours(sql: &mut Sql<'_>, filter: &LogFilter) {
+    if let Some(from) = filter.from {
+        sql.push(format!(" and {HOUR} >= ")).push_bind(hour(from));
+    }
+    if let Some(to) = filter.to {
+        sql.push(format!(" and {HOUR} <= ")).push_bind(hour(to));
+    }
+}
+
 pub(super) fn push_days(sql: &mut Sql<'_>, (first, last): DaySpan) {
     sql.push(" and recorded_day between ").push_bind(first);
     sql.push(" and ").push_bind(last);
@@ -145,6 +155,7 @@ pub(super) fn push_counted(
     if let Some(user_id) = &filter.user_id {
         sql.push(format!(" and {OF_USER} and {USER_HASH} = "));
         Id::user(user_id).push_hash(sql);
+        push_hours(sql, filter);
     }
     if let Some(session_id) = &filter.session_id {
         sql.push(" and hashtext(session_id) = hashtext(")

@@ -2,14 +2,14 @@
 
 use sqlx::{QueryBuilder, Row};
 
-use super::conditions::{DaySpan, Sql, push_days, push_known, push_rest};
+use super::conditions::{DaySpan, Sql, push_days, push_hours, push_known, push_rest};
 use super::ids::{Id, OF_USER, USER_HASH};
-use super::read::{LogCursor, LogQuery, LogRow, LogSort};
+use super::read::{LogCursor, LogFilter, LogQuery, LogRow, LogSort};
 use super::{NAME, priority_code};
 use crate::{ReadError, Snapshot};
 
-/// So many records of a user or a session are read and put in order; of more, those are looked for in the
-/// order of time.
+/// So many records of a user (of the hours asked for) or a session are read and put in order; of more, those
+/// are looked for in the order of time.
 pub const FEW_ROWS_MAX: u32 = 20_000;
 
 /// A part of the order of records.
@@ -33,18 +33,19 @@ enum Of<'a> {
 
 impl Of<'_> {
     /// What its index is asked for.
-    fn push(self, sql: &mut Sql<'_>) {
+    fn push(self, sql: &mut Sql<'_>, filter: &LogFilter) {
         match self {
-            Of::Session(id) => sql
-                .push("session_id is not null and hashtext(session_id) = hashtext(")
-                .push_bind(id.to_owned())
-                .push(")"),
+            Of::Session(id) => {
+                sql.push("session_id is not null and hashtext(session_id) = hashtext(")
+                    .push_bind(id.to_owned())
+                    .push(")");
+            }
             Of::User(id) => {
                 sql.push(format!("{OF_USER} and {USER_HASH} = "));
                 id.push_hash(sql);
-                sql
+                push_hours(sql, filter);
             }
-        };
+        }
     }
 }
 
@@ -71,7 +72,7 @@ pub(super) async fn of_few(
     Ok(None)
 }
 
-/// The index knows a hash alone, of whatever tenant: so it is the records that it leads to that are
+/// The indexes know a hash, of whatever tenant, that of users the hour too: so it is the records that it leads to that are
 /// counted, before any other condition.
 async fn of_hash(
     snap: &mut Snapshot,
@@ -92,7 +93,7 @@ async fn of_hash(
     let columns = order(query);
     push_wanted(&mut sql, snap.tenant(), query, (cut, columns));
     sql.push(" as wanted) w where ");
-    whose.push(&mut sql);
+    whose.push(&mut sql, &query.filter);
     push_days(&mut sql, days);
     sql.push(" limit ").push_bind(i64::from(FEW_ROWS_MAX) + 1);
     sql.push(

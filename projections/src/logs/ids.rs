@@ -1,5 +1,6 @@
 //! Ids that are mostly sixteen bytes: kept as such where their text is one way of writing them, else as text.
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
@@ -26,6 +27,19 @@ const EVENT: (&str, &str) = ("event_id", "event_text");
 pub(super) const USER_HASH: &str = "coalesce(uuid_hash(user_id), hashtext(user_text))";
 /// A record is about somebody. The index of users says so too.
 pub(super) const OF_USER: &str = "(user_id is not null or user_text is not null)";
+
+/// Seconds of what the index of users tells times apart by.
+const HOUR_S: i64 = 3_600;
+/// In which hour a record happened, counted from 1970. Of a user's records the index leads to those of a few
+/// hours, and of one hour it still keeps little more than where they are.
+pub(super) const HOUR: &str =
+    "(floor(date_part('epoch', happened_at at time zone interval '0') / 3600)::integer)";
+
+/// The number of the hour of a moment, or of the last one that has a number.
+pub(super) fn hour(at: DateTime<Utc>) -> i32 {
+    let hour = at.timestamp().div_euclid(HOUR_S);
+    i32::try_from(hour).unwrap_or(if hour < 0 { i32::MIN } else { i32::MAX })
+}
 
 impl<'a> Id<&'a str> {
     /// A user: a pseudonym is 32 hexadecimal digits.

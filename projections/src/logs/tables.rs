@@ -1,6 +1,6 @@
 //! The tables of log records.
 
-use super::ids::{OF_USER, USER_HASH};
+use super::ids::{HOUR, OF_USER, USER_HASH};
 use crate::Target;
 
 /// A record's columns, in the order in which rows are made.
@@ -58,12 +58,12 @@ fn records(target: &Target<'_>) -> String {
 }
 
 /// Time and type in one index: of all types it is walked once each, and merged. Tenants, users and sessions
-/// are found by a hash of four bytes, the rows are compared: of the many records of a user an index of
-/// hashes alone keeps little more than where they are. Whose records are too many to be read and put in
+/// are found by a hash of four bytes, the rows are compared: of the many records of a user and an hour an
+/// index keeps little more than where they are. Whose records are too many to be read and put in
 /// order (`few`) is looked for in the order of time.
 fn indexes(target: &Target<'_>) -> [String; 4] {
     let (table, generation) = (target.table("log_records"), target.generation);
-    let of_users = format!("(({USER_HASH})) where {OF_USER}");
+    let of_users = format!("(({USER_HASH}), {HOUR}) where {OF_USER}");
     [
         ("time", "(hashtext(tenant), event_type, happened_at)"),
         ("user", &*of_users),

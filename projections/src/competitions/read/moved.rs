@@ -71,23 +71,30 @@ pub async fn moved(
     let rules = &competition.rules;
     let start = rules.start_score.unwrap_or_default();
     let (score, most) = match rules.operator {
-        Operator::Decrement => ("$5 - s.score", start.units()),
-        _ => ("s.score + 0 * $5", i64::MAX),
+        Operator::Decrement => ("$5 - m.score", start.units()),
+        _ => ("m.score + 0 * $5", i64::MAX),
     };
+    // On the first day of a table nothing is known of how its values are spread, and all indexes look alike:
+    // that of what has moved is asked for so that no other fits, and each user is looked up by the whole key.
     let statement = format!(
-        "select m.user_id, {score} as score, s.sub_score, s.achieved_at,
+        "select m.user_id, {score} as score, m.sub_score, m.achieved_at,
                 coalesce(e.joined_at is not null and e.excluded_pos <= e.reinstated_pos
-                         and s.score <= $6, false) as here
-         from (select user_id from {scores}
-               where tenant = $1 and competition_id = $2 and period = $3 and position > $4
+                         and m.score <= $6, false) as here
+         from (select user_id, score, sub_score, achieved_at from {scores}
+               where hashtext(tenant) = hashtext($1) and tenant is not distinct from $1
+                 and competition_id = $2 and period = $3 and position > $4
                union
-               select user_id from {memberships}
-               where tenant = $1 and competition_id = $2 and position > $4
+               select j.user_id, s.score, s.sub_score, s.achieved_at
+               from (select distinct user_id from {memberships}
+                     where tenant = $1 and competition_id = $2 and position > $4) j
+               left join lateral (select score, sub_score, achieved_at from {scores}
+                                  where tenant = $1 and competition_id = $2
+                                    and user_id = j.user_id and period is not distinct from $3
+                                  limit 1) s on true
                limit $7) m
-         left join {scores} s
-           on s.tenant = $1 and s.competition_id = $2 and s.period = $3 and s.user_id = m.user_id
-         left join {entries} e
-           on e.tenant = $1 and e.competition_id = $2 and e.user_id = m.user_id"
+         left join lateral (select joined_at, excluded_pos, reinstated_pos from {entries}
+                            where tenant = $1 and competition_id = $2 and user_id = m.user_id
+                            limit 1) e on true"
     );
     let tenant = snap.tenant().to_owned();
     let rows = sqlx::query(&statement)
