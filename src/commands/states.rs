@@ -106,12 +106,24 @@ impl States {
         }
     }
 
-    /// The cell of a stream, made if it is not there.
+    /// The cell of a stream, made if it is not there. Hold no cell locked: if it was in the old half it is
+    /// locked to be weighed.
     pub fn cell<A: Aggregate>(&self, tenant: &Arc<str>, stream: &StreamKey) -> Arc<Cell<A>> {
+        let (cell, is_new_here) = self.found::<A>(tenant, stream);
+        if is_new_here {
+            let weight = cell.lock().as_ref().map_or(0, |s| s.state.weight_bytes());
+            self.grew(CELL_BYTES + weight);
+        }
+        cell
+    }
+
+    /// The cell of a stream, in the young half, and whether it has just come there. Locks no cell: whoever
+    /// decides holds one and tells at the same time how much it grew.
+    fn found<A: Aggregate>(&self, tenant: &Arc<str>, stream: &StreamKey) -> (Arc<Cell<A>>, bool) {
         let key = (tenant.clone(), stream.clone());
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cell) = halves.young.get(&key) {
-            return typed(cell.clone());
+            return (typed(cell.clone()), false);
         }
         let cell: AnyCell = halves.old.remove(&key).unwrap_or_else(|| {
             Arc::new(Cell::<A> {
@@ -119,14 +131,11 @@ impl States {
                 loading: tokio::sync::Mutex::new(()),
             })
         });
-        let typed = typed::<A>(cell.clone());
-        let weight = typed.lock().as_ref().map_or(0, |s| s.state.weight_bytes());
-        halves.young.insert(key, cell);
-        halves.grow(CELL_BYTES + weight, self.half_bytes_max);
-        typed
+        halves.young.insert(key, cell.clone());
+        (typed(cell), true)
     }
 
-    /// A state has grown by this many bytes.
+    /// A state has grown by this many bytes. May be told by whoever holds a cell locked.
     pub fn grew(&self, bytes: usize) {
         let mut halves = self.halves.lock().unwrap_or_else(PoisonError::into_inner);
         halves.grow(bytes, self.half_bytes_max);
@@ -173,6 +182,34 @@ mod tests {
         }
         let halves = states.halves.lock().unwrap();
         assert!(halves.young.len() + halves.old.len() <= 22);
+    }
+
+    /// Two threads stood still for ever: one decided and told how much the state grew, the other had just
+    /// found that state in the old half and waited to weigh it.
+    #[test]
+    fn a_cell_that_is_being_decided_on_holds_up_nobody_elses() {
+        let states = States::new(4 * CELL_BYTES);
+        let tenant: Arc<str> = "default".into();
+        let cell = states.cell::<Fleet>(&tenant, &key("hot"));
+        // The hot one is in the old half now.
+        states.grew(3 * CELL_BYTES);
+        let deciding = cell.lock();
+        std::thread::scope(|threads| {
+            let asking = threads.spawn(|| states.cell::<Fleet>(&tenant, &key("hot")));
+            let came = |key: &Key| {
+                let halves = states.halves.try_lock();
+                halves.is_ok_and(|halves| halves.young.contains_key(key))
+            };
+            let hot = (tenant.clone(), key("hot"));
+            let begun = std::time::Instant::now();
+            while !came(&hot) && begun.elapsed().as_secs() < 10 {
+                std::thread::yield_now();
+            }
+            let free = came(&hot);
+            drop(deciding);
+            assert!(asking.join().is_ok_and(|asked| Arc::ptr_eq(&asked, &cell)));
+            assert!(free, "whoever waits for a cell holds all of them up");
+        });
     }
 
     #[test]
