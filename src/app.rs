@@ -214,6 +214,7 @@ impl App {
         let foundation = duties::Foundation {
             door: door.clone(),
             store: store.clone(),
+            vault: vault.clone(),
             auth: auth.clone(),
             reader: reader.clone(),
             consumers: consumers.clone(),

@@ -5,6 +5,8 @@ pub mod demo;
 pub mod import;
 pub mod rebuild;
 pub mod projection;
+pub mod verify;
+pub mod proof;
 pub mod token;
 pub mod tenant;
 pub mod migrate;
@@ -74,6 +76,10 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     /// Look at the read models; pause, resume or skip
     Projection(projection::ProjectionArgs),
+    /// Check that the log is as it was sealed
+    Verify(verify::VerifyArgs),
+    /// Write a proof that an event is in the log, or that the log only grew
+    Proof(proof::ProofArgs),
     /// Make a token for calling the API
     Token(token::TokenArgs),
     /// Create, list, rename, suspend and resume tenants
@@ -156,6 +162,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(*args, settings).await,
         Command::Rebuild(args) => rebuild::run(args, settings).await,
         Command::Projection(args) => projection::run(args, settings).await,
+        Command::Verify(args) => verify::run(args, settings).await,
+        Command::Proof(args) => proof::run(args, settings).await,
         Command::Token(args) => token::run(args, settings).await,
         Command::Tenant(args) => tenant::run(args, settings).await,
         Command::Migrate(args) => migrate::run(args, settings).await,

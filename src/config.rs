@@ -73,6 +73,8 @@ pub struct Settings {
     pub competitions: Competitions,
     /// How log records are taken away that are kept no longer.
     pub logs: Logs,
+    /// How far seals are behind the log.
+    pub seals: Seals,
     /// Webhooks of other systems.
     pub intake: Intake,
     /// Bounds on GraphQL requests.
@@ -141,7 +143,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let competitions = Competitions::read(raw, problems);
     let (slos, logs) = (Slos::read(raw, problems), Logs::read(raw, problems));
     let leaderboards = Leaderboards::read(raw, problems);
-    let intake = Intake::read(raw, problems);
+    let (seals, intake) = (Seals::read(raw, problems), Intake::read(raw, problems));
     Some(Settings {
         process: process?,
         http: http?,
@@ -162,6 +164,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         leaderboards: leaderboards?,
         competitions: competitions?,
         logs: logs?,
+        seals: seals?,
         intake: intake?,
         limits: limits?,
         graphql: graphql?,
@@ -366,6 +369,7 @@ settings!(
     competitions,
     leaderboards,
     logs,
+    seals,
     intake,
     limits,
     graphql,

@@ -27,6 +27,7 @@ mod status;
 mod rebuild;
 pub mod feed;
 
+pub use connection::open as open_connection;
 pub use control::{pause, resume, skip};
 pub use duty::Duty;
 pub use rebuild::{

@@ -20,6 +20,7 @@ pub mod intake;
 pub mod competitions;
 pub mod deployments;
 pub mod leaderboards;
+pub mod seals;
 pub mod slos;
 
 pub mod api;

@@ -29,7 +29,7 @@ pub use held::check_held;
 pub use lanes::Pending;
 pub use read::{EventFilter, FilteredPage, PageLimits, StoredEvent, read_log};
 pub use rejected::{RejectedFilter, RejectedRow};
-pub use scan::{Rows, Scanned, quoted, scan};
+pub use scan::{Rows, Scanned, StoredRow, quoted, read_stored, scan};
 pub use snapshots::StoredState;
 pub use tallies::{Tallies, Tally};
 

@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use crate::cache::Memo;
 use crate::config;
 use master::MasterKey;
-pub use seal::{Place, SubjectKey, random_bytes};
+pub use seal::{Place, SubjectKey, hex, random_bytes, unhex};
 
 /// The name of the master key that is made in the data directory when none is configured.
 pub const DEVELOPMENT_KEY: &str = "development-vault.key";

@@ -9,13 +9,16 @@ use crate::competitions::{Closer, due};
 use crate::config::Settings;
 use crate::consumers::Consumers;
 use crate::ops::Clock;
+use crate::seals::{self, Seals};
 use crate::slos::alerts;
 use crate::store::Store;
+use crate::vault::Vault;
 
 /// What duties stand on.
 pub(super) struct Foundation {
     pub door: Door,
     pub store: Store,
+    pub vault: Vault,
     pub auth: Auth,
     pub reader: Reader,
     pub consumers: Consumers,
@@ -31,6 +34,8 @@ pub(super) struct Duties {
     closing: JoinSet<()>,
     /// Takes log records away that are kept no longer.
     retention: JoinSet<()>,
+    /// Seals the logs.
+    sealing: JoinSet<()>,
 }
 
 impl Duties {
@@ -38,6 +43,8 @@ impl Duties {
         let retention = on
             .consumers
             .keep_retention(&settings.logs, on.clock.clone());
+        let seals = Seals::new(on.store.clone(), on.vault);
+        let sealing = seals::start(&settings.seals, seals, &on.consumers, on.clock.clone());
         let foundation = alerts::Foundation {
             door: on.door.clone(),
             store: on.store.clone(),
@@ -60,6 +67,7 @@ impl Duties {
             alerts,
             closing: due::start(&settings.competitions, foundation),
             retention,
+            sealing,
         }
     }
 
@@ -68,5 +76,6 @@ impl Duties {
         self.alerts.shutdown().await;
         self.closing.shutdown().await;
         self.retention.shutdown().await;
+        self.sealing.shutdown().await;
     }
 }

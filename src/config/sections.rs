@@ -7,6 +7,7 @@ mod intake;
 mod leaderboards;
 mod limits;
 mod logs;
+mod seals;
 mod slos;
 mod vault;
 
@@ -17,6 +18,7 @@ pub use intake::*;
 pub use leaderboards::*;
 pub use limits::*;
 pub use logs::*;
+pub use seals::*;
 pub use slos::*;
 pub use vault::*;
 

@@ -17,7 +17,7 @@ const SILENCE_MS_MAX: u64 = 5_000;
 
 /// Opens a connection for the caller alone. It is closed when dropped, transaction and all: work
 /// that is cancelled in the middle leaves nothing behind.
-pub(super) async fn open(store: &Store) -> Result<PgConnection, sqlx::Error> {
+pub async fn open(store: &Store) -> Result<PgConnection, sqlx::Error> {
     open_for(store, SILENCE_MS_MAX).await
 }
 

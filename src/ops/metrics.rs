@@ -112,6 +112,10 @@ metrics! {
         "Log records taken out of the read model because their sources keep them no longer.";
     histogram LOG_RETENTION_SECONDS "daybook_log_retention_look_duration_seconds" Seconds
         "One look for such records of a tenant, by `outcome` (ok, failed).";
+    counter SEALED_EVENTS_TOTAL "daybook_sealed_events_total" Count
+        "Events put under a seal by this process.";
+    histogram SEAL_SECONDS "daybook_seal_duration_seconds" Seconds
+        "One seal, from reading its events to its commit.";
     counter CONFIG_RELOADS_TOTAL "daybook_config_reloads_total" Count
         "Times the settings were read again, by `outcome` (taken, refused).";
     counter LIMITS_TOTAL "daybook_limits_total" Count

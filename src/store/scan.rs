@@ -31,30 +31,57 @@ pub struct Scanned {
     pub event: Result<Recorded<Event>, String>,
 }
 
-/// Sends the events of these kinds of stream in a range of positions, in order, as chunks for
-/// [`Rows::read`]. Ends early, without an error, when nobody receives any more.
+/// A row of the log as it is stored, byte for byte.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredRow<'a> {
+    /// Where in the log.
+    pub position: i64,
+    /// The aggregate's type.
+    pub aggregate_type: &'a str,
+    /// The aggregate's key.
+    pub aggregate_id: &'a str,
+    /// Number in its stream.
+    pub sequence: i64,
+    /// What happened.
+    pub event_type: &'a str,
+    /// Version of the payload's shape.
+    pub event_version: &'a str,
+    /// The event's own id: 16 bytes.
+    pub event_id: &'a [u8],
+    /// When it was committed, in microseconds since 1970.
+    pub recorded_us: i64,
+    /// The payload as stored.
+    pub payload: &'a str,
+    /// The metadata as stored.
+    pub metadata: &'a str,
+}
+
+/// Sends the events of these kinds of stream, or of all, in a range of positions, in order, as chunks for
+/// [`Rows::read`] and [`read_stored`]. Ends early, without an error, when nobody receives any more.
 ///
 /// The connection has no use any more when this was dropped or ended early: what the server has
 /// still to send would be read first.
 pub async fn scan<T>(
     conn: &mut PgConnection,
     tenant: &str,
-    aggregate_types: &[&str],
+    aggregate_types: Option<&[&str]>,
     positions: RangeInclusive<i64>,
     chunks: &mpsc::Sender<T>,
     chunk: impl Fn(Vec<u8>) -> T,
 ) -> Result<(), StoreError> {
-    let types: Vec<String> = aggregate_types.iter().map(|t| quoted(t)).collect();
+    let only = aggregate_types.map_or_else(String::new, |types| {
+        let types: Vec<String> = types.iter().map(|t| quoted(t)).collect();
+        format!("and aggregate_type in ({})", types.join(", "))
+    });
     let sql = format!(
         "copy (select position, aggregate_type, aggregate_id, sequence, event_type, event_version,
                       event_id, recorded_at, payload, metadata
-               from events where tenant = {} and position between {} and {}
-                 and aggregate_type in ({}) order by position)
+               from events where tenant = {} and position between {} and {} {only}
+               order by position)
          to stdout (format binary)",
         quoted(tenant),
         positions.start(),
         positions.end(),
-        types.join(", ")
     );
     let mut rows = conn.copy_out_raw(&sql).await?;
     let mut bytes = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
@@ -98,39 +125,38 @@ impl Rows {
         chunk: &[u8],
         mut each: impl FnMut(Scanned) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut cursor = Cursor(chunk.strip_prefix(HEADER).unwrap_or(chunk));
-        // the field count of the trailer is -1
-        while !cursor.0.is_empty() && cursor.i16() >= 0 {
-            each(self.row(&mut cursor))?;
-        }
-        Ok(())
+        read_stored(chunk, |row| each(self.decoded(&row)))
     }
 
-    fn row(&mut self, from: &mut Cursor<'_>) -> Scanned {
-        let position = Position(from.i64_field());
-        let aggregate_type = self.words.word(from.text_field());
-        let aggregate_id = from.text_field().into();
-        let sequence = from.i64_field();
-        let (event_type, event_version) = (from.text_field(), from.text_field());
-        let event_id = Uuid::from_slice(from.field()).unwrap_or_default();
-        let recorded_us = from.i64_field() + EPOCH_US;
-        let (payload, metadata) = (from.text_field(), from.text_field());
-        let event =
-            decode(event_type, event_version, payload, metadata).map(|(event, metadata)| {
-                Recorded {
-                    tenant: self.tenant.clone(),
-                    position,
-                    aggregate_type,
-                    aggregate_id,
-                    sequence,
-                    event_id,
-                    recorded_at: DateTime::from_timestamp_micros(recorded_us).unwrap_or_default(),
-                    metadata,
-                    event,
-                }
-            });
+    fn decoded(&mut self, row: &StoredRow<'_>) -> Scanned {
+        let position = Position(row.position);
+        let decoded = decode(row.event_type, row.event_version, row.payload, row.metadata);
+        let event = decoded.map(|(event, metadata)| Recorded {
+            tenant: self.tenant.clone(),
+            position,
+            aggregate_type: self.words.word(row.aggregate_type),
+            aggregate_id: row.aggregate_id.into(),
+            sequence: row.sequence,
+            event_id: Uuid::from_slice(row.event_id).unwrap_or_default(),
+            recorded_at: DateTime::from_timestamp_micros(row.recorded_us).unwrap_or_default(),
+            metadata,
+            event,
+        });
         Scanned { position, event }
     }
+}
+
+/// Reads the rows of a chunk, in order, until `each` says otherwise.
+pub fn read_stored<E>(
+    chunk: &[u8],
+    mut each: impl FnMut(StoredRow<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut cursor = Cursor(chunk.strip_prefix(HEADER).unwrap_or(chunk));
+    // the field count of the trailer is -1
+    while !cursor.0.is_empty() && cursor.i16() >= 0 {
+        each(cursor.row())?;
+    }
+    Ok(())
 }
 
 fn decode(
@@ -166,6 +192,21 @@ impl<'a> Cursor<'a> {
 
     fn i64_field(&mut self) -> i64 {
         i64::from_be_bytes(self.field().try_into().expect("an int8 has eight bytes"))
+    }
+
+    fn row(&mut self) -> StoredRow<'a> {
+        StoredRow {
+            position: self.i64_field(),
+            aggregate_type: self.text_field(),
+            aggregate_id: self.text_field(),
+            sequence: self.i64_field(),
+            event_type: self.text_field(),
+            event_version: self.text_field(),
+            event_id: self.field(),
+            recorded_us: self.i64_field() + EPOCH_US,
+            payload: self.text_field(),
+            metadata: self.text_field(),
+        }
     }
 
     fn text_field(&mut self) -> &'a str {

@@ -110,11 +110,13 @@ pub(super) fn joined(parts: &[&[u8]], mut take: impl FnMut(&[u8])) {
     }
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+/// Two hexadecimal digits a byte, in lower case.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+/// The bytes that hexadecimal digits say, in either case.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
         return None;

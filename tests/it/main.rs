@@ -39,6 +39,7 @@ mod reads;
 mod redis_faults;
 mod rest;
 mod schema;
+mod seals;
 mod slos;
 mod tidy;
 mod transport;

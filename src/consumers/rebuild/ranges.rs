@@ -177,7 +177,7 @@ async fn read(line: &Line, worker: usize, to: mpsc::Sender<Piece>) -> Result<(),
         scan(
             &mut conn,
             &line.job.tenant,
-            types,
+            Some(types),
             range.0..=range.1,
             &to,
             Piece::Chunk,

@@ -59,6 +59,7 @@ pub(super) const MODULES: &[Module] = &[
     module("slos", 6, &[]),
     module("competitions", 6, &[]),
     module("leaderboards", 6, &[]),
+    module("seals", 6, &["ed25519_dalek", "sqlx"]),
     module("api", 7, &["async_graphql"]),
     module(
         "http",

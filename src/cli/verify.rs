@@ -1,0 +1,184 @@
+//! `daybook verify`: checks that the log is as it was sealed, and names the first event that is not.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use domain::tenant::INSTALLATION_LOG;
+
+use super::import::summary::thousands;
+use super::progress::Progress;
+use crate::app::Log;
+use crate::config::Settings;
+use crate::seals::{Proof, Verified, Verify, verify};
+use crate::vault::{hex, unhex};
+
+/// The longest file of a proof: an event of the largest size, escaped, and its path.
+const PROOF_BYTES_MAX: u64 = 256 << 20;
+
+/// Checks that the log is as it was sealed.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  daybook verify
+  daybook verify --from 1000 --to 2000
+  daybook verify --public-key 5f0c… --workers 4
+  daybook verify --proof proof.json --public-key 5f0c…
+
+With --proof nothing but the file is read: no database is needed. Exit codes: 0 the log is as it was sealed; 1 it is not, or could not be read. Events that were appended \
+a moment ago are not sealed yet; it is said how many. Name the public key that you noted elsewhere: \
+whoever owns the database may have put another one there.")]
+pub struct VerifyArgs {
+    /// The first position whose event is compared
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
+    from: i64,
+    /// The last one; the last sealed one if not given
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    to: Option<i64>,
+    /// How many ranges of the log are read at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// Check a proof that `daybook proof` wrote, without a database
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "workers", "tenant"])]
+    proof: Option<PathBuf>,
+    /// The only key that may have signed, 64 hexadecimal digits; may be given again
+    #[arg(long = "public-key", value_name = "HEX")]
+    public_keys: Vec<String>,
+    /// Whose log
+    #[arg(long, default_value = "default")]
+    tenant: String,
+}
+
+/// Verifies what `args` name, and says what came of it.
+pub async fn run(args: VerifyArgs, settings: Settings) -> anyhow::Result<ExitCode> {
+    let to = args.to.unwrap_or(i64::MAX);
+    ensure!(args.from <= to, "--from {} is behind --to {to}", args.from);
+    let trusted = args.public_keys.iter().map(|text| public_key(text));
+    let trusted: Vec<[u8; 32]> = trusted.collect::<Result<_, _>>()?;
+    if let Some(path) = &args.proof {
+        return check_proof(path, &trusted);
+    }
+    let log = Log::open(&settings).await?;
+    let verified = verify_log(&log, &args, trusted).await;
+    log.close().await;
+    let verified = verified?;
+    println!("{}", describe(&verified));
+    Ok(match verified.difference {
+        None => ExitCode::SUCCESS,
+        Some(_) => ExitCode::FAILURE,
+    })
+}
+
+/// Checks a proof's file.
+fn check_proof(path: &Path, trusted: &[[u8; 32]]) -> anyhow::Result<ExitCode> {
+    let name = path.display();
+    let size = std::fs::metadata(path)
+        .with_context(|| format!("{name} cannot be read"))?
+        .len();
+    ensure!(
+        size <= PROOF_BYTES_MAX,
+        "{name} has {size} bytes; a proof has {PROOF_BYTES_MAX} at most"
+    );
+    let text = std::fs::read(path).with_context(|| format!("{name} cannot be read"))?;
+    let proof: Proof =
+        serde_json::from_slice(&text).with_context(|| format!("{name} is no proof"))?;
+    let held = match proof.check((!trusted.is_empty()).then_some(trusted)) {
+        Ok(held) => held,
+        Err(error) => {
+            println!("{name} proves nothing: {error}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    println!("{}", held.shows);
+    if trusted.is_empty() {
+        println!(
+            "signed by {}; --public-key says which key to believe",
+            held.public_keys.join(" and ")
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn verify_log(
+    log: &Log,
+    args: &VerifyArgs,
+    trusted: Vec<[u8; 32]>,
+) -> anyhow::Result<Verified> {
+    let store = log.store();
+    let tenants = store.tenants().await?;
+    ensure!(
+        args.tenant == INSTALLATION_LOG || tenants.iter().any(|tenant| **tenant == *args.tenant),
+        "no tenant {:?}; there are {}",
+        args.tenant,
+        tenants.join(", ")
+    );
+    let head = store.head(&args.tenant).await?.0;
+    let total = args.to.unwrap_or(head).min(head) - args.from + 1;
+    let what = Verify {
+        tenant: args.tenant.as_str().into(),
+        positions: args.from..=args.to.unwrap_or(i64::MAX),
+        workers: args.workers.into(),
+        trusted: (!trusted.is_empty()).then_some(trusted),
+    };
+    let bar = Progress::new("verifying", "events", Some(total.max(0).unsigned_abs()));
+    let verified = verify(store, &what, |events| bar.at(events, events)).await;
+    bar.finish();
+    Ok(verified?)
+}
+
+fn public_key(text: &str) -> anyhow::Result<[u8; 32]> {
+    let key = unhex(text).and_then(|bytes| bytes.try_into().ok());
+    key.with_context(|| format!("--public-key {text:?} is not 64 hexadecimal digits"))
+}
+
+fn describe(verified: &Verified) -> String {
+    let Verified {
+        events,
+        seals,
+        sealed,
+        head,
+        last,
+        difference,
+    } = verified;
+    if let Some(difference) = difference {
+        return format!("position {}: {}", difference.position, difference.what);
+    }
+    let number = |n: i64| thousands(n.max(0).unsigned_abs());
+    let looked = format!(
+        "{} events are as they were sealed, under {} seals; {} of the log's {} events are not sealed yet",
+        thousands(*events),
+        thousands(*seals),
+        number(head - sealed),
+        number(*head)
+    );
+    match last {
+        None => looked,
+        Some((statement, key)) => {
+            let root = hex(&statement.root);
+            format!(
+                "{looked}\nroot of the first {}: {root}, signed by key {key}",
+                number(*sealed)
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::public_key;
+
+    #[test]
+    fn a_public_key_is_64_hexadecimal_digits() {
+        assert_eq!(public_key(&"0a".repeat(32)).ok(), Some([10; 32]));
+        for bad in [
+            "",
+            "0a",
+            &"0a".repeat(33),
+            &"zz".repeat(32),
+            &"+1".repeat(32),
+            &"é".repeat(32),
+        ] {
+            assert!(public_key(bad).is_err(), "{bad}");
+        }
+    }
+}

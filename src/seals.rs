@@ -1,0 +1,74 @@
+//! Seals: behind the head of a log, its events are put under a Merkle tree whose root is signed. Whoever has
+//! a signed root can be shown that nothing before it was changed, left out or put in.
+//!
+//! A seal is over what is stored: personal values are sealed there with keys of their own, so erasing a
+//! person changes no leaf. Seals and their nodes are inserted and never changed.
+
+mod chain;
+mod difference;
+mod keys;
+mod leaf;
+mod nodes;
+mod proof;
+mod sealer;
+mod statement;
+mod stored;
+mod tree;
+mod verify;
+
+use std::sync::Arc;
+
+use crate::store::{Store, StoreError};
+use crate::vault::{Vault, VaultError};
+
+pub use difference::{Difference, What};
+pub use proof::{Held, Proof, ProofError, prove_event, prove_growth};
+pub use sealer::start;
+pub use statement::Statement;
+pub use verify::{Verified, Verify, verify};
+
+/// Makes seals. Cheap to clone.
+#[derive(Clone)]
+pub struct Seals {
+    store: Store,
+    vault: Vault,
+}
+
+/// Why something could not be sealed, or not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The log failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key that signs cannot be had.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// What is to be sealed is not there.
+    #[error(
+        "the log of {tenant} has no event at position {position}, which is before its last one"
+    )]
+    Gap {
+        /// Whose log.
+        tenant: Arc<str>,
+        /// Where.
+        position: i64,
+    },
+    /// What was sealed cannot be built upon.
+    #[error("the seal of {tenant} at {size} is not whole: run `daybook verify`")]
+    Broken {
+        /// Whose log.
+        tenant: Arc<str>,
+        /// Of how many events.
+        size: i64,
+    },
+}
+
+impl Seals {
+    /// Seals the logs of this store, with keys that the vault wraps.
+    pub fn new(store: Store, vault: Vault) -> Seals {
+        Seals { store, vault }
+    }
+}

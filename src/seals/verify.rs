@@ -1,0 +1,310 @@
+//! Verifying: every link and signature of the chain of seals, and every event of a range against its leaf.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+
+use super::SealError;
+use super::chain::Chain;
+use super::difference::{Difference, What};
+use super::keys::public_keys;
+use super::leaf::leaf;
+use super::statement::{Statement, key_id};
+use super::stored::{self, StoredSeal};
+use super::tree::Hash;
+use crate::consumers::open_connection;
+use crate::store::{Store, read_stored, scan};
+
+/// Seals read at once.
+const SEALS_PAGE: i64 = 32;
+
+/// Events read at once are those of so many seals that they are at least this many.
+const PIECE_EVENTS_MIN: usize = 8_192;
+
+/// Chunks of rows read ahead of those that are being hashed.
+const CHUNKS_AHEAD_MAX: usize = 2;
+
+/// How often progress is told of.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// What is to be verified.
+#[derive(Clone, Debug)]
+pub struct Verify {
+    /// Whose log.
+    pub tenant: Arc<str>,
+    /// Events at these positions; the chain of seals is always followed from its beginning.
+    pub positions: RangeInclusive<i64>,
+    /// How many ranges of events are read at once.
+    pub workers: usize,
+    /// The only keys that may have signed; `None`: those that the database names.
+    pub trusted: Option<Vec<[u8; 32]>>,
+}
+
+/// What was looked at, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Events that were compared with their leaves.
+    pub events: u64,
+    /// Seals that were followed.
+    pub seals: u64,
+    /// Events that are sealed.
+    pub sealed: i64,
+    /// Where the log ends.
+    pub head: i64,
+    /// The last statement that was followed, and the id of the key that signed it.
+    pub last: Option<(Statement, String)>,
+    /// What differs, the first of all; `None`: the log is as it was sealed.
+    pub difference: Option<Difference>,
+}
+
+/// Leaves that events are to have, from a position on.
+struct Piece {
+    first: i64,
+    leaves: Vec<Hash>,
+}
+
+/// What workers share.
+struct Line {
+    store: Store,
+    tenant: Arc<str>,
+    pieces: Mutex<mpsc::Receiver<Piece>>,
+    compared: AtomicU64,
+    /// Nothing behind this position is of interest any more: something before it differs.
+    until: AtomicI64,
+}
+
+/// What came of following the chain.
+struct Followed {
+    chain: Chain,
+    broken: Option<Difference>,
+}
+
+/// Follows the chain of seals, and compares the events of the range with their leaves. `progress` is told
+/// now and then how many events were compared.
+pub async fn verify(
+    store: &Store,
+    what: &Verify,
+    mut progress: impl FnMut(u64),
+) -> Result<Verified, SealError> {
+    let (to, pieces) = mpsc::channel(what.workers.max(1));
+    let line = Arc::new(Line {
+        store: store.clone(),
+        tenant: what.tenant.clone(),
+        pieces: Mutex::new(pieces),
+        compared: AtomicU64::new(0),
+        until: AtomicI64::new(i64::MAX),
+    });
+    let mut workers = JoinSet::new();
+    for _ in 0..what.workers.max(1) {
+        let line = line.clone();
+        workers.spawn(async move { line.work().await });
+    }
+    let following = tokio::spawn(follow(line.clone(), what.clone(), to));
+    let mut found: Option<Difference> = None;
+    let mut ticks = tokio::time::interval(TELL_EVERY);
+    loop {
+        tokio::select! {
+            ended = workers.join_next() => {
+                let Some(ended) = ended else { break };
+                found = earlier(found, whole(ended)?);
+            }
+            _ = ticks.tick() => progress(line.compared.load(Ordering::Relaxed)),
+        }
+    }
+    let Followed { chain, broken } = whole(following.await)?;
+    found = earlier(found, broken);
+    let (head, extra) = end_of_log(store.pool(), &what.tenant).await?;
+    found = earlier(found, extra);
+    if head < chain.sealed() {
+        found = earlier(found, Some(What::CutOff.at(head + 1)));
+    }
+    Ok(Verified {
+        events: line.compared.load(Ordering::Relaxed),
+        seals: chain.seals(),
+        sealed: chain.sealed(),
+        head,
+        last: chain.last(),
+        difference: found,
+    })
+}
+
+/// What a task came to; its panic is ours.
+fn whole<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// The one at the lower position.
+fn earlier(one: Option<Difference>, other: Option<Difference>) -> Option<Difference> {
+    one.into_iter().chain(other).min_by_key(|d| d.position)
+}
+
+/// Where the log says that it ends, and the first event behind that: both of one moment.
+async fn end_of_log(pool: &PgPool, tenant: &str) -> Result<(i64, Option<Difference>), sqlx::Error> {
+    let (head, extra): (i64, Option<i64>) = sqlx::query_as(
+        "select l.position, (select e.position from events e
+                             where e.tenant = l.tenant and e.position > l.position
+                             order by e.position limit 1)
+         from logs l where l.tenant = $1",
+    )
+    .bind(tenant)
+    .fetch_one(pool)
+    .await?;
+    Ok((head, extra.map(|position| What::Extra.at(position))))
+}
+
+/// Follows the chain, and hands the leaves of its seals to the workers, as far as they are asked for.
+async fn follow(
+    line: Arc<Line>,
+    what: Verify,
+    to: mpsc::Sender<Piece>,
+) -> Result<Followed, SealError> {
+    let pool = line.store.pool();
+    let keys = match &what.trusted {
+        Some(keys) => keys.iter().map(|key| (key_id(key), *key)).collect(),
+        None => public_keys(pool).await?,
+    };
+    let mut chain = Chain::new(what.tenant.clone(), keys);
+    let mut piece = Piece {
+        first: 0,
+        leaves: Vec::new(),
+    };
+    let mut broken = None;
+    'seals: loop {
+        let seals = stored::behind(pool, &what.tenant, chain.sealed(), SEALS_PAGE).await?;
+        let is_last = seals.is_empty();
+        for seal in seals {
+            if seal.first > line.until.load(Ordering::Relaxed) {
+                break 'seals;
+            }
+            if let Err(difference) = chain.follow(&seal) {
+                line.until.fetch_min(difference.position, Ordering::Relaxed);
+                broken = Some(difference);
+                break 'seals;
+            }
+            add(&mut piece, &seal, &what.positions);
+            if piece.leaves.len() >= PIECE_EVENTS_MIN {
+                let full = std::mem::replace(
+                    &mut piece,
+                    Piece {
+                        first: 0,
+                        leaves: Vec::new(),
+                    },
+                );
+                if to.send(full).await.is_err() {
+                    break 'seals;
+                }
+            }
+        }
+        if is_last {
+            break;
+        }
+    }
+    if !piece.leaves.is_empty() {
+        // Workers that are gone have failed, and say so themselves.
+        let _ = to.send(piece).await;
+    }
+    Ok(Followed { chain, broken })
+}
+
+/// Adds the leaves of a seal that has been followed, those within the positions.
+fn add(piece: &mut Piece, seal: &StoredSeal, positions: &RangeInclusive<i64>) {
+    let leaves = seal.leaves().unwrap_or_default();
+    let from = seal.first.max(*positions.start());
+    let to = seal.size.min(*positions.end());
+    if from > to {
+        return;
+    }
+    if piece.leaves.is_empty() {
+        piece.first = from;
+    }
+    let range = (from - seal.first) as usize..=(to - seal.first) as usize;
+    piece.leaves.extend_from_slice(&leaves[range]);
+}
+
+impl Line {
+    /// Compares one piece after the other; the first difference of all.
+    async fn work(&self) -> Result<Option<Difference>, SealError> {
+        let mut conn = open_connection(&self.store).await?;
+        let mut found = None;
+        loop {
+            let piece = self.pieces.lock().await.recv().await;
+            let Some(piece) = piece else { return Ok(found) };
+            if piece.first > self.until.load(Ordering::Relaxed) {
+                continue;
+            }
+            let difference = self.compare(&mut conn, piece).await?;
+            if let Some(difference) = difference {
+                self.until.fetch_min(difference.position, Ordering::Relaxed);
+                found = earlier(found, Some(difference));
+                // What was still to come of this piece is on its way to the old connection.
+                conn = open_connection(&self.store).await?;
+            }
+        }
+    }
+
+    async fn compare(
+        &self,
+        conn: &mut PgConnection,
+        piece: Piece,
+    ) -> Result<Option<Difference>, SealError> {
+        let last = piece.first + piece.leaves.len() as i64 - 1;
+        let (send, mut chunks) = mpsc::channel(CHUNKS_AHEAD_MAX);
+        let reading = async {
+            let send = send;
+            let positions = piece.first..=last;
+            scan(
+                conn,
+                &self.tenant,
+                None,
+                positions,
+                &send,
+                |chunk: Vec<u8>| chunk,
+            )
+            .await
+        };
+        let comparing = async move {
+            let mut at = piece.first;
+            let mut leaves = piece.leaves.iter();
+            while let Some(chunk) = chunks.recv().await {
+                let begun = at;
+                read_stored(&chunk, |row| {
+                    let sealed = leaves.next();
+                    if row.position != at {
+                        return Err(What::Gone.at(at));
+                    }
+                    if sealed != Some(&leaf(&self.tenant, &row)) {
+                        return Err(What::Changed.at(at));
+                    }
+                    at += 1;
+                    Ok(())
+                })?;
+                let done = (at - begun).unsigned_abs();
+                self.compared.fetch_add(done, Ordering::Relaxed);
+            }
+            if at <= last {
+                Err(What::Gone.at(at))
+            } else {
+                Ok(())
+            }
+        };
+        let (read, compared) = tokio::join!(reading, comparing);
+        match compared {
+            // Cut off by a reader that failed.
+            Err(Difference {
+                what: What::Gone, ..
+            })
+            | Ok(())
+                if read.is_err() =>
+            {
+                read.map(|()| None).map_err(Into::into)
+            }
+            Err(difference) => Ok(Some(difference)),
+            Ok(()) => Ok(None),
+        }
+    }
+}
