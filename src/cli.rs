@@ -5,6 +5,7 @@ pub mod demo;
 pub mod import;
 pub mod rebuild;
 pub mod projection;
+pub mod replay;
 pub mod verify;
 pub mod proof;
 pub mod token;
@@ -76,6 +77,8 @@ enum Command {
     Rebuild(rebuild::RebuildArgs),
     /// Look at the read models; pause, resume or skip
     Projection(projection::ProjectionArgs),
+    /// Write the history of a log out, event by event
+    Replay(replay::ReplayArgs),
     /// Check that the log is as it was sealed
     Verify(verify::VerifyArgs),
     /// Write a proof that an event is in the log, or that the log only grew
@@ -162,6 +165,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(*args, settings).await,
         Command::Rebuild(args) => rebuild::run(args, settings).await,
         Command::Projection(args) => projection::run(args, settings).await,
+        Command::Replay(args) => replay::run(args, settings).await,
         Command::Verify(args) => verify::run(args, settings).await,
         Command::Proof(args) => proof::run(args, settings).await,
         Command::Token(args) => token::run(args, settings).await,

@@ -1,5 +1,7 @@
 //! Sealing: by one process for each tenant, a little behind the head of its log.
 
+use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
@@ -32,6 +34,8 @@ struct Sealer {
     settings: config::Seals,
     duty: Duty,
     clock: Clock,
+    /// Logs that could not be sealed when that was tried last.
+    failing: HashSet<Arc<str>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +58,7 @@ pub fn start(
         settings: settings.clone(),
         duty: consumers.duty("seals"),
         clock,
+        failing: HashSet::new(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(sealer.run());
@@ -67,19 +72,25 @@ impl Sealer {
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
-            let behind = match self.seals.behind().await {
-                Ok(behind) => behind,
-                Err(error) => {
-                    tracing::warn!(%error, "no log was sealed: {error}");
-                    continue;
-                }
-            };
-            for tenant in behind {
-                if let Err(error) = self.seal(&tenant).await {
-                    let what = "the log was not sealed to its end";
-                    tracing::warn!(%error, tenant = &*tenant, "{what}: {error}");
-                }
+            let behind = self.seals.behind().await;
+            self.tell(&"all".into(), behind.as_ref().map(drop));
+            for tenant in behind.unwrap_or_default() {
+                let sealed = self.seal(&tenant).await;
+                self.tell(&tenant, sealed.as_ref().map(drop));
             }
+        }
+    }
+
+    /// Says that a log cannot be sealed when that begins, not each time it is tried.
+    fn tell<E: Display>(&mut self, log: &Arc<str>, outcome: Result<(), &E>) {
+        match outcome {
+            Ok(()) => {
+                self.failing.remove(log);
+            }
+            Err(error) if self.failing.insert(log.clone()) => {
+                tracing::warn!(%error, log = &**log, "not sealed: {error}");
+            }
+            Err(_) => {}
         }
     }
 

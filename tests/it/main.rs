@@ -37,6 +37,7 @@ mod projections;
 mod proof;
 mod reads;
 mod redis_faults;
+mod replay;
 mod rest;
 mod schema;
 mod seals;
