@@ -85,6 +85,8 @@ struct Looked {
     events: u64,
     /// Behind here it can be gone on.
     up_to: Position,
+    /// Events whose metadata nobody can read: a condition on those leaves them out.
+    unreadable: u64,
 }
 
 /// Writes what `args` name to standard output.
@@ -100,7 +102,16 @@ pub async fn run(args: ReplayArgs, settings: Settings) -> anyhow::Result<ExitCod
     let log = Log::open(&settings).await?;
     let looked = replay(log.store(), &args, (since, until)).await;
     log.close().await;
-    let Looked { events, up_to } = looked?;
+    let Looked {
+        events,
+        up_to,
+        unreadable,
+    } = looked?;
+    if unreadable > 0 {
+        eprintln!(
+            "of {unreadable} events the metadata cannot be read: no actor or correlation finds them"
+        );
+    }
     eprintln!("{events} events; go on with --after {up_to}");
     Ok(ExitCode::SUCCESS)
 }
@@ -114,7 +125,7 @@ async fn replay(
     let (mut after, to) = bounds(store, &tenant, args, times).await?;
     let mut bookmark = match &args.bookmark {
         None => None,
-        Some(path) => Some(Bookmark::open(path, args.what())?),
+        Some(path) => Some(Bookmark::open(path, args.what(&store.identity().await?))?),
     };
     if let Some(bookmark) = &bookmark {
         after = after.max(bookmark.position());
@@ -124,11 +135,12 @@ async fn replay(
         .unwrap_or_else(|| Format::for_output(std::io::stdout().is_terminal()));
     let mut writer = Writer::new(format, std::io::stdout().lock());
     // Where a bookmark goes on, the names of columns were written before.
-    if bookmark
-        .as_ref()
-        .is_none_or(|mark| mark.position() == Position::START)
-    {
+    if bookmark.as_ref().is_none_or(Bookmark::is_new) {
         writer.head()?;
+        writer.flush()?;
+    }
+    if let Some(bookmark) = &mut bookmark {
+        bookmark.put(after.min(to))?;
     }
     let bar = match std::io::stdout().is_terminal() {
         true => Progress::silent(),
@@ -139,7 +151,7 @@ async fn replay(
         ),
     };
     let (began, wanted) = (after, args.wanted());
-    let mut events = 0;
+    let (mut events, mut unreadable) = (0, 0);
     while after < to {
         let limits = PageLimits {
             up_to: to.min(Position(after.0.saturating_add(LOOKED_AT))),
@@ -150,6 +162,7 @@ async fn replay(
             .await?;
         for event in &page.events {
             let metadata: Option<Metadata> = serde_json::from_str(&event.metadata).ok();
+            unreadable += u64::from(metadata.is_none());
             if wanted.passes(metadata.as_ref()) {
                 writer.write(event, metadata.as_ref())?;
                 events += 1;
@@ -165,7 +178,8 @@ async fn replay(
     bar.finish();
     Ok(Looked {
         events,
-        up_to: after,
+        up_to: after.min(to),
+        unreadable,
     })
 }
 
@@ -219,17 +233,35 @@ impl ReplayArgs {
         }
     }
 
-    /// What is replayed, but for how far: a bookmark is of one such.
-    fn what(&self) -> String {
+    /// What is replayed of which database, but for how far: a bookmark is of one such.
+    fn what(&self, database: &str) -> String {
         let ReplayArgs {
             aggregate,
             types,
             actor,
             correlation,
+            after,
+            since,
+            format,
             tenant,
-            ..
+            // How far, and where that is kept.
+            up_to: _,
+            until: _,
+            bookmark: _,
         } = self;
-        serde_json::json!([tenant, aggregate, types, actor, correlation]).to_string()
+        let format = format.map(|format| format!("{format:?}"));
+        let log = (database, tenant);
+        serde_json::json!([
+            log,
+            aggregate,
+            types,
+            actor,
+            correlation,
+            after,
+            since,
+            format
+        ])
+        .to_string()
     }
 }
 

@@ -1,9 +1,11 @@
 //! `daybook verify`: checks that the log is as it was sealed, and names the first event that is not.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use domain::tenant::INSTALLATION_LOG;
 
 use super::import::summary::thousands;
@@ -14,7 +16,7 @@ use crate::seals::{Proof, Verified, Verify, verify};
 use crate::vault::{hex, unhex};
 
 /// The longest file of a proof: an event of the largest size, escaped, and its path.
-const PROOF_BYTES_MAX: u64 = 256 << 20;
+const PROOF_BYTES_MAX: u64 = 32 << 20;
 
 /// Checks that the log is as it was sealed.
 #[derive(clap::Args, Clone, Debug)]
@@ -22,12 +24,12 @@ const PROOF_BYTES_MAX: u64 = 256 << 20;
 Examples:
   daybook verify
   daybook verify --from 1000 --to 2000
-  daybook verify --public-key 5f0c… --workers 4
+  daybook verify --public-key 5f0c… --root 1204:8f1c… --workers 4
   daybook verify --proof proof.json --public-key 5f0c…
 
 With --proof nothing but the file is read: no database is needed. Exit codes: 0 the log is as it was sealed; 1 it is not, or could not be read. Events that were appended \
-a moment ago are not sealed yet; it is said how many. Name the public key that you noted elsewhere: \
-whoever owns the database may have put another one there.")]
+a moment ago are not sealed yet; it is said how many. Name the public key and the root that you noted elsewhere: \
+whoever owns the database may have put another key there, or had another history sealed.")]
 pub struct VerifyArgs {
     /// The first position whose event is compared
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..))]
@@ -44,6 +46,9 @@ pub struct VerifyArgs {
     /// The only key that may have signed, 64 hexadecimal digits; may be given again
     #[arg(long = "public-key", value_name = "HEX")]
     public_keys: Vec<String>,
+    /// A root that was noted elsewhere, and of how many events: `1204:8f1c…`; may be given again
+    #[arg(long = "root", value_name = "EVENTS:HEX", conflicts_with = "proof")]
+    roots: Vec<String>,
     /// Whose log
     #[arg(long, default_value = "default")]
     tenant: String,
@@ -58,8 +63,10 @@ pub async fn run(args: VerifyArgs, settings: Settings) -> anyhow::Result<ExitCod
     if let Some(path) = &args.proof {
         return check_proof(path, &trusted);
     }
+    let noted = args.roots.iter().map(|text| noted_root(text));
+    let noted: Vec<(u64, [u8; 32])> = noted.collect::<Result<_, _>>()?;
     let log = Log::open(&settings).await?;
-    let verified = verify_log(&log, &args, trusted).await;
+    let verified = verify_log(&log, &args, trusted, noted).await;
     log.close().await;
     let verified = verified?;
     println!("{}", describe(&verified));
@@ -72,16 +79,15 @@ pub async fn run(args: VerifyArgs, settings: Settings) -> anyhow::Result<ExitCod
 /// Checks a proof's file.
 fn check_proof(path: &Path, trusted: &[[u8; 32]]) -> anyhow::Result<ExitCode> {
     let name = path.display();
-    let size = std::fs::metadata(path)
-        .with_context(|| format!("{name} cannot be read"))?
-        .len();
+    let mut text = Vec::new();
+    let file = File::open(path).with_context(|| format!("{name} cannot be read"))?;
+    let read = file.take(PROOF_BYTES_MAX + 1).read_to_end(&mut text);
+    read.with_context(|| format!("{name} cannot be read"))?;
     ensure!(
-        size <= PROOF_BYTES_MAX,
-        "{name} has {size} bytes; a proof has {PROOF_BYTES_MAX} at most"
+        text.len() as u64 <= PROOF_BYTES_MAX,
+        "{name} is longer than any proof ({PROOF_BYTES_MAX} bytes)"
     );
-    let text = std::fs::read(path).with_context(|| format!("{name} cannot be read"))?;
-    let proof: Proof =
-        serde_json::from_slice(&text).with_context(|| format!("{name} is no proof"))?;
+    let proof: Proof = serde_json::from_slice(&text).map_err(|_| anyhow!("{name} is no proof"))?;
     let held = match proof.check((!trusted.is_empty()).then_some(trusted)) {
         Ok(held) => held,
         Err(error) => {
@@ -103,6 +109,7 @@ async fn verify_log(
     log: &Log,
     args: &VerifyArgs,
     trusted: Vec<[u8; 32]>,
+    noted: Vec<(u64, [u8; 32])>,
 ) -> anyhow::Result<Verified> {
     let store = log.store();
     let tenants = store.tenants().await?;
@@ -119,6 +126,7 @@ async fn verify_log(
         positions: args.from..=args.to.unwrap_or(i64::MAX),
         workers: args.workers.into(),
         trusted: (!trusted.is_empty()).then_some(trusted),
+        noted,
     };
     let bar = Progress::new("verifying", "events", Some(total.max(0).unsigned_abs()));
     let verified = verify(store, &what, |events| bar.at(events, events)).await;
@@ -129,6 +137,16 @@ async fn verify_log(
 fn public_key(text: &str) -> anyhow::Result<[u8; 32]> {
     let key = unhex(text).and_then(|bytes| bytes.try_into().ok());
     key.with_context(|| format!("--public-key {text:?} is not 64 hexadecimal digits"))
+}
+
+fn noted_root(text: &str) -> anyhow::Result<(u64, [u8; 32])> {
+    let parts = text.split_once(':').and_then(|(size, root)| {
+        let size = size.parse().ok().filter(|size| *size > 0)?;
+        Some((size, unhex(root)?.try_into().ok()?))
+    });
+    parts.with_context(|| {
+        format!("--root {text:?} is not a number of events, a colon and 64 hexadecimal digits")
+    })
 }
 
 fn describe(verified: &Verified) -> String {

@@ -17,20 +17,47 @@ pub(super) struct Chain {
     /// Digest of the last statement.
     previous: Hash,
     seals: u64,
+    /// Roots that somebody noted, and is yet to be shown.
+    noted: Vec<(u64, Hash)>,
+    /// The least of them that is another one.
+    unlike: Option<u64>,
     last: Option<(Statement, String)>,
 }
 
 impl Chain {
     /// Before its first seal.
-    pub(super) fn new(tenant: Arc<str>, keys: HashMap<String, [u8; 32]>) -> Chain {
+    pub(super) fn new(
+        tenant: Arc<str>,
+        keys: HashMap<String, [u8; 32]>,
+        noted: Vec<(u64, Hash)>,
+    ) -> Chain {
         Chain {
             tenant,
             keys,
+            noted,
+            unlike: None,
             edge: Edge::default(),
             previous: [0; 32],
             seals: 0,
             last: None,
         }
+    }
+
+    /// Is this the id of a key that may have signed?
+    pub(super) fn knows(&self, key_id: &str) -> bool {
+        self.keys.contains_key(key_id)
+    }
+
+    /// These keys may have signed.
+    pub(super) fn learn(&mut self, keys: HashMap<String, [u8; 32]>) {
+        self.keys = keys;
+    }
+
+    /// The noted root that is not this log's, or that is of more events than are sealed.
+    pub(super) fn unlike_noted(&self) -> Option<Difference> {
+        let missing = self.noted.iter().map(|(size, _)| *size);
+        let size = self.unlike.into_iter().chain(missing).min()?;
+        Some(What::Unlike.at(size.try_into().unwrap_or(i64::MAX)))
     }
 
     /// Events under the seals that have been followed.
@@ -56,8 +83,16 @@ impl Chain {
         }
         let leaves = seal.leaves().ok_or(What::Unrooted.at(next))?;
         let mut edge = self.edge.clone();
+        let mut noted = self.noted.clone();
+        let mut unlike = self.unlike;
         for leaf in leaves {
             edge.push(*leaf, |_, _| ());
+            noted.retain(|(size, root)| {
+                if *size == edge.size() && *root != edge.root() {
+                    unlike = unlike.or(Some(*size));
+                }
+                *size != edge.size()
+            });
         }
         if seal.edge().as_ref() != Some(&edge) {
             return Err(What::Unrooted.at(next));
@@ -68,7 +103,7 @@ impl Chain {
         if !key.is_some_and(|key| is_signed(&statement, key, &seal.signature)) {
             return Err(What::Unsigned.at(next));
         }
-        self.edge = edge;
+        (self.edge, self.noted, self.unlike) = (edge, noted, unlike);
         self.previous = statement.digest();
         self.seals += 1;
         self.last = Some((statement, seal.key_id.clone()));

@@ -30,6 +30,9 @@ pub enum What {
     /// A seal's parts do not fit each other.
     #[error("the seal that begins here has a root that is not of its leaves")]
     Unrooted,
+    /// The root of the events up to here is not the one that was noted, or they are not sealed.
+    #[error("the root of the events up to here is not the one that was noted")]
+    Unlike,
     /// Nobody who may sign has signed it.
     #[error("the seal that begins here is not signed by a trusted key")]
     Unsigned,

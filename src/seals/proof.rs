@@ -165,10 +165,12 @@ impl Proof {
             Proof::Event { seal, event, path } => {
                 seal.check(trusted)?;
                 let (position, size) = (event.position, seal.size);
-                let index = u64::try_from(position - 1).ok();
+                let index = position
+                    .checked_sub(1)
+                    .and_then(|at| u64::try_from(at).ok());
                 let leaf = leaf(&seal.tenant, &event.row());
                 let root = index.and_then(|at| root_from_inclusion(leaf, at, size, &hashes(path)));
-                if root != Some(seal.root.0) {
+                if root != Some(seal.root.0) || !is_whole(event.recorded_at) {
                     return Err(ProofError::NotIncluded { position });
                 }
                 Ok(Held {
@@ -206,6 +208,11 @@ impl Proof {
     }
 }
 
+/// Times are hashed and signed to the microsecond.
+fn is_whole(time: DateTime<Utc>) -> bool {
+    time.timestamp_subsec_nanos().is_multiple_of(1_000)
+}
+
 fn hashes(path: &[HexHash]) -> Vec<Hash> {
     // One too many leads nowhere as surely as a million do.
     let most = PROOF_HASHES_MAX + 1;
@@ -216,6 +223,8 @@ impl Signed {
     fn check(&self, trusted: Option<&[[u8; 32]]>) -> Result<(), ProofError> {
         let key = self.public_key.0;
         let known = trusted.is_none_or(|keys| keys.contains(&key));
+        // What is not signed is not told either.
+        let whole = is_whole(self.sealed_at) && !self.tenant.chars().any(char::is_control);
         let statement = Statement {
             tenant: self.tenant.clone(),
             size: self.size,
@@ -224,7 +233,7 @@ impl Signed {
             sealed_at: self.sealed_at,
         };
         let signature = unhex(&self.signature).unwrap_or_default();
-        if known && is_signed(&statement, &key, &signature) {
+        if known && whole && is_signed(&statement, &key, &signature) {
             return Ok(());
         }
         Err(ProofError::Unsigned { size: self.size })

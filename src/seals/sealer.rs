@@ -188,8 +188,9 @@ impl Seals {
             })
             .await
         };
-        let mut leaves = Vec::with_capacity((to - sealed) as usize);
-        let hashing = async {
+        // It takes the chunks with it: once it has ended, whoever reads is not waited for.
+        let hashing = async move {
+            let mut leaves = Vec::with_capacity((to - sealed) as usize);
             while let Some(chunk) = chunks.recv().await {
                 read_stored(&chunk, |row| {
                     let position = sealed + 1 + leaves.len() as i64;
@@ -200,16 +201,12 @@ impl Seals {
                     Ok(())
                 })?;
             }
-            Ok(())
+            let next = sealed + 1 + leaves.len() as i64;
+            if next > to { Ok(leaves) } else { Err(next) }
         };
         let (read, hashed) = tokio::join!(reading, hashing);
         read?;
-        let next = sealed + 1 + leaves.len() as i64;
-        match hashed {
-            Ok(()) if next > to => Ok(leaves),
-            Ok(()) => Err(gap(tenant, next)),
-            Err(position) => Err(gap(tenant, position)),
-        }
+        hashed.map_err(|position| gap(tenant, position))
     }
 }
 

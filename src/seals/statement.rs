@@ -1,4 +1,4 @@
-//! What a seal states and signs, in a few lines that anybody can check: `docs/seals.md` has an example.
+//! What a seal states and signs, in a few lines that anybody can check: see `docs/seals.md`.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};

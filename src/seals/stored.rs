@@ -23,7 +23,10 @@ pub(super) struct StoredSeal {
     pub(super) signature: Vec<u8>,
 }
 
-const COLUMNS: &str = "first, size, leaves, peaks, previous, sealed_at, key_id, signature";
+/// A time that is none of ours is told as the first one there is: nobody signed that.
+const COLUMNS: &str = "first, size, leaves, peaks, previous, key_id, signature,
+    case when sealed_at between timestamptz '1970-01-01Z' and '9999-12-31Z' then sealed_at
+         else 'epoch' end as sealed_at";
 
 impl StoredSeal {
     fn read(row: &PgRow) -> Result<StoredSeal, sqlx::Error> {

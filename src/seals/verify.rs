@@ -29,6 +29,10 @@ const PIECE_EVENTS_MIN: usize = 8_192;
 /// Chunks of rows read ahead of those that are being hashed.
 const CHUNKS_AHEAD_MAX: usize = 2;
 
+/// Of the events that are not sealed yet so many are looked for: there is a second's worth, unless sealing
+/// has just begun.
+const UNSEALED_MAX: i64 = 100_000;
+
 /// How often progress is told of.
 const TELL_EVERY: Duration = Duration::from_millis(100);
 
@@ -43,6 +47,8 @@ pub struct Verify {
     pub workers: usize,
     /// The only keys that may have signed; `None`: those that the database names.
     pub trusted: Option<Vec<[u8; 32]>>,
+    /// Roots that were noted elsewhere: of so many events, this one.
+    pub noted: Vec<(u64, Hash)>,
 }
 
 /// What was looked at, and what came of it.
@@ -118,11 +124,13 @@ pub async fn verify(
     }
     let Followed { chain, broken } = whole(following.await)?;
     found = earlier(found, broken);
-    let (head, extra) = end_of_log(store.pool(), &what.tenant).await?;
-    found = earlier(found, extra);
+    let (head, wrong) = end_of_log(store.pool(), &what.tenant, chain.sealed()).await?;
+    // Where something sealed differs the chain was not followed to its end.
+    found = found.or(wrong);
     if head < chain.sealed() {
         found = earlier(found, Some(What::CutOff.at(head + 1)));
     }
+    found = earlier(found, chain.unlike_noted());
     Ok(Verified {
         events: line.compared.load(Ordering::Relaxed),
         seals: chain.seals(),
@@ -143,18 +151,33 @@ fn earlier(one: Option<Difference>, other: Option<Difference>) -> Option<Differe
     one.into_iter().chain(other).min_by_key(|d| d.position)
 }
 
-/// Where the log says that it ends, and the first event behind that: both of one moment.
-async fn end_of_log(pool: &PgPool, tenant: &str) -> Result<(i64, Option<Difference>), sqlx::Error> {
-    let (head, extra): (i64, Option<i64>) = sqlx::query_as(
-        "select l.position, (select e.position from events e
-                             where e.tenant = l.tenant and e.position > l.position
-                             order by e.position limit 1)
+/// Where the log says that it ends, and what is wrong with what is not sealed: events before the first
+/// position or behind the end, and those that are gone. All of one moment.
+async fn end_of_log(
+    pool: &PgPool,
+    tenant: &str,
+    sealed: i64,
+) -> Result<(i64, Option<Difference>), sqlx::Error> {
+    let (head, outside, gone): (i64, Option<i64>, Option<i64>) = sqlx::query_as(
+        "select l.position,
+                (select min(e.position) from events e
+                 where e.tenant = l.tenant and (e.position < 1 or e.position > l.position)),
+                (select p from generate_series($2::bigint + 1, least(l.position, $2 + $3)) p
+                 where not exists (select from events e
+                                   where e.tenant = l.tenant and e.position = p)
+                 order by p limit 1)
          from logs l where l.tenant = $1",
     )
     .bind(tenant)
+    .bind(sealed)
+    .bind(UNSEALED_MAX)
     .fetch_one(pool)
     .await?;
-    Ok((head, extra.map(|position| What::Extra.at(position))))
+    let outside = outside.map(|position| What::Extra.at(position));
+    Ok((
+        head,
+        earlier(outside, gone.map(|position| What::Gone.at(position))),
+    ))
 }
 
 /// Follows the chain, and hands the leaves of its seals to the workers, as far as they are asked for.
@@ -168,7 +191,7 @@ async fn follow(
         Some(keys) => keys.iter().map(|key| (key_id(key), *key)).collect(),
         None => public_keys(pool).await?,
     };
-    let mut chain = Chain::new(what.tenant.clone(), keys);
+    let mut chain = Chain::new(what.tenant.clone(), keys, what.noted.clone());
     let mut piece = Piece {
         first: 0,
         leaves: Vec::new(),
@@ -180,6 +203,10 @@ async fn follow(
         for seal in seals {
             if seal.first > line.until.load(Ordering::Relaxed) {
                 break 'seals;
+            }
+            if what.trusted.is_none() && !chain.knows(&seal.key_id) {
+                // A key that was made since.
+                chain.learn(public_keys(pool).await?);
             }
             if let Err(difference) = chain.follow(&seal) {
                 line.until.fetch_min(difference.position, Ordering::Relaxed);

@@ -203,7 +203,8 @@ impl<'a> Cursor<'a> {
             event_type: self.text_field(),
             event_version: self.text_field(),
             event_id: self.field(),
-            recorded_us: self.i64_field() + EPOCH_US,
+            // Infinity is no time of ours: wherever it wraps to, it is not what was sealed.
+            recorded_us: self.i64_field().wrapping_add(EPOCH_US),
             payload: self.text_field(),
             metadata: self.text_field(),
         }

@@ -92,6 +92,7 @@ impl Sealed {
             positions: 1..=i64::MAX,
             workers: 2,
             trusted: None,
+            noted: Vec::new(),
         }
     }
 
@@ -177,9 +178,7 @@ async fn of_many_who_seal_at_once_one_makes_each_seal() {
 
 #[tokio::test]
 async fn nobody_rewrites_seals() {
-    let log = Sealed::open().await;
-    log.append(0..3).await;
-    log.seal().await;
+    let log = long(1_100).await;
     for role in ["daybook_app", "none"] {
         for statement in [
             "update seals set size = 4",
@@ -190,13 +189,71 @@ async fn nobody_rewrites_seals() {
             "truncate seal_nodes",
         ] {
             let mut conn = PgConnection::connect_with(&log.db.options()).await.unwrap();
-            let told = format!("set role {role}; {statement}");
-            let done = conn.execute(&*told).await;
-            // There is no node yet: as the owner nothing is there to be refused.
-            let nothing_there = statement.contains("nodes") && role == "none";
-            assert!(done.is_err() || nothing_there, "as {role}: {statement}");
+            conn.execute(&*format!("set role {role}")).await.unwrap();
+            let refused = conn.execute(statement).await.unwrap_err();
+            let code = refused
+                .as_database_error()
+                .and_then(|e| e.code().map(String::from));
+            assert_eq!(code.as_deref(), Some("42501"), "as {role}: {statement}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_gone_before_it_was_sealed_is_found_and_not_sealed() {
+    let log = Sealed::open().await;
+    log.append(0..2).await;
+    log.seal().await;
+    // More than is read ahead behind the gap.
+    let more = "insert into events select tenant, n, aggregate_type, aggregate_id, n, event_type, event_version,
+             gen_random_uuid(), recorded_at, json_build_object('name', repeat('x', 3000)), metadata
+         from events, generate_series(4, 3000) n where position = 1;
+         insert into events select tenant, 0, aggregate_type, aggregate_id, 0, event_type, event_version,
+             gen_random_uuid(), recorded_at, payload, metadata from events where position = 1;
+         update logs set position = 3000 where tenant = 'default'";
+    log.owner().await.execute(more).await.unwrap();
+    let now = DateTime::from_timestamp(1_767_571_300, 0).unwrap();
+    let refused = log.seals.seal_next(&log.tenant, now, 4_096).await;
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("no event at position 3")
+    );
+    assert_eq!(log.difference().await, Some(What::Extra.at(0)));
+    let before = "delete from events where position = 0";
+    log.owner().await.execute(before).await.unwrap();
+    assert_eq!(log.difference().await, Some(What::Gone.at(3)));
+}
+
+/// Whoever noted a root is told when the log is another one, whoever signed it.
+#[tokio::test]
+async fn a_noted_root_tells_a_history_that_was_sealed_anew() {
+    let log = Sealed::open().await;
+    log.append(0..EVENTS).await;
+    log.seal().await;
+    let last = log.verified(log.all()).await.last.unwrap().0;
+    let noted = |size, root| Verify {
+        noted: vec![(size, root)],
+        ..log.all()
+    };
+    let said = noted(last.size, last.root);
+    assert_eq!(log.verified(said.clone()).await.difference, None);
+    let more = log.verified(noted(last.size + 1, last.root)).await;
+    assert_eq!(more.difference, Some(What::Unlike.at(EVENTS + 1)));
+    log.owner()
+        .await
+        .execute(
+            "update events set payload = replace(payload::text, 'Fleet', 'Fleeu')::json
+             where position = 80;
+             delete from seals",
+        )
+        .await
+        .unwrap();
+    log.seal().await;
+    assert_eq!(log.difference().await, None);
+    let found = log.verified(said).await.difference;
+    assert_eq!(found, Some(What::Unlike.at(EVENTS)));
 }
 
 /// Numbers that follow from a seed.
@@ -573,6 +630,7 @@ async fn a_serving_process_seals_every_log_by_itself() {
         positions: 1..=i64::MAX,
         workers: 1,
         trusted: None,
+        noted: Vec::new(),
     };
     eventually("the log of the installation is sealed", async || {
         let verified = verify(app.store(), &what, |_| ()).await.unwrap();

@@ -14,6 +14,7 @@ const BYTES_MAX: u64 = 1 << 20;
 pub(super) struct Bookmark {
     path: PathBuf,
     kept: Kept,
+    is_new: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,11 +30,15 @@ impl Bookmark {
     /// taken: it would leave events out.
     pub(super) fn open(path: &Path, replay: String) -> anyhow::Result<Bookmark> {
         let name = path.display();
+        let mut is_new = false;
         let kept = match std::fs::metadata(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Kept {
-                replay,
-                position: 0,
-            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                is_new = true;
+                Kept {
+                    replay,
+                    position: 0,
+                }
+            }
             found => {
                 let found = found.with_context(|| format!("{name} cannot be read"))?;
                 ensure!(
@@ -53,7 +58,13 @@ impl Bookmark {
         Ok(Bookmark {
             path: path.to_owned(),
             kept,
+            is_new,
         })
+    }
+
+    /// There was no file.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// The last position that was looked at.

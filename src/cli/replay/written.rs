@@ -17,7 +17,7 @@ const PAYLOAD_SHOWN: usize = 100;
 pub(super) enum Format {
     /// A JSON object a line, payload and metadata as they are stored
     Ndjson,
-    /// Comma-separated values (RFC 4180) with a head
+    /// Comma-separated values with a head
     Csv,
     /// Lines to be read, payloads cut short
     Table,
@@ -109,6 +109,8 @@ impl<W: Write> Writer<W> {
         let actor = metadata.map_or("", |metadata| metadata.actor.as_str());
         match self.format {
             Format::Ndjson => {
+                let [payload, metadata] =
+                    [&event.payload, &event.metadata].map(|text| one_line(text));
                 let line = Line {
                     position: event.position.0,
                     recorded_at,
@@ -118,8 +120,8 @@ impl<W: Write> Writer<W> {
                     aggregate_id: &event.aggregate_id,
                     sequence: event.sequence,
                     id: event.event_id.to_string(),
-                    payload: serde_json::from_str(&event.payload)?,
-                    metadata: serde_json::from_str(&event.metadata)?,
+                    payload: serde_json::from_str(&payload)?,
+                    metadata: serde_json::from_str(&metadata)?,
                 };
                 serde_json::to_writer(&mut self.to, &line)?;
                 self.to.write_all(b"\n")
@@ -202,6 +204,11 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// JSON on one line: between its values, which is where a line end may stand, a blank means the same.
+fn one_line(json: &str) -> String {
+    json.replace(['\n', '\r'], " ")
+}
+
 fn is_directional(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -250,6 +257,12 @@ mod tests {
             line.contains(r#""position":7,"recordedAt":"1970-01-01T00:00:00.000000Z""#),
             "{line}"
         );
+    }
+
+    #[test]
+    fn no_payload_is_a_line_of_its_own() {
+        let line = written(Format::Ndjson, &event("f1", "[\n{\"position\":8}\r\n]"));
+        assert_eq!(line.lines().count(), 1, "{line}");
     }
 
     #[test]
