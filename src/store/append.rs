@@ -45,9 +45,24 @@ impl Append {
         self.writes.iter().any(|w| w.basis.is_withdrawn())
     }
 
-    /// It is not kept, or not as it was decided now: nothing may rest on it.
+    /// It is not kept, or not as it was decided now: nothing may rest on it. A state that was only relied
+    /// on holds nothing of it and stands.
     pub(super) fn withdraw(&self) {
-        self.writes.iter().for_each(|w| w.basis.withdraw());
+        let own = self.writes.iter().filter(|w| !w.events.is_empty());
+        own.for_each(|w| w.basis.withdraw());
+    }
+
+    /// The same after it was answered: a state whose stream has moved stands no more either.
+    pub(super) fn withdraw_after(&self, outcome: &Result<Appended, AppendError>) {
+        match outcome {
+            Ok(kept) if !kept.replayed => return,
+            Err(AppendError::Conflict { stream, .. }) => {
+                let moved = self.writes.iter().filter(|w| w.stream == *stream);
+                moved.for_each(|w| w.basis.withdraw());
+            }
+            _ => {}
+        }
+        self.withdraw();
     }
 }
 

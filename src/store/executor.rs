@@ -150,9 +150,7 @@ impl Executor {
         }
         let mut outcomes = self.attempt(&[append]).await.unwrap_or_else(fail(1));
         let outcome = outcomes.pop().expect("one outcome per append");
-        if !matches!(&outcome, Ok(kept) if !kept.replayed) {
-            append.withdraw();
-        }
+        append.withdraw_after(&outcome);
         outcome
     }
 

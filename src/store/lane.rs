@@ -59,9 +59,7 @@ impl Submission {
 
     /// Tells the caller. A caller that has gone away changes nothing: the outcome stands.
     fn answer(mut self, outcome: Outcome) {
-        if !matches!(&outcome, Ok(kept) if !kept.replayed) {
-            self.append.withdraw();
-        }
+        self.append.withdraw_after(&outcome);
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(outcome);
         }
