@@ -90,7 +90,7 @@ impl Lanes {
 mod tests {
     use uuid::Uuid;
 
-    use super::super::append::{Basis, StreamWrite};
+    use super::super::append::{Basis, NewEvent, StreamWrite};
     use super::*;
 
     fn submission(basis: &Basis) -> (Submission, Pending) {
@@ -100,7 +100,12 @@ mod tests {
                 aggregate_id: "a".into(),
             },
             expected: 0,
-            events: vec![],
+            events: vec![NewEvent {
+                event_id: Uuid::nil(),
+                event_type: "vehicle.retired",
+                event_version: "1",
+                payload: "{}".into(),
+            }],
             basis: basis.clone(),
         };
         let append = Append {
