@@ -24,6 +24,7 @@ use crate::competitions::{Closer, Competitions};
 use crate::config::{Environment, Settings};
 use crate::consumers::Consumers;
 use crate::deployments::{self, Deployments};
+use crate::fetch::Fetch;
 use crate::http;
 use crate::intake::Sources;
 use crate::leaderboards::Leaderboards;
@@ -219,6 +220,7 @@ impl App {
             reader: reader.clone(),
             consumers: consumers.clone(),
             closer,
+            fetch: Fetch::new(&settings.http_client)?,
             clock: clock.clone(),
         };
         let duties = Duties::start(settings, foundation);

@@ -1,4 +1,4 @@
-//! What other services answer: one GET by HTTP, bounded in time and bytes, that is led nowhere else.
+//! What other services answer: one GET or POST by HTTP, bounded in time and bytes, that is led nowhere else.
 //!
 //! A connection is made for each question and closed after it: few are asked, and none twice in a minute.
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -65,7 +65,7 @@ pub enum FetchError {
     /// What is answered is not HTTP, or breaks off.
     #[error("its answer cannot be read: {0}")]
     Http(#[from] hyper::Error),
-    /// Something other than 200; where it leads elsewhere, nobody goes.
+    /// Something other than 200, or 2xx where something was sent; where it leads elsewhere, nobody goes.
     #[error("it answers {0}")]
     Status(StatusCode),
     /// The answer is longer than was agreed.
@@ -99,20 +99,42 @@ impl Fetch {
 
     /// The body of a 200 answer of at most so many bytes.
     pub async fn get(&self, url: &WebUrl, bytes_max: usize) -> Result<Bytes, FetchError> {
-        let answering = timeout(self.0.timeout, self.exchange(url, bytes_max));
+        self.in_all(self.exchange(url, None, bytes_max)).await
+    }
+
+    /// Sends a JSON text; the body of a 2xx answer of at most so many bytes.
+    pub async fn post(
+        &self,
+        url: &WebUrl,
+        json: String,
+        bytes_max: usize,
+    ) -> Result<Bytes, FetchError> {
+        self.in_all(self.exchange(url, Some(json), bytes_max)).await
+    }
+
+    async fn in_all(
+        &self,
+        answering: impl Future<Output = Result<Bytes, FetchError>>,
+    ) -> Result<Bytes, FetchError> {
+        let answering = timeout(self.0.timeout, answering);
         answering.await.map_err(|_| FetchError::Late)?
     }
 
-    async fn exchange(&self, url: &WebUrl, bytes_max: usize) -> Result<Bytes, FetchError> {
+    async fn exchange(
+        &self,
+        url: &WebUrl,
+        json: Option<String>,
+        bytes_max: usize,
+    ) -> Result<Bytes, FetchError> {
         let connecting = TcpStream::connect((url.host(), url.port()));
         let stream = self.in_time(connecting).await?;
         if url.is_secure() {
             let name = ServerName::try_from(url.host().to_owned()).map_err(io::Error::other)?;
             let stream = self.in_time(self.0.tls.connect(name, stream)).await?;
-            return ask(stream, url, bytes_max).await;
+            return ask(stream, url, json, bytes_max).await;
         }
         match stream.peer_addr()?.ip().is_loopback() {
-            true => ask(stream, url, bytes_max).await,
+            true => ask(stream, url, json, bytes_max).await,
             false => Err(FetchError::Plain),
         }
     }
@@ -147,7 +169,12 @@ fn trust(roots: &mut RootCertStore, path: &Path) -> Result<(), CertificatesError
     }
 }
 
-async fn ask<S>(stream: S, url: &WebUrl, bytes_max: usize) -> Result<Bytes, FetchError>
+async fn ask<S>(
+    stream: S,
+    url: &WebUrl,
+    json: Option<String>,
+    bytes_max: usize,
+) -> Result<Bytes, FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -156,13 +183,27 @@ where
         .max_buf_size(BUFFER_BYTES)
         .handshake(TokioIo::new(stream))
         .await?;
-    let request = Request::get(url.path())
+    let request = match json {
+        None => Request::get(url.path()),
+        Some(_) => Request::post(url.path()).header(CONTENT_TYPE, "application/json"),
+    };
+    let is_taken = match json {
+        None => |status| status == StatusCode::OK,
+        Some(_) => |status: StatusCode| status.is_success(),
+    };
+    let request = request
         .header(HOST, url.authority())
         .header(ACCEPT, "application/json, */*;q=0.5")
         .header(USER_AGENT, format!("daybook/{VERSION}"))
-        .body(String::new())
+        .body(json.unwrap_or_default())
         .expect("a checked URL has a path and a host");
-    let answering = async { body(sender.send_request(request).await?, bytes_max).await };
+    let answering = async {
+        let answer = sender.send_request(request).await?;
+        match is_taken(answer.status()) {
+            true => body(answer, bytes_max).await,
+            false => Err(FetchError::Status(answer.status())),
+        }
+    };
     tokio::pin!(answering);
     tokio::select! {
         biased;
@@ -173,9 +214,6 @@ where
 }
 
 async fn body(answer: Response<Incoming>, bytes_max: usize) -> Result<Bytes, FetchError> {
-    if answer.status() != StatusCode::OK {
-        return Err(FetchError::Status(answer.status()));
-    }
     let mut body = answer.into_body();
     let mut read = BytesMut::new();
     let too_large = FetchError::TooLarge(bytes_max);

@@ -10,9 +10,11 @@ mod keys;
 mod leaf;
 mod nodes;
 mod proof;
+mod publish;
 mod sealer;
 mod statement;
 mod stored;
+mod told;
 mod tree;
 mod verify;
 
@@ -22,9 +24,10 @@ use crate::store::{Store, StoreError};
 use crate::vault::{Vault, VaultError};
 
 pub use difference::{Difference, What};
-pub use proof::{Held, Proof, ProofError, prove_event, prove_growth};
+pub use proof::{Held, Proof, ProofError, Signed, prove_event, prove_growth};
 pub use sealer::start;
 pub use statement::Statement;
+pub use told::{Sealed, seals_before};
 pub use verify::{Verified, Verify, verify};
 
 /// Makes seals. Cheap to clone.
@@ -70,5 +73,13 @@ impl Seals {
     /// Seals the logs of this store, with keys that the vault wraps.
     pub fn new(store: Store, vault: Vault) -> Seals {
         Seals { store, vault }
+    }
+
+    /// The last seal of a log, as it is signed.
+    async fn last(&self, tenant: &Arc<str>) -> Result<Option<Signed>, SealError> {
+        match stored::last(self.store.pool(), tenant).await? {
+            Some(seal) => proof::signed(&self.store, tenant, &seal).await.map(Some),
+            None => Ok(None),
+        }
     }
 }

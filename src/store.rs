@@ -12,6 +12,7 @@ pub mod local;
 mod partitions;
 mod past;
 mod plain;
+mod filter;
 mod read;
 mod rejected;
 mod scan;
@@ -25,9 +26,10 @@ pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
 pub use bulk::{Decided, KnownIds, RecordIds};
+pub use filter::EventFilter;
 pub use held::check_held;
 pub use lanes::Pending;
-pub use read::{EventFilter, FilteredPage, PageLimits, StoredEvent, read_log};
+pub use read::{FilteredPage, PageLimits, StoredEvent, read_log};
 pub use rejected::{RejectedFilter, RejectedRow};
 pub use scan::{Rows, Scanned, StoredRow, quoted, read_stored, scan};
 pub use snapshots::StoredState;

@@ -144,6 +144,18 @@ impl Aggregate for ActivityLog {
         });
         size_of::<Self>() + known.sum::<usize>()
     }
+
+    /// Each activity by source and external id: how often it was told, and whether it is taken back.
+    fn show(&self) -> serde_json::Value {
+        let activities = self.known.iter().map(|(named, known)| {
+            let name = format!("{}/{}", named.source, named.external_id);
+            let told =
+                serde_json::json!({ "revision": known.revision, "removed": known.digest.is_none() });
+            (name, told)
+        });
+        let activities: serde_json::Map<_, _> = activities.collect();
+        serde_json::json!({ "activities": activities })
+    }
 }
 
 /// `VALIDATION` if an activity began in another month than the one its stream is of.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::personal::PersonalField;
 use crate::refusal::Refusal;
@@ -39,6 +40,14 @@ pub trait Aggregate: Default + Clone + Send + Sync + 'static {
     /// write door seals them between deciding and appending.
     fn personal<'e>(_id: &str, _event: &'e mut Self::Event) -> Vec<PersonalField<'e>> {
         Vec::new()
+    }
+
+    /// The state as it is shown to whoever looks at its history: an object of plain data. As it is written
+    /// down, if it is; else what can be said of it in a few words.
+    fn show(&self) -> Value {
+        let written = Self::SHAPE.map(|shape| (shape.write)(self));
+        let read = written.and_then(|text| serde_json::from_str(&text).ok());
+        read.unwrap_or(Value::Null)
     }
 
     /// Roughly how much memory the state holds, in bytes; bounds the cache of recent states.

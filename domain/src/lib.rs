@@ -8,7 +8,7 @@
 //! themselves and of their users is in [`log_source`], [`log_batch`], [`log_person`] and [`rejected_record`];
 //! [`log_format`] reads it. Who is better than whom is in [`competition`], [`entry`] and
 //! [`activity_log`]; [`score`], [`period`], [`standing`], [`board`], [`prize`] and [`activity`] say what
-//! that means.
+//! that means. [`folded`] is the history of anything, whatever its kind.
 
 pub mod log;
 pub mod aggregate;
@@ -53,6 +53,7 @@ pub mod signing_keys;
 pub mod api_key;
 pub mod event;
 pub mod upcast;
+pub mod folded;
 #[cfg(test)]
 mod given;
 

@@ -78,6 +78,10 @@ impl Aggregate for LogPerson {
     fn apply(&mut self, LogPersonEvent::LogPersonErased(_): &LogPersonEvent) {
         self.erased = true;
     }
+
+    fn show(&self) -> serde_json::Value {
+        serde_json::json!({ "erased": self.erased })
+    }
 }
 
 #[cfg(test)]

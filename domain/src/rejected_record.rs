@@ -95,6 +95,12 @@ impl Aggregate for RejectedRecord {
         let batch = self.recovered_as.as_ref();
         size_of::<Self>() + batch.map_or(0, |(batch, _)| batch.capacity())
     }
+
+    fn show(&self) -> serde_json::Value {
+        let recovered = self.recovered_as.as_ref();
+        let recovered = recovered.map(|(batch, index)| format!("{batch}:{index}"));
+        serde_json::json!({ "recoveredAs": recovered })
+    }
 }
 
 #[cfg(test)]

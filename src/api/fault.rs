@@ -84,6 +84,7 @@ faults! {
     PageLimit "PAGE_LIMIT" 422 false "A page size or a list is outside its limits; `limit` tells the highest.";
     BadCursor "BAD_CURSOR" 422 false "The cursor was not given out for this query, or not to this tenant.";
     BadPosition "BAD_POSITION" 422 false "The position is not a whole number, or lies beyond the end of the log.";
+    NotProved "NOT_PROVED" 500 false "What is stored does not prove it: the log or its seals are not as they were. `daybook verify` names the event.";
     Archived "ARCHIVED" 410 false "The log does not hold these events any more: not from `missing` on, and from `first` on again, which is null where nothing is.";
     StaleRead "STALE_READ" 503 true "The read models have not come to the position asked for in time; `appliedPosition` and `readModels` tell how far they are.";
     Timeout "TIMEOUT" 504 true "The operation took longer than 10 seconds. A command may have been kept: sending it again with the same commandId is safe.";

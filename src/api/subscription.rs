@@ -49,6 +49,7 @@ impl Subscription {
         >,
         #[graphql(desc = "Of these types, such as `vehicle.registered`; at most 200.")]
         types: Option<Vec<String>>,
+        #[graphql(desc = "What this actor causes, such as `user:ann`.")] actor: Option<String>,
     ) -> Result<impl Stream<Item = Event>> {
         // Where its reader begins is not the group's affair: see `Asked::after`.
         let _ = after;
@@ -59,6 +60,8 @@ impl Subscription {
             aggregate_type: kind,
             aggregate_id: id,
             event_types: types,
+            actor,
+            correlation_id: None,
         };
         let items = Wiring::connect(ctx, Plan::Events(filter))?;
         Ok(items.filter_map(|item| {

@@ -8,6 +8,7 @@ use crate::commands::Door;
 use crate::competitions::{Closer, due};
 use crate::config::Settings;
 use crate::consumers::Consumers;
+use crate::fetch::Fetch;
 use crate::ops::Clock;
 use crate::seals::{self, Seals};
 use crate::slos::alerts;
@@ -23,6 +24,7 @@ pub(super) struct Foundation {
     pub reader: Reader,
     pub consumers: Consumers,
     pub closer: Closer,
+    pub fetch: Fetch,
     pub clock: Clock,
 }
 
@@ -44,7 +46,8 @@ impl Duties {
             .consumers
             .keep_retention(&settings.logs, on.clock.clone());
         let seals = Seals::new(on.store.clone(), on.vault);
-        let sealing = seals::start(&settings.seals, seals, &on.consumers, on.clock.clone());
+        let telling = (&on.consumers, on.fetch);
+        let sealing = seals::start(&settings.seals, seals, telling, on.clock.clone());
         let foundation = alerts::Foundation {
             door: on.door.clone(),
             store: on.store.clone(),

@@ -72,21 +72,12 @@ pub struct ReplayArgs {
     tenant: String,
 }
 
-/// Which events are written.
-struct Wanted {
-    filter: EventFilter,
-    actor: Option<String>,
-    correlation: Option<String>,
-}
-
 /// What was looked through.
 struct Looked {
     /// Events that were written.
     events: u64,
     /// Behind here it can be gone on.
     up_to: Position,
-    /// Events whose metadata nobody can read: a condition on those leaves them out.
-    unreadable: u64,
 }
 
 /// Writes what `args` name to standard output.
@@ -102,16 +93,7 @@ pub async fn run(args: ReplayArgs, settings: Settings) -> anyhow::Result<ExitCod
     let log = Log::open(&settings).await?;
     let looked = replay(log.store(), &args, (since, until)).await;
     log.close().await;
-    let Looked {
-        events,
-        up_to,
-        unreadable,
-    } = looked?;
-    if unreadable > 0 {
-        eprintln!(
-            "of {unreadable} events the metadata cannot be read: no actor or correlation finds them"
-        );
-    }
+    let Looked { events, up_to } = looked?;
     eprintln!("{events} events; go on with --after {up_to}");
     Ok(ExitCode::SUCCESS)
 }
@@ -150,24 +132,19 @@ async fn replay(
             Some((to.0 - after.0).max(0).unsigned_abs()),
         ),
     };
-    let (began, wanted) = (after, args.wanted());
-    let (mut events, mut unreadable) = (0, 0);
+    let (began, filter) = (after, args.filter());
+    let mut events = 0;
     while after < to {
         let limits = PageLimits {
             up_to: to.min(Position(after.0.saturating_add(LOOKED_AT))),
             ..PageLimits::default()
         };
-        let page = store
-            .read_filtered(&tenant, &wanted.filter, after, limits)
-            .await?;
+        let page = store.read_filtered(&tenant, &filter, after, limits).await?;
         for event in &page.events {
             let metadata: Option<Metadata> = serde_json::from_str(&event.metadata).ok();
-            unreadable += u64::from(metadata.is_none());
-            if wanted.passes(metadata.as_ref()) {
-                writer.write(event, metadata.as_ref())?;
-                events += 1;
-            }
+            writer.write(event, metadata.as_ref())?;
         }
+        events += page.events.len() as u64;
         writer.flush()?;
         after = page.up_to;
         if let Some(bookmark) = &mut bookmark {
@@ -179,7 +156,6 @@ async fn replay(
     Ok(Looked {
         events,
         up_to: after.min(to),
-        unreadable,
     })
 }
 
@@ -212,7 +188,7 @@ async fn bounds(
 }
 
 impl ReplayArgs {
-    fn wanted(&self) -> Wanted {
+    fn filter(&self) -> EventFilter {
         let (kind, id) = match self
             .aggregate
             .as_deref()
@@ -222,14 +198,12 @@ impl ReplayArgs {
             Some((kind, "")) => (Some(kind.to_owned()), None),
             Some((kind, id)) => (Some(kind.to_owned()), Some(id.to_owned())),
         };
-        Wanted {
-            filter: EventFilter {
-                aggregate_type: kind,
-                aggregate_id: id,
-                event_types: (!self.types.is_empty()).then(|| self.types.clone()),
-            },
+        EventFilter {
+            aggregate_type: kind,
+            aggregate_id: id,
+            event_types: (!self.types.is_empty()).then(|| self.types.clone()),
             actor: self.actor.clone(),
-            correlation: self.correlation.clone(),
+            correlation_id: self.correlation.clone(),
         }
     }
 
@@ -262,16 +236,5 @@ impl ReplayArgs {
             format
         ])
         .to_string()
-    }
-}
-
-impl Wanted {
-    fn passes(&self, metadata: Option<&Metadata>) -> bool {
-        let actor = metadata.map(|metadata| metadata.actor.as_str());
-        let correlation = metadata.and_then(|metadata| metadata.correlation_id.as_deref());
-        let is = |asked: &Option<String>, found: Option<&str>| {
-            asked.is_none() || asked.as_deref() == found
-        };
-        is(&self.actor, actor) && is(&self.correlation, correlation)
     }
 }

@@ -1,7 +1,7 @@
 //! `daybook verify`: checks that the log is as it was sealed, and names the first event that is not.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,11 +12,14 @@ use super::import::summary::thousands;
 use super::progress::Progress;
 use crate::app::Log;
 use crate::config::Settings;
-use crate::seals::{Proof, Verified, Verify, verify};
+use crate::seals::{Proof, Signed, Verified, Verify, verify};
 use crate::vault::{hex, unhex};
 
 /// The longest file of a proof: an event of the largest size, escaped, and its path.
 const PROOF_BYTES_MAX: u64 = 32 << 20;
+
+/// So much of a file of published seals is read: more than a hundred years of them, one an hour.
+const PUBLISHED_BYTES_MAX: u64 = 1 << 30;
 
 /// Checks that the log is as it was sealed.
 #[derive(clap::Args, Clone, Debug)]
@@ -25,6 +28,7 @@ Examples:
   daybook verify
   daybook verify --from 1000 --to 2000
   daybook verify --public-key 5f0c… --root 1204:8f1c… --workers 4
+  daybook verify --published seals.ndjson --public-key 5f0c…
   daybook verify --proof proof.json --public-key 5f0c…
 
 With --proof nothing but the file is read: no database is needed. Exit codes: 0 the log is as it was sealed; 1 it is not, or could not be read. Events that were appended \
@@ -49,6 +53,9 @@ pub struct VerifyArgs {
     /// A root that was noted elsewhere, and of how many events: `1204:8f1c…`; may be given again
     #[arg(long = "root", value_name = "EVENTS:HEX", conflicts_with = "proof")]
     roots: Vec<String>,
+    /// A file of seals that were published (`seals.publish_file`): each must be a seal of this log
+    #[arg(long, value_name = "FILE", conflicts_with = "proof")]
+    published: Option<PathBuf>,
     /// Whose log
     #[arg(long, default_value = "default")]
     tenant: String,
@@ -64,7 +71,10 @@ pub async fn run(args: VerifyArgs, settings: Settings) -> anyhow::Result<ExitCod
         return check_proof(path, &trusted);
     }
     let noted = args.roots.iter().map(|text| noted_root(text));
-    let noted: Vec<(u64, [u8; 32])> = noted.collect::<Result<_, _>>()?;
+    let mut noted: Vec<(u64, [u8; 32])> = noted.collect::<Result<_, _>>()?;
+    if let Some(path) = &args.published {
+        noted.extend(published(path, &args.tenant, &trusted)?);
+    }
     let log = Log::open(&settings).await?;
     let verified = verify_log(&log, &args, trusted, noted).await;
     log.close().await;
@@ -132,6 +142,38 @@ async fn verify_log(
     let verified = verify(store, &what, |events| bar.at(events, events)).await;
     bar.finish();
     Ok(verified?)
+}
+
+/// The roots of a log that were published.
+fn published(
+    path: &Path,
+    tenant: &str,
+    trusted: &[[u8; 32]],
+) -> anyhow::Result<Vec<(u64, [u8; 32])>> {
+    let name = path.display();
+    let file = File::open(path).with_context(|| format!("{name} cannot be read"))?;
+    let trusted = (!trusted.is_empty()).then_some(trusted);
+    let mut noted = Vec::new();
+    for (at, line) in BufReader::new(file.take(PUBLISHED_BYTES_MAX))
+        .lines()
+        .enumerate()
+    {
+        let (line, at) = (
+            line.with_context(|| format!("{name} cannot be read"))?,
+            at + 1,
+        );
+        let seal: Signed = serde_json::from_str(&line)
+            .map_err(|_| anyhow!("line {at} of {name} is no published seal"))?;
+        let root = seal.noted(tenant, trusted);
+        noted.extend(root.with_context(|| format!("line {at} of {name}"))?);
+    }
+    noted.sort_unstable();
+    noted.dedup();
+    ensure!(
+        !noted.is_empty(),
+        "{name} has no seal of the log of {tenant:?}"
+    );
+    Ok(noted)
 }
 
 fn public_key(text: &str) -> anyhow::Result<[u8; 32]> {

@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use domain::{Aggregate, Event, Recorded, StreamKey};
+use domain::folded::Folded;
+use domain::{Aggregate, Event, Position, Recorded, StreamKey};
 
 use super::{CommandError, Door};
+use crate::store::StoredEvent;
 
 impl Door {
     /// Hands over every event of an aggregate in order, until `take` has had enough. `take` may say that an
@@ -34,6 +36,49 @@ impl Door {
             }
             if (page.len() as i64) < page_max {
                 return Ok(());
+            }
+        }
+    }
+}
+
+impl Door {
+    /// Hands over every event of a stream of whatever kind, with the state that it led to, up to a position
+    /// and until `take` has had enough. Answers the state it ended at; `None` if there is no such kind of
+    /// stream. `events_max` events are read at once.
+    pub async fn fold_any(
+        &self,
+        tenant: &Arc<str>,
+        stream: &StreamKey,
+        up_to: Position,
+        events_max: i64,
+        mut take: impl FnMut(&StoredEvent, &Folded) -> ControlFlow<()> + Send,
+    ) -> Result<Option<Folded>, CommandError> {
+        let Some(mut state) = Folded::begin(stream.aggregate_type) else {
+            return Ok(None);
+        };
+        let unreadable = |reason: String| CommandError::Unreadable {
+            stream: stream.to_string(),
+            reason,
+        };
+        let page_max = events_max.clamp(1, self.settings.load_events_max);
+        let mut after = 0;
+        loop {
+            let store = &self.store;
+            let read = store.read_stream_up_to(tenant, stream, after, up_to, page_max);
+            let page = read.await?;
+            for stored in &page {
+                let decoded =
+                    Event::decode(&stored.event_type, &stored.event_version, &stored.payload);
+                let event = decoded.map_err(|error| unreadable(error.to_string()))?;
+                let applied = state.apply(event);
+                applied.map_err(|foreign| unreadable(foreign.to_string()))?;
+                after = stored.sequence;
+                if take(stored, &state).is_break() {
+                    return Ok(Some(state));
+                }
+            }
+            if (page.len() as i64) < page_max {
+                return Ok(Some(state));
             }
         }
     }

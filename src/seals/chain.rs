@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::difference::{Difference, What};
+use super::nodes::is_kept;
 use super::statement::{Statement, is_signed};
 use super::stored::StoredSeal;
-use super::tree::{Edge, Hash};
+use super::tree::{Edge, Hash, Node};
 
 /// A chain that has been followed up to somewhere.
 pub(super) struct Chain {
@@ -17,11 +18,13 @@ pub(super) struct Chain {
     /// Digest of the last statement.
     previous: Hash,
     seals: u64,
-    /// Roots that somebody noted, and is yet to be shown.
+    /// Roots that somebody noted, and is yet to be shown; the one of most events first.
     noted: Vec<(u64, Hash)>,
     /// The least of them that is another one.
     unlike: Option<u64>,
     last: Option<(Statement, String)>,
+    /// Hashes that are to be kept, of the seals that were followed since they were taken last.
+    nodes: Vec<(Node, Hash)>,
 }
 
 impl Chain {
@@ -29,8 +32,10 @@ impl Chain {
     pub(super) fn new(
         tenant: Arc<str>,
         keys: HashMap<String, [u8; 32]>,
-        noted: Vec<(u64, Hash)>,
+        mut noted: Vec<(u64, Hash)>,
     ) -> Chain {
+        noted.sort_unstable();
+        noted.reverse();
         Chain {
             tenant,
             keys,
@@ -40,6 +45,7 @@ impl Chain {
             previous: [0; 32],
             seals: 0,
             last: None,
+            nodes: Vec::new(),
         }
     }
 
@@ -70,6 +76,11 @@ impl Chain {
         self.seals
     }
 
+    /// The hashes that are to be kept of what was followed since this was asked last.
+    pub(super) fn take_nodes(&mut self) -> Vec<(Node, Hash)> {
+        std::mem::take(&mut self.nodes)
+    }
+
     /// The last statement, and who signed it.
     pub(super) fn last(self) -> Option<(Statement, String)> {
         self.last
@@ -83,16 +94,19 @@ impl Chain {
         }
         let leaves = seal.leaves().ok_or(What::Unrooted.at(next))?;
         let mut edge = self.edge.clone();
-        let mut noted = self.noted.clone();
-        let mut unlike = self.unlike;
+        let mut nodes = Vec::new();
         for leaf in leaves {
-            edge.push(*leaf, |_, _| ());
-            noted.retain(|(size, root)| {
-                if *size == edge.size() && *root != edge.root() {
-                    unlike = unlike.or(Some(*size));
+            edge.push(*leaf, |node, hash| {
+                if is_kept(node) {
+                    nodes.push((node, *hash));
                 }
-                *size != edge.size()
             });
+            // The least is the last one.
+            while let Some((_, root)) = self.noted.pop_if(|(size, _)| *size == edge.size()) {
+                if root != edge.root() {
+                    self.unlike = self.unlike.or(Some(edge.size()));
+                }
+            }
         }
         if seal.edge().as_ref() != Some(&edge) {
             return Err(What::Unrooted.at(next));
@@ -103,7 +117,8 @@ impl Chain {
         if !key.is_some_and(|key| is_signed(&statement, key, &seal.signature)) {
             return Err(What::Unsigned.at(next));
         }
-        (self.edge, self.noted, self.unlike) = (edge, noted, unlike);
+        self.edge = edge;
+        self.nodes.append(&mut nodes);
         self.previous = statement.digest();
         self.seals += 1;
         self.last = Some((statement, seal.key_id.clone()));

@@ -33,6 +33,11 @@ pub enum What {
     /// The root of the events up to here is not the one that was noted, or they are not sealed.
     #[error("the root of the events up to here is not the one that was noted")]
     Unlike,
+    /// What proofs would be made from does not follow from the leaves.
+    #[error(
+        "a hash that is kept for proofs, of events from here on, is not the one of their leaves"
+    )]
+    Misplaced,
     /// Nobody who may sign has signed it.
     #[error("the seal that begins here is not signed by a trusted key")]
     Unsigned,

@@ -5,8 +5,60 @@ use std::ops::Range;
 
 use sqlx::PgPool;
 
-use super::sealer::KEPT_LEVELS;
+use super::difference::{Difference, What};
 use super::tree::{Edge, Hash, Node, complete, range_root};
+
+/// Roots of complete subtrees are kept on every so many levels: what lies between is computed from 1024
+/// hashes.
+const KEPT_LEVELS: u32 = 10;
+
+/// Is the hash of this subtree kept beside the seals?
+pub(super) fn is_kept(node: Node) -> bool {
+    node.level > 0 && node.level.is_multiple_of(KEPT_LEVELS)
+}
+
+/// The first of these hashes that is not kept as it is.
+pub(super) async fn unlike(
+    pool: &PgPool,
+    tenant: &str,
+    nodes: &[(Node, Hash)],
+) -> Result<Option<Difference>, sqlx::Error> {
+    if nodes.is_empty() {
+        return Ok(None);
+    }
+    let levels: Vec<i16> = nodes.iter().map(|(node, _)| node.level as i16).collect();
+    let indexes: Vec<i64> = nodes.iter().map(|(node, _)| node.index as i64).collect();
+    let hashes: Vec<&[u8]> = nodes.iter().map(|(_, hash)| &hash[..]).collect();
+    let first: Option<i64> = sqlx::query_scalar(
+        "select min((n.index << n.level::integer) + 1)
+         from unnest($2::smallint[], $3::bigint[], $4::bytea[]) n (level, index, hash)
+         where not exists (select from seal_nodes s
+                           where s.tenant = $1 and (s.level, s.index, s.hash) = (n.level, n.index, n.hash))",
+    )
+    .bind(tenant)
+    .bind(levels)
+    .bind(indexes)
+    .bind(hashes)
+    .fetch_one(pool)
+    .await?;
+    Ok(first.map(|position| What::Misplaced.at(position)))
+}
+
+/// Is a hash kept of more events than the log has, or on a level that none is kept of? It is told of behind
+/// the end of the log.
+pub(super) async fn ahead(pool: &PgPool, tenant: &str) -> Result<Option<Difference>, sqlx::Error> {
+    let first: Option<i64> = sqlx::query_scalar(
+        "select min(l.position + 1)
+         from seal_nodes s join logs l on l.tenant = s.tenant
+         where s.tenant = $1
+           and (s.level < 10 or s.level > 60 or s.level % 10 <> 0
+                or s.index < 0 or s.index >= l.position >> s.level::integer)",
+    )
+    .bind(tenant)
+    .fetch_one(pool)
+    .await?;
+    Ok(first.map(|position| What::Misplaced.at(position)))
+}
 
 /// Reads what proofs about one log's tree are made from.
 pub(super) struct Nodes<'a> {

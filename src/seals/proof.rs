@@ -60,7 +60,7 @@ pub struct Signed {
     /// Whose log.
     tenant: String,
     /// How many events.
-    size: u64,
+    pub(super) size: u64,
     /// The root over them.
     root: HexHash,
     /// SHA-256 of the statement before.
@@ -220,6 +220,25 @@ fn hashes(path: &[HexHash]) -> Vec<Hash> {
 }
 
 impl Signed {
+    /// How many events, the root over them and the key that signed.
+    pub(super) fn words(&self) -> (u64, String, String) {
+        (self.size, self.root.into(), self.public_key.into())
+    }
+
+    /// What it says of the log of `tenant`, if it is of that one: how many events, and the root over them.
+    /// Only if it is signed, with `trusted` by one of these keys.
+    pub fn noted(
+        &self,
+        tenant: &str,
+        trusted: Option<&[[u8; 32]]>,
+    ) -> Result<Option<(u64, Hash)>, ProofError> {
+        if self.tenant != tenant {
+            return Ok(None);
+        }
+        self.check(trusted)?;
+        Ok(Some((self.size, self.root.0)))
+    }
+
     fn check(&self, trusted: Option<&[[u8; 32]]>) -> Result<(), ProofError> {
         let key = self.public_key.0;
         let known = trusted.is_none_or(|keys| keys.contains(&key));
@@ -339,7 +358,11 @@ async fn path_of(
     Ok(roots.into_iter().map(HexHash).collect())
 }
 
-async fn signed(store: &Store, tenant: &Arc<str>, seal: &StoredSeal) -> Result<Signed, SealError> {
+pub(super) async fn signed(
+    store: &Store,
+    tenant: &Arc<str>,
+    seal: &StoredSeal,
+) -> Result<Signed, SealError> {
     let broken = || SealError::Broken {
         tenant: tenant.clone(),
         size: seal.size,

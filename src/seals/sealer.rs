@@ -12,18 +12,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::leaf::leaf;
+use super::nodes::is_kept;
+use super::publish::Publisher;
 use super::statement::Statement;
 use super::stored::{self, StoredSeal};
 use super::tree::{Edge, Hash, Node};
 use super::{SealError, Seals};
 use crate::config;
 use crate::consumers::{ConsumerError, Consumers, Duty, open_connection};
+use crate::fetch::Fetch;
 use crate::ops::{Clock, metrics as names};
 use crate::store::{read_stored, scan};
-
-/// Roots of complete subtrees are kept on every so many levels: what lies between is computed from 1024
-/// hashes.
-pub(super) const KEPT_LEVELS: u32 = 10;
 
 /// Chunks of rows read ahead of those that are being hashed.
 const CHUNKS_AHEAD_MAX: usize = 2;
@@ -34,6 +33,7 @@ struct Sealer {
     settings: config::Seals,
     duty: Duty,
     clock: Clock,
+    publisher: Publisher,
     /// Logs that could not be sealed when that was tried last.
     failing: HashSet<Arc<str>>,
 }
@@ -50,7 +50,7 @@ enum DutyError {
 pub fn start(
     settings: &config::Seals,
     seals: Seals,
-    consumers: &Consumers,
+    (consumers, fetch): (&Consumers, Fetch),
     clock: Clock,
 ) -> JoinSet<()> {
     let sealer = Sealer {
@@ -58,6 +58,7 @@ pub fn start(
         settings: settings.clone(),
         duty: consumers.duty("seals"),
         clock,
+        publisher: Publisher::new(settings, fetch),
         failing: HashSet::new(),
     };
     let mut tasks = JoinSet::new();
@@ -77,6 +78,11 @@ impl Sealer {
             for tenant in behind.unwrap_or_default() {
                 let sealed = self.seal(&tenant).await;
                 self.tell(&tenant, sealed.as_ref().map(drop));
+                if matches!(sealed, Ok(true))
+                    && let Err(error) = self.publisher.publish(&self.seals, &tenant).await
+                {
+                    tracing::warn!(%error, log = &*tenant, "the last seal was not told: {error}");
+                }
             }
         }
     }
@@ -94,22 +100,22 @@ impl Sealer {
         }
     }
 
-    /// Seals all there is of a log, while that is ours to do.
-    async fn seal(&mut self, tenant: &Arc<str>) -> Result<(), DutyError> {
+    /// Seals all there is of a log, while that is ours to do. Is it?
+    async fn seal(&mut self, tenant: &Arc<str>) -> Result<bool, DutyError> {
         while self.duty.is_ours(tenant).await? {
             let begun = Instant::now();
             let (now, most) = (self.clock.now(), self.settings.events_max);
             let events = self.seals.seal_next(tenant, now, most).await?;
             if events == 0 {
-                break;
+                return Ok(true);
             }
             counter!(names::SEALED_EVENTS_TOTAL).increment(events);
             histogram!(names::SEAL_SECONDS).record(begun.elapsed());
             if events < u64::from(most) {
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 }
 
@@ -147,7 +153,7 @@ impl Seals {
         let mut nodes = Vec::new();
         for leaf in &leaves {
             edge.push(*leaf, |node, hash| {
-                if node.level > 0 && node.level % KEPT_LEVELS == 0 {
+                if is_kept(node) {
                     nodes.push((node, *hash));
                 }
             });
@@ -231,6 +237,7 @@ fn continued(tenant: &Arc<str>, last: Option<&StoredSeal>) -> Result<(Edge, Hash
     Ok((edge, statement.digest()))
 }
 
+/// One that somebody else has put there stays: verifying tells of it, and no seal waits for that.
 async fn insert_nodes(
     conn: &mut PgConnection,
     tenant: &str,
@@ -244,7 +251,8 @@ async fn insert_nodes(
     let hashes: Vec<&[u8]> = nodes.iter().map(|(_, hash)| &hash[..]).collect();
     sqlx::query(
         "insert into seal_nodes (tenant, level, index, hash)
-         select $1, n.* from unnest($2::smallint[], $3::bigint[], $4::bytea[]) n",
+         select $1, n.* from unnest($2::smallint[], $3::bigint[], $4::bytea[]) n
+         on conflict do nothing",
     )
     .bind(tenant)
     .bind(levels)

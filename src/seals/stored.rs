@@ -97,6 +97,26 @@ pub(super) async fn behind(
     rows.iter().map(StoredSeal::read).collect()
 }
 
+/// The seals before that of `size` events, the last one first, at most `seals_max`, without their leaves.
+pub(super) async fn before(
+    of: impl PgExecutor<'_>,
+    tenant: &str,
+    size: i64,
+    seals_max: i64,
+) -> Result<Vec<StoredSeal>, sqlx::Error> {
+    let columns = COLUMNS.replace("leaves,", "''::bytea as leaves,");
+    let sql = format!(
+        "select {columns} from seals where tenant = $1 and size < $2 order by size desc limit $3"
+    );
+    let rows = sqlx::query(&sql)
+        .bind(tenant)
+        .bind(size)
+        .bind(seals_max)
+        .fetch_all(of)
+        .await?;
+    rows.iter().map(StoredSeal::read).collect()
+}
+
 /// Does so for a whole seal: `false` if somebody else has sealed its first event.
 pub(super) async fn insert(
     conn: &mut sqlx::PgConnection,

@@ -14,6 +14,7 @@ use super::chain::Chain;
 use super::difference::{Difference, What};
 use super::keys::public_keys;
 use super::leaf::leaf;
+use super::nodes;
 use super::statement::{Statement, key_id};
 use super::stored::{self, StoredSeal};
 use super::tree::Hash;
@@ -88,6 +89,8 @@ struct Line {
 struct Followed {
     chain: Chain,
     broken: Option<Difference>,
+    /// Of what is kept for proofs: told only if all else is as it was.
+    misplaced: Option<Difference>,
 }
 
 /// Follows the chain of seals, and compares the events of the range with their leaves. `progress` is told
@@ -122,7 +125,11 @@ pub async fn verify(
             _ = ticks.tick() => progress(line.compared.load(Ordering::Relaxed)),
         }
     }
-    let Followed { chain, broken } = whole(following.await)?;
+    let Followed {
+        chain,
+        broken,
+        misplaced,
+    } = whole(following.await)?;
     found = earlier(found, broken);
     let (head, wrong) = end_of_log(store.pool(), &what.tenant, chain.sealed()).await?;
     // Where something sealed differs the chain was not followed to its end.
@@ -130,7 +137,7 @@ pub async fn verify(
     if head < chain.sealed() {
         found = earlier(found, Some(What::CutOff.at(head + 1)));
     }
-    found = earlier(found, chain.unlike_noted());
+    found = earlier(found, chain.unlike_noted()).or(misplaced);
     Ok(Verified {
         events: line.compared.load(Ordering::Relaxed),
         seals: chain.seals(),
@@ -196,7 +203,7 @@ async fn follow(
         first: 0,
         leaves: Vec::new(),
     };
-    let mut broken = None;
+    let (mut broken, mut misplaced) = (None, None);
     'seals: loop {
         let seals = stored::behind(pool, &what.tenant, chain.sealed(), SEALS_PAGE).await?;
         let is_last = seals.is_empty();
@@ -227,15 +234,24 @@ async fn follow(
                 }
             }
         }
+        let unlike = nodes::unlike(pool, &what.tenant, &chain.take_nodes()).await?;
+        misplaced = earlier(misplaced, unlike);
         if is_last {
             break;
         }
+    }
+    if broken.is_none() {
+        misplaced = earlier(misplaced, nodes::ahead(pool, &what.tenant).await?);
     }
     if !piece.leaves.is_empty() {
         // Workers that are gone have failed, and say so themselves.
         let _ = to.send(piece).await;
     }
-    Ok(Followed { chain, broken })
+    Ok(Followed {
+        chain,
+        broken,
+        misplaced,
+    })
 }
 
 /// Adds the leaves of a seal that has been followed, those within the positions.

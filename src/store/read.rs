@@ -9,6 +9,7 @@ use domain::{DecodeError, Event, Metadata, Position, Recorded, StreamKey};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
+use super::filter::EventFilter;
 use super::{Store, StoreError, held};
 
 /// The bounds of one page of the log.
@@ -29,33 +30,6 @@ impl Default for PageLimits {
             bytes_max: 4 << 20,
             up_to: Position(i64::MAX),
         }
-    }
-}
-
-/// Narrows a page of the log. Everything absent matches.
-#[derive(Clone, Debug, Default)]
-pub struct EventFilter {
-    /// Only this kind of stream.
-    pub aggregate_type: Option<String>,
-    /// Only this stream of that kind.
-    pub aggregate_id: Option<String>,
-    /// Only these event types.
-    pub event_types: Option<Vec<String>>,
-}
-
-impl EventFilter {
-    /// Does the event pass?
-    pub fn matches(&self, event: &StoredEvent) -> bool {
-        let is = |asked: &Option<String>, found: &str| asked.as_deref().is_none_or(|a| a == found);
-        let types = self.event_types.as_ref();
-        is(&self.aggregate_type, &event.aggregate_type)
-            && is(&self.aggregate_id, &event.aggregate_id)
-            && types.is_none_or(|types| types.iter().any(|t| **t == *event.event_type))
-    }
-
-    /// Does every event pass?
-    pub fn passes_all(&self) -> bool {
-        self.aggregate_type.is_none() && self.aggregate_id.is_none() && self.event_types.is_none()
     }
 }
 
@@ -150,8 +124,10 @@ const FILTERED_PAGE: &str = concat!(
                 and ($4::text is null or aggregate_type = $4)
                 and ($5::text is null or aggregate_id = $5)
                 and ($6::text[] is null or event_type = any($6))
-              order by position limit $7) page) sized
-      where bytes <= $8 or nth = 1 order by position"
+                and ($7::text is null or strpos(metadata::text, $7) > 0)
+                and ($8::text is null or strpos(metadata::text, $8) > 0)
+              order by position limit $9) page) sized
+      where bytes <= $10 or nth = 1 order by position"
 );
 
 const STREAM: &str = concat!(
@@ -241,6 +217,7 @@ impl Store {
             after = after.max(Position(of_first - 1));
             last = last.min(Position(of_last));
         }
+        let [actor, correlation_id] = filter.written_causes();
         let rows = sqlx::query(FILTERED_PAGE)
             .bind(&**tenant)
             .bind(after.0)
@@ -248,6 +225,8 @@ impl Store {
             .bind(&filter.aggregate_type)
             .bind(&filter.aggregate_id)
             .bind(&filter.event_types)
+            .bind(actor)
+            .bind(correlation_id)
             .bind(limits.events_max)
             .bind(limits.bytes_max)
             .fetch_all(&mut *conn)
@@ -259,8 +238,10 @@ impl Store {
             _ => None,
         };
         held::check_held(&mut conn, tenant, after.0 + 1..=cut.unwrap_or(last).0).await?;
+        let mut events = decode_rows(tenant, rows)?;
+        events.retain(|event| filter.has_cause(event));
         Ok(FilteredPage {
-            events: decode_rows(tenant, rows)?,
+            events,
             up_to: cut.unwrap_or(limits.up_to),
         })
     }
@@ -273,8 +254,27 @@ impl Store {
         after: i64,
         events_max: i64,
     ) -> Result<Vec<StoredEvent>, StoreError> {
+        let up_to = Position(i64::MAX);
+        self.read_stream_up_to(tenant, stream, after, up_to, events_max)
+            .await
+    }
+
+    /// The same of the events up to a position.
+    pub async fn read_stream_up_to(
+        &self,
+        tenant: &Arc<str>,
+        stream: &StreamKey,
+        after: i64,
+        up_to: Position,
+        events_max: i64,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
         let mut conn = self.pool().acquire().await?;
-        read_stream(&mut conn, tenant, stream, after, events_max).await
+        let (kind, id) = (stream.aggregate_type, &*stream.aggregate_id);
+        let Some((first, last)) = stream_bounds(&mut conn, tenant, kind, id).await? else {
+            return Ok(Vec::new());
+        };
+        let bounds = (first, last.min(up_to.0));
+        read_within(&mut conn, tenant, stream, bounds, after, events_max).await
     }
 
     /// Which of these streams of one kind exist.
@@ -379,22 +379,7 @@ pub async fn read_log(
     decode_rows(tenant, rows)
 }
 
-/// [`Store::read_stream`] on a connection of the caller's.
-async fn read_stream(
-    conn: &mut PgConnection,
-    tenant: &Arc<str>,
-    stream: &StreamKey,
-    after: i64,
-    events_max: i64,
-) -> Result<Vec<StoredEvent>, StoreError> {
-    let (kind, id) = (stream.aggregate_type, &*stream.aggregate_id);
-    match stream_bounds(conn, tenant, kind, id).await? {
-        Some(bounds) => read_within(conn, tenant, stream, bounds, after, events_max).await,
-        None => Ok(Vec::new()),
-    }
-}
-
-/// The same where the positions of its first and last event are known.
+/// Events of one stream with `sequence > after`, in order, between these positions.
 pub(super) async fn read_within(
     conn: &mut PgConnection,
     tenant: &Arc<str>,

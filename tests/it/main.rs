@@ -12,6 +12,7 @@
 mod support;
 
 mod answers;
+mod audit;
 mod api;
 mod auth;
 mod bad_input;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use daybook::commands::{CommandContext, Door, DoorSettings};
+use daybook::config::{WebUrl, value::Setting as _};
 use daybook::seals::{
     Difference, Proof, Seals, Verified, Verify, What, prove_event, prove_growth, verify,
 };
@@ -254,6 +255,149 @@ async fn a_noted_root_tells_a_history_that_was_sealed_anew() {
     assert_eq!(log.difference().await, None);
     let found = log.verified(said).await.difference;
     assert_eq!(found, Some(What::Unlike.at(EVENTS)));
+}
+
+/// Proofs are made from hashes of many leaves that are kept beside the seals.
+#[tokio::test]
+async fn a_kept_hash_that_does_not_follow_from_the_leaves_is_found() {
+    let log = Sealed::open().await;
+    log.append(0..1).await;
+    let more = "insert into events select tenant, n, aggregate_type, 'f' || n, 1, event_type, event_version,
+             gen_random_uuid(), recorded_at, payload, metadata
+         from events, generate_series(2, 2500) n where position = 1;
+         update logs set position = 2500 where tenant = 'default'";
+    log.owner().await.execute(more).await.unwrap();
+    // Somebody else was there first with a hash of their own.
+    let planted = "insert into seal_nodes values ('default', 10, 1, sha256('x'))";
+    log.owner().await.execute(planted).await.unwrap();
+    let now = DateTime::from_timestamp(1_767_571_300, 0).unwrap();
+    let sealed = log.seals.seal_next(&log.tenant, now, 4_096).await;
+    assert_eq!(sealed.unwrap(), 2_500, "sealing waits for nobody");
+    assert_eq!(log.difference().await, Some(What::Misplaced.at(1_025)));
+    let taken_away = "delete from seal_nodes where index = 1";
+    log.owner().await.execute(taken_away).await.unwrap();
+    assert_eq!(log.difference().await, Some(What::Misplaced.at(1_025)));
+    let right = log.verified(log.all()).await;
+    assert_eq!(right.events, 2_500, "the events are as they were");
+    let changed = "update events set event_version = '2' where position = 2000";
+    log.owner().await.execute(changed).await.unwrap();
+    assert_eq!(
+        log.difference().await,
+        Some(What::Changed.at(2_000)),
+        "events first"
+    );
+}
+
+#[tokio::test]
+async fn a_hash_of_events_that_are_not_there_is_found() {
+    let log = Sealed::open().await;
+    log.append(0..3).await;
+    log.seal().await;
+    assert_eq!(log.difference().await, None);
+    for (level, index) in [(10, 0), (10, 7), (20, 0), (3, 0)] {
+        let planted =
+            format!("insert into seal_nodes values ('default', {level}, {index}, sha256('x'))");
+        log.owner().await.execute(&*planted).await.unwrap();
+        assert_eq!(
+            log.difference().await,
+            Some(What::Misplaced.at(4)),
+            "{planted}"
+        );
+        log.owner()
+            .await
+            .execute("delete from seal_nodes")
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_last_seal_is_told_to_the_world_and_shows_later_that_history_was_written_anew() {
+    let dir = Scratch::new();
+    let file = dir.join("seals.ndjson");
+    let received = Received::listen().await;
+    let url = received.url.clone();
+    let app = TestApp::with(|settings| {
+        settings.seals.interval = Duration::from_millis(20);
+        settings.seals.publish_interval = Duration::from_millis(100);
+        settings.seals.publish_file = Some(file.clone());
+        settings.seals.publish_url = Some(url);
+    })
+    .await;
+    let create =
+        r#"mutation { createFleet(input: { id: "f", name: "F" }) { receipt { position } } }"#;
+    let done = app.data(create, Value::Null).await;
+    let position = done["createFleet"]["receipt"]["position"].as_str().unwrap();
+    let position: i64 = position.parse().unwrap();
+    let told = || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let of_ours = lines.filter(|seal| seal["tenant"] == "default");
+        of_ours
+            .last()
+            .filter(|seal| seal["size"].as_i64() >= Some(position))
+    };
+    eventually("it is written", async || told().is_some()).await;
+    let seal = told().unwrap();
+    eventually("it is sent", async || received.bodies().contains(&seal)).await;
+    let url = app.db().url();
+    let named = [
+        ("DATABASE_URL", url.as_str()),
+        ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
+    ];
+    let verify = |key: &str| {
+        let args = ["verify", "--published", "seals.ndjson", "--public-key", key];
+        command(dir.path(), &args, &named).output().unwrap()
+    };
+    let key = seal["publicKey"].as_str().unwrap().to_owned();
+    let right = verify(&key);
+    assert!(
+        right.status.success(),
+        "{}",
+        String::from_utf8_lossy(&right.stderr)
+    );
+    let other = verify(&"0a".repeat(32));
+    assert!(!other.status.success());
+    assert!(String::from_utf8_lossy(&other.stderr).contains("not signed by a trusted key"));
+    // What was told is not to be had again by whoever changes a word of it.
+    let forged = seal.to_string().replace("\"default\"", "\"other\"");
+    std::fs::write(&file, format!("{seal}\n{forged}\n{{}}\n")).unwrap();
+    let told = verify(&key);
+    assert!(
+        String::from_utf8_lossy(&told.stderr).contains("line 3"),
+        "{told:?}"
+    );
+}
+
+/// Whoever takes what is sent by POST.
+struct Received {
+    url: WebUrl,
+    bodies: Arc<std::sync::Mutex<Vec<Value>>>,
+}
+
+impl Received {
+    async fn listen() -> Received {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let bodies: Arc<std::sync::Mutex<Vec<Value>>> = Arc::default();
+        let kept = bodies.clone();
+        let take = axum::routing::post(move |axum::Json(body): axum::Json<Value>| async move {
+            kept.lock().unwrap().push(body);
+            axum::http::StatusCode::NO_CONTENT
+        });
+        let routes = axum::Router::new().route("/seals", take);
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Received {
+            url: WebUrl::parse(&format!("http://{at}/seals")).unwrap(),
+            bodies,
+        }
+    }
+
+    fn bodies(&self) -> Vec<Value> {
+        self.bodies.lock().unwrap().clone()
+    }
 }
 
 /// Numbers that follow from a seed.

@@ -153,4 +153,8 @@ impl Aggregate for LogBatch {
         });
         fields.collect()
     }
+
+    fn show(&self) -> serde_json::Value {
+        serde_json::json!({ "accepted": self.accepted })
+    }
 }

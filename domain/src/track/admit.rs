@@ -159,6 +159,10 @@ impl Aggregate for Track {
     fn weight_bytes(&self) -> usize {
         size_of::<Self>() + self.by_time.heap_bytes() + self.by_fix_id.heap_bytes()
     }
+
+    fn show(&self) -> serde_json::Value {
+        serde_json::json!({ "day": self.day, "instants": self.instants() })
+    }
 }
 
 #[cfg(test)]

@@ -104,6 +104,7 @@ impl Plan {
                     aggregate_type: Some("slo".to_owned()),
                     aggregate_id: plan.slo.clone(),
                     event_types: Some(alerts.map(str::to_owned).to_vec()),
+                    ..EventFilter::default()
                 };
                 Some((filter, Sieve::BurnAlerts(plan)))
             }

@@ -152,6 +152,7 @@ async fn a_partition_can_be_taken_away() {
             aggregate_type: Some(kind.to_owned()),
             aggregate_id: id.map(str::to_owned),
             event_types: None,
+            ..EventFilter::default()
         };
         let limits = PageLimits {
             up_to: Position(up_to),

@@ -36,6 +36,7 @@ fn journals_are_found_by_what_they_filter_for() {
             aggregate_type: kind.map(str::to_owned),
             aggregate_id: id.map(str::to_owned),
             event_types: types.map(|types| types.iter().map(|t| (*t).to_owned()).collect()),
+            ..EventFilter::default()
         })
     };
     let mut topics = topics(vec![
