@@ -316,6 +316,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Oidc>(),
         of::<HttpClient>(),
         of::<Vault>(),
+        of::<Seals>(),
         of::<Deployments>(),
         of::<Slos>(),
         of::<Competitions>(),
@@ -333,6 +334,10 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
 macro_rules! settings {
     ($($section:ident),+) => {
         impl Settings {
+            /// How many sections there are.
+            #[cfg(test)]
+            const SECTIONS: usize = [$(stringify!($section)),+].len();
+
             /// The knobs at which two differ.
             fn differences(&self, other: &Settings) -> Vec<&'static Knob> {
                 // Of all sections there are, or it does not compile.
@@ -395,4 +400,14 @@ fn lines(problems: &[Problem]) -> String {
         text.push_str(&format!("\n  {key}: {problem} (from {origin})"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_section_is_known_and_described() {
+        assert_eq!(sections().len(), Settings::SECTIONS);
+    }
 }
