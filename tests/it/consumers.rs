@@ -2,6 +2,7 @@
 
 mod faults;
 mod following;
+mod golden;
 mod models;
 mod pausing;
 mod poison;

@@ -7,6 +7,7 @@ mod competitions;
 mod deployments;
 mod directory;
 mod dora;
+mod equal;
 mod figures;
 mod logs;
 mod objectives;

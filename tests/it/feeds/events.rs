@@ -7,7 +7,7 @@ use daybook::consumers::feed::FeedSettings;
 use serde_json::json;
 
 use super::scene::{EVENTS, Node, TENANT, append_at_once, open_log};
-use crate::log::load::Dice;
+use crate::support::Dice;
 use crate::support::TestDb;
 
 fn range(after: i64, last: i64) -> Vec<i64> {

@@ -6,7 +6,7 @@ use daybook::auth::Role;
 use serde_json::json;
 
 use super::scene::{EVENTS, Feed, Node, TENANT};
-use crate::log::load::Dice;
+use crate::support::Dice;
 use crate::support::TestDb;
 
 const EACH: usize = 400;

@@ -7,7 +7,7 @@ use sqlx::{Executor as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::journal::{Entry, Journal, Line, Read, Wish, check};
-use super::load::Dice;
+use crate::support::Dice;
 use crate::support::{Scratch, TestDb};
 
 /// How an appender may go wrong.

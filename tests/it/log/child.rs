@@ -11,9 +11,9 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
 
 use super::journal::Journal;
-use super::load::{Client, Dice, Process};
+use super::load::{Client, Process};
 use super::scene::{settings, store};
-use crate::support::Child;
+use crate::support::{Child, Dice};
 
 /// Where a child writes to.
 #[derive(Clone, Debug)]

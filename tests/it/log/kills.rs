@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 
 use super::child::{LEASE, Log, Writing, consumers, private_server};
 use super::journal::{Journal, Line, check, committed};
-use super::load::{Client, Dice, Process, prepare, resolve, size};
+use super::load::{Client, Process, prepare, resolve, size};
 use super::scene::{flaws, settings, store, tenant};
 use super::torture::follow;
-use crate::support::{OwnCluster, PATIENCE, Scratch, TestDb, eventually};
+use crate::support::{Dice, OwnCluster, PATIENCE, Scratch, TestDb, eventually};
 
 /// How many operations the journal's clients know to be kept.
 fn kept(journal: &Path) -> usize {

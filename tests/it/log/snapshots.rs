@@ -9,8 +9,8 @@ use domain::vehicle::{Vehicle, VehicleCommand};
 use domain::{Aggregate, StreamKey};
 use sqlx::PgPool;
 
-use super::load::Dice;
 use super::scene::{count, ctx, flaws, register, rename, retire, store, tenant, vehicle};
+use crate::support::Dice;
 use crate::support::{TestDb, eventually};
 
 /// A door that remembers nothing yet and stores states after so many events.

@@ -12,10 +12,10 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::task::JoinSet;
 
 use super::journal::{Journal, Line, Read, check, committed};
-use super::load::{Client, Dice, Process, prepare, size};
+use super::load::{Client, Process, prepare, size};
 use super::mutants;
 use super::scene::{flaws, settings, store, store_with, tenant};
-use crate::support::{Scratch, TestDb};
+use crate::support::{Dice, Scratch, TestDb};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_reader_sees_what_was_committed_and_nothing_else() {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::sources::sealing;
 use super::{counts, now, record, send, started, text};
-use crate::log::load::Dice;
+use crate::support::Dice;
 use crate::support::TestApp;
 use crate::transport::client::Socket;
 

@@ -230,7 +230,7 @@ fn about_an_activity(n: u32) -> (String, Event) {
 
 /// A few vehicles crowded into few places, late fixes among them, joining and leaving a fleet;
 /// accounts, deployments with incidents, objectives, log records, competitions and activities.
-fn story() -> Vec<Recorded<Event>> {
+pub fn story() -> Vec<Recorded<Event>> {
     let mut events = Vec::new();
     for n in 0..60_u32 {
         let vehicle = format!("bus-{}", n % 4);

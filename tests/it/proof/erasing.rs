@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use daybook::auth::{Grant, Role};
 use daybook::consumers::{RebuildOptions, rebuild};
+use daybook::seals::{Verify, verify};
 use daybook::store::PageLimits;
 use domain::Position;
 use rustix::process::Signal;
@@ -267,6 +268,21 @@ async fn of_thirty_erased_values_nothing_is_left_anywhere() {
         let told = ask(&app, None, by_email, json!({ "e": email })).await;
         assert_eq!(told["data"]["users"]["nodes"], json!([]), "{email}");
     }
+
+    // The log is as it was sealed, before and after.
+    let all = Verify {
+        tenant: "default".into(),
+        positions: 1..=i64::MAX,
+        workers: 1,
+        trusted: None,
+        noted: Vec::new(),
+    };
+    eventually("all of it is sealed", async || {
+        let verified = verify(app.store(), &all, |_| ()).await.unwrap();
+        assert_eq!(verified.difference, None);
+        verified.sealed == verified.head && verified.events as usize == exported.len()
+    })
+    .await;
 
     let log = exported
         .iter()

@@ -14,8 +14,8 @@ use super::{
     accepted, all_time, created, excluded, joined, left, opened, reinstated, rules, second, short,
     tally, units,
 };
-use crate::log::load::Dice;
 use crate::projections::scene::{after, snapshot};
+use crate::support::Dice;
 use crate::support::TestDb;
 
 /// What a test knows of somebody.

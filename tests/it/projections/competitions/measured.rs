@@ -13,8 +13,8 @@ use projections::activities::{self, ActivityCursor, DayTotal};
 use projections::competitions::{self, Among, Board};
 
 use super::{created, excluded, joined, opened, rules, second, short};
-use crate::log::load::Dice;
 use crate::projections::scene::{after, snapshot};
+use crate::support::Dice;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;

@@ -13,8 +13,8 @@ use redis::cmd;
 
 use super::boards::{histories, kinds, row};
 use super::{accepted, all_time, created, joined, left, opened, rules, second, short, tally, told};
-use crate::log::load::Dice;
 use crate::projections::scene::{TENANT, create_tables, go_live, log, read_model, snapshot, write};
+use crate::support::Dice;
 use crate::support::{TestDb, TestRedis, eventually, redis_settings};
 
 /// A database whose read model of competitions goes on, a few events at a time.
