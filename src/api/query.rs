@@ -11,6 +11,7 @@ pub mod leaderboard;
 pub mod log;
 pub mod logs;
 pub mod position;
+pub mod projection;
 pub mod sla;
 pub mod slo;
 pub mod vehicle;
@@ -33,6 +34,7 @@ pub struct Query(
     activity::ActivityQueries,
     logs::LogRecordQueries,
     log::LogQueries,
+    projection::ProjectionQueries,
     ingest::IngestQueries,
     identity::IdentityQueries,
 );

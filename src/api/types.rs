@@ -16,6 +16,7 @@ pub mod incident;
 pub mod ingest;
 pub mod logs;
 pub mod projection;
+pub mod rebuild;
 pub mod sla;
 pub mod slo;
 pub mod span;

@@ -170,17 +170,17 @@ impl Projector {
     /// Takes the live generation over: from here on older tokens write nothing.
     async fn open(&self) -> Result<Opened, sqlx::Error> {
         let (pool, name) = (self.place.store.pool(), self.place.projection.name());
-        let row: Option<(i32, i32, i64, String)> = sqlx::query_as(
+        let row: Option<(i32, i32, i32, i64, String)> = sqlx::query_as(
             "update generations set fence = $3
              where tenant = $1 and projection = $2 and state = 'live' and fence <= $3
-             returning generation, version, position, status",
+             returning generation, coalesce(storage, generation), version, position, status",
         )
         .bind(&*self.place.tenant)
         .bind(name)
         .bind(self.token)
         .fetch_optional(pool)
         .await?;
-        let Some((generation, version, position, status)) = row else {
+        let Some((generation, storage, version, position, status)) = row else {
             return Ok(Opened::NotOurs);
         };
         if version != self.place.projection.version() {
@@ -208,6 +208,7 @@ impl Projector {
             projection: self.place.projection.clone(),
             tenant: self.place.tenant.clone(),
             generation,
+            storage,
             position: Position(position),
             fence: self.token,
             state: "live",

@@ -4,14 +4,13 @@ use async_graphql::{Context, InputObject, Object, Result};
 use projections::Page;
 
 use crate::api::access::{AuthRole, Scope, auth, to};
-use crate::api::failure::store_fault;
-use crate::api::fault::{Fault, FaultCode};
+use crate::api::failure::{consumer_fault, store_fault};
+use crate::api::fault::Fault;
 use crate::api::operation::Operation;
 use crate::api::page::{Ask, Paged};
 use crate::api::scalars::Position;
 use crate::api::types::event::Event;
 use crate::api::types::projection::ProjectionStatus;
-use crate::consumers::ConsumerError;
 use crate::store::{EventFilter, PageLimits, StoredEvent};
 
 /// One stream of events, or all streams of a kind.
@@ -113,15 +112,4 @@ async fn events(
         has_next,
         as_of,
     })
-}
-
-fn consumer_fault(error: ConsumerError) -> Fault {
-    match error {
-        ConsumerError::Store(error) => store_fault(error),
-        ConsumerError::Database(error) => store_fault(error.into()),
-        error => {
-            tracing::error!(error = %error, "the read models' state cannot be read: {error}");
-            Fault::of(FaultCode::Internal)
-        }
-    }
 }
