@@ -1,9 +1,11 @@
 //! Consumers: every event once and in order, whoever is killed; shared work; poison; rebuilds.
 
+mod asked;
 mod faults;
 mod following;
 mod models;
 mod pausing;
+mod past;
 mod poison;
 mod rebuilding;
 mod scene;

@@ -27,7 +27,7 @@ fn options() -> RebuildOptions {
     }
 }
 
-fn slow_to_fold() -> Arc<dyn AnyProjection> {
+pub fn slow_to_fold() -> Arc<dyn AnyProjection> {
     Arc::new(Tally {
         fold_pause: Duration::from_micros(100),
         ..Tally::default()
@@ -36,7 +36,7 @@ fn slow_to_fold() -> Arc<dyn AnyProjection> {
 
 /// Reads for ever: every answer must be the log's truth at its position, and positions never go
 /// back.
-async fn read_on(pool: PgPool, done: Arc<AtomicBool>) -> (usize, i32) {
+pub async fn read_on(pool: PgPool, done: Arc<AtomicBool>) -> (usize, i32) {
     let (mut last, mut generations, mut reads) = (Position::START, vec![], 0);
     let mut over = false;
     while !over {
@@ -57,7 +57,7 @@ async fn read_on(pool: PgPool, done: Arc<AtomicBool>) -> (usize, i32) {
     (reads, *generations.last().unwrap())
 }
 
-async fn write_on(pool: PgPool, done: Arc<AtomicBool>) {
+pub async fn write_on(pool: PgPool, done: Arc<AtomicBool>) {
     let mut n = 0;
     while !done.load(Ordering::SeqCst) {
         n += 1;
