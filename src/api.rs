@@ -87,7 +87,7 @@ impl Api {
     /// Carries out a request whose document has passed the guards, and tells the operation's reach.
     pub async fn execute(&self, operation: Operation, request: Request) -> Answer {
         let mut request = request;
-        if operation.as_of().is_some()
+        if operation.as_of.is_some()
             && let Err(fault) = as_of::admit(&mut request)
         {
             let error = Error::new_with_source(fault).into_server_error(Pos::default());

@@ -74,7 +74,7 @@ impl Api {
         request: Request,
         resume: Option<Mark>,
     ) -> Result<FeedStream, Fault> {
-        if operation.as_of().is_some() {
+        if operation.as_of.is_some() {
             let message = "a subscription tells of the present, not as of a position";
             return Err(Fault::new(FaultCode::AsOfUnsupported, message));
         }

@@ -119,7 +119,7 @@ pub struct Operation {
     pub(super) pages: Pages,
     origin: Origin,
     /// The position all reads are as of, where they are not of the present.
-    as_of: Option<Position>,
+    pub(super) as_of: Option<Position>,
     reads: Mutex<Reads>,
     progress: std::sync::Mutex<Progress>,
     evidence: AtomicU32,
@@ -211,11 +211,6 @@ impl Operation {
     /// The same, with all reads as of a position: of generations that were built for that.
     pub fn viewing(self, as_of: Option<Position>) -> Operation {
         Operation { as_of, ..self }
-    }
-
-    /// The position all reads are as of, where they are not of the present.
-    pub fn as_of(&self) -> Option<Position> {
-        self.as_of
     }
 
     /// Another operation of the same caller, which has read nothing yet.

@@ -26,6 +26,9 @@ const ERROR_CHARS_MAX: usize = 2_000;
 /// The head was seen to move, yet nothing could be read: look again after this many milliseconds.
 const NOTHING_READ_MS: u64 = 5;
 
+/// A read model that rests is looked at again after this many milliseconds, whatever was heard of it.
+const RESTING_MS: u64 = 1_000;
+
 /// Everything a projector works with.
 #[derive(Clone)]
 pub(super) struct Workplace {
@@ -120,6 +123,8 @@ pub(super) async fn run(place: Workplace, token: i64, stop: watch::Receiver<bool
             Ok(Opened::Resting) => {
                 tokio::select! {
                     _ = live.changed() => {}
+                    // stopped and resumed between two looks at the bookkeeping, it would seem unchanged
+                    () = sleep(Duration::from_millis(RESTING_MS)) => {}
                     _ = this.stop.changed() => {}
                 }
                 continue;
