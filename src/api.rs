@@ -3,6 +3,7 @@
 
 mod access;
 mod answers;
+mod as_of;
 mod batch;
 mod cursor;
 mod document;
@@ -30,7 +31,7 @@ pub use scalars::position;
 
 use std::sync::Arc;
 
-use async_graphql::{Request, Response, SDLExportOptions, Schema, SchemaBuilder};
+use async_graphql::{Error, Pos, Request, Response, SDLExportOptions, Schema, SchemaBuilder};
 
 pub use access::{Access, Rules};
 use feed::Groups;
@@ -85,6 +86,13 @@ impl Api {
 
     /// Carries out a request whose document has passed the guards, and tells the operation's reach.
     pub async fn execute(&self, operation: Operation, request: Request) -> Answer {
+        let mut request = request;
+        if operation.as_of.is_some()
+            && let Err(fault) = as_of::admit(&mut request)
+        {
+            let error = Error::new_with_source(fault).into_server_error(Pos::default());
+            return Answer::new(Response::from_errors(vec![error]), None);
+        }
         let operation = Arc::new(operation);
         let watched = operation.watched();
         let response = self.schema.execute(request.data(operation.clone())).await;

@@ -15,7 +15,7 @@ mod states;
 
 pub use activities::{ActivitiesReceipt, SyncActivities, SyncOutcome};
 pub use elsewhere::{recorded_deployment_id, recorded_incident_id};
-pub use envelope::CommandContext;
+pub use envelope::{CommandContext, check_command_id};
 pub use logs::{
     IngestLogs, KeptRejected, LogsReceipt, RecordOutcome, RecoverRejected, Recovered, RejectedOf,
     Room,

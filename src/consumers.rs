@@ -22,17 +22,23 @@ mod runner;
 mod supervisor;
 mod known;
 mod wait;
+mod decisions;
 mod control;
+mod failed;
 mod status;
 mod rebuild;
 pub mod feed;
 
 pub use connection::open as open_connection;
-pub use control::{pause, resume, skip};
+pub use control::{pause, resume, retry, skip};
+pub use decisions::{Action, Decider, Decision, decisions};
 pub use duty::Duty;
+pub use failed::{FailedEvent, failed_events};
+pub use generations::{Generation, generations};
 pub use rebuild::{
-    Phase, Progress, RebuildError, RebuildOptions, RebuildStatus, Rebuilt, cancel_rebuild, rebuild,
-    rebuilds,
+    Mode, Phase, Progress, RANGE_EVENTS, RebuildError, RebuildOptions, RebuildStatus, Rebuilt,
+    WORKERS_MAX, ask_rebuild, cancel_rebuild, drop_generation, pause_rebuild, rebuild, rebuilds,
+    resume_rebuild,
 };
 pub use retry::by_weight;
 pub use runner::Consumers;
@@ -40,7 +46,7 @@ pub use status::{ProjectionStatus, Status, status};
 pub use tail::{LogEvent, Tail, weight_bytes};
 pub use wait::Stale;
 
-use domain::Position;
+use domain::{Code, Position, Refusal};
 
 use crate::store::StoreError;
 use feed::FeedSettings;
@@ -78,6 +84,8 @@ pub struct ConsumerSettings {
     pub step_ms_max: u64,
     /// See [`RebuildOptions::slowdown_max`], for rebuilds nobody asked for.
     pub rebuild_slowdown_max: f64,
+    /// See [`RebuildOptions::scratches_max`].
+    pub scratches_max: usize,
     /// The knobs of the feed.
     pub feed: FeedSettings,
 }
@@ -99,6 +107,7 @@ impl Default for ConsumerSettings {
             poison_attempts_max: 3,
             step_ms_max: 60_000,
             rebuild_slowdown_max: 0.2,
+            scratches_max: 8,
             feed: FeedSettings::default(),
         }
     }
@@ -121,10 +130,27 @@ pub enum ConsumerError {
         /// The event that was to be skipped.
         position: Position,
     },
+    /// What was asked cannot be done, for a reason of whoever asked.
+    #[error("{}", .0.message)]
+    Refused(Box<Refusal>),
     /// The log could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// PostgreSQL failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl ConsumerError {
+    /// What whoever asked for it is told, if it is theirs to put right.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let refusal = |code, field: &str| Refusal::new(code, self.to_string()).at([field]);
+        match self {
+            ConsumerError::UnknownProjection(_) => Some(refusal(Code::ReadModelUnknown, "name")),
+            ConsumerError::NotStarted(_) => Some(refusal(Code::NotFound, "name")),
+            ConsumerError::NotStoppedThere { .. } => Some(refusal(Code::NotStopped, "position")),
+            ConsumerError::Refused(refusal) => Some((**refusal).clone()),
+            ConsumerError::Store(_) | ConsumerError::Database(_) => None,
+        }
+    }
 }

@@ -196,6 +196,19 @@ codes! {
         "An activity ends further ahead of the server's clock than allowed.";
     StandingsDiffer "STANDINGS_DIFFER" false
         "Standings to be frozen are not as the rules rank them, or were read before their period was sealed.";
+    ReadModelUnknown "READ_MODEL_UNKNOWN" false
+        "No read model has this name; `projections` lists those there are.";
+    RebuildRunning "REBUILD_RUNNING" true
+        "The read model is being rebuilt already, or a rebuild of it is paused: wait for it, or cancel it.";
+    NoRebuild "NO_REBUILD" false
+        "No rebuild of the read model is under way, or none is paused that could go on.";
+    NothingKept "NOTHING_KEPT" false
+        "No earlier generation of the read model's version is kept: there is nothing to go back to.";
+    ScratchLimit "SCRATCH_LIMIT" false
+        "There are as many generations as of positions as may be, `limit`: drop one first.";
+    GenerationInUse "GENERATION_IN_USE" true
+        "The generation answers, is being built or is being read: it cannot be dropped.";
+    NotStopped "NOT_STOPPED" false "The read model is not stopped at this event.";
 }
 
 /// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.

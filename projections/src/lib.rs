@@ -30,11 +30,13 @@ mod filling;
 mod latest;
 mod columns;
 mod upsert;
+mod difference;
 mod digest;
 #[cfg(test)]
 mod testing;
 
 pub use begin::begin;
+pub use difference::{Cell, Change, Difference, first_difference};
 pub use digest::digest;
 pub use filling::Filling;
 pub use geo::{

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Position;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 
 use crate::{Target, begin};
@@ -21,6 +23,14 @@ pub enum ReadError {
     /// The read model has no live generation for this tenant yet.
     #[error("read model {0} is being built")]
     NotBuilt(&'static str),
+    /// The read model has no generation as of the position that is asked for.
+    #[error("read model {model} has no generation as of position {position}")]
+    NotBuiltAsOf {
+        /// Which read model.
+        model: &'static str,
+        /// As of when.
+        position: Position,
+    },
     /// The caller asked for cells finer than are kept.
     #[error("resolution {asked} is finer than {finest}, the finest kept")]
     ResolutionTooFine {
@@ -61,7 +71,10 @@ pub enum ReadError {
 impl ReadError {
     /// Is it the question that is wrong, rather than the answering?
     pub fn is_callers(&self) -> bool {
-        !matches!(self, ReadError::NotBuilt(_) | ReadError::Database(_))
+        !matches!(
+            self,
+            ReadError::NotBuilt(_) | ReadError::NotBuiltAsOf { .. } | ReadError::Database(_)
+        )
     }
 }
 
@@ -101,11 +114,21 @@ pub struct Live {
     pub position: Position,
 }
 
+/// A generation that answers.
+#[derive(Clone, Copy, Debug)]
+struct Answering {
+    live: Live,
+    /// The number in its tables' names.
+    storage: i32,
+}
+
 /// One moment of all read models of one tenant: a repeatable-read, read-only transaction.
 pub struct Snapshot {
     tx: Transaction<'static, Postgres>,
     tenant: Arc<str>,
-    live: HashMap<String, Live>,
+    live: HashMap<String, Answering>,
+    /// The position that generations are asked of, where it is not those that are live.
+    as_of: Option<Position>,
     /// The server's process that answers it.
     backend: i32,
     pool: PgPool,
@@ -119,33 +142,70 @@ impl Reader {
 
     /// Opens a snapshot. It is closed (rolled back) when dropped.
     pub async fn snapshot(&self, tenant: &str) -> Result<Snapshot, ReadError> {
+        let of_live = "select projection, generation, position, coalesce(storage, generation), pg_backend_pid()
+             from generations where tenant = $1 and state = 'live'";
+        self.open(tenant, sqlx::query(of_live).bind(tenant), None)
+            .await
+    }
+
+    /// Opens a snapshot of the generations that were built as of a position by the read models as they are in
+    /// this program; of those that were not, nothing can be asked.
+    pub async fn snapshot_as_of(
+        &self,
+        tenant: &str,
+        position: Position,
+    ) -> Result<Snapshot, ReadError> {
+        let models = crate::all();
+        let (names, versions): (Vec<&str>, Vec<i32>) = models
+            .iter()
+            .map(|model| (model.name(), model.version()))
+            .unzip();
+        let of_scratches = "
+            select distinct on (projection) projection, generation, position,
+                   coalesce(storage, generation), pg_backend_pid()
+            from generations
+            where tenant = $1 and state = 'scratch' and position = $2
+              and (projection, version) in (select * from unnest($3::text[], $4::integer[]))
+            order by projection, generation desc";
+        let query = sqlx::query(of_scratches)
+            .bind(tenant)
+            .bind(position.0)
+            .bind(names)
+            .bind(versions);
+        self.open(tenant, query, Some(position)).await
+    }
+
+    async fn open(
+        &self,
+        tenant: &str,
+        generations: Query<'_, Postgres, PgArguments>,
+        as_of: Option<Position>,
+    ) -> Result<Snapshot, ReadError> {
         let mut tx = begin(
             &self.pool,
             "begin isolation level repeatable read read only",
         )
         .await?;
         let mut backend = 0;
-        let live = sqlx::query(
-            "select projection, generation, position, pg_backend_pid() from generations
-             where tenant = $1 and state = 'live'",
-        )
-        .bind(tenant)
-        .fetch_all(&mut *tx)
-        .await?
-        .into_iter()
-        .map(|row| {
-            backend = row.get(3);
-            let live = Live {
-                generation: row.get(1),
-                position: Position(row.get(2)),
-            };
-            (row.get::<String, _>(0), live)
-        })
-        .collect();
+        let live = generations
+            .fetch_all(&mut *tx)
+            .await?
+            .into_iter()
+            .map(|row| {
+                backend = row.get(4);
+                let live = Live {
+                    generation: row.get(1),
+                    position: Position(row.get(2)),
+                };
+                let storage = row.get(3);
+                (row.get::<String, _>(0), Answering { live, storage })
+            })
+            .collect();
         Ok(Snapshot {
             tx,
             tenant: tenant.into(),
             live,
+            as_of,
             backend,
             pool: self.pool.clone(),
         })
@@ -178,17 +238,26 @@ impl Snapshot {
         &self.tenant
     }
 
-    /// The live generation of a read model.
+    /// The generation of a read model that answers.
     pub fn live(&self, projection: &'static str) -> Result<Live, ReadError> {
-        self.live
-            .get(projection)
-            .copied()
-            .ok_or(ReadError::NotBuilt(projection))
+        self.answering(projection).map(|answering| answering.live)
+    }
+
+    fn answering(&self, projection: &'static str) -> Result<Answering, ReadError> {
+        let found = self.live.get(projection).copied();
+        found.ok_or(match self.as_of {
+            None => ReadError::NotBuilt(projection),
+            Some(position) => ReadError::NotBuiltAsOf {
+                model: projection,
+                position,
+            },
+        })
     }
 
     /// Every read model that answers, and its state.
     pub fn states(&self) -> impl Iterator<Item = (&str, Live)> {
-        self.live.iter().map(|(name, live)| (name.as_str(), *live))
+        let answering = self.live.iter();
+        answering.map(|(name, answering)| (name.as_str(), answering.live))
     }
 
     /// The lowest position among these read models: what an answer made of them is as of.
@@ -203,7 +272,7 @@ impl Snapshot {
 
     /// The qualified name of a table of the read model's live generation.
     pub(crate) fn name(&self, projection: &'static str, base: &str) -> Result<String, ReadError> {
-        let generation = self.live(projection)?.generation;
+        let generation = self.answering(projection)?.storage;
         Ok(Target {
             tenant: &self.tenant,
             generation,
@@ -222,7 +291,7 @@ impl Snapshot {
         projection: &'static str,
         base: &str,
     ) -> Result<(&mut PgConnection, Arc<str>, String), ReadError> {
-        let generation = self.live(projection)?.generation;
+        let generation = self.answering(projection)?.storage;
         let name = Target {
             tenant: &self.tenant,
             generation,

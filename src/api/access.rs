@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{
-    ExecutableDocument, FieldDefinition, OperationType, Selection, SelectionSet, TypeKind,
-    TypeSystemDefinition,
+    ExecutableDocument, FieldDefinition, OperationDefinition, OperationType, Selection,
+    SelectionSet, TypeKind, TypeSystemDefinition,
 };
 use async_graphql::{Enum, InputType as _, TypeDirective, Value};
 pub use domain::Scope;
@@ -153,15 +153,9 @@ impl Rules {
         operation: Option<&str>,
     ) -> Result<Access, Fault> {
         let operation = operation_of(document, operation)?;
-        let mut walk = Walk {
-            document,
-            entered: HashSet::new(),
-            fields: HashSet::new(),
-        };
-        walk.set(&operation.selection_set.node);
         let rules = self.0.get(root_of(operation.ty));
         let mut access = Access::default();
-        for field in walk.fields {
+        for field in root_fields(document, operation) {
             match rules.and_then(|rules| rules.get(field)) {
                 // Of the library's own, or not in the schema: whoever validates the document says so.
                 None => {}
@@ -187,6 +181,20 @@ impl Rules {
         let rule = self.0.get("Mutation").and_then(|rules| rules.get(field));
         Access(rule.copied().flatten().into_iter().collect())
     }
+}
+
+/// The names of an operation's root fields, each once, wherever they are written.
+pub(super) fn root_fields<'d>(
+    document: &'d ExecutableDocument,
+    operation: &'d OperationDefinition,
+) -> Vec<&'d str> {
+    let mut walk = Walk {
+        document,
+        entered: HashSet::new(),
+        fields: HashSet::new(),
+    };
+    walk.set(&operation.selection_set.node);
+    walk.fields.into_iter().collect()
 }
 
 fn root_named(name: &str) -> Option<&'static str> {

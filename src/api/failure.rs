@@ -8,6 +8,7 @@ use super::fault::{Fault, FaultCode};
 use crate::auth::AuthError;
 use crate::commands::CommandError;
 use crate::competitions::CompetitionsError;
+use crate::consumers::{ConsumerError, RebuildError};
 use crate::deployments::DeploymentsError;
 use crate::limits::Exceeded;
 use crate::ops::metrics as names;
@@ -33,6 +34,17 @@ pub fn read_fault(error: ReadError) -> Fault {
         ReadError::NotBuilt(name) => {
             Fault::of(FaultCode::ReadModelBuilding).with("readModel", name)
         }
+        ReadError::NotBuiltAsOf { model, position } => {
+            let message = format!(
+                "read model {model} has no generation as of position {position}: build it with \
+                 rebuildProjection(input: {{ name: \"{model}\", mode: SCRATCH, \
+                 upTo: {{ position: \"{position}\" }} }})"
+            );
+            let fault = Fault::new(FaultCode::AsOfNotBuilt, message);
+            fault
+                .with("readModel", model)
+                .with("asOf", position.to_string())
+        }
         ReadError::Database(error) => store_fault(error.into()),
         callers => Refusal::new(Code::Validation, callers.to_string()).into(),
     }
@@ -52,6 +64,36 @@ pub fn store_fault(error: StoreError) -> Fault {
     }
     tracing::error!(error = %error, "a read failed: {error}");
     Fault::of(FaultCode::Internal)
+}
+
+/// Splits what became of a decision about a read model: a refusal is data, the rest a fault.
+pub fn consumer_refusal_or_fault(error: ConsumerError) -> Result<Refusal, Fault> {
+    error.refusal().ok_or(()).or_else(|()| match error {
+        ConsumerError::Store(error) => Err(store_fault(error)),
+        ConsumerError::Database(error) => Err(store_fault(error.into())),
+        error => {
+            tracing::error!(error = %error, "a read model's bookkeeping failed: {error}");
+            Err(Fault::of(FaultCode::Internal))
+        }
+    })
+}
+
+/// The same of a rebuild that was asked for.
+pub fn rebuild_refusal_or_fault(error: RebuildError) -> Result<Refusal, Fault> {
+    error.refusal().ok_or(()).or_else(|()| match error {
+        RebuildError::Store(error) => Err(store_fault(error)),
+        RebuildError::Database(error) => Err(store_fault(error.into())),
+        RebuildError::Bookkeeping(error) => consumer_refusal_or_fault(error),
+        error => {
+            tracing::error!(error = %error, "a rebuild was not recorded: {error}");
+            Err(Fault::of(FaultCode::Internal))
+        }
+    })
+}
+
+/// What a client is told of a question about read models' bookkeeping that was not answered.
+pub fn consumer_fault(error: ConsumerError) -> Fault {
+    consumer_refusal_or_fault(error).map_or_else(|fault| fault, Fault::from)
 }
 
 /// Splits what became of a command: a refusal is data, the rest a fault.

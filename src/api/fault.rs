@@ -91,6 +91,8 @@ faults! {
     RateLimited "RATE_LIMITED" 429 true "Too much was asked; `quota` tells of what (address, user, cost, sign_in_address, sign_in_account, log_bytes, log_records), `retryAfterMs` when to try again.";
     Overloaded "OVERLOADED" 503 true "Too much is waiting; `retryAfterMs` tells when to try again.";
     Resume "RESUME" 503 true "The subscription cannot go on; what comes after `position` has not been sent. Subscribe again from there.";
+    AsOfNotBuilt "AS_OF_NOT_BUILT" 422 false "The read model `readModel` has no generation as of the position `asOf`; `rebuildProjection` with SCRATCH builds one.";
+    AsOfUnsupported "AS_OF_UNSUPPORTED" 422 false "What is asked is not told by read models alone, so not as of a position; `field` names it.";
     ReadModelBuilding "READ_MODEL_BUILDING" 503 true "The read model is being built for the first time.";
     Unavailable "UNAVAILABLE" 503 true "The database cannot be reached, or a read model that the command has a question to is behind the log. Sending a command again with the same commandId is safe.";
     Internal "INTERNAL" 500 false "A fault of ours; `requestId` finds it in the log.";

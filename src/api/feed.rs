@@ -4,7 +4,7 @@
 //! together), [`rendering`] (an item becomes bytes), [`journal`] (gap-free feeds) and
 //! what they tell ([`sieve`], [`tail`]) and up to where ([`mark`]), what those hold who read the past
 //! ([`room`]), [`latest`]
-//! (latest-wins feeds) and who fills those: [`vehicles`], [`heatmaps`], [`boards`].
+//! (latest-wins feeds) and who fills those: [`vehicles`], [`heatmaps`], [`boards`], [`rebuilds`].
 //!
 //! Nothing here is ever pushed to a member: a group keeps what is new, and members take it at their
 //! own pace. A slow one costs nobody anything; what it missed it is given conflated, or it scans the
@@ -22,6 +22,7 @@ mod vehicles;
 mod whereabouts;
 mod heatmaps;
 mod boards;
+mod rebuilds;
 mod sieve;
 mod mark;
 mod tail;
@@ -30,6 +31,7 @@ pub use boards::BoardPlan;
 pub use groups::{FeedCounts, Groups};
 pub use heatmaps::HeatmapPlan;
 pub use mark::Mark;
+pub use rebuilds::ProgressPlan;
 pub use rendering::{Item, Plan, Wiring};
 pub use sieve::{BurnAlertPlan, DeploymentPlan};
 pub use tail::{TailPart, TailPlan};
@@ -72,6 +74,10 @@ impl Api {
         request: Request,
         resume: Option<Mark>,
     ) -> Result<FeedStream, Fault> {
+        if operation.as_of.is_some() {
+            let message = "a subscription tells of the present, not as of a position";
+            return Err(Fault::new(FaultCode::AsOfUnsupported, message));
+        }
         let asked = Asked::read(request)?;
         let mut from = Mark::default();
         if asked.kind.is_journal() {

@@ -13,6 +13,7 @@ pub mod log_person;
 pub mod log_source;
 pub mod payload;
 pub mod position;
+pub mod projection;
 pub mod session;
 pub mod slo;
 pub mod user;
@@ -40,6 +41,7 @@ pub struct Mutation(
     competition::entry::EntryCommands,
     competition::moderation::ModerationCommands,
     activity::ActivityCommands,
+    projection::ProjectionCommands,
     session::SessionCommands,
     user::UserCommands,
     api_key::ApiKeyCommands,

@@ -118,6 +118,8 @@ pub struct Operation {
     pub(super) caller: Arc<Caller>,
     pub(super) pages: Pages,
     origin: Origin,
+    /// The position all reads are as of, where they are not of the present.
+    pub(super) as_of: Option<Position>,
     reads: Mutex<Reads>,
     progress: std::sync::Mutex<Progress>,
     evidence: AtomicU32,
@@ -199,10 +201,16 @@ impl Operation {
             caller,
             pages,
             origin,
+            as_of: None,
             reads: Mutex::new(Reads::waiting_for(at_least)),
             progress: std::sync::Mutex::default(),
             evidence: AtomicU32::new(0),
         }
+    }
+
+    /// The same, with all reads as of a position: of generations that were built for that.
+    pub fn viewing(self, as_of: Option<Position>) -> Operation {
+        Operation { as_of, ..self }
     }
 
     /// Another operation of the same caller, which has read nothing yet.
@@ -247,7 +255,11 @@ impl Operation {
     /// All reads of an operation share the moment, unless a later one has to wait for its own.
     pub async fn read(&self, models: &[&'static str]) -> Result<Reading<'_>, Fault> {
         let mut reads = self.reads.lock().await;
-        if let Some(at_least) = reads.at_least
+        if let Some(as_of) = self.as_of {
+            if let Some(at_least) = reads.at_least.filter(|at_least| *at_least > as_of) {
+                return Err(stale_read(&[], at_least).with("asOf", as_of.to_string()));
+            }
+        } else if let Some(at_least) = reads.at_least
             && !reads.shows(models, at_least)
         {
             reads.snapshot = None;
@@ -285,15 +297,17 @@ impl Operation {
             if reads.turn.is_none() {
                 reads.turn = Some(self.turn().await?);
             }
-            let snapshot = self
-                .parts
-                .reader
-                .snapshot(self.tenant())
-                .await
-                .map_err(read_fault)?;
-            // Nobody in this process is shown an earlier state from here on.
-            let consumers = &self.parts.consumers;
-            consumers.saw(self.tenant(), snapshot.states());
+            let (reader, tenant) = (&self.parts.reader, self.tenant());
+            let snapshot = match self.as_of {
+                Some(as_of) => reader.snapshot_as_of(tenant, as_of).await,
+                None => reader.snapshot(tenant).await,
+            };
+            let snapshot = snapshot.map_err(read_fault)?;
+            if self.as_of.is_none() {
+                // Nobody in this process is shown an earlier state from here on.
+                let consumers = &self.parts.consumers;
+                consumers.saw(tenant, snapshot.states());
+            }
             reads.opened += 1;
             reads.moment = (reads.opened == 1).then(|| Moment {
                 states: snapshot.states().map(|(n, l)| (n.to_owned(), l)).collect(),

@@ -12,6 +12,7 @@ pub mod leaderboard;
 pub mod log;
 pub mod logs;
 pub mod position;
+pub mod projection;
 pub mod sla;
 pub mod slo;
 pub mod vehicle;
@@ -35,6 +36,7 @@ pub struct Query(
     logs::LogRecordQueries,
     log::LogQueries,
     audit::AuditQueries,
+    projection::ProjectionQueries,
     ingest::IngestQueries,
     identity::IdentityQueries,
 );

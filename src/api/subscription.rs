@@ -9,8 +9,8 @@ use projections::BASE_RESOLUTION;
 
 use super::fault::{Fault, FaultCode};
 use super::feed::{
-    BoardPlan, BurnAlertPlan, DeploymentPlan, HeatmapPlan, Item, Plan, TailPlan, VehiclePlan,
-    Wanted, Wiring, interval,
+    BoardPlan, BurnAlertPlan, DeploymentPlan, HeatmapPlan, Item, Plan, ProgressPlan, TailPlan,
+    VehiclePlan, Wanted, Wiring, interval,
 };
 use super::operation::Operation;
 use super::page::length;
@@ -23,6 +23,7 @@ use super::types::event::Event;
 use super::types::fix::VehicleMove;
 use super::types::heatmap::{Heatmap, HeatmapAsked, HeatmapMetric, HeatmapSpan};
 use super::types::logs::{LogFilterInput, LogTail};
+use super::types::rebuild::{Rebuild, must_be_known};
 use super::types::slo::SloBurnAlert;
 use super::types::span::{BoundingBox, invalid};
 use crate::api::access::{AuthRole, Scope, auth, to};
@@ -294,6 +295,24 @@ impl Subscription {
         Ok(items.filter_map(|item| {
             future::ready(match item {
                 Item::Board(change) => Some(*change),
+                _ => None,
+            })
+        }))
+    }
+
+    /// How far rebuilds of read models are: first the newest of each as it is, then again whenever it is
+    /// further, at most five times a second.
+    #[graphql(directive = auth::apply(AuthRole::Viewer, to(Scope::VehiclesRead)))]
+    async fn projection_progress(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Of this read model; of all if not said.")] name: Option<String>,
+    ) -> Result<impl Stream<Item = Rebuild>> {
+        must_be_known(Operation::of(ctx), name.as_deref())?;
+        let items = Wiring::connect(ctx, Plan::Progress(ProgressPlan { name }))?;
+        Ok(items.filter_map(|item| {
+            future::ready(match item {
+                Item::Rebuild(rebuild) => Some(*rebuild),
                 _ => None,
             })
         }))

@@ -17,6 +17,7 @@ pub mod incident;
 pub mod ingest;
 pub mod logs;
 pub mod projection;
+pub mod rebuild;
 pub mod seal;
 pub mod sla;
 pub mod slo;

@@ -1,24 +1,34 @@
-//! `daybook projection`: the read models, how far each has come, and what to do with one that stopped.
+//! `daybook projection`: the read models, how far each has come, what is being rebuilt, and what to do with
+//! one that stopped.
+
+mod tables;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::bail;
 use clap::Subcommand;
 use domain::Position;
+use projections::AnyProjection;
 
-use super::{columns, operator};
+use super::operator;
 use crate::app::Log;
 use crate::config::Settings;
-use crate::consumers::{self, ProjectionStatus};
+use crate::consumers::{self, Decider, Mode, RebuildOptions};
 use crate::store::Store;
 
-/// Looks at the read models; pauses, resumes or skips.
+/// Looks at the read models and their rebuilds; pauses, resumes, skips, rolls back, drops.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   daybook projection list
   daybook projection pause heatmap
   daybook projection resume heatmap
+  daybook projection failed
   daybook projection skip heatmap 4711 --reason 'unreadable, reported as incident 12'
+  daybook projection rebuilds
+  daybook projection cancel-rebuild heatmap
+  daybook projection roll-back heatmap --reason 'counts twice'
 
 A read model stops at an event it cannot take in; nothing is skipped unless somebody says so here, \
 and what they say is kept.")]
@@ -28,6 +38,12 @@ pub struct ProjectionArgs {
     /// Whose read models
     #[arg(long, global = true, default_value = "default")]
     tenant: String,
+    /// Who decides so; kept
+    #[arg(long, global = true, default_value_t = operator())]
+    by: String,
+    /// Why; kept
+    #[arg(long, global = true)]
+    reason: Option<String>,
 }
 
 #[derive(Subcommand, Clone, Debug)]
@@ -44,75 +60,142 @@ enum Action {
         /// Which read model
         name: String,
     },
-    /// Go on without the event a read model stopped at
+    /// Show the events that read models could not take in
+    Failed,
+    /// Go on without the event a read model stopped at; needs --reason
     Skip {
         /// Which read model
         name: String,
         /// The event's position, as `list` shows it
         position: i64,
-        /// Why; kept
-        #[arg(long)]
-        reason: String,
-        /// Who decides so; kept
-        #[arg(long, default_value_t = operator())]
-        by: String,
     },
+    /// Show rebuilds, the newest first
+    Rebuilds,
+    /// Let a rebuild rest, in whatever process it runs
+    PauseRebuild {
+        /// Of which read model
+        name: String,
+    },
+    /// Let a paused rebuild go on in a process that serves
+    ResumeRebuild {
+        /// Of which read model
+        name: String,
+    },
+    /// End a rebuild, in whatever process it runs
+    CancelRebuild {
+        /// Of which read model
+        name: String,
+    },
+    /// Let the generation that is kept take its place again; a process that serves carries it out
+    RollBack {
+        /// Which read model
+        name: String,
+    },
+    /// Show the generations there are
+    Generations,
+    /// Drop a generation that does not answer: one as of a position, or the one that is kept
+    Drop {
+        /// Of which read model
+        name: String,
+        /// Its number
+        generation: i32,
+    },
+    /// Show who decided what, the last first
+    Decisions,
 }
 
-/// Carries out one action, then shows the read models.
+/// A list shows so many lines at most.
+const LINES_MAX: u32 = 100;
+
+/// Carries out one action, then shows what it is about.
 pub async fn run(args: ProjectionArgs, settings: Settings) -> anyhow::Result<ExitCode> {
     let log = Log::open(&settings).await?;
-    let done = act(log.store(), &args).await;
+    let lines = match act(log.store(), &args).await {
+        Ok(()) => show(log.store(), &args).await,
+        Err(error) => Err(error),
+    };
     log.close().await;
-    done?;
+    for line in lines? {
+        println!("{line}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 async fn act(store: &Store, args: &ProjectionArgs) -> anyhow::Result<()> {
     let tenant = &args.tenant;
+    let decider = &Decider::of(&args.by).because(args.reason.clone());
     match &args.action {
-        Action::List => {}
-        Action::Pause { name } => consumers::pause(store, tenant, name).await?,
-        Action::Resume { name } => consumers::resume(store, tenant, name).await?,
-        Action::Skip {
-            name,
-            position,
-            reason,
-            by,
-        } => {
-            consumers::skip(store, tenant, name, Position(*position), by, reason).await?;
+        Action::List
+        | Action::Failed
+        | Action::Rebuilds
+        | Action::Generations
+        | Action::Decisions => {}
+        Action::Pause { name } => consumers::pause(store, tenant, name, decider).await?,
+        Action::Resume { name } => consumers::resume(store, tenant, name, decider).await?,
+        Action::Skip { name, position } => {
+            let Some(reason) = &args.reason else {
+                bail!("say why, with --reason: it is kept");
+            };
+            let (at, by) = (Position(*position), &args.by);
+            consumers::skip(store, tenant, name, at, by, reason).await?;
         }
-    }
-    let rows = consumers::status(store, &projections::all(), tenant).await?;
-    for line in table(&rows) {
-        println!("{line}");
+        Action::PauseRebuild { name } => {
+            consumers::pause_rebuild(store, tenant, name, decider).await?;
+        }
+        Action::ResumeRebuild { name } => {
+            consumers::resume_rebuild(store, tenant, name, decider).await?;
+        }
+        Action::CancelRebuild { name } => {
+            consumers::cancel_rebuild(store, tenant, name, decider).await?;
+        }
+        Action::RollBack { name } => {
+            let options = RebuildOptions {
+                mode: Mode::RollBack,
+                decider: Some(decider.clone()),
+                ..RebuildOptions::default()
+            };
+            let projection = projection(name)?;
+            consumers::ask_rebuild(store, &projection, tenant, &options, None).await?;
+        }
+        Action::Drop { name, generation } => {
+            consumers::drop_generation(store, tenant, name, *generation, decider).await?;
+        }
     }
     Ok(())
 }
 
-fn table(rows: &[ProjectionStatus]) -> Vec<String> {
-    let head = [
-        "READ MODEL",
-        "STATUS",
-        "GENERATION",
-        "POSITION",
-        "LAG",
-        "ERROR",
-    ];
-    let mut cells = vec![head.map(str::to_owned)];
-    cells.extend(rows.iter().map(|row| {
-        [
-            row.name.to_owned(),
-            format!("{:?}", row.status).to_lowercase(),
-            row.generation.to_string(),
-            row.position.to_string(),
-            format!(
-                "{} events, {:.1} s",
-                row.lag_events,
-                row.lag_ms as f64 / 1e3
-            ),
-            row.error.clone().unwrap_or_default(),
-        ]
-    }));
-    columns(&cells)
+fn projection(name: &str) -> anyhow::Result<Arc<dyn AnyProjection>> {
+    let mut all = projections::all().into_iter();
+    match all.find(|projection| projection.name() == name) {
+        Some(found) => Ok(found),
+        None => bail!("no read model is called {name:?}"),
+    }
+}
+
+async fn show(store: &Store, args: &ProjectionArgs) -> anyhow::Result<Vec<String>> {
+    let tenant = &args.tenant;
+    Ok(match &args.action {
+        Action::List | Action::Pause { .. } | Action::Resume { .. } | Action::Skip { .. } => {
+            tables::projections(&consumers::status(store, &projections::all(), tenant).await?)
+        }
+        Action::Failed => {
+            let failed = consumers::failed_events(store, tenant, None, None, LINES_MAX);
+            tables::failed(&failed.await?)
+        }
+        Action::Rebuilds
+        | Action::PauseRebuild { .. }
+        | Action::ResumeRebuild { .. }
+        | Action::CancelRebuild { .. }
+        | Action::RollBack { .. } => {
+            let rebuilds = consumers::rebuilds(store, tenant, None, None, LINES_MAX);
+            tables::rebuilds(&rebuilds.await?)
+        }
+        Action::Generations | Action::Drop { .. } => {
+            tables::generations(&consumers::generations(store, tenant, None).await?)
+        }
+        Action::Decisions => {
+            let decisions = consumers::decisions(store, tenant, None, None, LINES_MAX);
+            tables::decisions(&decisions.await?)
+        }
+    })
 }

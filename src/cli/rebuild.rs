@@ -1,17 +1,23 @@
 //! `daybook rebuild`: folds the log into a new generation of a read model beside the one that
-//! answers, and swaps them when it has caught up.
+//! answers, and swaps them when it has caught up; or as of a position, to be asked beside it.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
+use clap::ValueEnum;
+use domain::Position;
+use domain::values::timestamp;
 use projections::AnyProjection;
 
 use super::import::summary::thousands;
+use super::operator;
 use super::progress::Progress;
 use crate::app::Log;
 use crate::config::Settings;
-use crate::consumers::{self, RebuildError, RebuildOptions, Rebuilt};
+use crate::consumers::{
+    self, Decider, Mode, RANGE_EVENTS, RebuildError, RebuildOptions, Rebuilt, WORKERS_MAX,
+};
 use crate::store::Store;
 
 /// Rebuilds read models from the log while the old ones answer.
@@ -20,9 +26,12 @@ use crate::store::Store;
 Examples:
   daybook rebuild heatmap
   daybook rebuild --all --workers 4 --compare
+  daybook rebuild deployments --mode scratch --up-to 2026-01-31T23:59:59Z
+  daybook rebuild heatmap --detach --reason 'after incident 12'
 
-May run beside a serving process. Interrupted, it goes on where it was when it is run again; \
-until the swap the old generation answers.")]
+May run beside a serving process. Interrupted, it goes on where it was when it is run again, or when \
+a process serves; until the swap the old generation answers. Detached, it is recorded, and a process \
+that serves carries it out. `daybook projection` shows, pauses, cancels and rolls back.")]
 pub struct RebuildArgs {
     /// Which read model
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -30,51 +39,139 @@ pub struct RebuildArgs {
     /// Every read model, one after the other
     #[arg(long)]
     all: bool,
+    /// What becomes of the new generation
+    #[arg(long, value_enum, default_value_t = Becomes::Replace)]
+    mode: Becomes,
+    /// As of which position, or which time (RFC 3339); with --mode scratch
+    #[arg(long, value_name = "POSITION|TIME")]
+    up_to: Option<String>,
     /// How many ranges of the log are folded at once
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
     workers: u16,
+    /// At most so many events in a range
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(i64).range(RANGE_EVENTS))]
+    range: i64,
     /// Compare the new generation with the old before the swap; if they differ, the old one stays
     #[arg(long)]
     compare: bool,
+    /// Only ask for it: a process that serves carries it out
+    #[arg(long)]
+    detach: bool,
+    /// Why; kept
+    #[arg(long)]
+    reason: Option<String>,
+    /// Who asks for it; kept
+    #[arg(long, default_value_t = operator())]
+    by: String,
     /// Whose log
     #[arg(long, default_value = "default")]
     tenant: String,
 }
 
+/// What becomes of a new generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Becomes {
+    /// It takes the place of the one that answers
+    Replace,
+    /// It is kept beside the one that answers, as of --up-to
+    Scratch,
+}
+
 /// Rebuilds what `args` name, and says what came of it. Fails if one of them could not be rebuilt.
 pub async fn run(args: RebuildArgs, settings: Settings) -> anyhow::Result<ExitCode> {
     let chosen = chosen(projections::all(), &args)?;
+    ensure!(
+        (args.mode == Becomes::Scratch) == args.up_to.is_some(),
+        "--mode scratch and --up-to go together"
+    );
+    ensure!(
+        args.mode == Becomes::Replace || !args.compare,
+        "--compare is for a generation that takes the place of another"
+    );
     let log = Log::open(&settings).await?;
-    let options = RebuildOptions {
-        workers: args.workers.into(),
-        compare: args.compare,
-        slowdown_max: settings.consumers.rebuild_slowdown_max,
-        ..RebuildOptions::default()
+    let done = match options(log.store(), &args, &settings).await {
+        Ok(options) => Ok(rebuild(log.store(), chosen, &args, &options).await),
+        Err(error) => Err(error),
     };
-    let done = rebuild(log.store(), chosen, &args.tenant, &options).await;
     log.close().await;
-    Ok(if done {
+    Ok(if done? {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
+async fn options(
+    store: &Store,
+    args: &RebuildArgs,
+    settings: &Settings,
+) -> anyhow::Result<RebuildOptions> {
+    let mode = match &args.up_to {
+        None => Mode::Replace,
+        Some(text) => Mode::Scratch {
+            up_to: up_to(store, &args.tenant, text).await?,
+        },
+    };
+    Ok(RebuildOptions {
+        mode,
+        workers: args.workers.into(),
+        range_events: args.range,
+        compare: args.compare,
+        slowdown_max: settings.consumers.rebuild_slowdown_max,
+        scratches_max: settings.consumers.scratches_max,
+        decider: Some(Decider::of(&args.by).because(args.reason.clone())),
+        ..RebuildOptions::default()
+    })
+}
+
+/// A position, or the last one recorded by a time.
+async fn up_to(store: &Store, tenant: &str, text: &str) -> anyhow::Result<Position> {
+    if let Ok(position) = text.parse::<i64>() {
+        ensure!(position >= 0, "--up-to is a position, 0 or more, or a time");
+        return Ok(Position(position));
+    }
+    let time = match timestamp(text, "--up-to") {
+        Ok(time) => time,
+        Err(refusal) => bail!(
+            "--up-to is neither a position nor a time: {}",
+            refusal.message
+        ),
+    };
+    Ok(store.reached_by(tenant, time).await?)
+}
+
 /// True if all of them came about.
 async fn rebuild(
     store: &Store,
     chosen: Vec<Arc<dyn AnyProjection>>,
-    tenant: &str,
+    args: &RebuildArgs,
     options: &RebuildOptions,
 ) -> bool {
     let mut done = true;
     for projection in chosen {
         let name = projection.name();
-        match rebuild_one(store, &projection, tenant, options).await {
-            Ok(rebuilt) => println!("{}", describe(name, &rebuilt, options.compare)),
+        let outcome = if args.detach {
+            let asked = consumers::ask_rebuild(store, &projection, &args.tenant, options, None);
+            asked.await.map(|asked| {
+                let (generation, phase) = (asked.generation, asked.phase);
+                format!("{name}: generation {generation} is asked for ({phase})")
+            })
+        } else {
+            let rebuilt = rebuild_one(store, &projection, &args.tenant, options).await;
+            rebuilt.map(|rebuilt| describe(name, &rebuilt, options))
+        };
+        match outcome {
+            Ok(told) => println!("{told}"),
             Err(e) => {
                 done = false;
                 eprintln!("{name}: {e}; the old generation still answers");
+                if let RebuildError::DigestsDiffer {
+                    difference: Some(first),
+                    ..
+                } = e
+                {
+                    eprintln!("{name}: the first difference: {first}");
+                }
             }
         }
     }
@@ -111,7 +208,7 @@ fn chosen(
     }
 }
 
-fn describe(name: &str, rebuilt: &Rebuilt, compared: bool) -> String {
+fn describe(name: &str, rebuilt: &Rebuilt, options: &RebuildOptions) -> String {
     let Rebuilt {
         generation,
         position,
@@ -122,12 +219,16 @@ fn describe(name: &str, rebuilt: &Rebuilt, compared: bool) -> String {
     let seconds = elapsed.as_secs_f64();
     let rate = (*events as f64 / seconds.max(0.001)) as u64;
     let equal = match digest {
-        Some(digest) if compared => format!(", equal to the old one (digest {digest})"),
+        Some(digest) if options.compare => format!(", equal to the old one (digest {digest})"),
         _ => String::new(),
+    };
+    let what = match options.mode {
+        Mode::Scratch { .. } => "is as of position",
+        Mode::Replace | Mode::RollBack => "answers from position",
     };
     let (events, rate) = (thousands(*events), thousands(rate));
     format!(
-        "{name}: generation {generation} answers from position {position}: \
+        "{name}: generation {generation} {what} {position}: \
          {events} events in {seconds:.1} s ({rate} events/s){equal}"
     )
 }

@@ -116,7 +116,7 @@ impl Envelope {
     ) -> Result<Envelope, Refusal> {
         let command_id = match &ctx.command_id {
             Some(declared) => {
-                checked_command_id(declared)?;
+                check_command_id(declared)?;
                 // One caller's ids never meet another's.
                 let digest = digest(&[ctx.actor.to_string().as_bytes(), declared.as_bytes()]);
                 Uuid::from_bytes(digest)
@@ -151,7 +151,8 @@ impl Envelope {
     }
 }
 
-fn checked_command_id(declared: &str) -> Result<(), Refusal> {
+/// Refuses an idempotency key that is none.
+pub fn check_command_id(declared: &str) -> Result<(), Refusal> {
     let chars = declared.chars().count();
     if chars == 0 || chars > COMMAND_ID_CHARS_MAX {
         return Err(

@@ -21,6 +21,8 @@ pub(super) struct Bookmark {
     pub(super) projection: Arc<dyn AnyProjection>,
     pub(super) tenant: Arc<str>,
     pub(super) generation: i32,
+    /// The number in its tables' names.
+    pub(super) storage: i32,
     pub(super) position: Position,
     pub(super) fence: i64,
     /// `live` for its projector, `building` for a rebuild: whoever finds another has no say any
@@ -244,7 +246,7 @@ async fn write_rows(
 ) -> Result<(), sqlx::Error> {
     let target = Target {
         tenant: &bookmark.tenant,
-        generation: bookmark.generation,
+        generation: bookmark.storage,
     };
     bookmark.projection.write(tx, &target, delta).await
 }

@@ -3,36 +3,84 @@
 use domain::Position;
 
 use super::ConsumerError;
+use super::decisions::{self, Action, Decider, Subject};
 use crate::store::Store;
 
 /// Lets a read model rest where it is. Its present batch is rolled back or finished, no other
 /// begins.
-pub async fn pause(store: &Store, tenant: &str, projection: &str) -> Result<(), ConsumerError> {
-    let found = sqlx::query(
+pub async fn pause(
+    store: &Store,
+    tenant: &str,
+    projection: &str,
+    decider: &Decider,
+) -> Result<(), ConsumerError> {
+    let sql =
         "update generations set status = case status when 'running' then 'paused' else status end
-         where tenant = $1 and projection = $2 and state = 'live'",
-    )
-    .bind(tenant)
-    .bind(projection)
-    .execute(store.pool())
-    .await?;
-    found_or_refused(found.rows_affected(), projection)?;
-    tracing::info!(projection, tenant, "read model {projection} is paused");
-    Ok(())
+         where tenant = $1 and projection = $2 and state = 'live' returning generation";
+    decide(store, (tenant, projection), sql, Action::Pause, decider).await
 }
 
 /// Lets a paused read model go on, or a stopped one try its event again.
-pub async fn resume(store: &Store, tenant: &str, projection: &str) -> Result<(), ConsumerError> {
-    let found = sqlx::query(
-        "update generations set status = 'running', error = null
-         where tenant = $1 and projection = $2 and state = 'live'",
-    )
-    .bind(tenant)
-    .bind(projection)
-    .execute(store.pool())
-    .await?;
-    found_or_refused(found.rows_affected(), projection)?;
-    tracing::info!(projection, tenant, "read model {projection} is resumed");
+pub async fn resume(
+    store: &Store,
+    tenant: &str,
+    projection: &str,
+    decider: &Decider,
+) -> Result<(), ConsumerError> {
+    let sql = "update generations set status = 'running', error = null
+         where tenant = $1 and projection = $2 and state = 'live' returning generation";
+    decide(store, (tenant, projection), sql, Action::Resume, decider).await
+}
+
+/// Carries out a statement on the live generation, and keeps who decided so.
+async fn decide(
+    store: &Store,
+    (tenant, projection): (&str, &str),
+    sql: &str,
+    action: Action,
+    decider: &Decider,
+) -> Result<(), ConsumerError> {
+    let mut tx = projections::begin(store.pool(), "begin").await?;
+    let found: Option<i32> = sqlx::query_scalar(sql)
+        .bind(tenant)
+        .bind(projection)
+        .fetch_optional(&mut *tx)
+        .await?;
+    if found.is_none() {
+        return Err(ConsumerError::NotStarted(projection.to_owned()));
+    }
+    let subject = Subject {
+        tenant,
+        projection,
+        generation: found,
+        position: None,
+    };
+    decisions::note(&mut tx, subject, action, decider).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Lets a read model that is stopped at an event try it again.
+pub async fn retry(
+    store: &Store,
+    tenant: &str,
+    projection: &str,
+    position: Position,
+    decider: &Decider,
+) -> Result<(), ConsumerError> {
+    let mut tx = projections::begin(store.pool(), "begin").await?;
+    let generation = go_on(&mut tx, tenant, projection, position).await?;
+    if generation.is_none() {
+        return Err(not_stopped_there(projection, position));
+    }
+    let subject = Subject {
+        tenant,
+        projection,
+        generation,
+        position: Some(position.0),
+    };
+    decisions::note(&mut tx, subject, Action::Resume, decider).await?;
+    tx.commit().await?;
     Ok(())
 }
 
@@ -47,7 +95,44 @@ pub async fn skip(
     reason: &str,
 ) -> Result<(), ConsumerError> {
     let mut tx = projections::begin(store.pool(), "begin").await?;
-    let stopped: Option<i32> = sqlx::query_scalar(
+    let generation = go_on(&mut tx, tenant, projection, position).await?;
+    let skipped = sqlx::query(
+        "update failed_events set skipped_by = $5, skip_reason = $6, skipped_at = now()
+         where tenant = $1 and projection = $2 and generation = $3 and position = $4",
+    )
+    .bind(tenant)
+    .bind(projection)
+    .bind(generation)
+    .bind(position.0)
+    .bind(by)
+    .bind(reason)
+    .execute(&mut *tx)
+    .await?;
+    if skipped.rows_affected() != 1 {
+        return Err(not_stopped_there(projection, position));
+    }
+    let subject = Subject {
+        tenant,
+        projection,
+        generation,
+        position: Some(position.0),
+    };
+    let decider = Decider::of(by).because(Some(reason.to_owned()));
+    decisions::note(&mut tx, subject, Action::Skip, &decider).await?;
+    tx.commit().await?;
+    tracing::warn!(projection, tenant, %position, by, reason,
+        "read model {projection} goes on without position {position}, decided by {by}: {reason}");
+    Ok(())
+}
+
+/// Lets the live generation go on from the event it is stopped at; which generation that is, if it is.
+async fn go_on(
+    conn: &mut sqlx::PgConnection,
+    tenant: &str,
+    projection: &str,
+    position: Position,
+) -> Result<Option<i32>, sqlx::Error> {
+    sqlx::query_scalar(
         "update generations set status = 'running', error = null
          where tenant = $1 and projection = $2 and state = 'live'
            and status = 'stopped' and position = $3 - 1
@@ -56,36 +141,14 @@ pub async fn skip(
     .bind(tenant)
     .bind(projection)
     .bind(position.0)
-    .fetch_optional(&mut *tx)
-    .await?;
-    let skipped = sqlx::query(
-        "update failed_events set skipped_by = $5, skip_reason = $6, skipped_at = now()
-         where tenant = $1 and projection = $2 and generation = $3 and position = $4",
-    )
-    .bind(tenant)
-    .bind(projection)
-    .bind(stopped)
-    .bind(position.0)
-    .bind(by)
-    .bind(reason)
-    .execute(&mut *tx)
-    .await?;
-    if skipped.rows_affected() != 1 {
-        let projection = projection.to_owned();
-        return Err(ConsumerError::NotStoppedThere {
-            projection,
-            position,
-        });
-    }
-    tx.commit().await?;
-    tracing::warn!(projection, tenant, %position, by, reason,
-        "read model {projection} goes on without position {position}, decided by {by}: {reason}");
-    Ok(())
+    .fetch_optional(conn)
+    .await
 }
 
-fn found_or_refused(rows: u64, projection: &str) -> Result<(), ConsumerError> {
-    if rows == 0 {
-        return Err(ConsumerError::NotStarted(projection.to_owned()));
+fn not_stopped_there(projection: &str, position: Position) -> ConsumerError {
+    let projection = projection.to_owned();
+    ConsumerError::NotStoppedThere {
+        projection,
+        position,
     }
-    Ok(())
 }

@@ -2,15 +2,20 @@
 //!
 //! A generation's tables hold the rows of every tenant whose generation has that number, so two
 //! tenants may share a number only if both were built by the same version of the read model.
+//!
+//! A generation that was rolled back to has a new number and its old tables: `storage` is the number in
+//! their names, where it is another.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use domain::Position;
 use projections::{AnyProjection, Target};
 use sqlx::{Connection, Executor, PgConnection, PgPool, Row};
 
-use super::connection;
+use super::decisions::{self, Action, Decider, Subject};
+use super::{ConsumerError, connection};
 use crate::store::Store;
 
 /// How long dropping old tables waits for their last readers before it is left for another time, in
@@ -117,14 +122,16 @@ pub(super) async fn lock_tables(conn: &mut PgConnection) -> Result<(), sqlx::Err
     Ok(())
 }
 
-/// The lowest number above the tenant's own that no other tenant uses for another version.
-async fn next_number(
+/// The lowest number above the tenant's own that no other tenant's tables of another version have.
+pub(super) async fn next_number(
     conn: &mut PgConnection,
     tenant: &str,
     projection: &dyn AnyProjection,
 ) -> Result<i32, sqlx::Error> {
     let rows: Vec<(bool, i32, i32)> = sqlx::query_as(
-        "select distinct tenant = $1, generation, version from generations where projection = $2",
+        "select distinct tenant = $1, case tenant when $1 then generation else coalesce(storage, generation) end,
+                version
+         from generations where projection = $2",
     )
     .bind(tenant)
     .bind(projection.name())
@@ -163,39 +170,67 @@ pub(super) async fn drop_kept(
     Ok(())
 }
 
-/// Drops one generation that is not live: its tables, or its tenant's rows while others share them.
+/// Drops one generation that does not answer: its tables, or its tenant's rows while others share them.
+/// False if there is none such.
 pub(super) async fn drop_one(
     store: &Store,
     tenant: &str,
     projection: &str,
     generation: i32,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
+    drop_decided(store, tenant, projection, generation, None).await
+}
+
+/// The same, as somebody has decided.
+pub(super) async fn drop_decided(
+    store: &Store,
+    tenant: &str,
+    projection: &str,
+    generation: i32,
+    decider: Option<&Decider>,
+) -> Result<bool, sqlx::Error> {
     let mut conn = connection::open(store).await?;
     let mut tx = conn.begin().await?;
     lock_tables(&mut tx).await?;
     let patience = format!("set local lock_timeout = {DROP_WAIT_MS}");
     tx.execute(patience.as_str()).await?;
-    let tables: Option<Vec<String>> = sqlx::query_scalar(
+    let dropped: Option<(Vec<String>, i32)> = sqlx::query_as(
         "update generations set state = 'dropped'
          where tenant = $1 and projection = $2 and generation = $3
-           and state in ('kept', 'building')
-         returning tables",
+           and state in ('kept', 'scratch')
+         returning tables, coalesce(storage, generation)",
     )
     .bind(tenant)
     .bind(projection)
     .bind(generation)
     .fetch_optional(&mut *tx)
     .await?;
+    let Some((tables, storage)) = dropped else {
+        return Ok(false);
+    };
+    if let Some(decider) = decider {
+        let subject = Subject {
+            tenant,
+            projection,
+            generation: Some(generation),
+            position: None,
+        };
+        decisions::note(&mut tx, subject, Action::Drop, decider).await?;
+    }
     let shared: bool = sqlx::query_scalar(
         "select exists (select from generations
-         where projection = $1 and generation = $2 and state <> 'dropped')",
+         where projection = $1 and coalesce(storage, generation) = $2 and state <> 'dropped')",
     )
     .bind(projection)
-    .bind(generation)
+    .bind(storage)
     .fetch_one(&mut *tx)
     .await?;
-    for base in tables.unwrap_or_default() {
-        let table = Target { tenant, generation }.table(&base);
+    for base in tables {
+        let target = Target {
+            tenant,
+            generation: storage,
+        };
+        let table = target.table(&base);
         if shared {
             let sql = format!("delete from {table} where tenant = $1");
             sqlx::query(&sql).bind(tenant).execute(&mut *tx).await?;
@@ -204,5 +239,50 @@ pub(super) async fn drop_one(
             tx.execute(sql.as_str()).await?;
         }
     }
-    tx.commit().await
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// A generation of a read model, as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// Of which read model.
+    pub projection: String,
+    /// Its number.
+    pub generation: i32,
+    /// The version of the read model it was built by.
+    pub version: i32,
+    /// `building`, `live`, `kept` or `scratch`.
+    pub state: String,
+    /// The last position folded in.
+    pub position: Position,
+    /// When it was begun.
+    pub created_at: DateTime<Utc>,
+}
+
+/// The generations of a tenant that have not been dropped: of one read model, or of all.
+pub async fn generations(
+    store: &Store,
+    tenant: &str,
+    projection: Option<&str>,
+) -> Result<Vec<Generation>, ConsumerError> {
+    let rows = sqlx::query(
+        "select projection, generation, version, state, position, created_at
+         from generations
+         where tenant = $1 and ($2::text is null or projection = $2) and state <> 'dropped'
+         order by projection, generation",
+    )
+    .bind(tenant)
+    .bind(projection)
+    .fetch_all(store.pool())
+    .await?;
+    let of = |row: &sqlx::postgres::PgRow| Generation {
+        projection: row.get(0),
+        generation: row.get(1),
+        version: row.get(2),
+        state: row.get(3),
+        position: Position(row.get(4)),
+        created_at: row.get(5),
+    };
+    Ok(rows.iter().map(of).collect())
 }

@@ -26,6 +26,9 @@ const ERROR_CHARS_MAX: usize = 2_000;
 /// The head was seen to move, yet nothing could be read: look again after this many milliseconds.
 const NOTHING_READ_MS: u64 = 5;
 
+/// A read model that rests is looked at again after this many milliseconds, whatever was heard of it.
+const RESTING_MS: u64 = 1_000;
+
 /// Everything a projector works with.
 #[derive(Clone)]
 pub(super) struct Workplace {
@@ -120,6 +123,8 @@ pub(super) async fn run(place: Workplace, token: i64, stop: watch::Receiver<bool
             Ok(Opened::Resting) => {
                 tokio::select! {
                     _ = live.changed() => {}
+                    // stopped and resumed between two looks at the bookkeeping, it would seem unchanged
+                    () = sleep(Duration::from_millis(RESTING_MS)) => {}
                     _ = this.stop.changed() => {}
                 }
                 continue;
@@ -170,17 +175,17 @@ impl Projector {
     /// Takes the live generation over: from here on older tokens write nothing.
     async fn open(&self) -> Result<Opened, sqlx::Error> {
         let (pool, name) = (self.place.store.pool(), self.place.projection.name());
-        let row: Option<(i32, i32, i64, String)> = sqlx::query_as(
+        let row: Option<(i32, i32, i32, i64, String)> = sqlx::query_as(
             "update generations set fence = $3
              where tenant = $1 and projection = $2 and state = 'live' and fence <= $3
-             returning generation, version, position, status",
+             returning generation, coalesce(storage, generation), version, position, status",
         )
         .bind(&*self.place.tenant)
         .bind(name)
         .bind(self.token)
         .fetch_optional(pool)
         .await?;
-        let Some((generation, version, position, status)) = row else {
+        let Some((generation, storage, version, position, status)) = row else {
             return Ok(Opened::NotOurs);
         };
         if version != self.place.projection.version() {
@@ -208,6 +213,7 @@ impl Projector {
             projection: self.place.projection.clone(),
             tenant: self.place.tenant.clone(),
             generation,
+            storage,
             position: Position(position),
             fence: self.token,
             state: "live",

@@ -7,23 +7,32 @@
 //!    longer, is compared with it if asked, and takes its place in one transaction. Readers see old or
 //!    new, never a mix.
 //!
-//! The live generation goes on throughout; the old one is kept until the next rebuild drops it.
+//! The live generation goes on throughout; the old one is kept until the next rebuild drops it, and can
+//! be rolled back to until then. Built as of a position, a generation takes no place: it stays beside
+//! the live one, for questions about then.
+//!
+//! A rebuild is recorded before anything is done ([`order`], [`plan`]), so any process can carry it out;
+//! [`watch`] tells it how far it is and hears from there whether it is to stop.
 
+mod ask;
+mod order;
 mod plan;
 mod progress;
 mod ranges;
+mod record;
 mod swap;
 mod turns;
+mod watch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::Position;
-use projections::AnyProjection;
-use sqlx::Row;
+use domain::{Code, Position, Refusal};
+use projections::{AnyProjection, Difference};
 use tokio::time::sleep;
 
 use super::batch::WriteError;
+use super::decisions::Decider;
 use super::generations;
 use super::lease::{Lease, Leases};
 use super::retry::Fault;
@@ -31,9 +40,14 @@ use super::{ConsumerError, ConsumerSettings};
 use crate::ops::Clock;
 use crate::store::{Store, StoreError};
 
+pub use ask::{ask_rebuild, cancel_rebuild, drop_generation, pause_rebuild, resume_rebuild};
 pub(super) use plan::unfinished;
 pub use progress::{Phase, Progress};
+pub(super) use record::newest;
+pub use record::{RebuildStatus, rebuilds};
 
+use order::Order;
+use plan::Plan;
 use progress::Meter;
 
 /// A rebuild's lease lives so long without being renewed, in milliseconds.
@@ -48,9 +62,45 @@ const REGAIN_LOOK_MS: u64 = 200;
 /// A rebuild gives up after so many faults in a row.
 const FAULTS_MAX: u32 = 20;
 
+/// What becomes of the generation that is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It takes the place of the live one.
+    Replace,
+    /// It stays beside the live one, as of a position.
+    Scratch {
+        /// The last position folded in.
+        up_to: Position,
+    },
+    /// Nothing is built: the one that is kept follows the log to where the live one is, and takes its
+    /// place again.
+    RollBack,
+}
+
+impl Mode {
+    /// The word stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Replace => "replace",
+            Mode::Scratch { .. } => "scratch",
+            Mode::RollBack => "roll_back",
+        }
+    }
+
+    fn of(word: &str, to: Position) -> Mode {
+        match word {
+            "scratch" => Mode::Scratch { up_to: to },
+            "roll_back" => Mode::RollBack,
+            _ => Mode::Replace,
+        }
+    }
+}
+
 /// How a rebuild is done.
 #[derive(Clone, Debug)]
 pub struct RebuildOptions {
+    /// What becomes of it.
+    pub mode: Mode,
     /// How many ranges are folded at once, each with two connections.
     pub workers: usize,
     /// At most this many events in a range. Ranges are made smaller when the log is short.
@@ -65,17 +115,30 @@ pub struct RebuildOptions {
     pub compare: bool,
     /// By which it is told what is kept no longer: the new generation answers without it.
     pub clock: Clock,
+    /// Who asks for it, and why; kept.
+    pub decider: Option<Decider>,
+    /// A tenant has at most this many generations as of positions.
+    pub scratches_max: usize,
 }
+
+/// At most this many workers.
+pub const WORKERS_MAX: usize = 64;
+
+/// The bounds of [`RebuildOptions::range_events`].
+pub const RANGE_EVENTS: std::ops::RangeInclusive<i64> = 1_000..=10_000_000;
 
 impl Default for RebuildOptions {
     fn default() -> RebuildOptions {
         RebuildOptions {
+            mode: Mode::Replace,
             workers: 2,
             range_events: 100_000,
             rows_max: 100_000,
             slowdown_max: 0.2,
             compare: false,
             clock: Clock::system(),
+            decider: None,
+            scratches_max: 8,
         }
     }
 }
@@ -104,6 +167,26 @@ pub enum RebuildError {
     /// Someone cancelled it.
     #[error("the rebuild was cancelled")]
     Cancelled,
+    /// Someone lets it rest.
+    #[error("the rebuild is paused; once it is resumed, a serving process goes on with it")]
+    Paused,
+    /// The log does not reach so far.
+    #[error("position {up_to} lies beyond the end of the log, {head}")]
+    BeyondHead {
+        /// What was asked.
+        up_to: Position,
+        /// The log's last position.
+        head: Position,
+    },
+    /// The tenant has as many generations as of positions as it may.
+    #[error("there are {0} generations as of positions, as many as may be: drop one first")]
+    TooManyScratches(usize),
+    /// There is no generation to go back to.
+    #[error("no earlier generation of this version is kept: there is nothing to go back to")]
+    NothingKept,
+    /// The idempotency key was used for something else.
+    #[error("this commandId was used for another rebuild")]
+    KeyReused,
     /// An event cannot be folded or written, and nobody has decided to go on without it.
     #[error("the event at position {position} cannot be folded: {reason}")]
     Poison {
@@ -121,6 +204,8 @@ pub enum RebuildError {
         old: String,
         /// Digest of the new one.
         new: String,
+        /// The first row that differs.
+        difference: Option<Box<Difference>>,
     },
     /// The live generation did not reach a position at which both could be compared.
     #[error("the live generation stands still before position {0}: nothing to compare with")]
@@ -140,6 +225,29 @@ pub enum RebuildError {
 }
 
 impl RebuildError {
+    /// What whoever asked for it is told, if it is theirs to put right.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let refusal = |code| Refusal::new(code, self.to_string());
+        match self {
+            RebuildError::Running | RebuildError::Paused => {
+                Some(refusal(Code::RebuildRunning).at(["name"]))
+            }
+            RebuildError::BeyondHead { up_to, head } => Some(
+                refusal(Code::OutOfRange)
+                    .at(["upTo"])
+                    .with("max", head.to_string())
+                    .with("actual", up_to.to_string()),
+            ),
+            RebuildError::TooManyScratches(limit) => {
+                Some(refusal(Code::ScratchLimit).with("limit", *limit))
+            }
+            RebuildError::NothingKept => Some(refusal(Code::NothingKept).at(["name"])),
+            RebuildError::KeyReused => Some(refusal(Code::IdempotencyKeyReused).at(["commandId"])),
+            RebuildError::Bookkeeping(error) => error.refusal(),
+            _ => None,
+        }
+    }
+
     /// Is it worth waiting and trying again?
     fn may_pass(&self) -> bool {
         match self {
@@ -159,23 +267,6 @@ impl RebuildError {
             .and_then(|e| e.code())
             .is_some_and(|code| code == "40P01")
     }
-}
-
-/// A rebuild as recorded.
-#[derive(Clone, Debug)]
-pub struct RebuildStatus {
-    /// Of which read model.
-    pub projection: String,
-    /// The generation it builds.
-    pub generation: i32,
-    /// `folding`, `catching_up`, `swapped`, `cancelled` or `failed`.
-    pub phase: String,
-    /// The head when it began.
-    pub to_position: Position,
-    /// Events whose ranges are done.
-    pub done_events: i64,
-    /// Digests of both generations, if they were compared.
-    pub digests: Option<(String, String)>,
 }
 
 /// Rebuilds a read model, or goes on with a rebuild that was interrupted. `progress` is called a
@@ -280,12 +371,12 @@ async fn build(job: &Job) -> Result<Rebuilt, RebuildError> {
     let began = Instant::now();
     let outcome = async {
         let plan = plan::open(job).await?;
-        // dropping waits for the disk; the fold need not
-        let (folded, ()) = tokio::join!(ranges::fold_all(job, &plan), plan::drop_leftovers(job));
-        folded?;
-        swap::catch_up_and_swap(job, &plan)
-            .await
-            .map(|swapped| (plan, swapped))
+        let swapped = tokio::select! {
+            biased;
+            ended = watch::watch(job, &plan) => Err(ended),
+            done = carry_out(job, &plan) => done,
+        };
+        swapped.map(|swapped| (plan, swapped))
     };
     match outcome.await {
         Ok((plan, swapped)) => Ok(Rebuilt {
@@ -303,52 +394,25 @@ async fn build(job: &Job) -> Result<Rebuilt, RebuildError> {
                     | RebuildError::DigestsDiffer { .. }
                     | RebuildError::NotComparable(_)
             );
-            if lasting {
-                plan::close(job, "failed").await?;
+            // what was refused before it began has nothing to close
+            if lasting && job.meter.has_started() {
+                plan::fail(job, &error).await?;
             }
             Err(error)
         }
     }
 }
 
-/// Cancels a rebuild that runs or was interrupted, in whatever process. False if there is none.
-pub async fn cancel_rebuild(
-    store: &Store,
-    tenant: &str,
-    projection: &str,
-) -> Result<bool, ConsumerError> {
-    let closed = plan::mark(store.pool(), tenant, projection, "cancelled").await?;
-    for generation in &closed {
-        let dropped = generations::drop_one(store, tenant, projection, *generation).await;
-        if let Err(error) = dropped {
-            tracing::info!(%error, projection, "its tables stay until the next rebuild");
+async fn carry_out(job: &Job, plan: &Plan) -> Result<swap::Swapped, RebuildError> {
+    let leftovers = async {
+        if plan.mode == Mode::Replace {
+            plan::drop_leftovers(job).await;
         }
-    }
-    Ok(!closed.is_empty())
-}
-
-/// The rebuilds of a tenant, newest first, at most 100.
-pub async fn rebuilds(store: &Store, tenant: &str) -> Result<Vec<RebuildStatus>, ConsumerError> {
-    let rows = sqlx::query(
-        "select r.projection, r.generation, r.phase, r.to_position, r.digest_old, r.digest_new,
-                (select coalesce(sum(d.to_position - d.from_position + 1), 0)
-                 from rebuild_ranges d where d.done and (d.tenant, d.projection, d.generation)
-                                                      = (r.tenant, r.projection, r.generation)
-                )::bigint
-         from rebuilds r where r.tenant = $1 order by r.started_at desc limit 100",
-    )
-    .bind(tenant)
-    .fetch_all(store.pool())
-    .await?;
-    let of = |r: &sqlx::postgres::PgRow| RebuildStatus {
-        projection: r.get(0),
-        generation: r.get(1),
-        phase: r.get(2),
-        to_position: Position(r.get(3)),
-        digests: r.get::<Option<String>, _>(4).zip(r.get(5)),
-        done_events: r.get(6),
     };
-    Ok(rows.iter().map(of).collect())
+    // dropping waits for the disk; the fold need not
+    let (folded, ()) = tokio::join!(ranges::fold_all(job, plan), leftovers);
+    folded?;
+    swap::finish(job, plan).await
 }
 
 /// Everything one try of a rebuild works with.
@@ -365,6 +429,20 @@ struct Job {
 }
 
 impl Job {
+    /// What is to be recorded of it.
+    fn order(&self) -> Order<'_> {
+        Order {
+            store: &self.store,
+            tenant: &self.tenant,
+            projection: self.projection.as_ref(),
+            options: &self.options,
+            command_id: None,
+            // Nothing waits for the disk: a crash of the server loses a rebuild that had just begun, and
+            // with it everything it had written.
+            begin: "begin; set local synchronous_commit = off",
+        }
+    }
+
     /// Is there a reason to begin anew, other than going on?
     async fn is_due(&self) -> Result<bool, sqlx::Error> {
         if self.cause == Cause::Asked {

@@ -89,10 +89,10 @@ impl Retention {
         Ok(())
     }
 
-    /// The generation that answers.
+    /// The number in the tables' names of the generation that answers.
     async fn generation(&self, tenant: &Arc<str>) -> Result<Option<i32>, ConsumerError> {
         let live = sqlx::query_scalar(
-            "select generation from generations
+            "select coalesce(storage, generation) from generations
              where tenant = $1 and projection = $2 and state = 'live'",
         )
         .bind(&**tenant)

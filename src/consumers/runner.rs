@@ -9,6 +9,7 @@ use projections::{AnyProjection, Live};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::decisions::Decider;
 use super::feed::{Feed, Feeds};
 use super::generations;
 use super::lease::Leases;
@@ -166,17 +167,41 @@ impl Consumers {
     }
 
     /// See [`control::pause`].
-    pub async fn pause(&self, tenant: &str, projection: &str) -> Result<(), ConsumerError> {
+    pub async fn pause(
+        &self,
+        tenant: &str,
+        projection: &str,
+        decider: &Decider,
+    ) -> Result<(), ConsumerError> {
         self.shared.known(projection)?;
-        control::pause(&self.shared.store, tenant, projection).await?;
+        control::pause(&self.shared.store, tenant, projection, decider).await?;
         self.shared.boards.of(&tenant.into()).poke();
         Ok(())
     }
 
     /// See [`control::resume`].
-    pub async fn resume(&self, tenant: &str, projection: &str) -> Result<(), ConsumerError> {
+    pub async fn resume(
+        &self,
+        tenant: &str,
+        projection: &str,
+        decider: &Decider,
+    ) -> Result<(), ConsumerError> {
         self.shared.known(projection)?;
-        control::resume(&self.shared.store, tenant, projection).await?;
+        control::resume(&self.shared.store, tenant, projection, decider).await?;
+        self.shared.boards.of(&tenant.into()).poke();
+        Ok(())
+    }
+
+    /// See [`control::retry`].
+    pub async fn retry(
+        &self,
+        tenant: &str,
+        projection: &str,
+        position: Position,
+        decider: &Decider,
+    ) -> Result<(), ConsumerError> {
+        self.shared.known(projection)?;
+        control::retry(&self.shared.store, tenant, projection, position, decider).await?;
         self.shared.boards.of(&tenant.into()).poke();
         Ok(())
     }
@@ -214,9 +239,40 @@ impl Consumers {
         rebuilt
     }
 
-    /// See [`rebuild::rebuilds`].
-    pub async fn rebuilds(&self, tenant: &str) -> Result<Vec<RebuildStatus>, ConsumerError> {
-        rebuild::rebuilds(&self.shared.store, tenant).await
+    /// See [`rebuild::ask_rebuild`].
+    pub async fn ask_rebuild(
+        &self,
+        tenant: &str,
+        projection: &str,
+        mut options: RebuildOptions,
+        command_id: Option<&str>,
+    ) -> Result<RebuildStatus, RebuildError> {
+        let known = self.shared.known(projection);
+        let projection = known.map_err(RebuildError::Bookkeeping)?;
+        options.scratches_max = self.shared.settings.scratches_max;
+        rebuild::ask_rebuild(&self.shared.store, projection, tenant, &options, command_id).await
+    }
+
+    /// See [`rebuild::pause_rebuild`].
+    pub async fn pause_rebuild(
+        &self,
+        tenant: &str,
+        projection: &str,
+        decider: &Decider,
+    ) -> Result<RebuildStatus, ConsumerError> {
+        self.shared.known(projection)?;
+        rebuild::pause_rebuild(&self.shared.store, tenant, projection, decider).await
+    }
+
+    /// See [`rebuild::resume_rebuild`].
+    pub async fn resume_rebuild(
+        &self,
+        tenant: &str,
+        projection: &str,
+        decider: &Decider,
+    ) -> Result<RebuildStatus, ConsumerError> {
+        self.shared.known(projection)?;
+        rebuild::resume_rebuild(&self.shared.store, tenant, projection, decider).await
     }
 
     /// See [`rebuild::cancel_rebuild`].
@@ -224,9 +280,36 @@ impl Consumers {
         &self,
         tenant: &str,
         projection: &str,
-    ) -> Result<bool, ConsumerError> {
+        decider: &Decider,
+    ) -> Result<RebuildStatus, ConsumerError> {
         self.shared.known(projection)?;
-        rebuild::cancel_rebuild(&self.shared.store, tenant, projection).await
+        rebuild::cancel_rebuild(&self.shared.store, tenant, projection, decider).await
+    }
+
+    /// See [`rebuild::drop_generation`].
+    pub async fn drop_generation(
+        &self,
+        tenant: &str,
+        projection: &str,
+        generation: i32,
+        decider: &Decider,
+    ) -> Result<(), ConsumerError> {
+        self.shared.known(projection)?;
+        rebuild::drop_generation(&self.shared.store, tenant, projection, generation, decider).await
+    }
+
+    /// The newest rebuild of each read model, or of one: what there is to tell of its progress.
+    pub async fn newest_rebuilds(
+        &self,
+        tenant: &str,
+        projection: Option<&str>,
+    ) -> Result<Vec<RebuildStatus>, ConsumerError> {
+        Ok(rebuild::newest(self.shared.store.pool(), tenant, projection).await?)
+    }
+
+    /// Refuses the name of no read model.
+    pub fn check_known(&self, projection: &str) -> Result<(), ConsumerError> {
+        self.shared.known(projection).map(drop)
     }
 }
 

@@ -108,8 +108,10 @@ impl Worker {
     }
 }
 
-/// A rebuild nobody asked for by hand: the version changed, or one was left unfinished.
+/// A rebuild this process has taken up: the version changed, one was asked for, or left unfinished.
 struct Builder {
+    /// What rests if it fails: a rebuild that is asked for after it is another.
+    rests: String,
     task: JoinHandle<Result<(), RebuildError>>,
 }
 
@@ -180,7 +182,7 @@ impl Crew {
         Ok(())
     }
 
-    /// Starts rebuilds that nobody is at: of an older version's generation, or left unfinished.
+    /// Starts rebuilds that nobody is at: of an older version's generation, asked for, or left unfinished.
     async fn start_builders(
         &mut self,
         shared: &Arc<Shared>,
@@ -190,20 +192,26 @@ impl Crew {
     ) -> Result<(), super::ConsumerError> {
         let unfinished = rebuild::unfinished(shared.store.pool(), tenant).await?;
         for projection in &shared.projections {
-            let name = projection.name();
+            let (name, version) = (projection.name(), projection.version());
             let outdated = live
                 .iter()
-                .any(|l| l.projection == name && l.version < projection.version());
-            let left = unfinished.contains(&(name.to_owned(), projection.version()));
+                .any(|l| l.projection == name && l.version < version);
+            let mut ours = unfinished.iter();
+            let left = ours.find(|u| u.projection == name && u.version == version);
             let resource = format!("rebuild/{name}");
+            let rests = match left {
+                Some(left) => format!("{resource}/{}", left.generation),
+                None => resource.clone(),
+            };
             let busy = self.builders.contains_key(name)
-                || seen.iter().any(|s| s.held && s.resource == resource);
-            if !(outdated || left) || busy || self.rests(&resource) {
+                || seen.iter().any(|s| s.held && s.resource == resource)
+                || left.is_some_and(|left| left.paused);
+            if !(outdated || left.is_some()) || busy || self.rests(&rests) {
                 continue;
             }
             tracing::info!(projection = name, %tenant, "read model {name} is being rebuilt");
             let task = tokio::spawn(build(shared.clone(), tenant.clone(), projection.clone()));
-            self.builders.insert(name, Builder { task });
+            self.builders.insert(name, Builder { rests, task });
         }
         Ok(())
     }
@@ -227,14 +235,17 @@ impl Crew {
         for (name, builder) in built {
             let ended = builder.task.await;
             match ended {
-                Ok(Ok(()) | Err(RebuildError::Running | RebuildError::Cancelled)) => {}
+                Ok(
+                    Ok(())
+                    | Err(RebuildError::Running | RebuildError::Cancelled | RebuildError::Paused),
+                ) => {}
                 Ok(Err(error)) => {
                     tracing::error!(projection = name, %error, "{name} was not rebuilt: {error}");
-                    self.rest(format!("rebuild/{name}"), REBUILD_AGAIN_MS);
+                    self.rest(builder.rests, REBUILD_AGAIN_MS);
                 }
                 Err(panic) => {
                     tracing::error!(projection = name, %panic, "rebuild of {name} crashed: {panic}");
-                    self.rest(format!("rebuild/{name}"), REBUILD_AGAIN_MS);
+                    self.rest(builder.rests, REBUILD_AGAIN_MS);
                 }
             }
         }

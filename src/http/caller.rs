@@ -14,6 +14,8 @@ use crate::auth::{self, Admission, Caller, Shown};
 
 /// The header that asks for read models at or behind a position.
 pub const AT_LEAST: &str = "daybook-at-least";
+/// The header that names the position all of an answer is as of.
+pub const AS_OF: &str = "daybook-as-of";
 
 /// The header of API keys.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -86,8 +88,17 @@ fn api_key(headers: &HeaderMap) -> Result<Option<&str>, Fault> {
 
 /// The position the `Daybook-At-Least` header asks for.
 pub fn at_least(headers: &HeaderMap) -> Result<Option<Position>, Fault> {
-    let refused = || Fault::of(FaultCode::BadPosition).with("field", "Daybook-At-Least");
-    let mut values = headers.get_all(AT_LEAST).iter();
+    position(headers, AT_LEAST, "Daybook-At-Least")
+}
+
+/// The position the `Daybook-As-Of` header asks for.
+pub fn as_of(headers: &HeaderMap) -> Result<Option<Position>, Fault> {
+    position(headers, AS_OF, "Daybook-As-Of")
+}
+
+fn position(headers: &HeaderMap, header: &str, field: &str) -> Result<Option<Position>, Fault> {
+    let refused = || Fault::of(FaultCode::BadPosition).with("field", field);
+    let mut values = headers.get_all(header).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => match value.to_str().ok().and_then(api::position) {

@@ -22,7 +22,7 @@ const METHODS: &str = "GET, HEAD, POST, PUT";
 
 /// Headers that a route reads and that a page may not send unasked.
 const REQUEST_HEADERS: &str = "authorization, content-type, x-api-key, idempotency-key, \
-     daybook-at-least, last-event-id, traceparent, tracestate, x-correlation-id, \
+     daybook-at-least, daybook-as-of, last-event-id, traceparent, tracestate, x-correlation-id, \
      apollo-require-preflight, graphql-require-preflight";
 
 /// Headers of our answers that a page may read.

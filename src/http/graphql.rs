@@ -16,7 +16,7 @@ mod ws;
 
 pub use body::{collect as collect_body, content_length, json_fault, object_of, read as read_body};
 pub use documents::DocumentsError;
-pub use engine::{Asking, Credentials, Engine, Product, turned_away};
+pub use engine::{Asking, Credentials, Engine, Product, Wanted, turned_away};
 pub use run::{Alias, ask};
 
 use std::sync::Arc;
@@ -29,7 +29,6 @@ use axum::http::StatusCode;
 use axum::http::header::{ALLOW, HeaderValue};
 use axum::http::request::Parts;
 use axum::response::Response;
-use domain::Position;
 use metrics::counter;
 
 use super::context::Id;
@@ -168,7 +167,7 @@ impl Transport {
         })
     }
 
-    fn asking(&self, caller: Arc<Caller>, at_least: Option<Position>, id: &Id) -> Asking {
+    fn asking(&self, caller: Arc<Caller>, moment: Wanted, id: &Id) -> Asking {
         let limits = &self.0.settings.limits;
         let pages = Pages {
             default: limits.page_default as u32,
@@ -177,7 +176,8 @@ impl Transport {
         Asking {
             caller,
             origin: id.origin(),
-            at_least,
+            at_least: moment.at_least,
+            as_of: moment.as_of,
             pages,
         }
     }
@@ -187,10 +187,14 @@ impl Transport {
         &self,
         (caller, meter): (Arc<Caller>, &Meter),
         mut asked: Asked,
-        at_least: Option<Position>,
+        outside: Wanted,
         id: &Id,
     ) -> Result<Order, Fault> {
-        let inside = asked.at_least.take();
+        let inside = Wanted {
+            at_least: asked.at_least.take(),
+            as_of: asked.as_of.take(),
+        };
+        let wanted = outside.with(inside)?;
         let introspects = self.engine().may_introspect(&caller);
         let checked = self.0.documents.check(asked, introspects)?;
         let access = self.access(&checked)?;
@@ -199,12 +203,14 @@ impl Transport {
         let question = self
             .engine()
             .answers()
-            .and_then(|_| checked.question(inside, access));
+            // Who asks the same again names the position again: only the header is not part of it.
+            .filter(|_| inside.as_of.is_none())
+            .and_then(|_| checked.question(inside.at_least, access));
         Ok(Order {
             kind: checked.kind,
             work: Work::Checked(Box::new(checked)),
             question: question.map(Arc::new),
-            asking: self.asking(caller, at_least.max(inside), id),
+            asking: self.asking(caller, wanted, id),
             telling: self.telling(id),
         })
     }
@@ -214,23 +220,26 @@ impl Transport {
         &self,
         (caller, meter): (Arc<Caller>, &Meter),
         (way, raw): (Way, Bytes),
-        at_least: Option<Position>,
+        wanted: Wanted,
         id: &Id,
     ) -> Result<Order, Fault> {
         let answers = self.engine().answers();
         if let Some(question) = answers.and_then(|kept| kept.recall(way.as_str(), &raw)) {
             question.access.admit(&caller)?;
             meter.operation(&caller, question.cost)?;
-            let at_least = at_least.max(question.at_least);
+            let wanted = Wanted {
+                at_least: wanted.at_least.max(question.at_least),
+                ..wanted
+            };
             return Ok(Order {
                 kind: OperationType::Query,
                 work: Work::Seen(way, raw),
                 question: Some(question),
-                asking: self.asking(caller, at_least, id),
+                asking: self.asking(caller, wanted, id),
                 telling: self.telling(id),
             });
         }
-        let order = self.order((caller, meter), way.parse(&raw)?, at_least, id)?;
+        let order = self.order((caller, meter), way.parse(&raw)?, wanted, id)?;
         if let Some((answers, question)) = answers.zip(order.question.as_ref()) {
             answers.remember(way.as_str(), &raw, question.clone());
         }
@@ -321,9 +330,9 @@ pub async fn post(State(transport): State<Transport>, request: Request) -> Respo
     let (head, body) = request.into_parts();
     let asked = async {
         let caller = caller::admit(transport.engine(), &meter, &head.headers).await?;
-        let at_least = caller::at_least(&head.headers)?;
+        let wanted = Wanted::of(&head.headers)?;
         let read = body::read(&transport.settings().http, &head.headers, body).await?;
-        transport.order_raw((caller, &meter), (Way::Body, read), at_least, &id)
+        transport.order_raw((caller, &meter), (Way::Body, read), wanted, &id)
     };
     let order = asked.await;
     respond(&transport, &head, order, (&id, &meter)).await
@@ -338,10 +347,10 @@ pub async fn get(State(transport): State<Transport>, request: Request) -> Respon
     let (head, _) = request.into_parts();
     let asked = async {
         let caller = caller::admit(transport.engine(), &meter, &head.headers).await?;
-        let at_least = caller::at_least(&head.headers)?;
+        let wanted = Wanted::of(&head.headers)?;
         let parameters = head.uri.query().unwrap_or_default().to_owned();
         let asked = (Way::Parameters, parameters.into());
-        transport.order_raw((caller, &meter), asked, at_least, &id)
+        transport.order_raw((caller, &meter), asked, wanted, &id)
     };
     match asked.await {
         // Whoever can make a browser follow a link must not change anything by it.

@@ -274,6 +274,7 @@ async fn put(
     let asking = graphql::Asking {
         caller: caller::admit(engine, meter, &head.headers).await?,
         at_least: caller::at_least(&head.headers)?,
+        as_of: caller::as_of(&head.headers)?,
         pages: Pages {
             default: edge.settings.limits.page_default as u32,
             max: edge.settings.http.page_max as u32,

@@ -380,7 +380,11 @@ async fn a_read_that_cannot_be_fresh_enough_says_how_far_it_got() {
     .await;
     app.app()
         .consumers
-        .pause("default", "vehicles")
+        .pause(
+            "default",
+            "vehicles",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
         .await
         .unwrap();
     let made = app.ask(REGISTER, json!({ "input": { "id": "w" } })).await;
@@ -401,7 +405,11 @@ async fn a_read_that_cannot_be_fresh_enough_says_how_far_it_got() {
     );
     app.app()
         .consumers
-        .resume("default", "vehicles")
+        .resume(
+            "default",
+            "vehicles",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
         .await
         .unwrap();
     eventually("it is shown after all", async || {

@@ -1,10 +1,12 @@
 //! Consumers: every event once and in order, whoever is killed; shared work; poison; rebuilds.
 
+mod asked;
 mod faults;
 mod following;
 mod golden;
 mod models;
 mod pausing;
+mod past;
 mod poison;
 mod rebuilding;
 mod scene;

@@ -331,6 +331,59 @@ async fn rebuilding_makes_the_same_of_the_log_again() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_is_asked_for_as_of_then_listed_and_dropped_on_the_command_line() {
+    let world = World::new().await;
+    let file = world.file("f.csv", rows(200));
+    world.import(&[&file]).await.check(0, &[]);
+    let head = world.head().await;
+    let run = async |line: &str| {
+        let args: Vec<&str> = line.split(' ').collect();
+        Told::from(world.command(&args).output().await.unwrap())
+    };
+    let as_of = format!("rebuild vehicles --mode scratch --up-to {}", head - 1);
+    let told = run(&format!("{as_of} --by user:ann --reason audit")).await;
+    told.check(
+        0,
+        &[&format!(
+            "vehicles: generation 2 is as of position {}",
+            head - 1
+        )],
+    );
+    run("projection generations").await.check(0, &["scratch"]);
+    let beyond = run("rebuild vehicles --mode scratch --up-to 999999").await;
+    assert_eq!(beyond.code, Some(1));
+    assert!(
+        beyond.err.contains("lies beyond the end of the log"),
+        "{}",
+        beyond.err
+    );
+    let alone = run("rebuild vehicles --mode scratch").await;
+    assert!(alone.err.contains("--up-to go together"), "{}", alone.err);
+
+    let asked = run("rebuild heatmap --detach --by user:ann").await;
+    asked.check(0, &["heatmap: generation 2 is asked for (folding)"]);
+    let again = run("rebuild heatmap --detach").await;
+    assert_eq!(again.code, Some(1));
+    assert!(
+        again.err.contains("is being rebuilt already"),
+        "{}",
+        again.err
+    );
+    let paused = run("projection pause-rebuild heatmap --by user:ann").await;
+    paused.check(0, &["folding, paused"]);
+    let cancelled = run("projection cancel-rebuild heatmap --by user:ann").await;
+    cancelled.check(0, &["cancelled"]);
+    let dropped = run("projection drop vehicles 2 --by user:ann --reason done").await;
+    assert!(!dropped.out.contains("scratch"), "{}", dropped.out);
+    let decided = run("projection decisions").await;
+    for what in ["rebuild", "pause_rebuild", "cancel_rebuild", "drop"] {
+        assert!(decided.out.contains(what), "{what} in {}", decided.out);
+    }
+    let kept = decided.out.lines().filter(|line| line.contains("user:ann"));
+    assert_eq!(kept.count(), 5, "{}", decided.out);
+}
+
 const VEHICLES: usize = 40;
 
 fn start() -> DateTime<Utc> {

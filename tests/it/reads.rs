@@ -65,7 +65,11 @@ async fn a_read_that_cannot_be_had_tells_how_far_each_is() {
     .await;
     app.app()
         .consumers
-        .pause("default", "vehicles")
+        .pause(
+            "default",
+            "vehicles",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
         .await
         .unwrap();
     let after = register(&app, "b").await;
@@ -98,7 +102,11 @@ async fn a_read_that_cannot_be_had_tells_how_far_each_is() {
     }
     app.app()
         .consumers
-        .resume("default", "vehicles")
+        .resume(
+            "default",
+            "vehicles",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
         .await
         .unwrap();
     eventually("the second is seen", async || {
@@ -121,7 +129,14 @@ async fn what_is_insisted_on_is_looked_for_in_what_is_shown() {
     let reply = app.post(insist(LIST).as_bytes(), &[]).await.json();
     assert_eq!(shown(&reply), 2, "{reply}");
     let consumers = &app.app().consumers;
-    consumers.pause("default", "vehicles").await.unwrap();
+    consumers
+        .pause(
+            "default",
+            "vehicles",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
+        .await
+        .unwrap();
     let back = "update generations set position = $1 where projection = 'vehicles'";
     let to: i64 = before.parse().unwrap();
     let moved = sqlx::query(back).bind(to).execute(app.db().pool()).await;
@@ -136,7 +151,14 @@ async fn what_is_insisted_on_is_looked_for_in_what_is_shown() {
     assert_eq!(told["appliedPosition"], json!(before));
     assert_eq!(told["readModels"], json!({ "vehicles": before }));
     // Whoever keeps it up to date has been told, and does again what is missing, although nothing is new.
-    consumers.resume("default", "vehicles").await.unwrap();
+    consumers
+        .resume(
+            "default",
+            "vehicles",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
+        .await
+        .unwrap();
     let reply = app.post(insist(&other).as_bytes(), &[]).await.json();
     assert_eq!(shown(&reply), 2, "{reply}");
     assert_eq!(reply["extensions"]["position"], json!(after));
@@ -168,7 +190,11 @@ async fn a_mutation_reads_what_it_wrote_and_what_its_caller_insists_on() {
     register(&app, "x").await;
     app.app()
         .consumers
-        .pause("default", "vehicles")
+        .pause(
+            "default",
+            "vehicles",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
         .await
         .unwrap();
     let late = register(&app, "y").await;

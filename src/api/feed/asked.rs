@@ -29,6 +29,8 @@ pub enum Kind {
     HeatmapChanged,
     /// The first lines of a board.
     LeaderboardChanged,
+    /// How far rebuilds are.
+    ProjectionProgress,
 }
 
 impl Kind {
@@ -42,6 +44,7 @@ impl Kind {
             Kind::VehicleMoved => "vehicleMoved",
             Kind::HeatmapChanged => "heatmapChanged",
             Kind::LeaderboardChanged => "leaderboardChanged",
+            Kind::ProjectionProgress => "projectionProgress",
         }
     }
 
@@ -49,7 +52,10 @@ impl Kind {
     pub fn is_journal(self) -> bool {
         match self {
             Kind::Events | Kind::DeploymentChanged | Kind::SloBurnAlert | Kind::LogTail => true,
-            Kind::VehicleMoved | Kind::HeatmapChanged | Kind::LeaderboardChanged => false,
+            Kind::VehicleMoved
+            | Kind::HeatmapChanged
+            | Kind::LeaderboardChanged
+            | Kind::ProjectionProgress => false,
         }
     }
 
@@ -67,6 +73,7 @@ impl Kind {
             Kind::VehicleMoved,
             Kind::HeatmapChanged,
             Kind::LeaderboardChanged,
+            Kind::ProjectionProgress,
         ];
         all.into_iter().find(|kind| kind.as_str() == field)
     }

@@ -18,7 +18,7 @@ use super::mark::Mark;
 use super::member::{self, Member};
 use super::rendering::{Plan, Rendering};
 use super::room::Room;
-use super::{FeedStream, boards, heatmaps, vehicles};
+use super::{FeedStream, boards, heatmaps, rebuilds, vehicles};
 use crate::api::SchemaOf;
 use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::{Operation, Parts};
@@ -314,6 +314,9 @@ async fn fill(groups: &Groups, group: &Arc<Group>, operation: Arc<Operation>) ->
             heatmaps::fill(groups, group, rendering, plan).await
         }
         Ok((rendering, Plan::Board(plan))) => boards::fill(groups, group, rendering, plan).await,
+        Ok((rendering, Plan::Progress(plan))) => {
+            rebuilds::fill(groups, group, rendering, plan).await
+        }
         Ok((rendering, plan)) => match plan.journal() {
             Some(journal) => journal::fill(groups, group, rendering, journal).await,
             None => Fault::of(FaultCode::Internal), // every other plan is that of a journal

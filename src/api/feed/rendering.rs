@@ -17,6 +17,7 @@ use super::asked::Asked;
 use super::boards::BoardPlan;
 use super::heatmaps::HeatmapPlan;
 use super::mark::Mark;
+use super::rebuilds::ProgressPlan;
 use super::sieve::{BurnAlertPlan, DeploymentPlan};
 use super::tail::{TailPart, TailPlan};
 use super::vehicles::VehiclePlan;
@@ -25,6 +26,7 @@ use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
 use crate::api::types::competition::LeaderboardChange;
 use crate::api::types::heatmap::Heatmap;
+use crate::api::types::rebuild::Rebuild;
 use crate::api::types::slo::SloBurnAlert;
 use crate::deployments::history::History;
 use crate::store::{EventFilter, StoredEvent};
@@ -45,6 +47,8 @@ pub enum Plan {
     Heatmap(HeatmapPlan),
     /// A board that changes.
     Board(BoardPlan),
+    /// Rebuilds that go on.
+    Progress(ProgressPlan),
 }
 
 /// What a subscription's field is resolved from.
@@ -73,6 +77,8 @@ pub enum Item {
     Heatmap(Box<Heatmap>),
     /// Of `leaderboardChanged`.
     Board(Box<LeaderboardChange>),
+    /// Of `projectionProgress`.
+    Rebuild(Box<Rebuild>),
 }
 
 /// Where a resolver leaves its plan and takes its items from.

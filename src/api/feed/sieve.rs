@@ -115,7 +115,7 @@ impl Plan {
                 };
                 Some((filter, Sieve::Tail(plan.into())))
             }
-            Plan::Vehicles(_) | Plan::Heatmap(_) | Plan::Board(_) => None,
+            Plan::Vehicles(_) | Plan::Heatmap(_) | Plan::Board(_) | Plan::Progress(_) => None,
         }
     }
 }

@@ -5,14 +5,13 @@ use chrono::{DateTime as Instant, TimeDelta, Utc};
 use projections::Page;
 
 use crate::api::access::{AuthRole, Scope, auth, to};
-use crate::api::failure::store_fault;
-use crate::api::fault::{Fault, FaultCode};
+use crate::api::failure::{consumer_fault, store_fault};
+use crate::api::fault::Fault;
 use crate::api::operation::Operation;
 use crate::api::page::{Ask, Paged};
 use crate::api::scalars::{DateTime, Position};
 use crate::api::types::event::Event;
 use crate::api::types::projection::ProjectionStatus;
-use crate::consumers::ConsumerError;
 use crate::store::{EventFilter, PageLimits, StoredEvent};
 
 /// Positions that one question looks through at most: about a second's work.
@@ -199,15 +198,4 @@ async fn events(
         as_of: span.head,
     };
     Ok((page, at.max(domain::Position(span.after))))
-}
-
-fn consumer_fault(error: ConsumerError) -> Fault {
-    match error {
-        ConsumerError::Store(error) => store_fault(error),
-        ConsumerError::Database(error) => store_fault(error.into()),
-        error => {
-            tracing::error!(error = %error, "the read models' state cannot be read: {error}");
-            Fault::of(FaultCode::Internal)
-        }
-    }
 }

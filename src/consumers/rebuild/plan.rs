@@ -5,24 +5,30 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use domain::Position;
-use projections::Filling;
-use sqlx::{PgPool, Postgres, Transaction};
+use projections::{Filling, Target};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 
-use super::{Job, RebuildError};
+use super::{Cause, Job, Mode, RebuildError, order};
 use crate::consumers::batch::Bookmark;
 use crate::consumers::generations;
 use crate::store::check_held;
 
-/// No range is made smaller than this many events.
-const RANGE_EVENTS_MIN: i64 = 1_000;
-
-/// Each worker gets at least this many ranges, so that all come to an end at about the same time.
-const RANGES_PER_WORKER: i64 = 8;
+/// Why a rebuild failed is kept up to this many characters.
+const ERROR_CHARS_MAX: usize = 2_000;
 
 /// A rebuild under way.
 #[derive(Clone)]
 pub(super) struct Plan {
     pub(super) generation: i32,
+    /// The number in its tables' names.
+    pub(super) storage: i32,
+    /// What becomes of it.
+    pub(super) mode: Mode,
+    /// How many ranges are folded at once.
+    pub(super) workers: usize,
+    /// Compare both generations before the swap.
+    pub(super) compare: bool,
     /// The ranges cover 1..=to.
     pub(super) to: Position,
     /// Is any of them still to be folded, or marked as folded?
@@ -35,30 +41,47 @@ pub(super) struct Plan {
     pub(super) filling: Option<Arc<Filling>>,
 }
 
+impl Plan {
+    /// The tables it fills.
+    pub(super) fn target<'a>(&self, job: &'a Job) -> Target<'a> {
+        Target {
+            tenant: &job.tenant,
+            generation: self.storage,
+        }
+    }
+}
+
+/// A rebuild that has not come to its end.
+pub(in crate::consumers) struct Unfinished {
+    pub(in crate::consumers) projection: String,
+    pub(in crate::consumers) generation: i32,
+    /// The version of the read model that it is of.
+    pub(in crate::consumers) version: i32,
+    pub(in crate::consumers) paused: bool,
+    mode: Mode,
+}
+
 /// Goes on with an unfinished rebuild of this version, or sets out on a new one.
 pub(super) async fn open(job: &Job) -> Result<Plan, RebuildError> {
     let (tenant, name) = (&*job.tenant, job.projection.name());
-    let unfinished: Option<(i32, i32)> = sqlx::query_as(
-        "select generation, g.version from rebuilds r join generations g
-                using (tenant, projection, generation)
-         where tenant = $1 and projection = $2 and phase in ('folding', 'catching_up')
-         order by generation desc limit 1",
-    )
-    .bind(tenant)
-    .bind(name)
-    .fetch_optional(job.store.pool())
-    .await?;
+    let mut conn = job.store.pool().acquire().await?;
+    let found = unfinished_of(&mut conn, tenant, name).await?;
+    drop(conn);
     let mut filling = None;
-    match unfinished {
-        Some((_, version)) if version == job.projection.version() => {}
+    match found {
+        Some(found) if found.version == job.projection.version() => {
+            if found.paused {
+                return Err(RebuildError::Paused);
+            }
+            if job.cause == Cause::Asked && found.mode != job.options.mode {
+                return Err(RebuildError::Running);
+            }
+        }
         // an earlier try of this very rebuild was under way: someone has ended it meanwhile
         None if job.meter.has_started() => return Err(RebuildError::Cancelled),
         None if !job.is_due().await? => return Err(RebuildError::Cancelled),
         _ => {
-            let head = job.store.head(tenant).await?;
-            check_held_from(job, 1, head).await?;
-            mark(job.store.pool(), tenant, name, "cancelled").await?;
-            begin(job).await?;
+            order::begin(&job.order()).await?;
             filling = Some(Arc::default());
         }
     }
@@ -66,43 +89,39 @@ pub(super) async fn open(job: &Job) -> Result<Plan, RebuildError> {
     take_over(job, filling).await
 }
 
-/// Records a new rebuild. Nothing waits for the disk: a crash of the server loses a rebuild that had
-/// just begun, and with it everything it had written.
-async fn begin(job: &Job) -> Result<(), RebuildError> {
-    let (tenant, name) = (&*job.tenant, job.projection.name());
-    let head = job.store.head(tenant).await?;
-    let begin = "begin; set local synchronous_commit = off";
-    let mut tx = projections::begin(job.store.pool(), begin).await?;
-    generations::lock_tables(&mut tx).await?;
-    let generation =
-        generations::create(&mut tx, tenant, job.projection.as_ref(), "building").await?;
-    sqlx::query(
-        "insert into rebuilds (tenant, projection, generation, to_position, phase)
-         values ($1, $2, $3, $4, 'folding')",
-    )
-    .bind(tenant)
-    .bind(name)
-    .bind(generation)
-    .bind(head.0)
-    .execute(&mut *tx)
-    .await?;
-    let parts = job.options.workers.max(1) as i64 * RANGES_PER_WORKER;
-    let range = (head.0 / parts + 1)
-        .max(RANGE_EVENTS_MIN)
-        .min(job.options.range_events.max(1));
-    sqlx::query(
-        "insert into rebuild_ranges (tenant, projection, generation, from_position, to_position)
-         select $1, $2, $3, p, least(p + $5 - 1, $4) from generate_series(1, $4, $5) p",
-    )
-    .bind(tenant)
-    .bind(name)
-    .bind(generation)
-    .bind(head.0)
-    .bind(range)
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(())
+/// The rebuild of a read model that has not come to its end, if there is one.
+pub(super) async fn unfinished_of(
+    conn: &mut PgConnection,
+    tenant: &str,
+    projection: &str,
+) -> Result<Option<Unfinished>, sqlx::Error> {
+    let sql = format!("{UNFINISHED} and projection = $2 order by generation desc limit 1");
+    let row = sqlx::query(&sql).bind(tenant).bind(projection);
+    Ok(row.fetch_optional(conn).await?.as_ref().map(unfinished_row))
+}
+
+/// Rebuilds of a tenant that have not come to an end.
+pub(in crate::consumers) async fn unfinished(
+    pool: &PgPool,
+    tenant: &str,
+) -> Result<Vec<Unfinished>, sqlx::Error> {
+    let rows = sqlx::query(UNFINISHED).bind(tenant).fetch_all(pool).await?;
+    Ok(rows.iter().map(unfinished_row).collect())
+}
+
+const UNFINISHED: &str = "
+    select projection, generation, g.version, r.paused, r.mode, r.to_position
+    from rebuilds r join generations g using (tenant, projection, generation)
+    where tenant = $1 and r.phase in ('folding', 'catching_up')";
+
+fn unfinished_row(row: &PgRow) -> Unfinished {
+    Unfinished {
+        projection: row.get(0),
+        generation: row.get(1),
+        version: row.get(2),
+        paused: row.get(3),
+        mode: Mode::of(row.get(4), Position(row.get(5))),
+    }
 }
 
 /// A rebuild of what is left of a log would be another read model.
@@ -127,19 +146,34 @@ pub(super) async fn drop_leftovers(job: &Job) {
 /// Makes the unfinished rebuild this process's: older tokens write nothing from here on.
 async fn take_over(job: &Job, filling: Option<Arc<Filling>>) -> Result<Plan, RebuildError> {
     let (tenant, name) = (&*job.tenant, job.projection.name());
-    let row: Option<(i32, i64, String)> = sqlx::query_as(
+    if job.cause == Cause::Asked {
+        // whoever is at it by hand says how
+        sqlx::query(
+            "update rebuilds set workers = $3, compare = $4
+             where tenant = $1 and projection = $2 and phase in ('folding', 'catching_up')",
+        )
+        .bind(tenant)
+        .bind(name)
+        .bind(order::workers(&job.options))
+        .bind(job.options.compare)
+        .execute(job.store.pool())
+        .await?;
+    }
+    let row = sqlx::query(
         "update generations g set fence = $3
          from rebuilds r where g.tenant = $1 and g.projection = $2 and g.state = 'building'
-           and g.fence <= $3 and r.phase in ('folding', 'catching_up')
+           and g.fence <= $3 and r.phase in ('folding', 'catching_up') and not r.paused
            and (r.tenant, r.projection, r.generation) = (g.tenant, g.projection, g.generation)
-         returning g.generation, r.to_position, r.phase",
+         returning g.generation, coalesce(g.storage, g.generation), r.to_position, r.phase, r.mode,
+                   r.workers, r.compare",
     )
     .bind(tenant)
     .bind(name)
     .bind(job.token)
     .fetch_optional(job.store.pool())
     .await?;
-    let (generation, to, phase) = row.ok_or(RebuildError::LeaseLost)?;
+    let row = row.ok_or(RebuildError::LeaseLost)?;
+    let to = Position(row.get(2));
     let forgiven: Vec<i64> = sqlx::query_scalar(
         "select distinct position from failed_events
          where tenant = $1 and projection = $2 and skipped_by is not null",
@@ -149,11 +183,14 @@ async fn take_over(job: &Job, filling: Option<Arc<Filling>>) -> Result<Plan, Reb
     .fetch_all(job.store.pool())
     .await?;
     let forgiven = Arc::new(forgiven.into_iter().collect());
-    let folding = phase == "folding";
     let mut plan = Plan {
-        generation,
-        to: Position(to),
-        folding,
+        generation: row.get(0),
+        storage: row.get(1),
+        mode: Mode::of(row.get(4), to),
+        workers: usize::try_from(row.get::<i32, _>(5)).unwrap_or(1),
+        compare: row.get(6),
+        to,
+        folding: row.get::<&str, _>(3) == "folding",
         ranges: Vec::new(),
         forgiven,
         filling,
@@ -180,7 +217,7 @@ pub(super) async fn ranges_left(job: &Job, plan: &Plan) -> Result<Vec<(i64, i64)
     Ok(ranges)
 }
 
-/// All ranges are done: the new generation stands where they end.
+/// All ranges are done: the new generation stands where they end, and stays there if it is as of then.
 pub(super) async fn folded(job: &Job, plan: &Plan) -> Result<(), RebuildError> {
     let mut tx = projections::begin(job.store.pool(), "begin").await?;
     hold(&mut tx, job, plan).await?;
@@ -270,6 +307,7 @@ pub(super) async fn bookmark(job: &Job, plan: &Plan) -> Result<Bookmark, Rebuild
         projection: job.projection.clone(),
         tenant: job.tenant.clone(),
         generation: plan.generation,
+        storage: plan.storage,
         position: Position(position),
         fence: job.token,
         state: "building",
@@ -294,27 +332,102 @@ pub(super) async fn swapped(
     .fetch_one(job.store.pool())
     .await?;
     match phase.as_str() {
-        "swapped" => Ok(Some((Position(position), digest))),
+        "swapped" | "built" => Ok(Some((Position(position), digest))),
         "catching_up" => Ok(None),
         _ => Err(RebuildError::Cancelled),
     }
 }
 
-/// Ends the present rebuild of a job.
-pub(super) async fn close(job: &Job, phase: &str) -> Result<(), RebuildError> {
-    mark(job.store.pool(), &job.tenant, job.projection.name(), phase).await?;
+/// The generation as of a position is whole: it stays as it is, for whoever asks for it.
+pub(super) async fn keep_scratch(job: &Job, plan: &Plan) -> Result<(), RebuildError> {
+    let mut tx = projections::begin(job.store.pool(), "begin").await?;
+    hold(&mut tx, job, plan).await?;
+    sqlx::query(
+        "update generations set state = 'scratch', updated_at = now()
+         where tenant = $1 and projection = $2 and generation = $3",
+    )
+    .bind(&*job.tenant)
+    .bind(job.projection.name())
+    .bind(plan.generation)
+    .execute(&mut *tx)
+    .await?;
+    let built = sqlx::query(
+        "update rebuilds set phase = 'built', finished_at = now()
+         where tenant = $1 and projection = $2 and generation = $3 and phase = 'catching_up'
+           and not paused",
+    )
+    .bind(&*job.tenant)
+    .bind(job.projection.name())
+    .bind(plan.generation)
+    .execute(&mut *tx)
+    .await?;
+    if built.rows_affected() != 1 {
+        return Err(stopped(job, plan).await?);
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Why a rebuild of ours may not come to its end.
+pub(super) async fn stopped(job: &Job, plan: &Plan) -> Result<RebuildError, sqlx::Error> {
+    let paused: bool = sqlx::query_scalar(
+        "select paused and phase in ('folding', 'catching_up') from rebuilds
+         where tenant = $1 and projection = $2 and generation = $3",
+    )
+    .bind(&*job.tenant)
+    .bind(job.projection.name())
+    .bind(plan.generation)
+    .fetch_one(job.store.pool())
+    .await?;
+    Ok(if paused {
+        RebuildError::Paused
+    } else {
+        RebuildError::Cancelled
+    })
+}
+
+/// Ends the present rebuild of a job, and keeps why.
+pub(super) async fn fail(job: &Job, why: &RebuildError) -> Result<(), RebuildError> {
+    let (tenant, name) = (&*job.tenant, job.projection.name());
+    let mut tx = projections::begin(job.store.pool(), "begin").await?;
+    let failed = mark(&mut tx, tenant, name, "failed").await?;
+    let (mut digests, mut difference) = ((None, None), None);
+    if let RebuildError::DigestsDiffer {
+        old,
+        new,
+        difference: first,
+        ..
+    } = why
+    {
+        digests = (Some(old), Some(new));
+        difference = first.as_deref().map(sqlx::types::Json);
+    }
+    let error: String = why.to_string().chars().take(ERROR_CHARS_MAX).collect();
+    sqlx::query(
+        "update rebuilds set error = $4, digest_old = $5, digest_new = $6, difference = $7
+         where tenant = $1 and projection = $2 and generation = any($3)",
+    )
+    .bind(tenant)
+    .bind(name)
+    .bind(&failed)
+    .bind(error)
+    .bind(digests.0)
+    .bind(digests.1)
+    .bind(difference)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
     Ok(())
 }
 
 /// Ends unfinished rebuilds without a swap. Answers their generations: kept for a look, and dropped
 /// by the next rebuild at the latest.
 pub(super) async fn mark(
-    pool: &PgPool,
+    conn: &mut PgConnection,
     tenant: &str,
     projection: &str,
     phase: &str,
 ) -> Result<Vec<i32>, sqlx::Error> {
-    let mut tx = projections::begin(pool, "begin").await?;
     let closed: Vec<i32> = sqlx::query_scalar(
         "update generations g set state = 'kept' from rebuilds r
          where r.tenant = $1 and r.projection = $2 and r.phase in ('folding', 'catching_up')
@@ -324,7 +437,7 @@ pub(super) async fn mark(
     )
     .bind(tenant)
     .bind(projection)
-    .fetch_all(&mut *tx)
+    .fetch_all(&mut *conn)
     .await?;
     sqlx::query(
         "update rebuilds set phase = $4, finished_at = now()
@@ -334,23 +447,7 @@ pub(super) async fn mark(
     .bind(projection)
     .bind(&closed)
     .bind(phase)
-    .execute(&mut *tx)
+    .execute(conn)
     .await?;
-    tx.commit().await?;
     Ok(closed)
-}
-
-/// Rebuilds of a tenant that have not come to an end: read model and version.
-pub(in crate::consumers) async fn unfinished(
-    pool: &PgPool,
-    tenant: &str,
-) -> Result<Vec<(String, i32)>, sqlx::Error> {
-    sqlx::query_as(
-        "select projection, g.version from rebuilds r join generations g
-                using (tenant, projection, generation)
-         where tenant = $1 and phase in ('folding', 'catching_up')",
-    )
-    .bind(tenant)
-    .fetch_all(pool)
-    .await
 }

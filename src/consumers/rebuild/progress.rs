@@ -35,6 +35,8 @@ pub enum Phase {
     Comparing,
     /// The new generation answers.
     Swapped,
+    /// The generation as of a position is whole.
+    Built,
 }
 
 /// What the progress is told from.
@@ -107,6 +109,7 @@ impl Meter {
             Phase::CatchingUp,
             Phase::Comparing,
             Phase::Swapped,
+            Phase::Built,
         ][self.phase.load(Ordering::Relaxed) as usize];
         let eta = (phase == Phase::Folding && folded > 0)
             .then(|| Duration::from_secs_f64((left / events_per_second).min(1e9)));

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::Position;
-use projections::{AnyDelta, AnyProjection, Target};
+use projections::{AnyDelta, AnyProjection};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -44,7 +44,7 @@ pub(super) async fn fold_all(job: &Job, plan: &Plan) -> Result<(), RebuildError>
             job: job.clone(),
             plan: plan.clone(),
             given_up: Arc::new(given_up.clone()),
-            ranges: Arc::new(Mutex::new(Shares::of(left, job.options.workers.max(1)))),
+            ranges: Arc::new(Mutex::new(Shares::of(left, plan.workers.max(1)))),
             writing: one_at_a_time.then(Arc::default),
             turns: turns.clone(),
         };
@@ -136,7 +136,7 @@ struct Cut {
 /// Runs all workers to the end, or until the first of them fails.
 async fn work(line: Line) -> Result<(), RebuildError> {
     let mut workers = JoinSet::new();
-    for number in 0..line.job.options.workers.max(1) {
+    for number in 0..line.plan.workers.max(1) {
         workers.spawn(worker(line.clone(), number));
     }
     while let Some(ended) = workers.join_next().await {
@@ -310,7 +310,7 @@ async fn write_cut(conn: &mut PgConnection, line: &Line, cut: Cut) -> Result<(),
             .execute(&mut *tx)
             .await?;
     }
-    let target = Target { tenant, generation };
+    let target = line.plan.target(job);
     let written = match &line.plan.filling {
         Some(filling) => {
             let fill = job.projection.fill(&mut tx, &target, cut.delta, filling);

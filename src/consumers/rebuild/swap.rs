@@ -11,7 +11,7 @@ use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 use tokio::time::sleep;
 
 use super::plan::{self, Plan};
-use super::{FAULTS_MAX, Job, Phase, RebuildError};
+use super::{FAULTS_MAX, Job, Mode, Phase, RebuildError};
 use crate::consumers::batch::{self, BatchBounds, Bookmark};
 use crate::consumers::connection;
 use crate::consumers::retry::{Backoff, Fault};
@@ -33,13 +33,15 @@ pub(super) struct Swapped {
 /// The live generation's row, locked.
 struct Live {
     generation: i32,
+    /// The number in its tables' names.
+    storage: i32,
     version: i32,
     position: Position,
 }
 
-/// Brings the new generation to the head, compares it if asked, and makes it the live one. Faults
-/// of the database are waited out.
-pub(super) async fn catch_up_and_swap(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
+/// Brings the new generation to the head, compares it if asked, and makes it the live one; one that is as
+/// of a position is kept as it is. Faults of the database are waited out.
+pub(super) async fn finish(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
     let mut backoff = Backoff::new(job.settings.retry_ms_min, job.settings.retry_ms_max);
     loop {
         match attempt(job, plan).await {
@@ -52,10 +54,19 @@ pub(super) async fn catch_up_and_swap(job: &Job, plan: &Plan) -> Result<Swapped,
 async fn attempt(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
     // a fault may have hidden that the swap was committed
     if let Some((position, digest)) = plan::swapped(job, plan).await? {
-        job.meter.enter(Phase::Swapped);
+        job.meter.enter(done(plan));
         return Ok(Swapped { position, digest });
     }
     job.meter.enter(Phase::CatchingUp);
+    if let Mode::Scratch { up_to } = plan.mode {
+        analyze(&mut connection::open(&job.store).await?, job, plan).await?;
+        plan::keep_scratch(job, plan).await?;
+        job.meter.enter(Phase::Built);
+        return Ok(Swapped {
+            position: up_to,
+            digest: None,
+        });
+    }
     let (events_max, bytes_max) = (job.settings.ring_events_max, job.settings.ring_bytes_max);
     let mut follower = Follower {
         job,
@@ -64,16 +75,20 @@ async fn attempt(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
         bookmark: plan::bookmark(job, plan).await?,
         conn: connection::open(&job.store).await?,
     };
-    analyze(&mut follower).await?;
-    let compared = if job.options.compare {
+    analyze(&mut follower.conn, job, plan).await?;
+    let compared = if plan.compare {
         compare(&mut follower).await?
     } else {
         None
     };
     loop {
-        let head = job.store.head(&job.tenant).await?;
-        follower.follow(head).await?;
-        follower.sweep(plan.generation).await?;
+        // whoever goes back goes no further than they must: an event that stopped the other may stop this one
+        let up_to = match plan.mode {
+            Mode::RollBack => live(&follower).await?.1,
+            _ => job.store.head(&job.tenant).await?,
+        };
+        follower.follow(up_to).await?;
+        follower.sweep(plan.storage).await?;
         if swap(&mut follower, compared.as_ref()).await? {
             job.meter.enter(Phase::Swapped);
             let digest = compared.map(|both| both.new);
@@ -82,6 +97,14 @@ async fn attempt(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
                 digest,
             });
         }
+    }
+}
+
+/// What a rebuild comes to.
+fn done(plan: &Plan) -> Phase {
+    match plan.mode {
+        Mode::Scratch { .. } => Phase::Built,
+        Mode::Replace | Mode::RollBack => Phase::Swapped,
     }
 }
 
@@ -110,7 +133,7 @@ impl Follower<'_> {
         Ok(())
     }
 
-    /// Takes out of a generation what is kept no longer.
+    /// Takes out of a generation's tables what is kept no longer.
     async fn sweep(&mut self, generation: i32) -> Result<(), RebuildError> {
         let tenant = &self.job.tenant;
         let target = Target { tenant, generation };
@@ -128,7 +151,7 @@ impl Follower<'_> {
     /// The same of both: the live one may not have been looked at today.
     async fn sweep_both(&mut self, live: i32) -> Result<(), RebuildError> {
         self.sweep(live).await?;
-        self.sweep(self.plan.generation).await
+        self.sweep(self.plan.storage).await
     }
 
     /// The next batch. An event that was given up before is given up again; another that cannot be
@@ -159,14 +182,10 @@ impl Follower<'_> {
 }
 
 /// Lets the planner know the new tables: nobody has read them yet.
-async fn analyze(follower: &mut Follower<'_>) -> Result<(), RebuildError> {
-    let target = Target {
-        tenant: &follower.job.tenant,
-        generation: follower.plan.generation,
-    };
-    for base in follower.job.projection.tables() {
-        let sql = format!("analyze {}", target.table(base));
-        follower.conn.execute(sql.as_str()).await?;
+async fn analyze(conn: &mut PgConnection, job: &Job, plan: &Plan) -> Result<(), RebuildError> {
+    for base in job.projection.tables() {
+        let sql = format!("analyze {}", plan.target(job).table(base));
+        conn.execute(sql.as_str()).await?;
     }
     Ok(())
 }
@@ -187,9 +206,9 @@ async fn compare(follower: &mut Follower<'_>) -> Result<Option<Both>, RebuildErr
     let mut reader = connection::open(&follower.job.store).await?;
     loop {
         // come close first, so that the live one is held for one small batch only
-        let (generation, near) = live(follower).await?;
+        let (storage, near) = live(follower).await?;
         follower.follow(near).await?;
-        follower.sweep_both(generation).await?;
+        follower.sweep_both(storage).await?;
         let mut held = holder.begin().await?;
         let live = lock_live(&mut held, follower).await?;
         if live.version != follower.job.projection.version() {
@@ -204,20 +223,28 @@ async fn compare(follower: &mut Follower<'_>) -> Result<Option<Both>, RebuildErr
             continue;
         }
         follower.follow(live.position).await?;
-        follower.sweep_both(live.generation).await?;
+        follower.sweep_both(live.storage).await?;
         let mut snapshot = reader
             .begin_with(
                 "begin isolation level repeatable read read only; select 1 from logs limit 1",
             )
             .await?;
         held.rollback().await?;
-        let new = digest(&mut snapshot, follower, follower.plan.generation).await?;
-        let old = digest(&mut snapshot, follower, live.generation).await?;
-        snapshot.rollback().await?;
+        let new = digest(&mut snapshot, follower, follower.plan.storage).await?;
+        let old = digest(&mut snapshot, follower, live.storage).await?;
         if new != old {
-            let position = live.position;
-            return Err(RebuildError::DigestsDiffer { position, old, new });
+            let (tenant, projection) = (&*follower.job.tenant, &*follower.job.projection);
+            let of = |generation| Target { tenant, generation };
+            let both = (&of(live.storage), &of(follower.plan.storage));
+            let difference = projections::first_difference(&mut snapshot, projection, both).await?;
+            return Err(RebuildError::DigestsDiffer {
+                position: live.position,
+                old,
+                new,
+                difference: difference.map(Box::new),
+            });
         }
+        snapshot.rollback().await?;
         return Ok(Some(Both { old, new }));
     }
 }
@@ -234,17 +261,17 @@ async fn digest(
     projections::digest(conn, follower.job.projection.as_ref(), &target).await
 }
 
-/// The live generation, and where it is by now.
+/// The number in the names of the live generation's tables, and where it is by now.
 async fn live(follower: &Follower<'_>) -> Result<(i32, Position), sqlx::Error> {
-    let (generation, position) = sqlx::query_as(
-        "select generation, position from generations
+    let (storage, position) = sqlx::query_as(
+        "select coalesce(storage, generation), position from generations
          where tenant = $1 and projection = $2 and state = 'live'",
     )
     .bind(&*follower.job.tenant)
     .bind(follower.job.projection.name())
     .fetch_one(follower.job.store.pool())
     .await?;
-    Ok((generation, Position(position)))
+    Ok((storage, Position(position)))
 }
 
 /// Holds the live generation where it is, to the end of the transaction: its projector waits.
@@ -252,8 +279,8 @@ async fn lock_live(
     tx: &mut Transaction<'_, Postgres>,
     follower: &Follower<'_>,
 ) -> Result<Live, sqlx::Error> {
-    let (generation, version, position): (i32, i32, i64) = sqlx::query_as(
-        "select generation, version, position from generations
+    let (generation, storage, version, position): (i32, i32, i32, i64) = sqlx::query_as(
+        "select generation, coalesce(storage, generation), version, position from generations
          where tenant = $1 and projection = $2 and state = 'live' for update",
     )
     .bind(&*follower.job.tenant)
@@ -262,6 +289,7 @@ async fn lock_live(
     .await?;
     Ok(Live {
         generation,
+        storage,
         version,
         position: Position(position),
     })
@@ -302,7 +330,8 @@ async fn swap_in_one(
     let swapped = sqlx::query(
         "update rebuilds
          set phase = 'swapped', finished_at = now(), digest_old = $4, digest_new = $5
-         where tenant = $1 and projection = $2 and generation = $3 and phase = 'catching_up'",
+         where tenant = $1 and projection = $2 and generation = $3 and phase = 'catching_up'
+           and not paused",
     )
     .bind(&*job.tenant)
     .bind(job.projection.name())
@@ -312,7 +341,7 @@ async fn swap_in_one(
     .execute(&mut *tx)
     .await?;
     if swapped.rows_affected() != 1 {
-        return Err(RebuildError::Cancelled);
+        return Err(plan::stopped(job, plan).await?);
     }
     tx.commit().await?;
     Ok(true)

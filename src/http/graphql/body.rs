@@ -25,6 +25,8 @@ pub struct Asked {
     pub variables: Variables,
     /// `extensions.atLeast`: the position the caller insists on seeing.
     pub at_least: Option<Position>,
+    /// `extensions.asOf.position`: the position all reads are as of.
+    pub as_of: Option<Position>,
 }
 
 /// Reads the body: `application/json`, not encoded, not larger and not slower than allowed.
@@ -168,10 +170,11 @@ pub fn asked(mut members: Members) -> Result<Asked, Fault> {
         Some(object @ Value::Object(_)) => Variables::from_value(object),
         Some(_) => return Err(bad("`variables` is no object")),
     };
-    let (at_least, digest) = match take("extensions") {
-        None => (None, None),
+    let (at_least, as_of, digest) = match take("extensions") {
+        None => (None, None, None),
         Some(Value::Object(extensions)) => (
             extensions.get("atLeast").map(at_least).transpose()?,
+            extensions.get("asOf").map(as_of).transpose()?,
             extensions.get("persistedQuery").map(digest).transpose()?,
         ),
         Some(_) => return Err(bad("`extensions` is no object")),
@@ -186,6 +189,7 @@ pub fn asked(mut members: Members) -> Result<Asked, Fault> {
         operation_name,
         variables,
         at_least: at_least.flatten(),
+        as_of: as_of.flatten(),
     })
 }
 
@@ -198,6 +202,21 @@ fn at_least(value: &Value) -> Result<Option<Position>, Fault> {
     position
         .map(Some)
         .ok_or_else(|| Fault::of(FaultCode::BadPosition).with("field", "extensions.atLeast"))
+}
+
+/// The position of `{"position": "..."}`.
+fn as_of(value: &Value) -> Result<Option<Position>, Fault> {
+    let position = match value {
+        Value::Null => return Ok(None),
+        Value::Object(as_of) => match (as_of.len(), as_of.get("position")) {
+            (1, Some(Value::String(text))) => api::position(text),
+            _ => None,
+        },
+        _ => None,
+    };
+    position
+        .map(Some)
+        .ok_or_else(|| Fault::of(FaultCode::BadPosition).with("field", "extensions.asOf"))
 }
 
 /// The hash of `{"version": 1, "sha256Hash": "..."}`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_graphql::Request;
 use async_graphql::parser::types::ExecutableDocument;
+use axum::http::HeaderMap;
 use domain::Position;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -15,6 +16,7 @@ use crate::api::fault::{Fault, FaultCode};
 use crate::api::feed::{FeedStream, Mark};
 use crate::api::{Answer, Answers, Api, Operation, Origin, Pages, limited};
 use crate::auth::{Admission, Auth, Caller, NotAdmitted, Shown};
+use crate::http::caller;
 
 /// Who asks, and how.
 pub struct Asking {
@@ -24,8 +26,41 @@ pub struct Asking {
     pub origin: Origin,
     /// The position its reads wait for.
     pub at_least: Option<Position>,
+    /// The position its reads are as of, where they are not of the present.
+    pub as_of: Option<Position>,
     /// How much one page holds.
     pub pages: Pages,
+}
+
+/// Which moment of the read models somebody wants to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// One that shows this position.
+    pub at_least: Option<Position>,
+    /// That of this position, and no other.
+    pub as_of: Option<Position>,
+}
+
+impl Wanted {
+    /// What the headers of a request say.
+    pub fn of(headers: &HeaderMap) -> Result<Wanted, Fault> {
+        Ok(Wanted {
+            at_least: caller::at_least(headers)?,
+            as_of: caller::as_of(headers)?,
+        })
+    }
+
+    /// The same, with what the request itself says; it cannot be of two positions.
+    pub fn with(self, inside: Wanted) -> Result<Wanted, Fault> {
+        if self.as_of.is_some() && inside.as_of.is_some() && self.as_of != inside.as_of {
+            let message = "the header and `extensions.asOf` name two positions";
+            return Err(Fault::new(FaultCode::BadPosition, message));
+        }
+        Ok(Wanted {
+            at_least: self.at_least.max(inside.at_least),
+            as_of: self.as_of.or(inside.as_of),
+        })
+    }
 }
 
 /// What a request or a socket shows of who sends it, kept.
@@ -111,9 +146,11 @@ impl Product {
             caller,
             origin,
             at_least,
+            as_of,
             pages,
         } = asking;
-        Operation::new(self.api.parts().clone(), caller, origin, at_least, pages)
+        let parts = self.api.parts().clone();
+        Operation::new(parts, caller, origin, at_least, pages).viewing(as_of)
     }
 }
 

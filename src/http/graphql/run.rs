@@ -39,6 +39,8 @@ pub async fn give<F>(
 where
     F: Future<Output = Result<Answer, Fault>>,
 {
+    // Nothing that is as of a position is kept: what is known of read models is known of the present.
+    let question = question.filter(|_| asking.as_of.is_none());
     let Some((answers, question)) = engine.answers().zip(question) else {
         let made = Box::pin(within(limits, execute(asking))).await?;
         return Ok(Given::Made(Box::new(Ok(made))));

@@ -66,6 +66,7 @@ async fn carry_out(
     let asking = graphql::Asking {
         caller: caller::admit(engine, &meter, &head.headers).await?,
         at_least: None,
+        as_of: None,
         pages: Pages {
             default: edge.settings.limits.page_default as u32,
             max: edge.settings.limits.page_max as u32,

@@ -637,7 +637,14 @@ async fn no_board_is_frozen_that_its_read_models_lack_something_of() {
     drop(arena.settled().await);
     let consumers = &arena.scene.app.app().consumers;
     for (id, model) in [("handed-in", read::NAME), ("walked", activities::NAME)] {
-        consumers.pause("default", model).await.unwrap();
+        consumers
+            .pause(
+                "default",
+                model,
+                &daybook::consumers::Decider::of("user:ann"),
+            )
+            .await
+            .unwrap();
         if id == "walked" {
             let (start, end) = (arena.at(-60), arena.at(-1));
             let walk = json!({ "source": "w", "externalId": "a", "kind": "walking", "start": start,
@@ -653,7 +660,14 @@ async fn no_board_is_frozen_that_its_read_models_lack_something_of() {
         assert_eq!(outcome(&told), "UNAVAILABLE", "{told}");
         assert_eq!(arena.said("competition.period_sealed", id).await, 1);
         assert_eq!(arena.said("competition.period_closed", id).await, 0);
-        consumers.resume("default", model).await.unwrap();
+        consumers
+            .resume(
+                "default",
+                model,
+                &daybook::consumers::Decider::of("user:ann"),
+            )
+            .await
+            .unwrap();
         drop(arena.settled().await);
         let told = arena.close(&arena.program(), id, "all").await;
         assert_eq!(outcome(&told), "ok", "{told}");

@@ -170,7 +170,13 @@ async fn who_has_written_waits_until_it_can_be_read() {
         assert!(at >= position && counts["f1"].0 >= n, "{counts:?} at {at}");
     }
 
-    here.pause("default", "tally").await.unwrap();
+    here.pause(
+        "default",
+        "tally",
+        &daybook::consumers::Decider::of("user:ann"),
+    )
+    .await
+    .unwrap();
     let before = live(db.pool(), "tally").await.2;
     let position = append(db.pool(), "f1", &[CREATED]).await;
     for reader in [&here, &elsewhere] {
@@ -182,7 +188,13 @@ async fn who_has_written_waits_until_it_can_be_read() {
     }
     let status = status_of(&here, "tally").await;
     assert_eq!((status.status, status.lag_events), (Status::Paused, 1));
-    here.resume("default", "tally").await.unwrap();
+    here.resume(
+        "default",
+        "tally",
+        &daybook::consumers::Decider::of("user:ann"),
+    )
+    .await
+    .unwrap();
     elsewhere
         .wait_for(&tenant(), &["tally"], position, LONG)
         .await

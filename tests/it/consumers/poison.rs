@@ -140,7 +140,14 @@ async fn resuming_tries_the_event_again() {
 
     let consumers = start(&store, &[Tally::named("tally")]).await;
     assert_eq!(stopped(&consumers, "tally").await.position, Position(1));
-    consumers.resume("default", "tally").await.unwrap();
+    consumers
+        .resume(
+            "default",
+            "tally",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(stopped(&consumers, "tally").await.position, Position(1));
     consumers.stop().await;
@@ -151,7 +158,14 @@ async fn resuming_tries_the_event_again() {
         ..Tally::default()
     });
     let consumers = start(&store, &[fixed]).await;
-    consumers.resume("default", "tally").await.unwrap();
+    consumers
+        .resume(
+            "default",
+            "tally",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
+        .await
+        .unwrap();
     caught_up(db.pool(), "tally").await;
     consumers.stop().await;
 }
@@ -161,12 +175,24 @@ async fn what_nobody_knows_is_said_so() {
     let db = TestDb::create().await;
     let store = store(db.options()).await;
     let consumers = start(&store, &[Tally::named("tally")]).await;
-    let unknown = consumers.pause("default", "nonsense").await;
+    let unknown = consumers
+        .pause(
+            "default",
+            "nonsense",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
+        .await;
     assert!(
         matches!(unknown, Err(ConsumerError::UnknownProjection(_))),
         "{unknown:?}"
     );
-    let not_started = consumers.pause("nobody", "tally").await;
+    let not_started = consumers
+        .pause(
+            "nobody",
+            "tally",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
+        .await;
     assert!(
         matches!(not_started, Err(ConsumerError::NotStarted(_))),
         "{not_started:?}"

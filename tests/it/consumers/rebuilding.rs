@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use daybook::consumers::{Consumers, Phase, RebuildError, RebuildOptions, rebuild, rebuilds};
+use daybook::consumers::{
+    Consumers, Decider, Phase, RebuildError, RebuildOptions, rebuild, rebuilds,
+};
 use daybook::store::{Store, StoreError, StoreSettings};
 use domain::Position;
 use projections::AnyProjection;
@@ -25,7 +27,7 @@ fn options() -> RebuildOptions {
     }
 }
 
-fn slow_to_fold() -> Arc<dyn AnyProjection> {
+pub fn slow_to_fold() -> Arc<dyn AnyProjection> {
     Arc::new(Tally {
         fold_pause: Duration::from_micros(100),
         ..Tally::default()
@@ -34,7 +36,7 @@ fn slow_to_fold() -> Arc<dyn AnyProjection> {
 
 /// Reads for ever: every answer must be the log's truth at its position, and positions never go
 /// back.
-async fn read_on(pool: PgPool, done: Arc<AtomicBool>) -> (usize, i32) {
+pub async fn read_on(pool: PgPool, done: Arc<AtomicBool>) -> (usize, i32) {
     let (mut last, mut generations, mut reads) = (Position::START, vec![], 0);
     let mut over = false;
     while !over {
@@ -55,7 +57,7 @@ async fn read_on(pool: PgPool, done: Arc<AtomicBool>) -> (usize, i32) {
     (reads, *generations.last().unwrap())
 }
 
-async fn write_on(pool: PgPool, done: Arc<AtomicBool>) {
+pub async fn write_on(pool: PgPool, done: Arc<AtomicBool>) {
     let mut n = 0;
     while !done.load(Ordering::SeqCst) {
         n += 1;
@@ -130,7 +132,10 @@ async fn a_killed_rebuild_goes_on_where_it_was() {
             () = enough => {}
         }
     }
-    let state = rebuilds(&store, TENANT).await.unwrap().remove(0);
+    let state = rebuilds(&store, TENANT, None, None, 100)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(
         (state.phase.as_str(), state.to_position),
         ("folding", Position(10_000))
@@ -188,10 +193,15 @@ async fn a_second_rebuild_is_refused_and_a_cancelled_one_leaves_nothing() {
             .rebuild(&self::tenant(), "tally", options(), |_| {})
             .await;
         assert!(matches!(second, Err(RebuildError::Running)), "{second:?}");
-        assert!(consumers.cancel_rebuild(TENANT, "tally").await.unwrap());
+        let cancel = async || {
+            let ann = Decider::of("user:ann");
+            consumers.cancel_rebuild(TENANT, "tally", &ann).await
+        };
+        assert_eq!(cancel().await.unwrap().phase, "cancelled");
         let first = running.await.unwrap();
         assert!(matches!(first, Err(RebuildError::Cancelled)), "{first:?}");
-        assert!(!consumers.cancel_rebuild(TENANT, "tally").await.unwrap());
+        let refused = cancel().await.unwrap_err().refusal().unwrap();
+        assert_eq!(refused.code, domain::Code::NoRebuild);
         append_many(db.pool(), 10, 3).await;
         caught_up(db.pool(), "tally").await;
         assert_eq!(live(db.pool(), "tally").await.1, 1);
@@ -359,7 +369,10 @@ async fn progress_comes_to_its_end() {
     );
     assert!(told.is_sorted_by_key(|p| p.done_events));
     assert_eq!(rebuilt.events, 5_000);
-    let state = consumers.rebuilds(TENANT).await.unwrap().remove(0);
+    let state = rebuilds(&store, TENANT, None, None, 100)
+        .await
+        .unwrap()
+        .remove(0);
     assert_eq!(
         (state.phase.as_str(), state.done_events),
         ("swapped", 5_000)
@@ -395,7 +408,13 @@ async fn a_log_that_is_not_all_there_is_not_rebuilt_from() {
         ),
         "{rebuilt:?}"
     );
-    assert_eq!(rebuilds(&store, TENANT).await.unwrap().len(), 0);
+    assert_eq!(
+        rebuilds(&store, TENANT, None, None, 100)
+            .await
+            .unwrap()
+            .len(),
+        0
+    );
 
     let attach = "alter table events attach partition events_p0 for values from (0) to (64)";
     sqlx::raw_sql(attach).execute(db.pool()).await.unwrap();

@@ -184,8 +184,8 @@ pub async fn truth(pool: &PgPool, at: Position) -> Counts {
 pub async fn live(pool: &PgPool, name: &str) -> (Counts, i32, Position) {
     let begin = "begin isolation level repeatable read";
     let mut tx = projections::begin(pool, begin).await.unwrap();
-    let (generation, position): (i32, i64) = sqlx::query_as(
-        "select generation, position from generations
+    let (generation, storage, position): (i32, i32, i64) = sqlx::query_as(
+        "select generation, coalesce(storage, generation), position from generations
          where tenant = $1 and projection = $2 and state = 'live'",
     )
     .bind(TENANT)
@@ -193,7 +193,7 @@ pub async fn live(pool: &PgPool, name: &str) -> (Counts, i32, Position) {
     .fetch_one(&mut *tx)
     .await
     .unwrap();
-    let counts = tally::counts(&mut tx, name, generation).await;
+    let counts = tally::counts(&mut tx, name, storage).await;
     (counts, generation, Position(position))
 }
 

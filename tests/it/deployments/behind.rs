@@ -20,7 +20,14 @@ async fn who_insists_on_what_is_not_shown_yet_is_told_so() {
     })
     .await;
     let consumers = &yard.scene.app.app().consumers;
-    consumers.pause("default", "deployments").await.unwrap();
+    consumers
+        .pause(
+            "default",
+            "deployments",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
+        .await
+        .unwrap();
     let second = json!({ "id": "two", "project": "shop", "service": "web", "environment": "live",
                          "version": "2", "status": "SUCCEEDED",
                          "finishedAt": "2026-01-02T12:00:00Z" });
@@ -77,7 +84,14 @@ async fn who_insists_on_what_is_not_shown_yet_is_told_so() {
     let known = json!({ "nodes": [{ "id": "one" }], "asOfPosition": before });
     assert_eq!(told["data"]["deployments"], known);
 
-    consumers.resume("default", "deployments").await.unwrap();
+    consumers
+        .resume(
+            "default",
+            "deployments",
+            &daybook::consumers::Decider::of("user:ann"),
+        )
+        .await
+        .unwrap();
     eventually("the second is shown", async || {
         let told = yard.scene.ask(&yard.bob.access, all, json!({})).await;
         told["data"]["deployments"]["asOfPosition"] == after

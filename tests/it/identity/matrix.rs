@@ -78,6 +78,10 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
     ("Query.logStats", ""),
     ("Query.events", "(first: 1)"),
     ("Query.projections", ""),
+    ("Query.rebuilds", ""),
+    ("Query.generations", ""),
+    ("Query.failedEvents", ""),
+    ("Query.projectionDecisions", ""),
     ("Query.ingestReceipt", r#"(batchId: "nobody")"#),
     ("Query.rejectedRecords", ""),
     ("Query.me", ""),
@@ -265,6 +269,34 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
     ),
     ("Mutation.syncActivities", "(input: { records: [] })"),
     (
+        "Mutation.rebuildProjection",
+        r#"(input: { name: "nobody" })"#,
+    ),
+    (
+        "Mutation.rollBackProjection",
+        r#"(input: { name: "nobody" })"#,
+    ),
+    ("Mutation.pauseRebuild", r#"(input: { name: "nobody" })"#),
+    ("Mutation.resumeRebuild", r#"(input: { name: "nobody" })"#),
+    ("Mutation.cancelRebuild", r#"(input: { name: "nobody" })"#),
+    (
+        "Mutation.dropGeneration",
+        r#"(input: { name: "nobody", generation: 1 })"#,
+    ),
+    ("Mutation.pauseProjection", r#"(input: { name: "nobody" })"#),
+    (
+        "Mutation.resumeProjection",
+        r#"(input: { name: "nobody" })"#,
+    ),
+    (
+        "Mutation.retryFailedEvent",
+        r#"(input: { name: "nobody", position: "1" })"#,
+    ),
+    (
+        "Mutation.skipFailedEvent",
+        r#"(input: { name: "nobody", position: "1", reason: "r" })"#,
+    ),
+    (
         "Mutation.openIncident",
         r#"(input: { title: "", severity: LOW, project: "p" })"#,
     ),
@@ -347,6 +379,7 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
         "Subscription.leaderboardChanged",
         r#"(competition: "nothing", maxHz: -1.0)"#,
     ),
+    ("Subscription.projectionProgress", r#"(name: "nobody")"#),
 ];
 
 /// People with one of these roles are let in where the one before them is named.

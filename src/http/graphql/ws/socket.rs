@@ -30,7 +30,7 @@ use crate::http::accept::Held;
 use crate::http::context::Id;
 use crate::http::graphql::Transport;
 use crate::http::graphql::body::Asked;
-use crate::http::graphql::engine::{Credentials, turned_away};
+use crate::http::graphql::engine::{Credentials, Wanted, turned_away};
 use crate::http::graphql::quota::{Seat, Ticket};
 use crate::http::meter::Meter;
 use crate::ops::metrics as names;
@@ -313,7 +313,7 @@ impl Session {
         let own = self.id.next();
         let order = self.meter.request(caller).and(asked).and_then(|asked| {
             let payer = (caller.clone(), &self.meter);
-            self.transport.order(payer, asked, None, &own)
+            self.transport.order(payer, asked, Wanted::default(), &own)
         });
         match order {
             Err(fault) => self.put(message::error(&id, &[self.telling.fault(&fault)])),
