@@ -10,6 +10,7 @@ mod keys;
 mod leaf;
 mod nodes;
 mod proof;
+mod range;
 mod sealer;
 mod statement;
 mod stored;
@@ -22,9 +23,12 @@ use crate::store::{Store, StoreError};
 use crate::vault::{Vault, VaultError};
 
 pub use difference::{Difference, What};
+pub use keys::public_keys;
 pub use proof::{Held, Proof, ProofError, prove_event, prove_growth};
+pub use range::{RangeFold, RangeProof, event_leaf, prove_range, sealed_to};
 pub use sealer::start;
 pub use statement::Statement;
+pub use tree::Hash;
 pub use verify::{Verified, Verify, verify};
 
 /// Makes seals. Cheap to clone.

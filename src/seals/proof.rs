@@ -92,7 +92,7 @@ pub struct ProvedEvent {
 /// A hash as hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct HexHash(Hash);
+pub struct HexHash(pub(super) Hash);
 
 impl TryFrom<String> for HexHash {
     type Error = String;
@@ -147,6 +147,14 @@ pub enum ProofError {
     /// There is no such event.
     #[error("there is no event at position {0}")]
     NoEvent(i64),
+    /// The seal's tree has no such range, or its left edge has other hashes.
+    #[error("the tree of the seal has no positions {from} to {to} with these hashes beside them")]
+    NoRange {
+        /// The first.
+        from: i64,
+        /// The last.
+        to: i64,
+    },
     /// It could not be read.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -220,7 +228,28 @@ fn hashes(path: &[HexHash]) -> Vec<Hash> {
 }
 
 impl Signed {
-    fn check(&self, trusted: Option<&[[u8; 32]]>) -> Result<(), ProofError> {
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn root(&self) -> Hash {
+        self.root.0
+    }
+
+    pub(super) fn sealed_at(&self) -> DateTime<Utc> {
+        self.sealed_at
+    }
+
+    pub(super) fn public_key(&self) -> String {
+        self.public_key.into()
+    }
+
+    /// Is it signed, with `trusted` by one of these keys?
+    pub(super) fn check(&self, trusted: Option<&[[u8; 32]]>) -> Result<(), ProofError> {
         let key = self.public_key.0;
         let known = trusted.is_none_or(|keys| keys.contains(&key));
         // What is not signed is not told either.
@@ -339,7 +368,11 @@ async fn path_of(
     Ok(roots.into_iter().map(HexHash).collect())
 }
 
-async fn signed(store: &Store, tenant: &Arc<str>, seal: &StoredSeal) -> Result<Signed, SealError> {
+pub(super) async fn signed(
+    store: &Store,
+    tenant: &Arc<str>,
+    seal: &StoredSeal,
+) -> Result<Signed, SealError> {
     let broken = || SealError::Broken {
         tenant: tenant.clone(),
         size: seal.size,

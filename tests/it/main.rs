@@ -23,6 +23,7 @@ mod competitions;
 mod config;
 mod consumers;
 mod deployments;
+mod export;
 mod feeds;
 mod fetch;
 mod identity;
