@@ -34,6 +34,7 @@ mod table {
     pub mod history;
     pub mod identity;
     pub mod rebuilds;
+    pub mod exports;
     pub mod lag;
     pub mod cached;
     pub mod feeds;
@@ -113,6 +114,11 @@ const LINES: &[Line] = &[
         name: "P6",
         about: "rebuilds against COPY OUT, and what writers lose meanwhile",
         measure: |stand| Box::pin(table::rebuilds::measure(stand)),
+    },
+    Line {
+        name: "P6",
+        about: "events to Parquet a second, and the memory it takes",
+        measure: |stand| Box::pin(table::exports::measure(stand)),
     },
     Line {
         name: "P7",

@@ -6,6 +6,8 @@ pub mod import;
 pub mod rebuild;
 pub mod projection;
 pub mod replay;
+pub mod archive;
+pub mod export;
 pub mod verify;
 pub mod proof;
 pub mod token;
@@ -79,6 +81,10 @@ enum Command {
     Projection(projection::ProjectionArgs),
     /// Write the history of a log out, event by event
     Replay(replay::ReplayArgs),
+    /// Write events or a read model to files, as Parquet or NDJSON
+    Export(export::ExportArgs),
+    /// Take old partitions of the log to files, or put them back
+    Archive(archive::ArchiveArgs),
     /// Check that the log is as it was sealed
     Verify(verify::VerifyArgs),
     /// Write a proof that an event is in the log, or that the log only grew
@@ -166,6 +172,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rebuild(args) => rebuild::run(args, settings).await,
         Command::Projection(args) => projection::run(args, settings).await,
         Command::Replay(args) => replay::run(args, settings).await,
+        Command::Export(args) => export::run(args, settings).await,
+        Command::Archive(args) => archive::run(args, settings).await,
         Command::Verify(args) => verify::run(args, settings).await,
         Command::Proof(args) => proof::run(args, settings).await,
         Command::Token(args) => token::run(args, settings).await,

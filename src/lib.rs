@@ -24,6 +24,7 @@ pub mod seals;
 pub mod slos;
 
 pub mod api;
+pub mod export;
 
 pub mod http;
 

@@ -11,6 +11,7 @@ mod leaf;
 mod nodes;
 mod proof;
 mod publish;
+mod range;
 mod sealer;
 mod statement;
 mod stored;
@@ -24,10 +25,13 @@ use crate::store::{Store, StoreError};
 use crate::vault::{Vault, VaultError};
 
 pub use difference::{Difference, What};
+pub use keys::public_keys;
 pub use proof::{Held, Proof, ProofError, Signed, prove_event, prove_growth};
+pub use range::{RangeFold, RangeProof, event_leaf, prove_range, sealed_to};
 pub use sealer::start;
 pub use statement::Statement;
 pub use told::{Sealed, seals_before};
+pub use tree::Hash;
 pub use verify::{Verified, Verify, verify};
 
 /// Makes seals. Cheap to clone.

@@ -1,6 +1,7 @@
 //! The log: the only place that appends events and the only place that reads them.
 
 mod append;
+mod archive;
 mod bulk;
 pub mod cqrs;
 mod executor;
@@ -25,13 +26,17 @@ mod wake;
 pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
+pub use archive::{Archived, Behind, MOVED_MAX, OldPartition, Return};
 pub use bulk::{Decided, KnownIds, RecordIds};
 pub use filter::EventFilter;
 pub use held::check_held;
 pub use lanes::Pending;
 pub use read::{FilteredPage, PageLimits, StoredEvent, read_log};
 pub use rejected::{RejectedFilter, RejectedRow};
-pub use scan::{Rows, Scanned, StoredRow, quoted, read_stored, scan};
+pub use scan::{
+    EPOCH_US, Rows, Scanned, StoredRow, copy_out, quoted, read_fields, read_stored, scan,
+    scan_filtered, write_stored,
+};
 pub use snapshots::StoredState;
 pub use tallies::{Tallies, Tally};
 

@@ -97,7 +97,7 @@ pub async fn token(data_dir: &Path, database: Option<&PgConnectOptions>) -> anyh
 }
 
 /// The address of a database on a Unix socket, in the form libpq knows.
-fn url(options: &PgConnectOptions) -> String {
+pub fn url(options: &PgConnectOptions) -> String {
     options.to_url_lossy().to_string()
 }
 

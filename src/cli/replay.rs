@@ -4,7 +4,7 @@ mod bookmark;
 mod written;
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,11 +12,13 @@ use anyhow::{Context as _, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::values::timestamp;
 use domain::{Metadata, Position};
+use tokio::sync::mpsc;
 
 use super::progress::Progress;
 use crate::app::Log;
 use crate::config::Settings;
-use crate::store::{EventFilter, PageLimits, Store};
+use crate::export::{archive_files, read_archived};
+use crate::store::{EventFilter, PageLimits, Store, StoreError, StoredEvent};
 use bookmark::Bookmark;
 use written::{Format, Writer};
 
@@ -32,6 +34,7 @@ Examples:
   daybook replay --aggregate vehicle/2417 --format table
   daybook replay --type deployment.approved --actor user:ann --since 2026-11-01T00:00:00Z
   daybook replay --format csv --bookmark audit.bookmark >> audit.csv
+  daybook replay --archive /archive > everything.ndjson
 
 Conditions add up. Personal values stay sealed. With --bookmark a replay that was interrupted, or that \
 came to the end, goes on behind the last event it wrote when it is run again; one that was killed may \
@@ -67,9 +70,19 @@ pub struct ReplayArgs {
     /// Keep in this file how far this replay has come, and go on from there
     #[arg(long, value_name = "FILE")]
     bookmark: Option<PathBuf>,
+    /// Read what was archived from the files in this folder, and go on in the log
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
     /// Whose log
     #[arg(long, default_value = "default")]
     tenant: String,
+}
+
+/// Which events are written.
+struct Wanted {
+    filter: EventFilter,
+    /// From when, and before when.
+    times: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
 }
 
 /// What was looked through.
@@ -132,31 +145,103 @@ async fn replay(
             Some((to.0 - after.0).max(0).unsigned_abs()),
         ),
     };
-    let (began, filter) = (after, args.filter());
-    let mut events = 0;
+    let mut replay = Replay {
+        store,
+        tenant,
+        wanted: args.wanted(times),
+        writer,
+        bookmark,
+        began: after,
+        bar,
+        events: 0,
+    };
+    if let Some(folder) = &args.archive {
+        after = replay.archived(folder, after, to).await?;
+    }
     while after < to {
         let limits = PageLimits {
             up_to: to.min(Position(after.0.saturating_add(LOOKED_AT))),
             ..PageLimits::default()
         };
-        let page = store.read_filtered(&tenant, &filter, after, limits).await?;
-        for event in &page.events {
-            let metadata: Option<Metadata> = serde_json::from_str(&event.metadata).ok();
-            writer.write(event, metadata.as_ref())?;
-        }
-        events += page.events.len() as u64;
-        writer.flush()?;
+        let filter = &replay.wanted.filter;
+        let page = store
+            .read_filtered(&replay.tenant, filter, after, limits)
+            .await?;
         after = page.up_to;
-        if let Some(bookmark) = &mut bookmark {
-            bookmark.put(after)?;
-        }
-        bar.at((after.0 - began.0).unsigned_abs(), events);
+        replay.write(&page.events, after)?;
     }
+    let Replay { bar, events, .. } = replay;
     bar.finish();
     Ok(Looked {
         events,
         up_to: after.min(to),
     })
+}
+
+/// A replay under way.
+struct Replay<'a> {
+    store: &'a Store,
+    tenant: Arc<str>,
+    wanted: Wanted,
+    writer: Writer<std::io::StdoutLock<'static>>,
+    bookmark: Option<Bookmark>,
+    began: Position,
+    bar: Progress,
+    events: u64,
+}
+
+impl Replay<'_> {
+    /// Writes those of these events that are wanted; all up to `up_to` was looked through.
+    fn write(&mut self, events: &[StoredEvent], up_to: Position) -> anyhow::Result<()> {
+        for event in events {
+            if self.wanted.passes(event) {
+                let metadata: Option<Metadata> = serde_json::from_str(&event.metadata).ok();
+                self.writer.write(event, metadata.as_ref())?;
+                self.events += 1;
+            }
+        }
+        self.writer.flush()?;
+        if let Some(bookmark) = &mut self.bookmark {
+            bookmark.put(up_to)?;
+        }
+        let looked = (up_to.0 - self.began.0).unsigned_abs();
+        self.bar.at(looked, self.events);
+        Ok(())
+    }
+
+    /// Replays what the files of a folder have of what comes next, and tells where the log goes on.
+    async fn archived(
+        &mut self,
+        folder: &Path,
+        mut after: Position,
+        to: Position,
+    ) -> anyhow::Result<Position> {
+        let name = folder.display();
+        let files = archive_files(folder, &self.tenant);
+        for file in files.with_context(|| format!("{name} cannot be read"))? {
+            let (from, last) = (file.proof.from(), file.proof.to().min(to.0));
+            if from > after.0 + 1 || last <= after.0 {
+                continue;
+            }
+            let (send, batches) = mpsc::channel(1);
+            let reading = read_archived(self.store, &file, (after.0, last), send);
+            let writing = async {
+                // Gone with this block: whoever reads for nobody ends.
+                let mut batches = batches;
+                while let Some(events) = batches.recv().await {
+                    if let Some(end) = events.last().map(|event| event.position) {
+                        self.write(&events, end)?;
+                    }
+                }
+                Ok::<_, anyhow::Error>(())
+            };
+            let (read, written) = tokio::join!(reading, writing);
+            written?;
+            read.with_context(|| format!("{} cannot be replayed", file.data_path.display()))?;
+            after = Position(last);
+        }
+        Ok(after)
+    }
 }
 
 /// The positions that are looked through: behind the first, up to the second.
@@ -178,17 +263,22 @@ async fn bounds(
     }
     let mut after = Position(args.after);
     let before = |time: DateTime<Utc>| time - TimeDelta::microseconds(1);
+    // Where a time was reached the log may not hold any more: then the events' own times tell.
+    let reached = async |time| match store.reached_by(tenant, before(time)).await {
+        Err(StoreError::Archived { .. }) if args.archive.is_some() => Ok(None),
+        reached => reached.map(Some),
+    };
     if let Some(since) = since {
-        after = after.max(store.reached_by(tenant, before(since)).await?);
+        after = after.max(reached(since).await?.unwrap_or(after));
     }
     if let Some(until) = until {
-        to = to.min(store.reached_by(tenant, before(until)).await?);
+        to = to.min(reached(until).await?.unwrap_or(to));
     }
     Ok((after, to))
 }
 
 impl ReplayArgs {
-    fn filter(&self) -> EventFilter {
+    fn wanted(&self, times: (Option<DateTime<Utc>>, Option<DateTime<Utc>>)) -> Wanted {
         let (kind, id) = match self
             .aggregate
             .as_deref()
@@ -198,13 +288,14 @@ impl ReplayArgs {
             Some((kind, "")) => (Some(kind.to_owned()), None),
             Some((kind, id)) => (Some(kind.to_owned()), Some(id.to_owned())),
         };
-        EventFilter {
+        let filter = EventFilter {
             aggregate_type: kind,
             aggregate_id: id,
             event_types: (!self.types.is_empty()).then(|| self.types.clone()),
             actor: self.actor.clone(),
             correlation_id: self.correlation.clone(),
-        }
+        };
+        Wanted { filter, times }
     }
 
     /// What is replayed of which database, but for how far: a bookmark is of one such.
@@ -222,6 +313,8 @@ impl ReplayArgs {
             up_to: _,
             until: _,
             bookmark: _,
+            // Where from: it is the same history.
+            archive: _,
         } = self;
         let format = format.map(|format| format!("{format:?}"));
         let log = (database, tenant);
@@ -236,5 +329,14 @@ impl ReplayArgs {
             format
         ])
         .to_string()
+    }
+}
+
+impl Wanted {
+    fn passes(&self, event: &StoredEvent) -> bool {
+        let (since, until) = self.times;
+        let at = event.recorded_at;
+        let in_time = since.is_none_or(|since| at >= since) && until.is_none_or(|until| at < until);
+        in_time && self.filter.matches(event)
     }
 }

@@ -12,6 +12,7 @@ use super::import::summary::thousands;
 use super::progress::Progress;
 use crate::app::Log;
 use crate::config::Settings;
+use crate::export::{Checked, check_export};
 use crate::seals::{Proof, Signed, Verified, Verify, verify};
 use crate::vault::{hex, unhex};
 
@@ -30,8 +31,9 @@ Examples:
   daybook verify --public-key 5f0c… --root 1204:8f1c… --workers 4
   daybook verify --published seals.ndjson --public-key 5f0c…
   daybook verify --proof proof.json --public-key 5f0c…
+  daybook verify --export events.parquet --proof events.proof --public-key 5f0c…
 
-With --proof nothing but the file is read: no database is needed. Exit codes: 0 the log is as it was sealed; 1 it is not, or could not be read. Events that were appended \
+With --proof nothing but the files are read: no database is needed. Exit codes: 0 the log is as it was sealed; 1 it is not, or could not be read. Events that were appended \
 a moment ago are not sealed yet; it is said how many. Name the public key and the root that you noted elsewhere: \
 whoever owns the database may have put another key there, or had another history sealed.")]
 pub struct VerifyArgs {
@@ -47,6 +49,9 @@ pub struct VerifyArgs {
     /// Check a proof that `daybook proof` wrote, without a database
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "workers", "tenant"])]
     proof: Option<PathBuf>,
+    /// Check that these exported events are what --proof says, without a database
+    #[arg(long, value_name = "FILE", requires = "proof")]
+    export: Option<PathBuf>,
     /// The only key that may have signed, 64 hexadecimal digits; may be given again
     #[arg(long = "public-key", value_name = "HEX")]
     public_keys: Vec<String>,
@@ -68,7 +73,10 @@ pub async fn run(args: VerifyArgs, settings: Settings) -> anyhow::Result<ExitCod
     let trusted = args.public_keys.iter().map(|text| public_key(text));
     let trusted: Vec<[u8; 32]> = trusted.collect::<Result<_, _>>()?;
     if let Some(path) = &args.proof {
-        return check_proof(path, &trusted);
+        return match args.export {
+            None => check_proof(path, &trusted),
+            Some(data) => check_exported(data, path.clone(), trusted).await,
+        };
     }
     let noted = args.roots.iter().map(|text| noted_root(text));
     let mut noted: Vec<(u64, [u8; 32])> = noted.collect::<Result<_, _>>()?;
@@ -106,13 +114,60 @@ fn check_proof(path: &Path, trusted: &[[u8; 32]]) -> anyhow::Result<ExitCode> {
         }
     };
     println!("{}", held.shows);
+    say_who_signed(trusted, &held.public_keys);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Checks exported events against their proof.
+async fn check_exported(
+    data: PathBuf,
+    proof: PathBuf,
+    trusted: Vec<[u8; 32]>,
+) -> anyhow::Result<ExitCode> {
+    let (name, of) = (data.display().to_string(), proof.display().to_string());
+    let keys = trusted.clone();
+    let checking = tokio::task::spawn_blocking(move || {
+        let keys = (!keys.is_empty()).then_some(&keys[..]);
+        check_export(&data, &proof, keys, |_| Ok(()))
+    });
+    let checked = match checking.await {
+        Ok(checked) => checked.with_context(|| format!("{name} or {of} cannot be read"))?,
+        // The library of the format gives up on a file by a panic.
+        Err(_) => anyhow::bail!("{name} cannot be read as an export"),
+    };
+    match checked {
+        Checked::Holds {
+            shows,
+            events,
+            public_key,
+        } => {
+            println!("{shows}\n{} events in {name}", thousands(events));
+            say_who_signed(&trusted, &[public_key]);
+            return Ok(ExitCode::SUCCESS);
+        }
+        Checked::Differs {
+            position,
+            doubt,
+            certain: true,
+        } => println!("position {position}: {doubt}"),
+        Checked::Differs {
+            position, doubt, ..
+        } => println!(
+            "{name} is not what was sealed, and {of} is damaged too: it cannot say which event it is; \
+             the two part at position {position}: {doubt}"
+        ),
+        Checked::Worthless(why) => println!("{of} proves nothing: {why}"),
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn say_who_signed(trusted: &[[u8; 32]], keys: &[String]) {
     if trusted.is_empty() {
         println!(
             "signed by {}; --public-key says which key to believe",
-            held.public_keys.join(" and ")
+            keys.join(" and ")
         );
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn verify_log(
@@ -194,6 +249,7 @@ fn noted_root(text: &str) -> anyhow::Result<(u64, [u8; 32])> {
 fn describe(verified: &Verified) -> String {
     let Verified {
         events,
+        archived,
         seals,
         sealed,
         head,
@@ -204,8 +260,15 @@ fn describe(verified: &Verified) -> String {
         return format!("position {}: {}", difference.position, difference.what);
     }
     let number = |n: i64| thousands(n.max(0).unsigned_abs());
+    let elsewhere = match archived {
+        0 => String::new(),
+        _ => format!(
+            "{} events are archived: `daybook verify --export FILE --proof FILE` checks the files that have them\n",
+            thousands(*archived)
+        ),
+    };
     let looked = format!(
-        "{} events are as they were sealed, under {} seals; {} of the log's {} events are not sealed yet",
+        "{elsewhere}{} events are as they were sealed, under {} seals; {} of the log's {} events are not sealed yet",
         thousands(*events),
         thousands(*seals),
         number(head - sealed),

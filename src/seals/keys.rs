@@ -51,7 +51,7 @@ impl Seals {
 }
 
 /// The public parts of all keys that ever signed, by id. One whose id does not follow from it is left out.
-pub(super) async fn public_keys(pool: &PgPool) -> Result<HashMap<String, [u8; 32]>, sqlx::Error> {
+pub async fn public_keys(pool: &PgPool) -> Result<HashMap<String, [u8; 32]>, sqlx::Error> {
     let rows: Vec<(String, Vec<u8>)> =
         sqlx::query_as("select key_id, public_key from seal_keys where tenant = $1")
             .bind(INSTALLATION_LOG)

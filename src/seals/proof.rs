@@ -60,7 +60,7 @@ pub struct Signed {
     /// Whose log.
     tenant: String,
     /// How many events.
-    pub(super) size: u64,
+    size: u64,
     /// The root over them.
     root: HexHash,
     /// SHA-256 of the statement before.
@@ -92,7 +92,7 @@ pub struct ProvedEvent {
 /// A hash as hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct HexHash(Hash);
+pub struct HexHash(pub(super) Hash);
 
 impl TryFrom<String> for HexHash {
     type Error = String;
@@ -147,6 +147,14 @@ pub enum ProofError {
     /// There is no such event.
     #[error("there is no event at position {0}")]
     NoEvent(i64),
+    /// The seal's tree has no such range, or its left edge has other hashes.
+    #[error("the tree of the seal has no positions {from} to {to} with these hashes beside them")]
+    NoRange {
+        /// The first.
+        from: i64,
+        /// The last.
+        to: i64,
+    },
     /// It could not be read.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -220,11 +228,6 @@ fn hashes(path: &[HexHash]) -> Vec<Hash> {
 }
 
 impl Signed {
-    /// How many events, the root over them and the key that signed.
-    pub(super) fn words(&self) -> (u64, String, String) {
-        (self.size, self.root.into(), self.public_key.into())
-    }
-
     /// What it says of the log of `tenant`, if it is of that one: how many events, and the root over them.
     /// Only if it is signed, with `trusted` by one of these keys.
     pub fn noted(
@@ -239,7 +242,28 @@ impl Signed {
         Ok(Some((self.size, self.root.0)))
     }
 
-    fn check(&self, trusted: Option<&[[u8; 32]]>) -> Result<(), ProofError> {
+    pub(super) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn root(&self) -> Hash {
+        self.root.0
+    }
+
+    pub(super) fn sealed_at(&self) -> DateTime<Utc> {
+        self.sealed_at
+    }
+
+    pub(super) fn public_key(&self) -> String {
+        self.public_key.into()
+    }
+
+    /// Is it signed, with `trusted` by one of these keys?
+    pub(super) fn check(&self, trusted: Option<&[[u8; 32]]>) -> Result<(), ProofError> {
         let key = self.public_key.0;
         let known = trusted.is_none_or(|keys| keys.contains(&key));
         // What is not signed is not told either.

@@ -14,6 +14,7 @@ use super::proof::Signed;
 use super::{SealError, Seals};
 use crate::config;
 use crate::fetch::{Fetch, FetchError};
+use crate::vault::hex;
 
 /// Bytes of an answer to a published seal that are read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -59,12 +60,12 @@ impl Publisher {
         let Some(last) = seals.last(tenant).await? else {
             return Ok(());
         };
-        if told.is_some_and(|(size, _)| *size == last.size) {
+        if told.is_some_and(|(size, _)| *size == last.size()) {
             return Ok(());
         }
         // Whoever fails is tried again after the interval, with the seal that is the last one then.
         self.told
-            .insert(tenant.clone(), (last.size, Instant::now()));
+            .insert(tenant.clone(), (last.size(), Instant::now()));
         self.tell(tenant, last).await.inspect_err(|_| {
             self.told
                 .entry(tenant.clone())
@@ -73,7 +74,7 @@ impl Publisher {
     }
 
     async fn tell(&self, tenant: &Arc<str>, last: Signed) -> Result<(), PublishError> {
-        let (size, root, key) = last.words();
+        let (size, root, key) = (last.size(), hex(&last.root()), last.public_key());
         tracing::info!(
             log = &**tenant,
             size,

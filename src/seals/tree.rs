@@ -82,15 +82,16 @@ impl Edge {
     }
 
     /// Appends a leaf; every node that is complete with it is told, the leaf itself first.
-    pub fn push(&mut self, leaf: Hash, mut completed: impl FnMut(Node, &Hash)) {
-        let (mut hash, mut node) = (
-            leaf,
-            Node {
-                level: 0,
-                index: self.size,
-            },
-        );
+    pub fn push(&mut self, leaf: Hash, completed: impl FnMut(Node, &Hash)) {
+        let index = self.size;
+        self.push_node(Node { level: 0, index }, leaf, completed);
+    }
+
+    /// Appends a complete subtree, which is where one of its size may begin.
+    fn push_node(&mut self, mut node: Node, hash: Hash, mut completed: impl FnMut(Node, &Hash)) {
+        let mut hash = hash;
         completed(node, &hash);
+        self.size += 1 << node.level;
         while node.index % 2 == 1 {
             let left = self.peaks.pop().expect("a right child has a left one");
             hash = node_hash(&left, &hash);
@@ -101,7 +102,19 @@ impl Edge {
             completed(node, &hash);
         }
         self.peaks.push(hash);
-        self.size += 1;
+    }
+
+    /// Appends the complete subtrees of what follows up to `size`, as [`complete`] lists them; `false`,
+    /// and nothing is appended, if these are not as many hashes.
+    pub fn extend_to(&mut self, size: u64, hashes: &[Hash]) -> bool {
+        let nodes = complete(self.size..size);
+        if nodes.len() != hashes.len() || size < self.size {
+            return false;
+        }
+        for (node, hash) in nodes.into_iter().zip(hashes) {
+            self.push_node(node, *hash, |_, _| ());
+        }
+        true
     }
 
     /// The root of the tree as it is now.
@@ -423,6 +436,42 @@ mod tests {
             let proof = consistency(&tree, first);
             prop_assert!(proof.len() <= PROOF_HASHES_MAX);
             prop_assert!(is_consistent((first, &before), (second, &after), &proof));
+        }
+    }
+
+    /// Every range of every small tree leads to its root, by what lies left and right of it, and by
+    /// nothing else.
+    #[test]
+    fn a_range_and_what_is_beside_it_lead_to_the_root() {
+        let all = leaves(21);
+        let hash_of = hash_in(&all);
+        for size in 1..=all.len() as u64 {
+            let root = defined_root(&all[..size as usize]);
+            for from in 0..size {
+                for to in from + 1..=size {
+                    let left: Vec<Hash> = complete(0..from).into_iter().map(&hash_of).collect();
+                    let right: Vec<Hash> = complete(to..size).into_iter().map(&hash_of).collect();
+                    let shown = |leaves: &[Hash], right: &[Hash]| {
+                        let mut edge = Edge::new(from, left.clone())?;
+                        leaves.iter().for_each(|leaf| edge.push(*leaf, |_, _| ()));
+                        (edge.size() == to && edge.extend_to(size, right)).then(|| edge.root())
+                    };
+                    let own = &all[from as usize..to as usize];
+                    assert_eq!(shown(own, &right), Some(root), "{from} {to} {size}");
+                    let mut other = own.to_vec();
+                    other[0][7] ^= 1;
+                    assert_ne!(shown(&other, &right), Some(root));
+                    let more = [&right[..], &[root]].concat();
+                    assert_eq!(shown(own, &more), None);
+                    if let Some((last, fewer)) = right.split_last() {
+                        assert_eq!(shown(own, fewer), None);
+                        let mut changed = *last;
+                        changed[0] ^= 1;
+                        let changed = [fewer, &[changed]].concat();
+                        assert_ne!(shown(own, &changed), Some(root));
+                    }
+                }
+            }
         }
     }
 }

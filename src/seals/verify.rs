@@ -57,6 +57,9 @@ pub struct Verify {
 pub struct Verified {
     /// Events that were compared with their leaves.
     pub events: u64,
+    /// Events that are sealed and recorded as archived, and that the log does not hold: what proves them lies
+    /// beside the files that have them.
+    pub archived: u64,
     /// Seals that were followed.
     pub seals: u64,
     /// Events that are sealed.
@@ -81,6 +84,9 @@ struct Line {
     tenant: Arc<str>,
     pieces: Mutex<mpsc::Receiver<Piece>>,
     compared: AtomicU64,
+    /// Positions that are recorded as archived.
+    archives: Vec<RangeInclusive<i64>>,
+    archived: AtomicU64,
     /// Nothing behind this position is of interest any more: something before it differs.
     until: AtomicI64,
 }
@@ -101,7 +107,13 @@ pub async fn verify(
     mut progress: impl FnMut(u64),
 ) -> Result<Verified, SealError> {
     let (to, pieces) = mpsc::channel(what.workers.max(1));
+    let archives = store.archived(&what.tenant).await?;
     let line = Arc::new(Line {
+        archives: archives
+            .into_iter()
+            .map(|archived| archived.from_position..=archived.to_position)
+            .collect(),
+        archived: AtomicU64::new(0),
         store: store.clone(),
         tenant: what.tenant.clone(),
         pieces: Mutex::new(pieces),
@@ -140,6 +152,7 @@ pub async fn verify(
     found = earlier(found, chain.unlike_noted()).or(misplaced);
     Ok(Verified {
         events: line.compared.load(Ordering::Relaxed),
+        archived: line.archived.load(Ordering::Relaxed),
         seals: chain.seals(),
         sealed: chain.sealed(),
         head,
@@ -290,6 +303,17 @@ impl Line {
         }
     }
 
+    /// Goes on to the event that came next as far as those before it are archived.
+    fn pass(&self, at: &mut i64, next: i64, leaves: &mut std::slice::Iter<'_, Hash>) {
+        let begun = *at;
+        while *at < next && self.archives.iter().any(|archive| archive.contains(at)) {
+            *at += 1;
+            leaves.next();
+        }
+        let passed = (*at - begun).unsigned_abs();
+        self.archived.fetch_add(passed, Ordering::Relaxed);
+    }
+
     async fn compare(
         &self,
         conn: &mut PgConnection,
@@ -314,8 +338,9 @@ impl Line {
             let mut at = piece.first;
             let mut leaves = piece.leaves.iter();
             while let Some(chunk) = chunks.recv().await {
-                let begun = at;
+                let mut compared = 0;
                 read_stored(&chunk, |row| {
+                    self.pass(&mut at, row.position, &mut leaves);
                     let sealed = leaves.next();
                     if row.position != at {
                         return Err(What::Gone.at(at));
@@ -324,11 +349,12 @@ impl Line {
                         return Err(What::Changed.at(at));
                     }
                     at += 1;
+                    compared += 1;
                     Ok(())
                 })?;
-                let done = (at - begun).unsigned_abs();
-                self.compared.fetch_add(done, Ordering::Relaxed);
+                self.compared.fetch_add(compared, Ordering::Relaxed);
             }
+            self.pass(&mut at, last + 1, &mut leaves);
             if at <= last {
                 Err(What::Gone.at(at))
             } else {

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::filter::EventFilter;
-use super::{Store, StoreError, held};
+use super::{Store, StoreError, StoredRow, held};
 
 /// The bounds of one page of the log.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +71,23 @@ pub struct StoredEvent {
 }
 
 impl StoredEvent {
+    /// An event by its row; `None` if it was recorded at a time that no calendar has.
+    pub fn of_row(tenant: &Arc<str>, row: &StoredRow<'_>) -> Option<StoredEvent> {
+        Some(StoredEvent {
+            tenant: tenant.clone(),
+            position: Position(row.position),
+            aggregate_type: row.aggregate_type.into(),
+            aggregate_id: row.aggregate_id.into(),
+            sequence: row.sequence,
+            event_type: row.event_type.into(),
+            event_version: row.event_version.into(),
+            event_id: Uuid::from_slice(row.event_id).unwrap_or_default(),
+            recorded_at: DateTime::from_timestamp_micros(row.recorded_us)?,
+            payload: row.payload.to_owned(),
+            metadata: row.metadata.to_owned(),
+        })
+    }
+
     /// Turns stored bytes into today's event, through the upcasters.
     pub fn decode(&self) -> Result<Recorded<Event>, DecodeError> {
         let event = Event::decode(&self.event_type, &self.event_version, &self.payload)?;

@@ -11,16 +11,17 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::StoreError;
+use super::filter::EventFilter;
 use super::read::Words;
 
 /// Rows are handed over once they come to this many bytes: some hundred events.
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// `PGCOPY\n\xff\r\n\0`, flags and the length of an empty extension.
-const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 /// Microseconds from 1970 to 2000, PostgreSQL's epoch.
-const EPOCH_US: i64 = 946_684_800_000_000;
+pub const EPOCH_US: i64 = 946_684_800_000_000;
 
 /// An event of a scan.
 #[derive(Debug)]
@@ -70,9 +71,52 @@ pub async fn scan<T>(
     chunk: impl Fn(Vec<u8>) -> T,
 ) -> Result<(), StoreError> {
     let only = aggregate_types.map_or_else(String::new, |types| {
-        let types: Vec<String> = types.iter().map(|t| quoted(t)).collect();
-        format!("and aggregate_type in ({})", types.join(", "))
+        format!("and aggregate_type in ({})", list(types))
     });
+    scan_where(conn, tenant, &only, positions, chunks, chunk).await
+}
+
+/// As [`scan`], of the events that pass.
+pub async fn scan_filtered<T>(
+    conn: &mut PgConnection,
+    tenant: &str,
+    filter: &EventFilter,
+    positions: RangeInclusive<i64>,
+    chunks: &mpsc::Sender<T>,
+    chunk: impl Fn(Vec<u8>) -> T,
+) -> Result<(), StoreError> {
+    let types = filter.event_types.as_deref().unwrap_or_default();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let is = |column, value: Option<&str>| {
+        value.map(|value| format!("and {column} = {}", quoted(value)))
+    };
+    let conditions = [
+        is("aggregate_type", filter.aggregate_type.as_deref()),
+        is("aggregate_id", filter.aggregate_id.as_deref()),
+        (!types.is_empty()).then(|| format!("and event_type in ({})", list(&types))),
+        is("metadata->>'actor'", filter.actor.as_deref()),
+        is(
+            "metadata->>'correlation_id'",
+            filter.correlation_id.as_deref(),
+        ),
+    ];
+    let only = conditions.into_iter().flatten().collect::<Vec<_>>();
+    scan_where(conn, tenant, &only.join(" "), positions, chunks, chunk).await
+}
+
+fn list(texts: &[&str]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| quoted(text)).collect();
+    texts.join(", ")
+}
+
+async fn scan_where<T>(
+    conn: &mut PgConnection,
+    tenant: &str,
+    only: &str,
+    positions: RangeInclusive<i64>,
+    chunks: &mpsc::Sender<T>,
+    chunk: impl Fn(Vec<u8>) -> T,
+) -> Result<(), StoreError> {
     let sql = format!(
         "copy (select position, aggregate_type, aggregate_id, sequence, event_type, event_version,
                       event_id, recorded_at, payload, metadata
@@ -83,7 +127,17 @@ pub async fn scan<T>(
         positions.start(),
         positions.end(),
     );
-    let mut rows = conn.copy_out_raw(&sql).await?;
+    copy_out(conn, &sql, chunks, chunk).await
+}
+
+/// Sends what a COPY to standard output says, as chunks of whole rows.
+pub async fn copy_out<T>(
+    conn: &mut PgConnection,
+    sql: &str,
+    chunks: &mpsc::Sender<T>,
+    chunk: impl Fn(Vec<u8>) -> T,
+) -> Result<(), StoreError> {
+    let mut rows = conn.copy_out_raw(sql).await?;
     let mut bytes = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
     while let Some(row) = rows.try_next().await? {
         bytes.extend_from_slice(&row);
@@ -159,6 +213,45 @@ pub fn read_stored<E>(
     Ok(())
 }
 
+/// Reads the rows of a chunk of any COPY, field by field; null is `None`.
+pub fn read_fields<E>(
+    chunk: &[u8],
+    mut each: impl FnMut(&[Option<&[u8]>]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut cursor = Cursor(chunk.strip_prefix(HEADER).unwrap_or(chunk));
+    let mut fields = Vec::new();
+    while !cursor.0.is_empty() {
+        let Ok(count) = usize::try_from(cursor.i16()) else {
+            break;
+        };
+        fields.clear();
+        fields.extend((0..count).map(|_| cursor.nullable()));
+        each(&fields)?;
+    }
+    Ok(())
+}
+
+/// Appends a row to a chunk as COPY takes it, the tenant before the fields that [`read_stored`] reads.
+pub fn write_stored(chunk: &mut Vec<u8>, tenant: &str, row: &StoredRow<'_>) {
+    chunk.extend_from_slice(&11i16.to_be_bytes());
+    for field in [
+        tenant.as_bytes(),
+        &row.position.to_be_bytes(),
+        row.aggregate_type.as_bytes(),
+        row.aggregate_id.as_bytes(),
+        &row.sequence.to_be_bytes(),
+        row.event_type.as_bytes(),
+        row.event_version.as_bytes(),
+        row.event_id,
+        &row.recorded_us.wrapping_sub(EPOCH_US).to_be_bytes(),
+        row.payload.as_bytes(),
+        row.metadata.as_bytes(),
+    ] {
+        chunk.extend_from_slice(&(field.len() as i32).to_be_bytes());
+        chunk.extend_from_slice(field);
+    }
+}
+
 fn decode(
     event_type: &str,
     event_version: &str,
@@ -186,8 +279,12 @@ impl<'a> Cursor<'a> {
     }
 
     fn field(&mut self) -> &'a [u8] {
+        self.nullable().unwrap_or_default()
+    }
+
+    fn nullable(&mut self) -> Option<&'a [u8]> {
         let length = i32::from_be_bytes(self.take(4).try_into().expect("four bytes were taken"));
-        self.take(length.max(0) as usize)
+        usize::try_from(length).ok().map(|bytes| self.take(bytes))
     }
 
     fn i64_field(&mut self) -> i64 {

@@ -24,6 +24,7 @@ mod competitions;
 mod config;
 mod consumers;
 mod deployments;
+mod export;
 mod feeds;
 mod fetch;
 mod identity;

@@ -60,6 +60,7 @@ pub(super) const MODULES: &[Module] = &[
     module("competitions", 6, &[]),
     module("leaderboards", 6, &[]),
     module("seals", 6, &["ed25519_dalek", "sqlx"]),
+    module("export", 7, &["parquet", "sqlx"]),
     module("api", 7, &["async_graphql"]),
     module(
         "http",
@@ -109,6 +110,7 @@ const WITHIN: &[(&str, &str, &str)] = &[
     ("http", "async_graphql", "src/http/graphql"),
     ("http", "async_graphql_axum", "src/http/graphql"),
     ("http", "tokio_tungstenite", "src/http/graphql"),
+    ("export", "parquet", "src/export/columnar"),
 ];
 
 const fn module(name: &'static str, rank: u8, owns: &'static [&'static str]) -> Module {
