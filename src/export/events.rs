@@ -72,7 +72,6 @@ struct Writer {
     far: Arc<Far>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 enum To {
     Parquet(Table<Target>),
     Ndjson(BufWriter<Target>),
