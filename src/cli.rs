@@ -5,6 +5,7 @@ pub mod demo;
 pub mod import;
 pub mod rebuild;
 pub mod projection;
+pub mod query;
 pub mod replay;
 pub mod verify;
 pub mod proof;
@@ -75,8 +76,10 @@ enum Command {
     Import(Box<import::ImportArgs>),
     /// Fold the log into a new generation of a read model beside the one that answers
     Rebuild(rebuild::RebuildArgs),
-    /// Look at the read models; pause, resume or skip
+    /// Look at the read models; pause, resume or skip; install one written in SQL
     Projection(projection::ProjectionArgs),
+    /// Ask the tables of projections written in SQL
+    Query(query::QueryArgs),
     /// Write the history of a log out, event by event
     Replay(replay::ReplayArgs),
     /// Check that the log is as it was sealed
@@ -165,6 +168,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(*args, settings).await,
         Command::Rebuild(args) => rebuild::run(args, settings).await,
         Command::Projection(args) => projection::run(args, settings).await,
+        Command::Query(args) => query::run(args, settings).await,
         Command::Replay(args) => replay::run(args, settings).await,
         Command::Verify(args) => verify::run(args, settings).await,
         Command::Proof(args) => proof::run(args, settings).await,

@@ -13,6 +13,7 @@ mod batch;
 mod projector;
 mod pace;
 mod generations;
+mod installing;
 mod lease;
 mod duty;
 mod retention;
@@ -30,6 +31,7 @@ pub mod feed;
 pub use connection::open as open_connection;
 pub use control::{pause, resume, skip};
 pub use duty::Duty;
+pub use installing::{install, models, remove};
 pub use rebuild::{
     Phase, Progress, RebuildError, RebuildOptions, RebuildStatus, Rebuilt, cancel_rebuild, rebuild,
     rebuilds,

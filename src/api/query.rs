@@ -1,6 +1,7 @@
 //! What can be asked.
 
 pub mod activity;
+pub mod analyst;
 pub mod competition;
 pub mod deployment;
 pub mod dora;
@@ -33,6 +34,7 @@ pub struct Query(
     activity::ActivityQueries,
     logs::LogRecordQueries,
     log::LogQueries,
+    analyst::AnalystQueries,
     ingest::IngestQueries,
     identity::IdentityQueries,
 );

@@ -9,7 +9,7 @@ use projections::AnyProjection;
 
 use super::import::summary::thousands;
 use super::progress::Progress;
-use crate::app::Log;
+use crate::app::{self, Log};
 use crate::config::Settings;
 use crate::consumers::{self, RebuildError, RebuildOptions, Rebuilt};
 use crate::store::Store;
@@ -43,8 +43,18 @@ pub struct RebuildArgs {
 
 /// Rebuilds what `args` name, and says what came of it. Fails if one of them could not be rebuilt.
 pub async fn run(args: RebuildArgs, settings: Settings) -> anyhow::Result<ExitCode> {
-    let chosen = chosen(projections::all(), &args)?;
     let log = Log::open(&settings).await?;
+    let chosen = match all(&settings, log.store(), &args.tenant).await {
+        Ok(all) => chosen(all, &args),
+        Err(error) => Err(error),
+    };
+    let chosen = match chosen {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            log.close().await;
+            return Err(error);
+        }
+    };
     let options = RebuildOptions {
         workers: args.workers.into(),
         compare: args.compare,
@@ -58,6 +68,16 @@ pub async fn run(args: RebuildArgs, settings: Settings) -> anyhow::Result<ExitCo
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// All read models of the tenant, its own too.
+async fn all(
+    settings: &Settings,
+    store: &Store,
+    tenant: &str,
+) -> anyhow::Result<Vec<Arc<dyn AnyProjection>>> {
+    let analysts = app::analysts(settings, store)?;
+    Ok(consumers::models(&analysts, tenant).await?)
 }
 
 /// True if all of them came about.

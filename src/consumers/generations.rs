@@ -188,10 +188,11 @@ pub(super) async fn drop_one(
     .await?;
     let shared: bool = sqlx::query_scalar(
         "select exists (select from generations
-         where projection = $1 and generation = $2 and state <> 'dropped')",
+         where projection = $1 and generation = $2 and state <> 'dropped' and tables && $3)",
     )
     .bind(projection)
     .bind(generation)
+    .bind(tables.as_deref().unwrap_or_default())
     .fetch_one(&mut *tx)
     .await?;
     for base in tables.unwrap_or_default() {

@@ -6,6 +6,6 @@ mod models;
 mod pausing;
 mod poison;
 mod rebuilding;
-mod scene;
+pub mod scene;
 mod sharing;
-mod tally;
+pub mod tally;

@@ -78,6 +78,7 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
     ("Query.logStats", ""),
     ("Query.events", "(first: 1)"),
     ("Query.projections", ""),
+    ("Query.analystQuery", r#"(sql: "select 1")"#),
     ("Query.ingestReceipt", r#"(batchId: "nobody")"#),
     ("Query.rejectedRecords", ""),
     ("Query.me", ""),
