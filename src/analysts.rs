@@ -3,7 +3,7 @@
 //! An analyst's file names itself, the events it folds and the columns of its table ([`header`]), and then
 //! SELECTs from the events of a batch ([`sql`], [`functions`]). [`model`] is that as a read model: the SELECT runs
 //! as a login that may do nothing but read what it is granted ([`login`]), its rows are merged into the table by
-//! trusted statements ([`merge`]) in the batch's own transaction. [`installed`] is what is kept of a file,
+//! trusted statements ([`merge`]) in the batch's own transaction. [`trial`] is its first fold, [`installed`] is what is kept of a file,
 //! [`query`] what may be asked of the tables.
 //!
 //! There are two walls around an analyst's SQL, and neither relies on the other: what is read of it before it runs
@@ -18,6 +18,7 @@ mod model;
 mod names;
 mod query;
 mod sql;
+mod trial;
 
 pub use installed::{Addition, Examined, Installed, forget};
 pub use query::{Answered, Question};

@@ -325,6 +325,8 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Competitions>(),
         of::<Leaderboards>(),
         of::<Logs>(),
+        of::<Seals>(),
+        of::<Analyst>(),
         of::<Intake>(),
         of::<Limits>(),
         of::<Graphql>(),

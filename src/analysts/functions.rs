@@ -43,12 +43,7 @@ const SETTLED: &[&str] = &[
 ];
 
 /// What time it is: a question may ask.
-const CLOCKS: &[&str] = &[
-    "current_date",
-    "current_timestamp",
-    "localtimestamp",
-    "now",
-];
+const CLOCKS: &[&str] = &["current_date", "current_timestamp", "localtimestamp", "now"];
 
 /// Answer as much as an argument says, in one value: no bound on rows or time holds that.
 const SWELLING: &[&str] = &["array_fill", "lpad", "repeat", "rpad"];

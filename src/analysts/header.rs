@@ -189,7 +189,10 @@ impl Header {
 
 /// The kind of stream events of a type are on.
 fn stream_of(event_type: &'static str) -> &'static str {
-    match event_type.split_once('.').map_or(event_type, |(kind, _)| kind) {
+    match event_type
+        .split_once('.')
+        .map_or(event_type, |(kind, _)| kind)
+    {
         "signing_key" => "keys",
         kind => kind,
     }
@@ -232,14 +235,18 @@ impl Draft {
                 let column = self.column(said)?;
                 if !column.ty.is_key() {
                     let ty = column.ty.word();
-                    return Err(format!("a key cannot be {ty}: equal ones are not written alike"));
+                    return Err(format!(
+                        "a key cannot be {ty}: equal ones are not written alike"
+                    ));
                 }
                 self.keys.push(column);
                 Ok(())
             }
             "value" => {
                 let problem = || {
-                    format!("a value is `name type rule`, the rule sum, min, max, first or last, not {said:?}")
+                    format!(
+                        "a value is `name type rule`, the rule sum, min, max, first or last, not {said:?}"
+                    )
                 };
                 let (column, rule) = said.rsplit_once(char::is_whitespace).ok_or_else(problem)?;
                 let merge = Merge::of(rule).ok_or_else(problem)?;
@@ -253,7 +260,9 @@ impl Draft {
                 self.values.push(Value { column, merge });
                 Ok(())
             }
-            word => Err(format!("`{word}` is no line of the header; there are {LINES}")),
+            word => Err(format!(
+                "`{word}` is no line of the header; there are {LINES}"
+            )),
         }
     }
 
@@ -285,12 +294,18 @@ impl Draft {
         let (word, ty) = said.split_once(char::is_whitespace).ok_or_else(problem)?;
         let word = name(word)?;
         let ty = ty.split_whitespace().collect::<Vec<_>>().join(" ");
-        let ty = Type::of(&ty)
-            .ok_or_else(|| format!("there is no type {ty:?} here; there are {}", TYPES.join(", ")))?;
+        let ty = Type::of(&ty).ok_or_else(|| {
+            format!(
+                "there is no type {ty:?} here; there are {}",
+                TYPES.join(", ")
+            )
+        })?;
         let keys = self.keys.iter();
         let mut taken = keys.chain(self.values.iter().map(|v| &v.column));
         if OWN_COLUMNS.contains(&&*word) || word.ends_with(SAID_AT) {
-            return Err(format!("a column cannot be called {word}: the table has one of its own"));
+            return Err(format!(
+                "a column cannot be called {word}: the table has one of its own"
+            ));
         }
         if taken.any(|c| c.name == word) {
             return Err(format!("there are two columns {word}"));
@@ -336,5 +351,4 @@ fn name(word: &str) -> Result<String, String> {
 }
 
 #[cfg(test)]
-#[path = "header_tests.rs"]
 mod tests;

@@ -65,7 +65,7 @@ pub(super) struct Known {
 }
 
 impl Analysts {
-    /// Looks a file through and tries its SQL on no events. Changes nothing.
+    /// Looks a file through and tries its SQL, on nothing and on events of late. Changes nothing.
     pub async fn examine(&self, tenant: &str, source: &str) -> Result<Examined, AnalystError> {
         let (header, checked) = read(source)?;
         let judged = functions::check(self.pool(), &checked.functions, Purpose::Fold).await?;
@@ -73,6 +73,7 @@ impl Analysts {
         self.compare_columns(&header, &checked.text).await?;
         let model = self.model(tenant, header, &checked.text);
         model.reduce(&[]).await?;
+        self.try_out(tenant, &model).await?;
         Ok(Examined {
             model: Arc::new(model),
             source: source.to_owned(),
@@ -119,14 +120,16 @@ impl Analysts {
     ) -> Result<Addition, AnalystError> {
         let (name, version) = (examined.name(), examined.model.version());
         if projections::all().iter().any(|p| p.name() == name) {
-            return Err(Refused::new(format!("{name} is the name of a read model of Daybook's own")).into());
+            return Err(Refused::new(format!(
+                "{name} is the name of a read model of Daybook's own"
+            ))
+            .into());
         }
-        let all: Vec<(String, i32, String)> = sqlx::query_as(
-            "select name, version, source from sql_projections where tenant = $1",
-        )
-        .bind(tenant)
-        .fetch_all(&mut *conn)
-        .await?;
+        let all: Vec<(String, i32, String)> =
+            sqlx::query_as("select name, version, source from sql_projections where tenant = $1")
+                .bind(tenant)
+                .fetch_all(&mut *conn)
+                .await?;
         let there = all.iter().find(|(installed, ..)| installed == name);
         let most = self.settings().projections_max;
         let addition = match there {
@@ -141,7 +144,10 @@ impl Analysts {
             }
             Some(_) => Addition::Raised,
             None if all.len() >= most => {
-                return Err(Refused::new(format!("{most} projections are installed, and no more are allowed")).into());
+                return Err(Refused::new(format!(
+                    "{most} projections are installed, and no more are allowed"
+                ))
+                .into());
             }
             None => Addition::New,
         };
@@ -160,7 +166,9 @@ impl Analysts {
         .execute(conn)
         .await?;
         match kept.rows_affected() {
-            0 => Err(AnalystError::Store(StoreError::UnknownTenant(tenant.to_owned()))),
+            0 => Err(AnalystError::Store(StoreError::UnknownTenant(
+                tenant.to_owned(),
+            ))),
             _ => Ok(addition),
         }
     }
@@ -206,7 +214,11 @@ impl Analysts {
             known.eq(now.iter().map(|(name, at)| (name, at)))
         };
         let taken = |known: &[Known]| known.iter().map(|k| k.model.clone()).collect();
-        if let Some(known) = self.remembered().get(tenant).filter(|known| is_fresh(known)) {
+        if let Some(known) = self
+            .remembered()
+            .get(tenant)
+            .filter(|known| is_fresh(known))
+        {
             return Ok(taken(known));
         }
         let read = self.installed(tenant).await?;
@@ -240,7 +252,10 @@ impl Analysts {
     }
 
     /// How far the live generations of the tenant's own read models are: name, generation, position.
-    pub(super) async fn live(&self, tenant: &str) -> Result<Vec<(String, i32, Position)>, sqlx::Error> {
+    pub(super) async fn live(
+        &self,
+        tenant: &str,
+    ) -> Result<Vec<(String, i32, Position)>, sqlx::Error> {
         let rows: Vec<(String, i32, i64)> = sqlx::query_as(
             "select g.projection, g.generation, g.position
              from generations g join sql_projections s on s.tenant = g.tenant and s.name = g.projection
@@ -255,7 +270,11 @@ impl Analysts {
 }
 
 /// Takes an installed projection off the list, inside the caller's transaction. False if it is not on it.
-pub async fn forget(conn: &mut PgConnection, tenant: &str, name: &str) -> Result<bool, sqlx::Error> {
+pub async fn forget(
+    conn: &mut PgConnection,
+    tenant: &str,
+    name: &str,
+) -> Result<bool, sqlx::Error> {
     let gone = sqlx::query("delete from sql_projections where tenant = $1 and name = $2")
         .bind(tenant)
         .bind(name)

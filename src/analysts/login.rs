@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures::{Stream, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::{
-    Column as _, ConnectOptions as _, Executor as _, PgConnection, Row as _, Statement as _, TypeInfo as _,
+    Column as _, ConnectOptions as _, Executor as _, PgConnection, Row as _, Statement as _,
+    TypeInfo as _,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -65,7 +66,12 @@ impl Login {
     pub(super) fn new(store: &Store, settings: &AnalystSettings) -> Result<Login, sqlx::Error> {
         let options = match &settings.url {
             Some(url) => PgConnectOptions::from_str(url)?,
-            None => store.pool().connect_options().as_ref().clone().username(ROLE),
+            None => store
+                .pool()
+                .connect_options()
+                .as_ref()
+                .clone()
+                .username(ROLE),
         };
         Ok(Login {
             options: Arc::new(
@@ -114,7 +120,7 @@ impl Login {
             Ok(Err(error)) => return Err(AnalystError::NoLogin(error.to_string())),
             Ok(Ok(conn)) => conn,
         };
-        match too_mighty(&mut conn).await? {
+        match unfit(&mut conn).await? {
             None => Ok(conn),
             Some(why) => Err(AnalystError::NoLogin(why)),
         }
@@ -122,14 +128,16 @@ impl Login {
 }
 
 /// Why this login is none for strangers' SQL, if it is so.
-async fn too_mighty(conn: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
-    let row: (String, bool, bool, bool) = sqlx::query_as(
+async fn unfit(conn: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let row: (String, bool, bool, bool, bool) = sqlx::query_as(
         "select session_user::text,
                 rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls,
                 exists (select from pg_auth_members where member = r.oid),
                 exists (select from pg_namespace n where has_schema_privilege(r.oid, n.oid, 'create')
                         and nspname !~ '^pg_')
-                or has_database_privilege(r.oid, current_database(), 'create')
+                or has_database_privilege(r.oid, current_database(), 'create'),
+                has_schema_privilege(r.oid, 'read', 'usage')
+                and has_function_privilege(r.oid, 'public.analyst_tenant()', 'execute')
          from pg_roles r where rolname = session_user",
     )
     .fetch_one(conn)
@@ -137,8 +145,12 @@ async fn too_mighty(conn: &mut PgConnection) -> Result<Option<String>, sqlx::Err
     Ok(match row {
         (name, ..) if name != ROLE => Some(format!("it is {name}, not {ROLE}")),
         (_, true, ..) => Some("it may do what only administrators may".to_owned()),
-        (_, _, true, _) => Some("it is a member of other roles".to_owned()),
-        (.., true) => Some("it may make tables of its own".to_owned()),
+        (_, _, true, ..) => Some("it is a member of other roles".to_owned()),
+        (_, _, _, true, _) => Some("it may make tables of its own".to_owned()),
+        (.., false) => Some(
+            "it lacks `grant usage on schema read` and `grant execute on function analyst_tenant()`"
+                .to_owned(),
+        ),
         _ => None,
     })
 }

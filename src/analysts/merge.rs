@@ -79,8 +79,8 @@ pub(super) fn reduce(header: &Header, select: &str, bytes_max: usize) -> String 
     )
 }
 
-/// Statements that make one generation's table, readable for analysts of its tenant.
-pub(super) fn ddl(header: &Header, table: &str) -> Vec<String> {
+/// The statement that makes a table of the columns.
+pub(super) fn table(header: &Header, table: &str) -> String {
     let mut columns = String::new();
     let collated = |ty: Type| match ty {
         Type::Text => " collate \"C\"",
@@ -97,12 +97,16 @@ pub(super) fn ddl(header: &Header, table: &str) -> Vec<String> {
             let _ = write!(columns, ", {} bigint", said_at(value));
         }
     }
+    format!(
+        "create table if not exists {table} (tenant text not null{columns}, primary key (tenant, {}))",
+        keys(header)
+    )
+}
+
+/// Statements that make one generation's table, readable for analysts of its tenant.
+pub(super) fn ddl(header: &Header, table: &str) -> Vec<String> {
     vec![
-        format!(
-            "create table if not exists {table} (tenant text not null{columns}, \
-             primary key (tenant, {}))",
-            keys(header)
-        ),
+        self::table(header, table),
         format!("alter table {table} enable row level security"),
         format!("drop policy if exists own_rows on {table}"),
         format!(
@@ -132,7 +136,10 @@ pub(super) fn upsert(header: &Header, table: &str) -> String {
         if value.merge.by_position() {
             let (at, far) = (said_at(value), furthest(value.merge));
             named.push(at.clone());
-            merged.push(format!("{}(position) filter (where {name} is not null)", far.0));
+            merged.push(format!(
+                "{}(position) filter (where {name} is not null)",
+                far.0
+            ));
             sets.push(format!("{at} = {}(old.{at}, excluded.{at})", far.1));
         }
     }
@@ -183,7 +190,11 @@ fn within(value: &Value, name: &str) -> String {
         Merge::Min => format!("min({collated})"),
         Merge::Max => format!("max({collated})"),
         Merge::First | Merge::Last => {
-            let way = if value.merge == Merge::First { "asc" } else { "desc" };
+            let way = if value.merge == Merge::First {
+                "asc"
+            } else {
+                "desc"
+            };
             format!(
                 "(array_agg({name} order by position {way}, {name}::text collate \"C\" {way}) \
                  filter (where {name} is not null))[1]"
@@ -201,7 +212,11 @@ fn with_old(value: &Value, name: &str) -> String {
         Merge::Max => format!("greatest({old}, {new})"),
         Merge::First | Merge::Last => {
             let at = said_at(value);
-            let than = if value.merge == Merge::First { "<" } else { ">" };
+            let than = if value.merge == Merge::First {
+                "<"
+            } else {
+                ">"
+            };
             let text = |side: &str| format!("{side}.{name}::text collate \"C\"");
             format!(
                 "case when old.{at} is null or excluded.{at} {than} old.{at} \

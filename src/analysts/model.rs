@@ -51,7 +51,7 @@ pub(super) struct SqlProjection {
 /// Events of a batch.
 #[derive(Default)]
 struct Events {
-    all: Vec<Said>,
+    all: Vec<Arc<Said>>,
     bytes: usize,
 }
 
@@ -92,8 +92,12 @@ impl SqlProjection {
         &self.header
     }
 
+    pub(super) fn time_max(&self) -> Duration {
+        self.time_max
+    }
+
     /// Has the SQL fold events; answers rows as JSON.
-    pub(super) async fn reduce(&self, events: &[Said]) -> Result<Vec<String>, AnalystError> {
+    pub(super) async fn reduce(&self, events: &[Arc<Said>]) -> Result<Vec<String>, AnalystError> {
         let bounds = bounds(self.time_max);
         let mut session = self.login.begin(bounds).await?;
         let found = session.rows(&self.reduce, arguments(events)?).await?;
@@ -155,7 +159,7 @@ fn table(tenant: &str, name: &str) -> String {
 }
 
 /// Cuts a batch so that each piece is within its bounds.
-fn pieces(events: &[Said]) -> impl Iterator<Item = &[Said]> {
+fn pieces(events: &[Arc<Said>]) -> impl Iterator<Item = &[Arc<Said>]> {
     let mut left = events;
     std::iter::from_fn(move || {
         let mut bytes = 0;
@@ -170,9 +174,9 @@ fn pieces(events: &[Said]) -> impl Iterator<Item = &[Said]> {
     })
 }
 
-fn arguments(events: &[Said]) -> Result<PgArguments, AnalystError> {
-    fn column<'e, T>(events: &'e [Said], of: impl Fn(&'e Said) -> T) -> Vec<T> {
-        events.iter().map(of).collect()
+fn arguments(events: &[Arc<Said>]) -> Result<PgArguments, AnalystError> {
+    fn column<'e, T>(events: &'e [Arc<Said>], of: impl Fn(&'e Said) -> T) -> Vec<T> {
+        events.iter().map(|event| of(event)).collect()
     }
     let mut arguments = PgArguments::default();
     let added = arguments
@@ -195,7 +199,11 @@ impl Said {
         self.payload.len() + self.metadata.len() + 256
     }
 
-    fn of(recorded: &Recorded<Event>) -> Result<Said, serde_json::Error> {
+    pub(super) fn position(&self) -> i64 {
+        self.position
+    }
+
+    pub(super) fn of(recorded: &Recorded<Event>) -> Result<Said, serde_json::Error> {
         Ok(Said {
             position: recorded.position.0,
             event_id: recorded.event_id,
@@ -256,7 +264,7 @@ impl AnyProjection for SqlProjection {
         if self.header.events.contains(&event.event.event_type()) {
             let said = Said::of(event).map_err(|e| Poison(e.to_string()))?;
             events.bytes += said.bytes();
-            events.all.push(said);
+            events.all.push(Arc::new(said));
         }
         Ok(())
     }

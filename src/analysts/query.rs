@@ -59,7 +59,10 @@ impl Analysts {
         let rows_max = match question.first {
             Some(first) if (1..=most).contains(&first) => first,
             Some(first) => {
-                return Err(Refused::new(format!("1 to {most} rows may be asked for, not {first}")).into());
+                return Err(Refused::new(format!(
+                    "1 to {most} rows may be asked for, not {first}"
+                ))
+                .into());
             }
             None => most,
         };
@@ -155,9 +158,10 @@ async fn answer(
     let columns = session.columns(&named, question.parameters.len()).await?;
     if columns.is_empty() || columns.len() > COLUMNS_MAX {
         let count = columns.len();
-        return Err(
-            Refused::new(format!("an answer has 1 to {COLUMNS_MAX} columns, not {count}")).into(),
-        );
+        return Err(Refused::new(format!(
+            "an answer has 1 to {COLUMNS_MAX} columns, not {count}"
+        ))
+        .into());
     }
     let names: Vec<String> = (1..=columns.len()).map(|n| format!("c{n}")).collect();
     let names = names.join(", ");
@@ -182,7 +186,9 @@ fn checked(question: &Question) -> Result<Checked, Refused> {
         )));
     }
     if parameters.len() > PARAMETERS_MAX {
-        return Err(Refused::new(format!("at most {PARAMETERS_MAX} parameters are allowed")));
+        return Err(Refused::new(format!(
+            "at most {PARAMETERS_MAX} parameters are allowed"
+        )));
     }
     let long = |p: &&Option<String>| p.as_ref().is_some_and(|p| p.len() > PARAMETER_BYTES_MAX);
     if parameters.iter().any(|p| long(&p)) {

@@ -54,7 +54,9 @@ pub(super) fn check(source: &str, purpose: Purpose) -> Result<Checked, Refused> 
         .map_err(|error| Refused::new(format!("the SQL cannot be read: {error}")))?;
     let only = statements.pop().filter(|_| statements.is_empty());
     let Some(Statement::Query(query)) = only else {
-        return Err(Refused::new("there must be exactly one statement, a SELECT"));
+        return Err(Refused::new(
+            "there must be exactly one statement, a SELECT",
+        ));
     };
     let mut look = Look {
         purpose,
@@ -179,10 +181,12 @@ impl Visitor for Look {
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Flow {
         match factor {
-            TableFactor::Table { sample: Some(_), .. }
-            | TableFactor::Derived { sample: Some(_), .. } => {
-                refuse("TABLESAMPLE gives other rows each time")
+            TableFactor::Table {
+                sample: Some(_), ..
             }
+            | TableFactor::Derived {
+                sample: Some(_), ..
+            } => refuse("TABLESAMPLE gives other rows each time"),
             TableFactor::Table {
                 name,
                 args: Some(args),
@@ -273,15 +277,27 @@ mod tests {
             ("copy events to program 'sh'", "exactly one statement"),
             ("create temp table t (i int)", "exactly one statement"),
             ("set role daybook", "exactly one statement"),
-            ("with d as (delete from events returning 1) select 1", "only SELECT"),
+            (
+                "with d as (delete from events returning 1) select 1",
+                "only SELECT",
+            ),
             ("select * into t from events", "SELECT INTO"),
             ("select * from events for update", "FOR UPDATE"),
-            ("select * from pg_catalog.pg_authid", "no relation pg_catalog.pg_authid"),
-            ("select * from read.heatmap_g1", "no relation read.heatmap_g1"),
+            (
+                "select * from pg_catalog.pg_authid",
+                "no relation pg_catalog.pg_authid",
+            ),
+            (
+                "select * from read.heatmap_g1",
+                "no relation read.heatmap_g1",
+            ),
             ("select public.dblink('x')", "not a function"),
             ("select * from public.dblink('x') d", "not a function"),
             ("select * from events tablesample system (1)", "TABLESAMPLE"),
-            ("with pg_class as (select 1) select 1", "cannot call something pg_class"),
+            (
+                "with pg_class as (select 1) select 1",
+                "cannot call something pg_class",
+            ),
             ("select $1", "no parameters"),
             ("select ' Now '::timestamptz", "depends on when"),
             ("select date $$today$$", "depends on when"),

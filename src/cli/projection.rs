@@ -103,9 +103,7 @@ async fn act(store: &Store, analysts: &Analysts, args: &ProjectionArgs) -> anyho
     match &args.action {
         Action::List => {}
         Action::Add {
-            file,
-            check: true,
-            ..
+            file, check: true, ..
         } => {
             let name = examined(analysts, tenant, file).await?.name().to_owned();
             println!("{} can be installed as {name}", file.display());

@@ -42,7 +42,11 @@ pub async fn install(
     tx.commit().await?;
     if addition != Addition::Same {
         let (name, version) = (examined.name(), examined.model().version());
-        tracing::info!(tenant, by, "projection {name} is installed in version {version}");
+        tracing::info!(
+            tenant,
+            by,
+            "projection {name} is installed in version {version}"
+        );
     }
     Ok(addition)
 }

@@ -156,10 +156,7 @@ impl Crew {
         seen: &[Seen],
         live: &[LiveRow],
     ) -> Result<(), super::ConsumerError> {
-        let ours: Vec<_> = models
-            .iter()
-            .filter(|p| same_version(p, live))
-            .collect();
+        let ours: Vec<_> = models.iter().filter(|p| same_version(p, live)).collect();
         let members = seen
             .iter()
             .filter(|s| s.held && s.resource.starts_with("member/"))

@@ -53,10 +53,12 @@ fn no_analysts() -> Refusal {
 /// What a client is told of SQL that was not answered.
 fn analyst_fault(error: AnalystError) -> Fault {
     match error {
-        AnalystError::Refused(refused) => Refusal::new(Code::SqlRefused, cut(&refused.0, MESSAGE_CHARS_MAX)).into(),
+        AnalystError::Refused(refused) => {
+            Refusal::new(Code::SqlRefused, cut(&refused.0, MESSAGE_CHARS_MAX)).into()
+        }
         AnalystError::Failed(said) => {
             Refusal::new(Code::SqlFailed, cut(&said, MESSAGE_CHARS_MAX)).into()
-        },
+        }
         AnalystError::TooLong(limit) => {
             let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
             Refusal::new(Code::SqlTooLong, "the SQL took longer than it may")

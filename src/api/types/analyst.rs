@@ -43,7 +43,9 @@ impl From<Answered> for AnalystAnswer {
         let rows = answered.rows.into_iter();
         let read = answered.read.into_iter();
         AnalystAnswer {
-            columns: columns.map(|(name, ty)| AnalystColumn { name, ty }).collect(),
+            columns: columns
+                .map(|(name, ty)| AnalystColumn { name, ty })
+                .collect(),
             rows: rows
                 .map(|row| serde_json::from_str(row.get()).unwrap_or_default())
                 .map(|row| Json(Value::from_json(row).unwrap_or_default()))

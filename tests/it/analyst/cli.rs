@@ -27,11 +27,18 @@ async fn a_file_is_checked_installed_rebuilt_asked_and_removed() {
     append_many(scene.db.pool(), 1_000, 2).await;
     let dir = Scratch::new();
     std::fs::write(dir.path().join("tally.sql"), TALLY).unwrap();
-    std::fs::write(dir.path().join("bad.sql"), TALLY.replace("sum\nselect", "avg\nselect")).unwrap();
+    std::fs::write(
+        dir.path().join("bad.sql"),
+        TALLY.replace("sum\nselect", "avg\nselect"),
+    )
+    .unwrap();
     let run = |args: &[&str]| run(&scene, dir.path(), args);
 
     let checked = out(&run(&["projection", "add", "--check", "tally.sql"]));
-    assert!(checked.contains("can be installed as fleet_tally"), "{checked}");
+    assert!(
+        checked.contains("can be installed as fleet_tally"),
+        "{checked}"
+    );
     let bad = run(&["projection", "add", "bad.sql"]);
     let said = String::from_utf8_lossy(&bad.stderr);
     assert_eq!(bad.status.code(), Some(1));
@@ -39,9 +46,15 @@ async fn a_file_is_checked_installed_rebuilt_asked_and_removed() {
     let added = out(&run(&["projection", "add", "tally.sql"]));
     assert!(added.contains("fleet_tally is installed"), "{added}");
     let rebuilt = out(&run(&["rebuild", "fleet_tally"]));
-    assert!(rebuilt.contains("fleet_tally: generation 2 answers from position 1000"), "{rebuilt}");
+    assert!(
+        rebuilt.contains("fleet_tally: generation 2 answers from position 1000"),
+        "{rebuilt}"
+    );
     let listed = out(&run(&["projection", "list"]));
-    let line = listed.lines().find(|l| l.starts_with("fleet_tally")).unwrap();
+    let line = listed
+        .lines()
+        .find(|l| l.starts_with("fleet_tally"))
+        .unwrap();
     assert!(line.contains("running") && line.contains("1000"), "{line}");
     let asked = out(&run(&[
         "query",

@@ -104,7 +104,10 @@ async fn whoever_comes_after_a_kill_goes_on_from_the_checkpoint() {
     for kill in 0..5 {
         let (runtime, _consumers) = elsewhere(&scene);
         append_many(scene.db.pool(), 20_000, 300).await;
-        eventually("it has begun", async || scene.live("fleet_tally").await.2 > before).await;
+        eventually("it has begun", async || {
+            scene.live("fleet_tally").await.2 > before
+        })
+        .await;
         tokio::time::sleep(scene::jitter(kill, 60)).await;
         runtime.shutdown_background();
         let at = scene.live("fleet_tally").await.2;
@@ -140,7 +143,9 @@ async fn an_event_the_sql_cannot_take_stops_it_there_until_someone_decides() {
         let error = status.error.unwrap();
         assert!(error.contains(&format!("position {at}")), "{error}");
         assert!(error.contains(said), "{error}");
-        let skipped = consumers.skip("default", name, domain::Position(at), "ann", "known").await;
+        let skipped = consumers
+            .skip("default", name, domain::Position(at), "ann", "known")
+            .await;
         skipped.unwrap();
         scene.reaches(name, head).await;
     }
@@ -173,10 +178,17 @@ async fn what_is_personal_is_null_and_old_shapes_are_never_seen() {
     scene.install(users).await.unwrap();
     let consumers = scene.start(&[]).await;
     let golden = include_str!("../../../domain/tests-data/golden/user.registered.v1.json");
-    append(scene.db.pool(), "u1", &[("user", "user.registered", "1", golden.trim())]).await;
+    append(
+        scene.db.pool(),
+        "u1",
+        &[("user", "user.registered", "1", golden.trim())],
+    )
+    .await;
     let head = append(scene.db.pool(), "f1", &[CREATED]).await;
     scene.reaches("users", head).await;
-    let rows = scene.rows("select payload, actor, version from users order by id").await;
+    let rows = scene
+        .rows("select payload, actor, version from users order by id")
+        .await;
     assert_eq!(rows[0], r#"[{"name": "Buses"}, "user:ann", "1"]"#);
     assert!(rows[1].contains(r#""email": null"#), "{}", rows[1]);
     assert!(!rows[1].contains("sealed"), "{}", rows[1]);

@@ -23,11 +23,17 @@ async fn a_raised_version_is_built_beside_the_old_one() {
 
     let other = TALLY.replace("sum(position)", "sum(position) * 2");
     let said = refused(&scene, &other).await;
-    assert!(said.contains("version 1 of fleet_tally is installed"), "{said}");
+    assert!(
+        said.contains("version 1 of fleet_tally is installed"),
+        "{said}"
+    );
     let raised = other.replace("version: 1", "version: 2");
     assert_eq!(scene.install(&raised).await.unwrap(), Addition::Raised);
     let said = refused(&scene, TALLY).await;
-    assert!(said.contains("version 2 of fleet_tally is installed"), "{said}");
+    assert!(
+        said.contains("version 2 of fleet_tally is installed"),
+        "{said}"
+    );
     eventually("the new version answers", async || {
         scene.live("fleet_tally").await.1 == 2
     })
@@ -49,10 +55,11 @@ async fn what_is_removed_leaves_no_table_and_its_versions_are_spent() {
     scene.reaches("fleet_tally", head).await;
     remove(&scene.store, TENANT, "fleet_tally").await.unwrap();
     assert!(remove(&scene.store, TENANT, "fleet_tally").await.is_err());
-    let tables: i64 = sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'read'")
-        .fetch_one(scene.db.pool())
-        .await
-        .unwrap();
+    let tables: i64 =
+        sqlx::query_scalar("select count(*) from pg_tables where schemaname = 'read'")
+            .fetch_one(scene.db.pool())
+            .await
+            .unwrap();
     assert_eq!(tables, 0);
     let said = scene.said("select * from fleet_tally").await;
     assert!(said.contains("no relation fleet_tally"), "{said}");
@@ -74,19 +81,55 @@ async fn what_is_removed_leaves_no_table_and_its_versions_are_spent() {
 async fn a_file_that_does_not_fit_is_refused_before_anything_is_made() {
     let scene = Scene::with(|settings| settings.projections_max = 1).await;
     for (instead_of, put, expected) in [
-        ("-- key: fleet text", "-- key: fleet int", "line 5: there is no type \"int\" here"),
-        ("as events", "as evnts", "names a column events that the SQL does not yield"),
-        ("as events", "as events, 1 as more", "yields a column more that the header does not name"),
+        (
+            "-- key: fleet text",
+            "-- key: fleet int",
+            "line 5: there is no type \"int\" here",
+        ),
+        (
+            "as events",
+            "as evnts",
+            "names a column events that the SQL does not yield",
+        ),
+        (
+            "as events",
+            "as events, 1 as more",
+            "yields a column more that the header does not name",
+        ),
         ("bigint sum", "bigint last", "must yield a column position"),
-        ("key: fleet text", "key: fleet date", "cannot cast"),
+        ("events bigint sum", "events date max", "cannot cast"),
         ("from events", "from event", "no relation event here"),
-        ("aggregate_id as", "agregate_id as", "column \"agregate_id\" does not exist"),
-        ("count(*)", "count(*) + (random() * 0)", "random() is not allowed"),
-        ("count(*)", "count(*) + extract(year from now())", "now() is not allowed"),
-        ("count(*)", "count(nextval('x'))", "nextval() is not allowed"),
-        ("count(*)", "count(pg_sleep(1))", "pg_sleep() is not allowed"),
+        (
+            "aggregate_id as",
+            "agregate_id as",
+            "column \"agregate_id\" does not exist",
+        ),
+        (
+            "count(*)",
+            "count(*) + (random() * 0)",
+            "random() is not allowed",
+        ),
+        (
+            "count(*)",
+            "count(*) + extract(year from now())",
+            "now() is not allowed",
+        ),
+        (
+            "count(*)",
+            "count(nextval('x'))",
+            "nextval() is not allowed",
+        ),
+        (
+            "count(*)",
+            "count(pg_sleep(1))",
+            "pg_sleep() is not allowed",
+        ),
         ("count(*)", "count(nosuch(1))", "no function nosuch"),
-        ("count(*)", "count(repeat('x', 1000000000))", "repeat() is not allowed"),
+        (
+            "count(*)",
+            "count(repeat('x', 1000000000))",
+            "repeat() is not allowed",
+        ),
         ("fleet_tally", "heatmap", "a read model of Daybook's own"),
     ] {
         let said = refused(&scene, &TALLY.replacen(instead_of, put, 1)).await;
@@ -102,4 +145,25 @@ async fn a_file_that_does_not_fit_is_refused_before_anything_is_made() {
     scene.install(TALLY).await.unwrap();
     let said = refused(&scene, &TALLY.replace("fleet_tally", "another")).await;
     assert!(said.contains("1 projections are installed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_fold_whose_parts_do_not_merge_is_found_out_where_the_log_shows_it() {
+    let scene = Scene::new().await;
+    let distinct = "-- projection: fleets_an_hour\n-- version: 1\n-- events: fleet.*\n\
+        -- key: hour timestamptz\n-- value: fleets bigint sum\n\
+        select date_trunc('hour', recorded_at) as hour, count(distinct aggregate_id) as fleets \
+        from events group by 1";
+    let before = scene.analysts.examine(TENANT, distinct).await;
+    assert!(before.is_ok(), "nothing shows it yet");
+    append_many(scene.db.pool(), 500, 7).await;
+    let said = refused(&scene, distinct).await;
+    assert!(said.contains("folded in two parts, 400 events"), "{said}");
+    let mean = distinct.replace("count(distinct aggregate_id)", "avg(position)::bigint");
+    assert!(refused(&scene, &mean).await.contains("cannot be merged"));
+    scene.install(TALLY).await.unwrap();
+    let failing = TALLY
+        .replace("fleet_tally", "failing")
+        .replace("sum(position)", "sum(position / (position - 8))");
+    assert!(refused(&scene, &failing).await.contains("division by zero"));
 }

@@ -10,8 +10,10 @@ use daybook::store::Store;
 use domain::Position;
 use projections::AnyProjection;
 
-pub use crate::consumers::scene::{TENANT, append, append_many, settings, status_of, stopped, tenant};
 use crate::consumers::scene;
+pub use crate::consumers::scene::{
+    TENANT, append, append_many, settings, status_of, stopped, tenant,
+};
 use crate::support::{TestDb, eventually};
 
 /// Events per fleet and the sum of their positions, as the tests' read model in Rust has them; and more.
@@ -99,12 +101,18 @@ impl Scene {
     pub async fn rows(&self, sql: &str) -> Vec<String> {
         let answered = self.ask(sql).await.unwrap();
         assert!(!answered.cut);
-        answered.rows.iter().map(|row| row.get().to_owned()).collect()
+        answered
+            .rows
+            .iter()
+            .map(|row| row.get().to_owned())
+            .collect()
     }
 
     /// What the tally holds, in the words of the tests' read model in Rust.
     pub async fn tally(&self) -> BTreeMap<String, (i64, i64)> {
-        let rows = self.rows("select fleet, events, positions from fleet_tally").await;
+        let rows = self
+            .rows("select fleet, events, positions from fleet_tally")
+            .await;
         rows.iter()
             .map(|row| serde_json::from_str(row).unwrap())
             .map(|(fleet, events, positions)| (fleet, (events, positions)))
