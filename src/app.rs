@@ -17,6 +17,7 @@ use projections::Reader;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::analysts::Analysts;
 use crate::auth::{Auth, Foundation};
 use crate::cache::Cache;
 use crate::commands::Door;
@@ -139,8 +140,15 @@ async fn doors(
 /// What keeps read models up to date.
 async fn followers(settings: &Settings, store: &Store) -> anyhow::Result<Consumers> {
     let (all, bounds) = (projections::all(), bounds::consumers(settings));
-    let consumers = Consumers::start(store.clone(), all, bounds).await;
+    let analysts = analysts(settings, store)?;
+    let consumers = Consumers::start_with(store.clone(), all, Some(analysts), bounds).await;
     consumers.context("the read models cannot be kept up to date")
+}
+
+/// Projections and questions of analysts.
+pub fn analysts(settings: &Settings, store: &Store) -> anyhow::Result<Analysts> {
+    let analysts = Analysts::new(store.clone(), bounds::analysts(settings));
+    analysts.context("analyst.url cannot be read")
 }
 
 /// What commands of the command line about identity need: no read models, no cache.

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod import;
 pub mod rebuild;
 pub mod projection;
+pub mod query;
 pub mod replay;
 pub mod archive;
 pub mod export;
@@ -77,8 +78,10 @@ enum Command {
     Import(Box<import::ImportArgs>),
     /// Fold the log into a new generation of a read model beside the one that answers
     Rebuild(rebuild::RebuildArgs),
-    /// Look at the read models; pause, resume or skip
+    /// Look at the read models; pause, resume or skip; install one written in SQL
     Projection(projection::ProjectionArgs),
+    /// Ask the tables of projections written in SQL
+    Query(query::QueryArgs),
     /// Write the history of a log out, event by event
     Replay(replay::ReplayArgs),
     /// Write events or a read model to files, as Parquet or NDJSON
@@ -171,6 +174,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import(args) => import::run(*args, settings).await,
         Command::Rebuild(args) => rebuild::run(args, settings).await,
         Command::Projection(args) => projection::run(args, settings).await,
+        Command::Query(args) => query::run(args, settings).await,
         Command::Replay(args) => replay::run(args, settings).await,
         Command::Export(args) => export::run(args, settings).await,
         Command::Archive(args) => archive::run(args, settings).await,

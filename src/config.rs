@@ -73,6 +73,8 @@ pub struct Settings {
     pub competitions: Competitions,
     /// How log records are taken away that are kept no longer.
     pub logs: Logs,
+    /// Analysts' SQL.
+    pub analyst: Analyst,
     /// How far seals are behind the log.
     pub seals: Seals,
     /// Webhooks of other systems.
@@ -143,6 +145,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
     let competitions = Competitions::read(raw, problems);
     let (slos, logs) = (Slos::read(raw, problems), Logs::read(raw, problems));
     let leaderboards = Leaderboards::read(raw, problems);
+    let analyst = Analyst::read(raw, problems);
     let (seals, intake) = (Seals::read(raw, problems), Intake::read(raw, problems));
     Some(Settings {
         process: process?,
@@ -164,6 +167,7 @@ fn read(raw: &Raw, problems: &mut Vec<Problem>) -> Option<Settings> {
         leaderboards: leaderboards?,
         competitions: competitions?,
         logs: logs?,
+        analyst: analyst?,
         seals: seals?,
         intake: intake?,
         limits: limits?,
@@ -322,6 +326,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [Knob])> {
         of::<Competitions>(),
         of::<Leaderboards>(),
         of::<Logs>(),
+        of::<Analyst>(),
         of::<Intake>(),
         of::<Limits>(),
         of::<Graphql>(),
@@ -374,6 +379,7 @@ settings!(
     competitions,
     leaderboards,
     logs,
+    analyst,
     seals,
     intake,
     limits,

@@ -13,6 +13,7 @@ mod batch;
 mod projector;
 mod pace;
 mod generations;
+mod installing;
 mod lease;
 mod duty;
 mod retention;
@@ -35,6 +36,7 @@ pub use decisions::{Action, Decider, Decision, decisions};
 pub use duty::Duty;
 pub use failed::{FailedEvent, failed_events};
 pub use generations::{Generation, generations};
+pub use installing::{install, models, remove};
 pub use rebuild::{
     Mode, Phase, Progress, RANGE_EVENTS, RebuildError, RebuildOptions, RebuildStatus, Rebuilt,
     WORKERS_MAX, ask_rebuild, cancel_rebuild, drop_generation, pause_rebuild, rebuild, rebuilds,

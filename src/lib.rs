@@ -10,6 +10,7 @@ pub mod fetch;
 
 pub mod vault;
 
+pub mod analysts;
 pub mod commands;
 pub mod limits;
 

@@ -109,6 +109,14 @@ codes! {
         "An API key may not be used for more than its issuer may do; `beyond` names the scopes.";
     ApiKeyExpired "API_KEY_EXPIRED" false "The API key has run out and cannot be rotated.";
     ApiKeyRevoked "API_KEY_REVOKED" false "The API key is revoked and accepts nothing.";
+    SqlRefused "SQL_REFUSED" false
+        "The SQL is not one SELECT over relations and functions that may be used; the message says what is "
+        "in the way.";
+    SqlFailed "SQL_FAILED" false
+        "PostgreSQL would not carry the SQL out; the message is what it said.";
+    SqlTooLong "SQL_TOO_LONG" false "The SQL took longer than it may; `limitMs` tells how long.";
+    NoAnalysts "NO_ANALYSTS" false
+        "There is no login that analysts' SQL could run as; the setting `analyst.url` names one.";
     TenantSuspended "TENANT_SUSPENDED" false
         "The tenant is suspended: it can be read, not written.";
     TimeTravel "TIME_TRAVEL" false

@@ -112,9 +112,9 @@ pub trait AnyProjection: Send + Sync + 'static {
     /// See [`Projection::VERSION`].
     fn version(&self) -> i32;
     /// See [`Projection::AGGREGATES`].
-    fn aggregates(&self) -> &'static [&'static str];
+    fn aggregates(&self) -> &[&'static str];
     /// See [`Projection::TABLES`].
-    fn tables(&self) -> &'static [&'static str];
+    fn tables(&self) -> &[&'static str];
     /// See [`Projection::ddl`].
     fn ddl(&self, target: &Target<'_>) -> Vec<String>;
     /// An empty delta.
@@ -171,10 +171,10 @@ impl<P: Projection> AnyProjection for Erased<P> {
     fn version(&self) -> i32 {
         P::VERSION
     }
-    fn aggregates(&self) -> &'static [&'static str] {
+    fn aggregates(&self) -> &[&'static str] {
         P::AGGREGATES
     }
-    fn tables(&self) -> &'static [&'static str] {
+    fn tables(&self) -> &[&'static str] {
         P::TABLES
     }
     fn ddl(&self, target: &Target<'_>) -> Vec<String> {

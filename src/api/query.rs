@@ -1,6 +1,7 @@
 //! What can be asked.
 
 pub mod activity;
+pub mod analyst;
 pub mod audit;
 pub mod competition;
 pub mod deployment;
@@ -37,6 +38,7 @@ pub struct Query(
     log::LogQueries,
     audit::AuditQueries,
     projection::ProjectionQueries,
+    analyst::AnalystQueries,
     ingest::IngestQueries,
     identity::IdentityQueries,
 );

@@ -308,7 +308,7 @@ impl Subscription {
         ctx: &Context<'_>,
         #[graphql(desc = "Of this read model; of all if not said.")] name: Option<String>,
     ) -> Result<impl Stream<Item = Rebuild>> {
-        must_be_known(Operation::of(ctx), name.as_deref())?;
+        must_be_known(Operation::of(ctx), name.as_deref()).await?;
         let items = Wiring::connect(ctx, Plan::Progress(ProgressPlan { name }))?;
         Ok(items.filter_map(|item| {
             future::ready(match item {

@@ -1,6 +1,7 @@
 //! Objects of the schema, one read model's words a file.
 
 pub mod activity;
+pub mod analyst;
 pub mod api_key;
 pub mod behind;
 pub mod competition;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::track::FixRules;
 
+use crate::analysts::AnalystSettings;
 use crate::commands::DoorSettings;
 use crate::config::{Bytes, Limits, Settings};
 use crate::consumers::ConsumerSettings;
@@ -86,6 +87,19 @@ pub fn consumers(settings: &Settings) -> ConsumerSettings {
         rebuild_slowdown_max: consumers.rebuild_slowdown_max,
         scratches_max: consumers.scratches_max,
         feed: feed(settings),
+    }
+}
+
+pub fn analysts(settings: &Settings) -> AnalystSettings {
+    let analyst = &settings.analyst;
+    AnalystSettings {
+        url: analyst.url.as_ref().map(|url| url.expose().to_owned()),
+        projections_max: analyst.projections_max,
+        connections_max: analyst.connections_max,
+        fold_timeout: analyst.fold_timeout,
+        query_timeout: analyst.query_timeout,
+        rows_max: analyst.rows_max,
+        answer_bytes_max: analyst.answer_bytes_max.len(),
     }
 }
 

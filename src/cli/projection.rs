@@ -1,8 +1,10 @@
-//! `daybook projection`: the read models, how far each has come, what is being rebuilt, and what to do with
-//! one that stopped.
+//! `daybook projection`: the read models, how far each has come, what is being rebuilt, what to do with one
+//! that stopped, and those that are written in SQL.
 
+mod installed;
 mod tables;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,12 +14,14 @@ use domain::Position;
 use projections::AnyProjection;
 
 use super::operator;
-use crate::app::Log;
+use crate::analysts::Analysts;
+use crate::app::{self, Log};
 use crate::config::Settings;
 use crate::consumers::{self, Decider, Mode, RebuildOptions};
 use crate::store::Store;
 
-/// Looks at the read models and their rebuilds; pauses, resumes, skips, rolls back, drops.
+/// Looks at the read models and their rebuilds; pauses, resumes, skips, rolls back, drops; installs and removes
+/// those written in SQL.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -29,6 +33,8 @@ Examples:
   daybook projection rebuilds
   daybook projection cancel-rebuild heatmap
   daybook projection roll-back heatmap --reason 'counts twice'
+  daybook projection add signups_by_day.sql
+  daybook projection remove signups_by_day
 
 A read model stops at an event it cannot take in; nothing is skipped unless somebody says so here, \
 and what they say is kept.")]
@@ -57,6 +63,24 @@ enum Action {
     },
     /// Go on; one that stopped at an event tries it again
     Resume {
+        /// Which read model
+        name: String,
+    },
+    /// Install a read model that a file of SQL makes; see docs/analysts.md for what is in it
+    Add {
+        /// The file
+        file: PathBuf,
+        /// Only say whether it would be accepted
+        #[arg(long)]
+        check: bool,
+    },
+    /// Take a read model away that was installed
+    Remove {
+        /// Which read model
+        name: String,
+    },
+    /// Show the file of a read model that was installed
+    Show {
         /// Which read model
         name: String,
     },
@@ -110,8 +134,11 @@ const LINES_MAX: u32 = 100;
 /// Carries out one action, then shows what it is about.
 pub async fn run(args: ProjectionArgs, settings: Settings) -> anyhow::Result<ExitCode> {
     let log = Log::open(&settings).await?;
-    let lines = match act(log.store(), &args).await {
-        Ok(()) => show(log.store(), &args).await,
+    let lines = match app::analysts(&settings, log.store()) {
+        Ok(analysts) => match act(log.store(), &analysts, &args).await {
+            Ok(()) => show(log.store(), &analysts, &args).await,
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
     log.close().await;
@@ -121,7 +148,7 @@ pub async fn run(args: ProjectionArgs, settings: Settings) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-async fn act(store: &Store, args: &ProjectionArgs) -> anyhow::Result<()> {
+async fn act(store: &Store, analysts: &Analysts, args: &ProjectionArgs) -> anyhow::Result<()> {
     let tenant = &args.tenant;
     let decider = &Decider::of(&args.by).because(args.reason.clone());
     match &args.action {
@@ -129,7 +156,15 @@ async fn act(store: &Store, args: &ProjectionArgs) -> anyhow::Result<()> {
         | Action::Failed
         | Action::Rebuilds
         | Action::Generations
-        | Action::Decisions => {}
+        | Action::Decisions
+        | Action::Show { .. } => {}
+        Action::Add {
+            file, check: true, ..
+        } => installed::check(analysts, tenant, file).await?,
+        Action::Add { file, .. } => {
+            installed::add(store, analysts, tenant, file, &args.by).await?;
+        }
+        Action::Remove { name } => consumers::remove(store, tenant, name, decider).await?,
         Action::Pause { name } => consumers::pause(store, tenant, name, decider).await?,
         Action::Resume { name } => consumers::resume(store, tenant, name, decider).await?,
         Action::Skip { name, position } => {
@@ -154,7 +189,7 @@ async fn act(store: &Store, args: &ProjectionArgs) -> anyhow::Result<()> {
                 decider: Some(decider.clone()),
                 ..RebuildOptions::default()
             };
-            let projection = projection(name)?;
+            let projection = projection(analysts, tenant, name).await?;
             consumers::ask_rebuild(store, &projection, tenant, &options, None).await?;
         }
         Action::Drop { name, generation } => {
@@ -164,19 +199,36 @@ async fn act(store: &Store, args: &ProjectionArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn projection(name: &str) -> anyhow::Result<Arc<dyn AnyProjection>> {
-    let mut all = projections::all().into_iter();
-    match all.find(|projection| projection.name() == name) {
+async fn projection(
+    analysts: &Analysts,
+    tenant: &str,
+    name: &str,
+) -> anyhow::Result<Arc<dyn AnyProjection>> {
+    let all = consumers::models(analysts, tenant).await?;
+    match all.into_iter().find(|projection| projection.name() == name) {
         Some(found) => Ok(found),
         None => bail!("no read model is called {name:?}"),
     }
 }
 
-async fn show(store: &Store, args: &ProjectionArgs) -> anyhow::Result<Vec<String>> {
+async fn show(
+    store: &Store,
+    analysts: &Analysts,
+    args: &ProjectionArgs,
+) -> anyhow::Result<Vec<String>> {
     let tenant = &args.tenant;
     Ok(match &args.action {
-        Action::List | Action::Pause { .. } | Action::Resume { .. } | Action::Skip { .. } => {
-            tables::projections(&consumers::status(store, &projections::all(), tenant).await?)
+        // It has said all there is to say.
+        Action::Add { check: true, .. } => Vec::new(),
+        Action::Show { name } => vec![installed::source(analysts, tenant, name).await?],
+        Action::List
+        | Action::Pause { .. }
+        | Action::Resume { .. }
+        | Action::Skip { .. }
+        | Action::Add { .. }
+        | Action::Remove { .. } => {
+            let models = consumers::models(analysts, tenant).await?;
+            tables::projections(&consumers::status(store, &models, tenant).await?)
         }
         Action::Failed => {
             let failed = consumers::failed_events(store, tenant, None, None, LINES_MAX);

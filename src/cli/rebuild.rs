@@ -13,7 +13,7 @@ use projections::AnyProjection;
 use super::import::summary::thousands;
 use super::operator;
 use super::progress::Progress;
-use crate::app::Log;
+use crate::app::{self, Log};
 use crate::config::Settings;
 use crate::consumers::{
     self, Decider, Mode, RANGE_EVENTS, RebuildError, RebuildOptions, Rebuilt, WORKERS_MAX,
@@ -79,7 +79,6 @@ enum Becomes {
 
 /// Rebuilds what `args` name, and says what came of it. Fails if one of them could not be rebuilt.
 pub async fn run(args: RebuildArgs, settings: Settings) -> anyhow::Result<ExitCode> {
-    let chosen = chosen(projections::all(), &args)?;
     ensure!(
         (args.mode == Becomes::Scratch) == args.up_to.is_some(),
         "--mode scratch and --up-to go together"
@@ -89,16 +88,25 @@ pub async fn run(args: RebuildArgs, settings: Settings) -> anyhow::Result<ExitCo
         "--compare is for a generation that takes the place of another"
     );
     let log = Log::open(&settings).await?;
-    let done = match options(log.store(), &args, &settings).await {
-        Ok(options) => Ok(rebuild(log.store(), chosen, &args, &options).await),
-        Err(error) => Err(error),
-    };
+    let done = rebuild_asked(log.store(), &args, &settings).await;
     log.close().await;
     Ok(if done? {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Finds what is meant, and rebuilds it. True if all of it came about.
+async fn rebuild_asked(
+    store: &Store,
+    args: &RebuildArgs,
+    settings: &Settings,
+) -> anyhow::Result<bool> {
+    let analysts = app::analysts(settings, store)?;
+    let chosen = chosen(consumers::models(&analysts, &args.tenant).await?, args)?;
+    let options = options(store, args, settings).await?;
+    Ok(rebuild(store, chosen, args, &options).await)
 }
 
 async fn options(

@@ -1,5 +1,6 @@
 //! Every setting: name, type, default, bounds and meaning.
 
+mod analyst;
 mod competitions;
 mod deployments;
 mod foreign;
@@ -11,6 +12,7 @@ mod seals;
 mod slos;
 mod vault;
 
+pub use analyst::*;
 pub use competitions::*;
 pub use deployments::*;
 pub use foreign::*;

@@ -219,10 +219,12 @@ pub(super) async fn drop_decided(
     }
     let shared: bool = sqlx::query_scalar(
         "select exists (select from generations
-         where projection = $1 and coalesce(storage, generation) = $2 and state <> 'dropped')",
+         where projection = $1 and coalesce(storage, generation) = $2 and state <> 'dropped'
+           and tables && $3)",
     )
     .bind(projection)
     .bind(storage)
+    .bind(&tables)
     .fetch_one(&mut *tx)
     .await?;
     for base in tables {

@@ -19,6 +19,7 @@ use super::supervisor::supervise;
 use super::tail::Tail;
 use super::wait::{Boards, Stale};
 use super::{ConsumerError, ConsumerSettings, control};
+use crate::analysts::Analysts;
 use crate::store::Store;
 
 /// The consumers of one process. Cheap to clone; they end with [`Consumers::stop`], or roughly when
@@ -35,6 +36,8 @@ pub struct Consumers {
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) projections: Vec<Arc<dyn AnyProjection>>,
+    /// Where tenants have read models of their own.
+    analysts: Option<Analysts>,
     pub(super) settings: Arc<ConsumerSettings>,
     pub(super) boards: Boards,
     pub(super) feeds: Feeds,
@@ -48,12 +51,23 @@ impl Consumers {
         projections: Vec<Arc<dyn AnyProjection>>,
         settings: ConsumerSettings,
     ) -> Result<Consumers, ConsumerError> {
+        Consumers::start_with(store, projections, None, settings).await
+    }
+
+    /// The same, with the read models that tenants have installed.
+    pub async fn start_with(
+        store: Store,
+        projections: Vec<Arc<dyn AnyProjection>>,
+        analysts: Option<Analysts>,
+        settings: ConsumerSettings,
+    ) -> Result<Consumers, ConsumerError> {
         let names = projections.iter().map(|p| p.name()).collect();
         let boards = Boards::new(store.pool().clone(), names, settings.poll_ms);
         let settings = Arc::new(settings);
         let shared = Arc::new(Shared {
             store,
             projections,
+            analysts,
             settings,
             boards,
             feeds: Feeds::default(),
@@ -98,6 +112,11 @@ impl Consumers {
     /// The log.
     pub(super) fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    /// Where tenants have read models of their own, if they may.
+    pub fn analysts(&self) -> Option<&Analysts> {
+        self.shared.analysts.as_ref()
     }
 
     /// The read models, in the order of [`projections::all`].
@@ -158,7 +177,8 @@ impl Consumers {
     /// Where every read model stands.
     pub async fn status(&self, tenant: &str) -> Result<Vec<ProjectionStatus>, ConsumerError> {
         let shared = &self.shared;
-        let mut all = status::status(&shared.store, &shared.projections, tenant).await?;
+        let models = shared.models(tenant).await?;
+        let mut all = status::status(&shared.store, &models, tenant).await?;
         let board = shared.boards.of(&tenant.into());
         for status in &mut all {
             status.owned_here = board.is_owned_here(status.name);
@@ -173,7 +193,7 @@ impl Consumers {
         projection: &str,
         decider: &Decider,
     ) -> Result<(), ConsumerError> {
-        self.shared.known(projection)?;
+        self.shared.known(tenant, projection).await?;
         control::pause(&self.shared.store, tenant, projection, decider).await?;
         self.shared.boards.of(&tenant.into()).poke();
         Ok(())
@@ -186,7 +206,7 @@ impl Consumers {
         projection: &str,
         decider: &Decider,
     ) -> Result<(), ConsumerError> {
-        self.shared.known(projection)?;
+        self.shared.known(tenant, projection).await?;
         control::resume(&self.shared.store, tenant, projection, decider).await?;
         self.shared.boards.of(&tenant.into()).poke();
         Ok(())
@@ -200,7 +220,7 @@ impl Consumers {
         position: Position,
         decider: &Decider,
     ) -> Result<(), ConsumerError> {
-        self.shared.known(projection)?;
+        self.shared.known(tenant, projection).await?;
         control::retry(&self.shared.store, tenant, projection, position, decider).await?;
         self.shared.boards.of(&tenant.into()).poke();
         Ok(())
@@ -215,7 +235,7 @@ impl Consumers {
         by: &str,
         reason: &str,
     ) -> Result<(), ConsumerError> {
-        self.shared.known(projection)?;
+        self.shared.known(tenant, projection).await?;
         control::skip(&self.shared.store, tenant, projection, position, by, reason).await?;
         self.shared.boards.of(&tenant.into()).poke();
         Ok(())
@@ -231,10 +251,11 @@ impl Consumers {
     ) -> Result<Rebuilt, RebuildError> {
         let projection = self
             .shared
-            .known(projection)
+            .known(tenant, projection)
+            .await
             .map_err(RebuildError::Bookkeeping)?;
         let rebuilt =
-            rebuild::rebuild(&self.shared.store, projection, tenant, options, progress).await;
+            rebuild::rebuild(&self.shared.store, &projection, tenant, options, progress).await;
         self.shared.boards.of(tenant).poke();
         rebuilt
     }
@@ -247,10 +268,17 @@ impl Consumers {
         mut options: RebuildOptions,
         command_id: Option<&str>,
     ) -> Result<RebuildStatus, RebuildError> {
-        let known = self.shared.known(projection);
+        let known = self.shared.known(tenant, projection).await;
         let projection = known.map_err(RebuildError::Bookkeeping)?;
         options.scratches_max = self.shared.settings.scratches_max;
-        rebuild::ask_rebuild(&self.shared.store, projection, tenant, &options, command_id).await
+        rebuild::ask_rebuild(
+            &self.shared.store,
+            &projection,
+            tenant,
+            &options,
+            command_id,
+        )
+        .await
     }
 
     /// See [`rebuild::pause_rebuild`].
@@ -260,7 +288,7 @@ impl Consumers {
         projection: &str,
         decider: &Decider,
     ) -> Result<RebuildStatus, ConsumerError> {
-        self.shared.known(projection)?;
+        self.shared.known(tenant, projection).await?;
         rebuild::pause_rebuild(&self.shared.store, tenant, projection, decider).await
     }
 
@@ -271,7 +299,7 @@ impl Consumers {
         projection: &str,
         decider: &Decider,
     ) -> Result<RebuildStatus, ConsumerError> {
-        self.shared.known(projection)?;
+        self.shared.known(tenant, projection).await?;
         rebuild::resume_rebuild(&self.shared.store, tenant, projection, decider).await
     }
 
@@ -282,7 +310,7 @@ impl Consumers {
         projection: &str,
         decider: &Decider,
     ) -> Result<RebuildStatus, ConsumerError> {
-        self.shared.known(projection)?;
+        self.shared.known(tenant, projection).await?;
         rebuild::cancel_rebuild(&self.shared.store, tenant, projection, decider).await
     }
 
@@ -294,7 +322,7 @@ impl Consumers {
         generation: i32,
         decider: &Decider,
     ) -> Result<(), ConsumerError> {
-        self.shared.known(projection)?;
+        self.shared.known(tenant, projection).await?;
         rebuild::drop_generation(&self.shared.store, tenant, projection, generation, decider).await
     }
 
@@ -308,14 +336,34 @@ impl Consumers {
     }
 
     /// Refuses the name of no read model.
-    pub fn check_known(&self, projection: &str) -> Result<(), ConsumerError> {
-        self.shared.known(projection).map(drop)
+    pub async fn check_known(&self, tenant: &str, projection: &str) -> Result<(), ConsumerError> {
+        self.shared.known(tenant, projection).await.map(drop)
     }
 }
 
 impl Shared {
-    fn known(&self, name: &str) -> Result<&Arc<dyn AnyProjection>, ConsumerError> {
-        let found = self.projections.iter().find(|p| p.name() == name);
+    /// All read models of a tenant: those of every tenant, then its own.
+    pub(super) async fn models(
+        &self,
+        tenant: &str,
+    ) -> Result<Vec<Arc<dyn AnyProjection>>, ConsumerError> {
+        let mut all = self.projections.clone();
+        if let Some(analysts) = &self.analysts {
+            let own = analysts.models(tenant).await?;
+            let board = self.boards.of(&tenant.into());
+            own.iter().for_each(|model| board.keep(model.name()));
+            all.extend(own);
+        }
+        Ok(all)
+    }
+
+    async fn known(
+        &self,
+        tenant: &str,
+        name: &str,
+    ) -> Result<Arc<dyn AnyProjection>, ConsumerError> {
+        let all = self.models(tenant).await?;
+        let found = all.into_iter().find(|p| p.name() == name);
         found.ok_or_else(|| ConsumerError::UnknownProjection(name.to_owned()))
     }
 

@@ -75,9 +75,10 @@ async fn round(
             generations::ensure(shared.store.pool(), &tenant, &shared.projections).await?;
             forget_members(shared, &tenant).await?;
         }
+        let models = shared.models(&tenant).await?;
         let crew = crews.entry(tenant.clone()).or_default();
-        crew.share_out(shared, leases, &tenant).await?;
-        status::show_gauges(&status::status(&shared.store, &shared.projections, &tenant).await?);
+        crew.share_out(shared, leases, &tenant, &models).await?;
+        status::show_gauges(&status::status(&shared.store, &models, &tenant).await?);
     }
     Ok(())
 }
@@ -121,8 +122,10 @@ impl Crew {
         shared: &Arc<Shared>,
         leases: &Leases,
         tenant: &Arc<str>,
+        models: &[Arc<dyn AnyProjection>],
     ) -> Result<(), super::ConsumerError> {
         self.reap().await;
+        self.dismiss_removed(models);
         if self.member.as_ref().is_none_or(Lease::is_lost) {
             self.member = None;
             self.member = leases
@@ -131,8 +134,19 @@ impl Crew {
         }
         let seen = leases.survey(tenant).await?;
         let live = generations::live(shared.store.pool(), tenant).await?;
-        self.hand_out(shared, leases, tenant, &seen, &live).await?;
-        self.start_builders(shared, tenant, &seen, &live).await
+        self.hand_out(shared, leases, (tenant, models), &seen, &live)
+            .await?;
+        self.start_builders(shared, (tenant, models), &seen, &live)
+            .await
+    }
+
+    /// Ends the work at read models that are no more.
+    fn dismiss_removed(&mut self, models: &[Arc<dyn AnyProjection>]) {
+        for (name, worker) in &self.workers {
+            if !models.iter().any(|m| m.name() == *name) {
+                worker.ask_to_end();
+            }
+        }
     }
 
     /// Takes free read models up to this process's share, hands back what is beyond it.
@@ -140,15 +154,11 @@ impl Crew {
         &mut self,
         shared: &Arc<Shared>,
         leases: &Leases,
-        tenant: &Arc<str>,
+        (tenant, models): (&Arc<str>, &[Arc<dyn AnyProjection>]),
         seen: &[Seen],
         live: &[LiveRow],
     ) -> Result<(), super::ConsumerError> {
-        let ours: Vec<_> = shared
-            .projections
-            .iter()
-            .filter(|p| same_version(p, live))
-            .collect();
+        let ours: Vec<_> = models.iter().filter(|p| same_version(p, live)).collect();
         let members = seen
             .iter()
             .filter(|s| s.held && s.resource.starts_with("member/"))
@@ -186,12 +196,12 @@ impl Crew {
     async fn start_builders(
         &mut self,
         shared: &Arc<Shared>,
-        tenant: &Arc<str>,
+        (tenant, models): (&Arc<str>, &[Arc<dyn AnyProjection>]),
         seen: &[Seen],
         live: &[LiveRow],
     ) -> Result<(), super::ConsumerError> {
         let unfinished = rebuild::unfinished(shared.store.pool(), tenant).await?;
-        for projection in &shared.projections {
+        for projection in models {
             let (name, version) = (projection.name(), projection.version());
             let outdated = live
                 .iter()

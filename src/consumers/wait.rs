@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use domain::Position;
@@ -35,7 +35,7 @@ pub struct Stale {
 /// How far the read models of one tenant have come. Fed at once by the projectors of this process
 /// and by one poller for those of others.
 pub(super) struct Board {
-    entries: BTreeMap<&'static str, Entry>,
+    entries: RwLock<Entries>,
     known: Known,
     live: watch::Sender<Arc<Vec<LiveRow>>>,
     /// How many wait for a projector of another process.
@@ -43,6 +43,10 @@ pub(super) struct Board {
     poke: Notify,
 }
 
+/// One per read model; grows when an analyst's is installed.
+type Entries = BTreeMap<&'static str, Arc<Entry>>;
+
+#[derive(Default)]
 struct Entry {
     reached: watch::Sender<Position>,
     owned_here: AtomicBool,
@@ -50,22 +54,30 @@ struct Entry {
 
 impl Board {
     fn new(names: &[&'static str]) -> Board {
-        let entry = |name: &&'static str| {
-            let reached = watch::Sender::new(Position::START);
-            (
-                *name,
-                Entry {
-                    reached,
-                    owned_here: AtomicBool::new(false),
-                },
-            )
-        };
         Board {
-            entries: names.iter().map(entry).collect(),
+            entries: RwLock::new(names.iter().map(|name| (*name, Arc::default())).collect()),
             known: Known::default(),
             live: watch::Sender::default(),
             waiting: AtomicUsize::new(0),
             poke: Notify::new(),
+        }
+    }
+
+    fn entries(&self) -> RwLockReadGuard<'_, Entries> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, name: &str) -> Option<(&'static str, Arc<Entry>)> {
+        let entries = self.entries();
+        let (name, entry) = entries.get_key_value(name)?;
+        Some((*name, entry.clone()))
+    }
+
+    /// Keeps account of this read model too, from now on: an analyst's.
+    pub(super) fn keep(&self, name: &'static str) {
+        if self.entry(name).is_none() {
+            let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+            entries.entry(name).or_default();
         }
     }
 
@@ -78,7 +90,7 @@ impl Board {
     ) -> Result<(), Stale> {
         let deadline = Instant::now() + timeout;
         for name in projections {
-            let Some(entry) = self.entries.get(name) else {
+            let Some((_, entry)) = self.entry(name) else {
                 return Err(self.stale(projections));
             };
             if *entry.reached.borrow() >= at_least {
@@ -98,9 +110,8 @@ impl Board {
         let at = |n: &&'static str| {
             (
                 *n,
-                self.entries
-                    .get(n)
-                    .map(|e| *e.reached.borrow())
+                self.entry(n)
+                    .map(|(_, e)| *e.reached.borrow())
                     .unwrap_or_default(),
             )
         };
@@ -111,8 +122,9 @@ impl Board {
 
     /// How far each read model has come as far as this process knows.
     fn believed(&self) -> Vec<(&'static str, Position)> {
-        let entries = self.entries.iter();
+        let entries = self.entries();
         entries
+            .iter()
             .map(|(name, entry)| (*name, *entry.reached.borrow()))
             .collect()
     }
@@ -127,7 +139,7 @@ impl Board {
 
     /// Tells that a read model was seen in this state. Never goes back.
     pub(super) fn reached(&self, projection: &str, live: Live) {
-        if let Some((name, entry)) = self.entries.get_key_value(projection) {
+        if let Some((name, entry)) = self.entry(projection) {
             self.known.saw(name, live);
             entry.reached.send_if_modified(|at| {
                 let further = live.position > *at;
@@ -163,16 +175,15 @@ impl Board {
 
     /// Tells whether a projector of this process feeds the board.
     pub(super) fn owned_here(&self, projection: &str, owned: bool) {
-        if let Some(entry) = self.entries.get(projection) {
+        if let Some((_, entry)) = self.entry(projection) {
             entry.owned_here.store(owned, Ordering::Relaxed);
         }
     }
 
     /// Is a projector of this process at work on it?
     pub(super) fn is_owned_here(&self, projection: &str) -> bool {
-        self.entries
-            .get(projection)
-            .is_some_and(|e| e.owned_here.load(Ordering::Relaxed))
+        self.entry(projection)
+            .is_some_and(|(_, e)| e.owned_here.load(Ordering::Relaxed))
     }
 
     /// The live generations as last seen; changes when one of them was paused, stopped or swapped, or has
@@ -193,10 +204,11 @@ impl Board {
         let mut gone_back = false;
         for row in &rows {
             let before = believed.iter().find(|(name, _)| *name == row.projection);
-            let Some((name, before)) = before.filter(|(_, before)| row.position < *before) else {
+            let before = before.filter(|(_, before)| row.position < *before);
+            let Some(((name, before), (_, entry))) = before.zip(self.entry(&row.projection)) else {
                 continue;
             };
-            let (to, entry) = (row.position, &self.entries[name]);
+            let to = row.position;
             tracing::warn!(
                 projection = name,
                 "{name} has gone back from {before} to {to}"

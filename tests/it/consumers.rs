@@ -9,6 +9,6 @@ mod pausing;
 mod past;
 mod poison;
 mod rebuilding;
-mod scene;
+pub mod scene;
 mod sharing;
-mod tally;
+pub mod tally;

@@ -11,6 +11,7 @@
 
 mod support;
 
+mod analyst;
 mod answers;
 mod audit;
 mod api;

@@ -47,7 +47,7 @@ impl Models {
 /// function of read models: of the log's head (`events`, a `deployment`, an `slo` or `doraMetrics` as of then), of the time
 /// (freezes of an `environment`, `slaStats`, the period a `leaderboard` is of), of who asks (`activities`,
 /// `myRank`, boards and prizes for those who take part), of a retention that takes away what no event tells of (`logs`
-/// and what is made of them), of bookkeeping (`projections`, `rebuilds`, `ingestReceipt`, `rejectedRecords`), of the
+/// and what is made of them), of bookkeeping (`projections`, `rebuilds`, `analystQuery`, `ingestReceipt`, `rejectedRecords`), of the
 /// schema.
 fn of_root(field: &str) -> Option<Models> {
     Some(match field {
@@ -248,6 +248,7 @@ mod tests {
             "generations",
             "failedEvents",
             "projectionDecisions",
+            "analystQuery",
             "ingestReceipt",
             "rejectedRecords",
             "me",

@@ -32,7 +32,7 @@ impl ProjectionQueries {
         #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
     ) -> Result<Paged<Rebuild>> {
         let operation = Operation::of(ctx);
-        must_be_known(operation, name.as_deref())?;
+        must_be_known(operation, name.as_deref()).await?;
         let ask = Ask::<Begun>::read(operation, "rebuilds", &name, first, after.as_deref())?;
         let (store, tenant) = (&operation.parts.store, operation.tenant());
         let before = ask.after.clone();
@@ -52,7 +52,7 @@ impl ProjectionQueries {
         #[graphql(desc = "Of this read model; of all if not said.")] name: Option<String>,
     ) -> Result<Vec<Generation>> {
         let operation = Operation::of(ctx);
-        must_be_known(operation, name.as_deref())?;
+        must_be_known(operation, name.as_deref()).await?;
         let store = &operation.parts.store;
         let rows = consumers::generations(store, operation.tenant(), name.as_deref()).await;
         let rows = rows.map_err(consumer_fault)?;
@@ -69,7 +69,7 @@ impl ProjectionQueries {
         #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
     ) -> Result<Paged<FailedEvent>> {
         let operation = Operation::of(ctx);
-        must_be_known(operation, name.as_deref())?;
+        must_be_known(operation, name.as_deref()).await?;
         let ask = Ask::<(i64, String, i32)>::read(
             operation,
             "failedEvents",
@@ -99,7 +99,7 @@ impl ProjectionQueries {
         #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
     ) -> Result<Paged<ProjectionDecision>> {
         let operation = Operation::of(ctx);
-        must_be_known(operation, name.as_deref())?;
+        must_be_known(operation, name.as_deref()).await?;
         let list = "projectionDecisions";
         let ask = Ask::<i64>::read(operation, list, &name, first, after.as_deref())?;
         let (store, tenant) = (&operation.parts.store, operation.tenant());

@@ -346,11 +346,15 @@ impl From<consumers::Decision> for ProjectionDecision {
 }
 
 /// A refusal of the name of no read model, as a fault of a question.
-pub fn must_be_known(operation: &Operation, name: Option<&str>) -> std::result::Result<(), Fault> {
+pub async fn must_be_known(
+    operation: &Operation,
+    name: Option<&str>,
+) -> std::result::Result<(), Fault> {
     let Some(name) = name else {
         return Ok(());
     };
-    let known = operation.parts.consumers.check_known(name);
+    let consumers = &operation.parts.consumers;
+    let known = consumers.check_known(operation.tenant(), name).await;
     known.map_err(|error| match error.refusal() {
         Some(refusal) => refusal.into(),
         None => domain::Refusal::new(Code::ReadModelUnknown, "no such read model").into(),

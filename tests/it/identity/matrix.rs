@@ -82,6 +82,7 @@ pub const ARGUMENTS: &[(&str, &str)] = &[
     ("Query.generations", ""),
     ("Query.failedEvents", ""),
     ("Query.projectionDecisions", ""),
+    ("Query.analystQuery", r#"(sql: "select 1")"#),
     ("Query.ingestReceipt", r#"(batchId: "nobody")"#),
     ("Query.rejectedRecords", ""),
     ("Query.me", ""),

@@ -40,6 +40,7 @@ pub(super) const MODULES: &[Module] = &[
     module("vault", 3, &["sqlx", "chacha20poly1305", "hmac"]),
     module("limits", 3, &["arc_swap"]),
     module("commands", 4, &[]),
+    module("analysts", 4, &["sqlx", "sqlparser"]),
     module(
         "auth",
         5,

@@ -1,0 +1,8 @@
+//! Projections and questions of analysts in SQL: folded like any other read model, and held behind two walls.
+
+mod cli;
+mod folding;
+mod installing;
+mod questions;
+mod scene;
+mod walls;
