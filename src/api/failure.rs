@@ -68,25 +68,31 @@ pub fn store_fault(error: StoreError) -> Fault {
 
 /// Splits what became of a decision about a read model: a refusal is data, the rest a fault.
 pub fn consumer_refusal_or_fault(error: ConsumerError) -> Result<Refusal, Fault> {
-    error.refusal().ok_or(()).or_else(|()| match error {
-        ConsumerError::Store(error) => Err(store_fault(error)),
-        ConsumerError::Database(error) => Err(store_fault(error.into())),
+    if let Some(refusal) = error.refusal() {
+        return Ok(refusal);
+    }
+    Err(match error {
+        ConsumerError::Store(error) => store_fault(error),
+        ConsumerError::Database(error) => store_fault(error.into()),
         error => {
             tracing::error!(error = %error, "a read model's bookkeeping failed: {error}");
-            Err(Fault::of(FaultCode::Internal))
+            Fault::of(FaultCode::Internal)
         }
     })
 }
 
 /// The same of a rebuild that was asked for.
 pub fn rebuild_refusal_or_fault(error: RebuildError) -> Result<Refusal, Fault> {
-    error.refusal().ok_or(()).or_else(|()| match error {
-        RebuildError::Store(error) => Err(store_fault(error)),
-        RebuildError::Database(error) => Err(store_fault(error.into())),
-        RebuildError::Bookkeeping(error) => consumer_refusal_or_fault(error),
+    if let Some(refusal) = error.refusal() {
+        return Ok(refusal);
+    }
+    Err(match error {
+        RebuildError::Store(error) => store_fault(error),
+        RebuildError::Database(error) => store_fault(error.into()),
+        RebuildError::Bookkeeping(error) => consumer_fault(error),
         error => {
             tracing::error!(error = %error, "a rebuild was not recorded: {error}");
-            Err(Fault::of(FaultCode::Internal))
+            Fault::of(FaultCode::Internal)
         }
     })
 }
