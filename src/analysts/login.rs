@@ -92,12 +92,19 @@ impl Login {
             return Err(AnalystError::Busy);
         };
         let idle = self.idle().pop();
-        let mut conn = match idle {
-            Some(conn) => conn,
-            None => self.connect().await?,
+        // The server may have been started again since: then it is a new one.
+        let kept = match idle {
+            Some(mut conn) => backend_of(&mut conn).await.ok().map(|pid| (conn, pid)),
+            None => None,
         };
-        let backend = sqlx::query_scalar("select pg_backend_pid()");
-        let backend = backend.persistent(false).fetch_one(&mut conn).await?;
+        let (mut conn, backend) = match kept {
+            Some(kept) => kept,
+            None => {
+                let mut conn = self.connect().await?;
+                let backend = backend_of(&mut conn).await?;
+                (conn, backend)
+            }
+        };
         conn.execute(beginning(bounds).as_str()).await?;
         Ok(Session {
             conn,
@@ -125,6 +132,11 @@ impl Login {
             Some(why) => Err(AnalystError::NoLogin(why)),
         }
     }
+}
+
+async fn backend_of(conn: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let asked = sqlx::query_scalar("select pg_backend_pid()");
+    asked.persistent(false).fetch_one(conn).await
 }
 
 /// Why this login is none for strangers' SQL, if it is so.

@@ -216,3 +216,18 @@ async fn the_api_answers_auditors_with_stable_codes() {
             .any(|p| p["name"] == "fleet_tally" && p["status"] == "running")
     );
 }
+
+#[tokio::test]
+async fn a_connection_that_has_gone_meanwhile_is_made_anew() {
+    let scene = three_fleets(|_| {}).await;
+    let kept = scene.rows("select * from fleet_tally").await;
+    let ended: i64 = sqlx::query_scalar(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity
+         where usename = 'daybook_analyst' and datname = current_database()",
+    )
+    .fetch_one(scene.db.pool())
+    .await
+    .unwrap();
+    assert!(ended > 0);
+    assert_eq!(scene.rows("select * from fleet_tally").await, kept);
+}
