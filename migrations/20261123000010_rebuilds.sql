@@ -11,7 +11,7 @@ alter table rebuilds add constraint rebuilds_phase_check
     check (phase in ('folding', 'catching_up', 'swapped', 'built', 'cancelled', 'failed'));
 alter table rebuilds
     add column mode text not null default 'replace'
-        check (mode in ('replace', 'scratch', 'roll_back')), -- what becomes of the generation when it is built
+        check (mode in ('replace', 'scratch', 'check', 'roll_back')), -- what becomes of the generation when it is built
     add column workers integer not null default 2, -- how many ranges are folded at once
     add column compare boolean not null default false, -- compare both generations before the swap
     add column paused boolean not null default false, -- nobody works at it until it is resumed

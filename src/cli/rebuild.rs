@@ -232,6 +232,7 @@ fn describe(name: &str, rebuilt: &Rebuilt, options: &RebuildOptions) -> String {
     };
     let what = match options.mode {
         Mode::Scratch { .. } => "is as of position",
+        Mode::Check => "is what it was compared with, at position",
         Mode::Replace | Mode::RollBack => "answers from position",
     };
     let (events, rate) = (thousands(*events), thousands(rate));

@@ -4,14 +4,17 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, ensure};
 use domain::tenant::INSTALLATION_LOG;
+use projections::AnyProjection;
 
 use super::import::summary::thousands;
 use super::progress::Progress;
-use crate::app::Log;
+use crate::app::{self, Log};
 use crate::config::Settings;
+use crate::consumers::{self, Mode, RebuildError, RebuildOptions};
 use crate::export::{Checked, check_export};
 use crate::seals::{Proof, Signed, Verified, Verify, verify};
 use crate::vault::{hex, unhex};
@@ -29,6 +32,7 @@ Examples:
   daybook verify
   daybook verify --from 1000 --to 2000
   daybook verify --public-key 5f0c… --root 1204:8f1c… --workers 4
+  daybook verify --all-read-models
   daybook verify --published seals.ndjson --public-key 5f0c…
   daybook verify --proof proof.json --public-key 5f0c…
   daybook verify --export events.parquet --proof events.proof --public-key 5f0c…
@@ -61,6 +65,12 @@ pub struct VerifyArgs {
     /// A file of seals that were published (`seals.publish_file`): each must be a seal of this log
     #[arg(long, value_name = "FILE", conflicts_with = "proof")]
     published: Option<PathBuf>,
+    /// Also fold this read model anew and compare it with the one that answers; may be given again
+    #[arg(long = "read-model", value_name = "NAME", conflicts_with = "proof")]
+    read_models: Vec<String>,
+    /// The same of every read model, one after the other
+    #[arg(long, conflicts_with_all = ["proof", "read_models"])]
+    all_read_models: bool,
     /// Whose log
     #[arg(long, default_value = "default")]
     tenant: String,
@@ -84,14 +94,99 @@ pub async fn run(args: VerifyArgs, settings: Settings) -> anyhow::Result<ExitCod
         noted.extend(published(path, &args.tenant, &trusted)?);
     }
     let log = Log::open(&settings).await?;
-    let verified = verify_log(&log, &args, trusted, noted).await;
+    let right = verify_all(&log, &args, &settings, (trusted, noted)).await;
     log.close().await;
-    let verified = verified?;
-    println!("{}", describe(&verified));
-    Ok(match verified.difference {
-        None => ExitCode::SUCCESS,
-        Some(_) => ExitCode::FAILURE,
+    Ok(match right? {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
+}
+
+/// The log, then the read models that are asked for: true if all is as it should be.
+async fn verify_all(
+    log: &Log,
+    args: &VerifyArgs,
+    settings: &Settings,
+    (trusted, noted): (Vec<[u8; 32]>, Vec<(u64, [u8; 32])>),
+) -> anyhow::Result<bool> {
+    let wanted = read_models(log, args, settings).await?;
+    let verified = verify_log(log, args, trusted, noted).await?;
+    println!("{}", describe(&verified));
+    let mut right = verified.difference.is_none();
+    for model in wanted {
+        right &= check_model(log, args, &model).await?;
+    }
+    Ok(right)
+}
+
+/// The read models that are asked for.
+async fn read_models(
+    log: &Log,
+    args: &VerifyArgs,
+    settings: &Settings,
+) -> anyhow::Result<Vec<Arc<dyn AnyProjection>>> {
+    if args.read_models.is_empty() && !args.all_read_models {
+        return Ok(Vec::new());
+    }
+    let analysts = app::analysts(settings, log.store())?;
+    let all = consumers::models(&analysts, &args.tenant).await?;
+    if args.all_read_models {
+        return Ok(all);
+    }
+    let named = args.read_models.iter().map(|name| {
+        let found = all.iter().find(|model| model.name() == name);
+        found
+            .cloned()
+            .with_context(|| format!("no read model is called {name:?}"))
+    });
+    named.collect()
+}
+
+/// Folds a read model anew and compares. Says what came of it.
+async fn check_model(
+    log: &Log,
+    args: &VerifyArgs,
+    model: &Arc<dyn AnyProjection>,
+) -> anyhow::Result<bool> {
+    let (name, options) = (
+        model.name(),
+        RebuildOptions {
+            mode: Mode::Check,
+            workers: args.workers.into(),
+            ..RebuildOptions::default()
+        },
+    );
+    let bar = Progress::new("folding", "events", Some(0));
+    let tenant = args.tenant.as_str().into();
+    let checked = consumers::rebuild(log.store(), model, &tenant, options, |at| {
+        bar.set_total(at.total_events);
+        bar.at(at.done_events, at.done_events);
+    })
+    .await;
+    bar.finish();
+    match checked {
+        Ok(rebuilt) => {
+            let position = rebuilt.position;
+            println!("read model {name} is what its events fold to, at position {position}");
+            Ok(true)
+        }
+        Err(
+            error @ (RebuildError::DigestsDiffer { .. }
+            | RebuildError::Poison { .. }
+            | RebuildError::NotComparable(_)),
+        ) => {
+            println!("read model {name}: {error}");
+            if let RebuildError::DigestsDiffer {
+                difference: Some(first),
+                ..
+            } = error
+            {
+                println!("the first difference: {first}");
+            }
+            Ok(false)
+        }
+        Err(error) => Err(error).with_context(|| format!("read model {name} was not compared")),
+    }
 }
 
 /// Checks a proof's file.

@@ -72,6 +72,8 @@ pub enum Mode {
         /// The last position folded in.
         up_to: Position,
     },
+    /// It is compared with the live one, and dropped.
+    Check,
     /// Nothing is built: the one that is kept follows the log to where the live one is, and takes its
     /// place again.
     RollBack,
@@ -83,6 +85,7 @@ impl Mode {
         match self {
             Mode::Replace => "replace",
             Mode::Scratch { .. } => "scratch",
+            Mode::Check => "check",
             Mode::RollBack => "roll_back",
         }
     }
@@ -90,6 +93,7 @@ impl Mode {
     fn of(word: &str, to: Position) -> Mode {
         match word {
             "scratch" => Mode::Scratch { up_to: to },
+            "check" => Mode::Check,
             "roll_back" => Mode::RollBack,
             _ => Mode::Replace,
         }

@@ -783,3 +783,49 @@ async fn a_serving_process_seals_every_log_by_itself() {
     })
     .await;
 }
+
+/// A read model that somebody changed by hand is found by folding it anew; what answers stays.
+#[tokio::test]
+async fn read_models_are_compared_with_what_their_events_fold_to() {
+    let app = TestApp::start().await;
+    for n in 0..3 {
+        let create = format!(
+            r#"mutation {{ createFleet(input: {{ id: "f{n}", name: "F{n}" }}) {{ receipt {{ position }} }} }}"#
+        );
+        app.settled(&create, Value::Null).await;
+    }
+    app.settled("{ fleets { nodes { id } } }", Value::Null)
+        .await;
+    let dir = Scratch::new();
+    let url = app.db().url();
+    let named = [
+        ("DATABASE_URL", url.as_str()),
+        ("DAYBOOK_DATABASE__ALLOW_UNSAFE_DURABILITY", "true"),
+    ];
+    let verify = |args: &[&str]| {
+        let args = [&["verify"], args].concat();
+        let done = command(dir.path(), &args, &named).output().unwrap();
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = verify(&["--read-model", "vehicles"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("vehicles is what its events fold to"),
+        "{said}"
+    );
+    let (code, said) = verify(&["--read-model", "ships"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no read model is called"), "{said}");
+    let touched = "update read.fleets_g1 set name = 'other' where id = 'f1'";
+    app.db().pool().execute(touched).await.unwrap();
+    let (code, said) = verify(&["--read-model", "vehicles"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("other") && said.contains("F1"), "{said}");
+    let left = "select count(*) from generations where projection = 'vehicles' and state = 'live' and generation = 1";
+    let live: i64 = sqlx::query_scalar(left)
+        .fetch_one(app.db().pool())
+        .await
+        .unwrap();
+    assert_eq!(live, 1);
+}

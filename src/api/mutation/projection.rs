@@ -27,6 +27,8 @@ enum RebuildAs {
     Replace,
     /// It stays beside the one that answers, as of `upTo`: asked with `extensions.asOf`.
     Scratch,
+    /// It is compared with the one that answers, and dropped: the first difference is told by `rebuilds`.
+    Check,
 }
 
 /// Rebuilds a read model from the log.
@@ -305,6 +307,7 @@ impl RebuildProjectionInput {
         let operation = Operation::of(ctx);
         let (store, tenant) = (&operation.parts.store, operation.tenant());
         let mode = match self.up_to {
+            None if self.mode == RebuildAs::Check => Mode::Check,
             None => Mode::Replace,
             Some(AsOfInput::Position(Position(up_to))) => Mode::Scratch { up_to },
             Some(AsOfInput::Time(time)) => {
@@ -337,7 +340,7 @@ impl RebuildProjectionInput {
             (RebuildAs::Scratch, None) => {
                 return Err(invalid("upTo", "SCRATCH needs to know as of when"));
             }
-            (RebuildAs::Replace, Some(_)) => {
+            (RebuildAs::Replace | RebuildAs::Check, Some(_)) => {
                 return Err(invalid("upTo", "only SCRATCH is as of a position"));
             }
             (RebuildAs::Scratch, Some(_)) if self.compare => {

@@ -17,6 +17,8 @@ pub enum RebuildMode {
     Replace,
     /// It stays beside the one that answers, as of a position: asked with `extensions.asOf`.
     Scratch,
+    /// It is compared with the one that answers, and dropped.
+    Check,
     /// Nothing is built: the generation that is kept takes its place again.
     RollBack,
 }
@@ -58,6 +60,7 @@ impl Rebuild {
     async fn mode(&self) -> RebuildMode {
         match self.0.mode.as_str() {
             "scratch" => RebuildMode::Scratch,
+            "check" => RebuildMode::Check,
             "roll_back" => RebuildMode::RollBack,
             _ => RebuildMode::Replace,
         }

@@ -39,7 +39,7 @@ pub(super) async fn begin(order: &Order<'_>) -> Result<i32, RebuildError> {
             return Err(RebuildError::BeyondHead { up_to, head });
         }
         Mode::Scratch { up_to } => up_to,
-        Mode::Replace | Mode::RollBack => head,
+        Mode::Replace | Mode::Check | Mode::RollBack => head,
     };
     let mut tx = projections::begin(order.store.pool(), order.begin).await?;
     if order.options.mode != Mode::RollBack {
@@ -55,7 +55,7 @@ pub(super) async fn begin(order: &Order<'_>) -> Result<i32, RebuildError> {
     }
     let (generation, to) = match order.options.mode {
         Mode::RollBack => take_back(&mut tx, order).await?,
-        Mode::Replace => (create(&mut tx, order).await?, to),
+        Mode::Replace | Mode::Check => (create(&mut tx, order).await?, to),
         Mode::Scratch { .. } => {
             check_scratches(&mut tx, order).await?;
             (create(&mut tx, order).await?, to)
@@ -64,7 +64,7 @@ pub(super) async fn begin(order: &Order<'_>) -> Result<i32, RebuildError> {
     record(&mut tx, order, generation, to).await?;
     if let Some(decider) = &order.options.decider {
         let (action, position) = match order.options.mode {
-            Mode::Replace => (Action::Rebuild, None),
+            Mode::Replace | Mode::Check => (Action::Rebuild, None),
             Mode::Scratch { up_to } => (Action::Rebuild, Some(up_to.0)),
             Mode::RollBack => (Action::RollBack, None),
         };

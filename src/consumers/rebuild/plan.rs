@@ -338,27 +338,35 @@ pub(super) async fn swapped(
     }
 }
 
-/// The generation as of a position is whole: it stays as it is, for whoever asks for it.
-pub(super) async fn keep_scratch(job: &Job, plan: &Plan) -> Result<(), RebuildError> {
+/// The generation is whole, and does not become the live one: it is this from now on, with the digests of
+/// the live one and of this one if they were compared.
+pub(super) async fn settle(
+    job: &Job,
+    plan: &Plan,
+    (state, digests): (&str, Option<(&str, &str)>),
+) -> Result<(), RebuildError> {
     let mut tx = projections::begin(job.store.pool(), "begin").await?;
     hold(&mut tx, job, plan).await?;
     sqlx::query(
-        "update generations set state = 'scratch', updated_at = now()
+        "update generations set state = $4, updated_at = now()
          where tenant = $1 and projection = $2 and generation = $3",
     )
     .bind(&*job.tenant)
     .bind(job.projection.name())
     .bind(plan.generation)
+    .bind(state)
     .execute(&mut *tx)
     .await?;
     let built = sqlx::query(
-        "update rebuilds set phase = 'built', finished_at = now()
+        "update rebuilds set phase = 'built', finished_at = now(), digest_old = $4, digest_new = $5
          where tenant = $1 and projection = $2 and generation = $3 and phase = 'catching_up'
            and not paused",
     )
     .bind(&*job.tenant)
     .bind(job.projection.name())
     .bind(plan.generation)
+    .bind(digests.map(|both| both.0))
+    .bind(digests.map(|both| both.1))
     .execute(&mut *tx)
     .await?;
     if built.rows_affected() != 1 {
@@ -366,6 +374,14 @@ pub(super) async fn keep_scratch(job: &Job, plan: &Plan) -> Result<(), RebuildEr
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Drops what was built to be compared. Whoever is killed before leaves it to the next rebuild.
+pub(super) async fn drop_built(job: &Job, plan: &Plan) {
+    let (tenant, name) = (&*job.tenant, job.projection.name());
+    if let Err(error) = generations::drop_one(&job.store, tenant, name, plan.generation).await {
+        tracing::warn!(%error, projection = name, "tables of {name} are left: {error}");
+    }
 }
 
 /// Why a rebuild of ours may not come to its end.

@@ -60,7 +60,7 @@ async fn attempt(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
     job.meter.enter(Phase::CatchingUp);
     if let Mode::Scratch { up_to } = plan.mode {
         analyze(&mut connection::open(&job.store).await?, job, plan).await?;
-        plan::keep_scratch(job, plan).await?;
+        plan::settle(job, plan, ("scratch", None)).await?;
         job.meter.enter(Phase::Built);
         return Ok(Swapped {
             position: up_to,
@@ -76,11 +76,14 @@ async fn attempt(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
         conn: connection::open(&job.store).await?,
     };
     analyze(&mut follower.conn, job, plan).await?;
-    let compared = if plan.compare {
+    let compared = if plan.compare || plan.mode == Mode::Check {
         compare(&mut follower).await?
     } else {
         None
     };
+    if plan.mode == Mode::Check {
+        return checked(&follower, compared).await;
+    }
     loop {
         // whoever goes back goes no further than they must: an event that stopped the other may stop this one
         let up_to = match plan.mode {
@@ -100,10 +103,23 @@ async fn attempt(job: &Job, plan: &Plan) -> Result<Swapped, RebuildError> {
     }
 }
 
+/// The live generation is what its events fold to: the one it was compared with is not needed any more.
+async fn checked(follower: &Follower<'_>, compared: Option<Both>) -> Result<Swapped, RebuildError> {
+    let (job, plan, position) = (follower.job, follower.plan, follower.bookmark.position);
+    let both = compared.ok_or(RebuildError::NotComparable(position))?;
+    plan::settle(job, plan, ("kept", Some((&both.old, &both.new)))).await?;
+    plan::drop_built(job, plan).await;
+    job.meter.enter(Phase::Built);
+    Ok(Swapped {
+        position,
+        digest: Some(both.new),
+    })
+}
+
 /// What a rebuild comes to.
 fn done(plan: &Plan) -> Phase {
     match plan.mode {
-        Mode::Scratch { .. } => Phase::Built,
+        Mode::Scratch { .. } | Mode::Check => Phase::Built,
         Mode::Replace | Mode::RollBack => Phase::Swapped,
     }
 }
