@@ -209,7 +209,7 @@ mod tests {
         let long = row(json!({ "tenant": "t", "fleet": "f1", "name": "x".repeat(900) }));
         let cut = between("tally", &key, &long, &after);
         assert_eq!(
-            cut.columns[1].before.as_ref().map(|v| v.chars().count()),
+            cut.columns[0].before.as_ref().map(|v| v.chars().count()),
             Some(201)
         );
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use daybook::consumers::{ConsumerError, Status};
+use daybook::consumers::{ConsumerError, Consumers, Status};
 use domain::Position;
 
 use super::scene::{
     CREATED, append, append_many, caught_up, live, start, status_of, stopped, store, tenant, truth,
 };
 use super::tally::Tally;
-use crate::support::TestDb;
+use crate::support::{TestDb, eventually};
 
 /// What cannot be folded: event type, version, payload, and what is said about it.
 const UNREADABLE: &[(&str, &str, &str, &str)] = &[
@@ -128,6 +128,33 @@ async fn poison_stops_its_read_model_and_no_other_until_someone_decides() {
         .iter()
         .map(|at| (*at, "user:ann".to_owned(), "a test's own".to_owned()));
     assert_eq!(recorded, expected.collect::<Vec<_>>());
+    consumers.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_process_has_resumed_goes_on_whatever_was_heard_of_it() {
+    let db = TestDb::create().await;
+    let store = store(db.options()).await;
+    let poison = ("fleet", "fleet.created", "1", r#"{"name":"refused"}"#);
+    append(db.pool(), "f1", &[CREATED, poison]).await;
+    // The bookkeeping is looked at when somebody here has changed it, and never else.
+    let settings = daybook::consumers::ConsumerSettings {
+        poll_ms: 3_600_000,
+        ..super::scene::settings()
+    };
+    let started = Consumers::start(store.clone(), vec![Tally::named("tally")], settings);
+    let consumers = started.await.unwrap();
+    stopped(&consumers, "tally").await;
+    let ann = daybook::consumers::Decider::of("user:ann");
+    daybook::consumers::resume(&store, "default", "tally", &ann)
+        .await
+        .unwrap();
+    eventually("it is tried again", async || {
+        let sql = "select attempts from failed_events where projection = 'tally'";
+        let attempts: i32 = sqlx::query_scalar(sql).fetch_one(db.pool()).await.unwrap();
+        attempts == 2
+    })
+    .await;
     consumers.stop().await;
 }
 
