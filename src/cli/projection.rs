@@ -220,7 +220,10 @@ async fn show(
     Ok(match &args.action {
         // It has said all there is to say.
         Action::Add { check: true, .. } => Vec::new(),
-        Action::Show { name } => vec![installed::source(analysts, tenant, name).await?],
+        Action::Show { name } => {
+            let source = installed::source(analysts, tenant, name).await?;
+            source.lines().map(str::to_owned).collect()
+        }
         Action::List
         | Action::Pause { .. }
         | Action::Resume { .. }

@@ -817,7 +817,7 @@ async fn read_models_are_compared_with_what_their_events_fold_to() {
     let (code, said) = verify(&["--read-model", "ships"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("no read model is called"), "{said}");
-    let touched = "update read.fleets_g1 set name = 'other' where id = 'f1'";
+    let touched = "update read.fleets_g1 set name = 'other' where fleet_id = 'f1'";
     app.db().pool().execute(touched).await.unwrap();
     let (code, said) = verify(&["--read-model", "vehicles"]);
     assert_eq!(code, Some(1), "{said}");

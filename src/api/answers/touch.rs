@@ -44,11 +44,12 @@ impl Models {
 }
 
 /// What a root field of a query asks, whatever its arguments. `None` for those whose answer is not a
-/// function of read models: of the log's head (`events`, a `deployment`, an `slo` or `doraMetrics` as of then), of the time
-/// (freezes of an `environment`, `slaStats`, the period a `leaderboard` is of), of who asks (`activities`,
-/// `myRank`, boards and prizes for those who take part), of a retention that takes away what no event tells of (`logs`
-/// and what is made of them), of bookkeeping (`projections`, `rebuilds`, `analystQuery`, `ingestReceipt`, `rejectedRecords`), of the
-/// schema.
+/// function of read models: of the log (`events`, an `aggregate` and its history, `seals` and proofs, a
+/// `deployment`, an `slo` or `doraMetrics` as of then), of the time (freezes of an `environment`, `slaStats`,
+/// the period a `leaderboard` is of), of who asks (`activities`, `myRank`, boards and prizes for those who
+/// take part), of a retention that takes away what no event tells of (`logs` and what is made of them), of
+/// bookkeeping (`projections`, `rebuilds`, `ingestReceipt`, `rejectedRecords`), of tables that analysts made
+/// (`analystQuery`), of the schema.
 fn of_root(field: &str) -> Option<Models> {
     Some(match field {
         "__typename" => NONE,
@@ -243,6 +244,11 @@ mod tests {
             "activityTotals",
             "moderationQueue",
             "events",
+            "aggregate",
+            "aggregateHistory",
+            "seals",
+            "inclusionProof",
+            "consistencyProof",
             "projections",
             "rebuilds",
             "generations",
