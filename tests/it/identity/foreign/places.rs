@@ -170,6 +170,16 @@ pub const TAKEN: &[(&[&str], Kind, &str)] = &[
         r#"query($id: String!) { events(aggregate: { type: "vehicle", id: $id }) { nodes { type } } }"#,
     ),
     (
+        &[],
+        Vehicle,
+        r#"query($id: String!) { aggregate(type: "vehicle", id: $id) { version state } }"#,
+    ),
+    (
+        &[],
+        Vehicle,
+        r#"query($id: String!) { aggregateHistory(type: "vehicle", id: $id) { nodes { version state } } }"#,
+    ),
+    (
         &["Query.user(id)"],
         User,
         "query($id: ID!) { user(id: $id) { id email name status } }",
