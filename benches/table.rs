@@ -35,6 +35,7 @@ mod table {
     pub mod identity;
     pub mod rebuilds;
     pub mod exports;
+    pub mod audited;
     pub mod lag;
     pub mod cached;
     pub mod feeds;
@@ -199,6 +200,21 @@ const LINES: &[Line] = &[
         name: "Q9",
         about: "ten thousand score changes a second, and the subscriber of their board",
         measure: |stand| Box::pin(table::watched::measure(stand)),
+    },
+    Line {
+        name: "Q10",
+        about: "verifying a sealed log against COPY OUT",
+        measure: |stand| Box::pin(table::audited::verifying(stand)),
+    },
+    Line {
+        name: "Q11",
+        about: "a thing with a long past as it was",
+        measure: |stand| Box::pin(table::audited::as_of(stand)),
+    },
+    Line {
+        name: "Q12",
+        about: "what sealing costs those who append",
+        measure: |stand| Box::pin(table::audited::sealing(stand)),
     },
     Line {
         name: "P11",

@@ -92,8 +92,12 @@ async fn export(
     Ok((watch.stop(events as f64, Vec::new()), most))
 }
 
-/// Raw COPY OUT of the same rows, thrown away.
-async fn copy_out(stand: &Stand, conn: &mut PgConnection, events: usize) -> anyhow::Result<Round> {
+/// Raw COPY OUT of all events, thrown away.
+pub async fn copy_out(
+    stand: &Stand,
+    conn: &mut PgConnection,
+    events: usize,
+) -> anyhow::Result<Round> {
     let watch = stand.watch();
     let mut out = conn
         .copy_out_raw(

@@ -25,6 +25,9 @@ const PROOF_BYTES_MAX: u64 = 32 << 20;
 /// So much of a file of published seals is read: more than a hundred years of them, one an hour.
 const PUBLISHED_BYTES_MAX: u64 = 1 << 30;
 
+/// A root that somebody noted, and of how many events.
+type NotedRoot = (u64, [u8; 32]);
+
 /// Checks that the log is as it was sealed.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
@@ -89,7 +92,7 @@ pub async fn run(args: VerifyArgs, settings: Settings) -> anyhow::Result<ExitCod
         };
     }
     let noted = args.roots.iter().map(|text| noted_root(text));
-    let mut noted: Vec<(u64, [u8; 32])> = noted.collect::<Result<_, _>>()?;
+    let mut noted: Vec<NotedRoot> = noted.collect::<Result<_, _>>()?;
     if let Some(path) = &args.published {
         noted.extend(published(path, &args.tenant, &trusted)?);
     }
@@ -107,7 +110,7 @@ async fn verify_all(
     log: &Log,
     args: &VerifyArgs,
     settings: &Settings,
-    (trusted, noted): (Vec<[u8; 32]>, Vec<(u64, [u8; 32])>),
+    (trusted, noted): (Vec<[u8; 32]>, Vec<NotedRoot>),
 ) -> anyhow::Result<bool> {
     let wanted = read_models(log, args, settings).await?;
     let verified = verify_log(log, args, trusted, noted).await?;
@@ -269,7 +272,7 @@ async fn verify_log(
     log: &Log,
     args: &VerifyArgs,
     trusted: Vec<[u8; 32]>,
-    noted: Vec<(u64, [u8; 32])>,
+    noted: Vec<NotedRoot>,
 ) -> anyhow::Result<Verified> {
     let store = log.store();
     let tenants = store.tenants().await?;
@@ -295,11 +298,7 @@ async fn verify_log(
 }
 
 /// The roots of a log that were published.
-fn published(
-    path: &Path,
-    tenant: &str,
-    trusted: &[[u8; 32]],
-) -> anyhow::Result<Vec<(u64, [u8; 32])>> {
+fn published(path: &Path, tenant: &str, trusted: &[[u8; 32]]) -> anyhow::Result<Vec<NotedRoot>> {
     let name = path.display();
     let file = File::open(path).with_context(|| format!("{name} cannot be read"))?;
     let trusted = (!trusted.is_empty()).then_some(trusted);
@@ -331,7 +330,7 @@ fn public_key(text: &str) -> anyhow::Result<[u8; 32]> {
     key.with_context(|| format!("--public-key {text:?} is not 64 hexadecimal digits"))
 }
 
-fn noted_root(text: &str) -> anyhow::Result<(u64, [u8; 32])> {
+fn noted_root(text: &str) -> anyhow::Result<NotedRoot> {
     let parts = text.split_once(':').and_then(|(size, root)| {
         let size = size.parse().ok().filter(|size| *size > 0)?;
         Some((size, unhex(root)?.try_into().ok()?))

@@ -334,9 +334,9 @@ async fn the_last_seal_is_told_to_the_world_and_shows_later_that_history_was_wri
         let lines = text
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let of_ours = lines.filter(|seal| seal["tenant"] == "default");
+        let mut of_ours = lines.filter(|seal| seal["tenant"] == "default");
         of_ours
-            .last()
+            .next_back()
             .filter(|seal| seal["size"].as_i64() >= Some(position))
     };
     eventually("it is written", async || told().is_some()).await;
