@@ -130,7 +130,7 @@ pub async fn as_of(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             };
             let asked = Instant::now();
             let keep = |_: &_, _: &_| std::ops::ControlFlow::Continue(());
-            let folded = door.fold_any(&tenant, &stream, head, 5_000, keep).await?;
+            let folded = door.fold_any(&tenant, &stream, head, 1_000, keep).await?;
             ensure!(folded.is_some_and(|state| state.show().is_object()));
             latencies.push(u32::try_from(asked.elapsed().as_micros())?);
         }

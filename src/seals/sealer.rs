@@ -1,6 +1,6 @@
 //! Sealing: by one process for each tenant, a little behind the head of its log.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -24,6 +24,9 @@ use crate::fetch::Fetch;
 use crate::ops::{Clock, metrics as names};
 use crate::store::{read_stored, scan};
 
+/// Seals of one log that are made before others have their turn.
+const SEALS_A_TURN_MAX: u32 = 16;
+
 /// Chunks of rows read ahead of those that are being hashed.
 const CHUNKS_AHEAD_MAX: usize = 2;
 
@@ -33,7 +36,6 @@ struct Sealer {
     settings: config::Seals,
     duty: Duty,
     clock: Clock,
-    publisher: Publisher,
     /// Logs that could not be sealed when that was tried last.
     failing: HashSet<Arc<str>>,
 }
@@ -53,16 +55,24 @@ pub fn start(
     (consumers, fetch): (&Consumers, Fetch),
     clock: Clock,
 ) -> JoinSet<()> {
+    let publisher = Publisher {
+        seals: seals.clone(),
+        settings: settings.clone(),
+        fetch,
+        duty: consumers.duty("seals/told"),
+        told: HashMap::new(),
+        file: Arc::default(),
+    };
     let sealer = Sealer {
         seals,
         settings: settings.clone(),
         duty: consumers.duty("seals"),
         clock,
-        publisher: Publisher::new(settings, fetch),
         failing: HashSet::new(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(sealer.run());
+    tasks.spawn(publisher.run());
     tasks
 }
 
@@ -78,11 +88,6 @@ impl Sealer {
             for tenant in behind.unwrap_or_default() {
                 let sealed = self.seal(&tenant).await;
                 self.tell(&tenant, sealed.as_ref().map(drop));
-                if matches!(sealed, Ok(true))
-                    && let Err(error) = self.publisher.publish(&self.seals, &tenant).await
-                {
-                    tracing::warn!(%error, log = &*tenant, "the last seal was not told: {error}");
-                }
             }
         }
     }
@@ -100,26 +105,38 @@ impl Sealer {
         }
     }
 
-    /// Seals all there is of a log, while that is ours to do. Is it?
-    async fn seal(&mut self, tenant: &Arc<str>) -> Result<bool, DutyError> {
-        while self.duty.is_ours(tenant).await? {
+    /// Seals what there is of a log, while that is ours to do; of a log that has much, some, so that others
+    /// have their turn.
+    async fn seal(&mut self, tenant: &Arc<str>) -> Result<(), DutyError> {
+        for _ in 0..SEALS_A_TURN_MAX {
+            if !self.duty.is_ours(tenant).await? {
+                break;
+            }
             let begun = Instant::now();
             let (now, most) = (self.clock.now(), self.settings.events_max);
             let events = self.seals.seal_next(tenant, now, most).await?;
             if events == 0 {
-                return Ok(true);
+                break;
             }
             counter!(names::SEALED_EVENTS_TOTAL).increment(events);
             histogram!(names::SEAL_SECONDS).record(begun.elapsed());
             if events < u64::from(most) {
-                return Ok(true);
+                break;
             }
         }
-        Ok(false)
+        Ok(())
     }
 }
 
 impl Seals {
+    /// All logs, that of the installation among them.
+    pub(super) async fn logs(&self) -> Result<Vec<Arc<str>>, sqlx::Error> {
+        let names: Vec<String> = sqlx::query_scalar("select tenant from logs order by tenant")
+            .fetch_all(self.store.pool())
+            .await?;
+        Ok(names.into_iter().map(Arc::from).collect())
+    }
+
     /// The logs that have events behind their last seal; that of the installation is among them.
     async fn behind(&self) -> Result<Vec<Arc<str>>, sqlx::Error> {
         let names: Vec<String> = sqlx::query_scalar(

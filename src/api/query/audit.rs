@@ -24,7 +24,7 @@ use crate::seals::{Proof, ProofError, SealError, prove_event, prove_growth, seal
 const STATES_BYTES_MAX: usize = 4 << 20;
 
 /// Events of a stream that are read at once.
-const EVENTS_AT_ONCE: i64 = 5_000;
+const EVENTS_AT_ONCE: i64 = 1_000;
 
 /// As a thing was in the past: by its version, by a place in the log, or by a time.
 #[derive(Clone, Debug, OneofObject)]
