@@ -86,6 +86,8 @@ pub struct ConsumerSettings {
     pub step_ms_max: u64,
     /// See [`RebuildOptions::slowdown_max`], for rebuilds nobody asked for.
     pub rebuild_slowdown_max: f64,
+    /// Workers of all rebuilds that this process carries out, at once.
+    pub rebuild_workers_max: usize,
     /// See [`RebuildOptions::scratches_max`].
     pub scratches_max: usize,
     /// The knobs of the feed.
@@ -109,6 +111,7 @@ impl Default for ConsumerSettings {
             poison_attempts_max: 3,
             step_ms_max: 60_000,
             rebuild_slowdown_max: 0.2,
+            rebuild_workers_max: rebuild::PLACES,
             scratches_max: 8,
             feed: FeedSettings::default(),
         }

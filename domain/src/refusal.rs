@@ -212,6 +212,10 @@ codes! {
         "No rebuild of the read model is under way, or none is paused that could go on.";
     NothingKept "NOTHING_KEPT" false
         "No earlier generation of the read model's version is kept: there is nothing to go back to.";
+    GenerationNotLive "GENERATION_NOT_LIVE" false
+        "Another generation answers, `live`, than the one that was to be gone away from.";
+    ReadModelOutdated "READ_MODEL_OUTDATED" false
+        "The generation that answers was built by another version of the read model: rebuild it first.";
     ScratchLimit "SCRATCH_LIMIT" false
         "There are as many generations as of positions as may be, `limit`: drop one first.";
     GenerationInUse "GENERATION_IN_USE" true

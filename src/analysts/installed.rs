@@ -251,20 +251,21 @@ impl Analysts {
         SqlProjection::new(tenant, header, select, self.login().clone(), time_max)
     }
 
-    /// How far the live generations of the tenant's own read models are: name, generation, position.
+    /// How far the live generations of the tenant's own read models are: name, the number in their tables'
+    /// names, position.
     pub(super) async fn live(
         &self,
         tenant: &str,
     ) -> Result<Vec<(String, i32, Position)>, sqlx::Error> {
         let rows: Vec<(String, i32, i64)> = sqlx::query_as(
-            "select g.projection, g.generation, g.position
+            "select g.projection, coalesce(g.storage, g.generation), g.position
              from generations g join sql_projections s on s.tenant = g.tenant and s.name = g.projection
              where g.tenant = $1 and g.state = 'live' order by g.projection",
         )
         .bind(tenant)
         .fetch_all(self.pool())
         .await?;
-        let live = |(name, generation, position)| (name, generation, Position(position));
+        let live = |(name, storage, position)| (name, storage, Position(position));
         Ok(rows.into_iter().map(live).collect())
     }
 }

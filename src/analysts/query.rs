@@ -99,7 +99,7 @@ impl Analysts {
         for name in &checked.relations {
             let model = models.iter().find(|m| m.name() == name);
             let at = live.iter().find(|(live, ..)| live == name);
-            let (Some(model), Some((_, generation, position))) = (model, at) else {
+            let (Some(model), Some((_, storage, position))) = (model, at) else {
                 let names: Vec<&str> = models.iter().map(|m| m.name()).collect();
                 return Err(Refused::new(format!(
                     "there is no relation {name} here; there are: {}",
@@ -109,7 +109,7 @@ impl Analysts {
             };
             let target = Target {
                 tenant,
-                generation: *generation,
+                generation: *storage,
             };
             let select = shown(model.header(), &target, model.tables()[0]);
             definitions.push(format!("{} as not materialized ({select})", quoted(name)));

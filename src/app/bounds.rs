@@ -85,6 +85,7 @@ pub fn consumers(settings: &Settings) -> ConsumerSettings {
         poison_attempts_max: consumers.attempts_max,
         step_ms_max: ms(consumers.step_time_max),
         rebuild_slowdown_max: consumers.rebuild_slowdown_max,
+        rebuild_workers_max: consumers.rebuild_workers_max,
         scratches_max: consumers.scratches_max,
         feed: feed(settings),
     }

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use domain::Position;
 use domain::values::timestamp;
 use projections::AnyProjection;
+use tokio::sync::Semaphore;
 
 use super::import::summary::thousands;
 use super::operator;
@@ -127,6 +128,7 @@ async fn options(
         compare: args.compare,
         slowdown_max: settings.consumers.rebuild_slowdown_max,
         scratches_max: settings.consumers.scratches_max,
+        places: Arc::new(Semaphore::new(settings.consumers.rebuild_workers_max)),
         decider: Some(Decider::of(&args.by).because(args.reason.clone())),
         ..RebuildOptions::default()
     })

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, ensure};
 use domain::tenant::INSTALLATION_LOG;
 use projections::AnyProjection;
+use tokio::sync::Semaphore;
 
 use super::import::summary::thousands;
 use super::progress::Progress;
@@ -117,7 +118,7 @@ async fn verify_all(
     println!("{}", describe(&verified));
     let mut right = verified.difference.is_none();
     for model in wanted {
-        right &= check_model(log, args, &model).await?;
+        right &= check_model(log, args, settings, &model).await?;
     }
     Ok(right)
 }
@@ -149,6 +150,7 @@ async fn read_models(
 async fn check_model(
     log: &Log,
     args: &VerifyArgs,
+    settings: &Settings,
     model: &Arc<dyn AnyProjection>,
 ) -> anyhow::Result<bool> {
     let (name, options) = (
@@ -156,6 +158,7 @@ async fn check_model(
         RebuildOptions {
             mode: Mode::Check,
             workers: args.workers.into(),
+            places: Arc::new(Semaphore::new(settings.consumers.rebuild_workers_max)),
             ..RebuildOptions::default()
         },
     );

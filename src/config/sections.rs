@@ -264,6 +264,9 @@ section! {
         /// How much of their rate those who append may lose by a rebuild while it folds the log; it
         /// rests as much as that takes. `1`: it never rests.
         rebuild_slowdown_max: f64 = "0.2", "0.01" ..= "1";
+        /// Workers of all rebuilds that one process carries out, at once: each has two connections to the
+        /// database beside the pool.
+        rebuild_workers_max: usize = "8", "1" ..= "64";
         /// Generations as of positions that a tenant may have, those being built included.
         scratches_max: usize = "8", "1" ..= "1000";
     }

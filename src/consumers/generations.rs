@@ -150,22 +150,44 @@ pub(super) async fn next_number(
     Ok(number)
 }
 
-/// Drops every generation of a read model that neither answers nor is being built.
+/// Which of the generations that are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// All of them.
+    All,
+    /// Those whose rebuild was none that is to answer, and is over.
+    NeverToAnswer,
+}
+
+/// Drops generations of a read model that neither answer nor are being built. One whose tables cannot be
+/// dropped at once, because they are read, is left.
 pub(super) async fn drop_kept(
     store: &Store,
     tenant: &str,
     projection: &str,
+    which: Kept,
 ) -> Result<(), sqlx::Error> {
     let kept: Vec<i32> = sqlx::query_scalar(
-        "select generation from generations
-         where tenant = $1 and projection = $2 and state = 'kept' order by generation",
+        "select generation from generations g
+         where tenant = $1 and projection = $2 and state = 'kept' and ($3 or exists (
+               select from rebuilds r where r.mode in ('check', 'scratch')
+                 and r.phase not in ('folding', 'catching_up')
+                 and (r.tenant, r.projection, r.generation) = (g.tenant, g.projection, g.generation)))
+         order by generation",
     )
     .bind(tenant)
     .bind(projection)
+    .bind(which == Kept::All)
     .fetch_all(store.pool())
     .await?;
     for generation in kept {
-        drop_one(store, tenant, projection, generation).await?;
+        if let Err(error) = drop_one(store, tenant, projection, generation).await {
+            tracing::warn!(
+                %error,
+                projection,
+                "tables of generation {generation} of {projection} are left: {error}"
+            );
+        }
     }
     Ok(())
 }

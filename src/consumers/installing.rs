@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use projections::AnyProjection;
 
-use super::decisions::Decider;
-use super::{ConsumerError, generations, rebuild};
+use super::decisions::{self, Action, Decider, Subject};
+use super::generations::{self, Kept};
+use super::{ConsumerError, rebuild};
 use crate::analysts::{self, Addition, AnalystError, Analysts, Examined, Refused};
 use crate::store::Store;
 
@@ -52,7 +53,8 @@ pub async fn install(
     Ok(addition)
 }
 
-/// Removes an installed projection with all its generations.
+/// Removes an installed projection with all its generations, and ends its rebuild. Tables that are being
+/// read are left, until a projection of this name is rebuilt.
 pub async fn remove(
     store: &Store,
     tenant: &str,
@@ -64,6 +66,16 @@ pub async fn remove(
     if !analysts::forget(&mut tx, tenant, name).await? {
         return Err(ConsumerError::UnknownProjection(name.to_owned()));
     }
+    let ended = rebuild::cancel(&mut tx, tenant, name).await?;
+    if let Some(generation) = ended.last() {
+        let subject = Subject {
+            tenant,
+            projection: name,
+            generation: Some(*generation),
+            position: None,
+        };
+        decisions::note(&mut tx, subject, Action::CancelRebuild, decider).await?;
+    }
     sqlx::query(
         "update generations set state = 'kept'
          where tenant = $1 and projection = $2 and state in ('live', 'scratch')",
@@ -73,12 +85,7 @@ pub async fn remove(
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    match rebuild::cancel_rebuild(store, tenant, name, decider).await {
-        Err(error) if error.refusal().is_none() => return Err(error),
-        // There was none, or there is none any more.
-        _ => {}
-    }
-    generations::drop_kept(store, tenant, name).await?;
+    generations::drop_kept(store, tenant, name, Kept::All).await?;
     tracing::info!(tenant, "projection {name} is removed");
     Ok(())
 }

@@ -15,6 +15,7 @@
 //! [`watch`] tells it how far it is and hears from there whether it is to stop.
 
 mod ask;
+mod error;
 mod order;
 mod plan;
 mod progress;
@@ -27,21 +28,21 @@ mod watch;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::{Code, Position, Refusal};
-use projections::{AnyProjection, Difference};
+use domain::Position;
+use projections::AnyProjection;
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::batch::WriteError;
+use super::ConsumerSettings;
 use super::decisions::Decider;
 use super::generations;
 use super::lease::{Lease, Leases};
-use super::retry::Fault;
-use super::{ConsumerError, ConsumerSettings};
 use crate::ops::Clock;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 pub use ask::{ask_rebuild, cancel_rebuild, drop_generation, pause_rebuild, resume_rebuild};
-pub(super) use plan::unfinished;
+pub use error::RebuildError;
+pub(super) use plan::{cancel, unfinished};
 pub use progress::{Phase, Progress};
 pub(super) use record::newest;
 pub use record::{RebuildStatus, rebuilds};
@@ -123,10 +124,17 @@ pub struct RebuildOptions {
     pub decider: Option<Decider>,
     /// A tenant has at most this many generations as of positions.
     pub scratches_max: usize,
+    /// Whoever goes back goes away from this generation, and no other.
+    pub away_from: Option<i32>,
+    /// A worker takes one of these before it opens its connections: rebuilds of one process share them.
+    pub places: Arc<Semaphore>,
 }
 
 /// At most this many workers.
-pub const WORKERS_MAX: usize = 64;
+pub const WORKERS_MAX: usize = 16;
+
+/// Workers of all rebuilds of a process, where nothing else is said.
+pub(super) const PLACES: usize = 8;
 
 /// The bounds of [`RebuildOptions::range_events`].
 pub const RANGE_EVENTS: std::ops::RangeInclusive<i64> = 1_000..=10_000_000;
@@ -143,6 +151,8 @@ impl Default for RebuildOptions {
             clock: Clock::system(),
             decider: None,
             scratches_max: 8,
+            away_from: None,
+            places: Arc::new(Semaphore::new(PLACES)),
         }
     }
 }
@@ -160,117 +170,6 @@ pub struct Rebuilt {
     pub digest: Option<String>,
     /// How long this try took.
     pub elapsed: Duration,
-}
-
-/// Why a rebuild did not come to its end. The live generation answers as before.
-#[derive(Debug, thiserror::Error)]
-pub enum RebuildError {
-    /// The read model is being rebuilt already, here or by another process.
-    #[error("this read model is being rebuilt already")]
-    Running,
-    /// Someone cancelled it.
-    #[error("the rebuild was cancelled")]
-    Cancelled,
-    /// Someone lets it rest.
-    #[error("the rebuild is paused; once it is resumed, a serving process goes on with it")]
-    Paused,
-    /// The log does not reach so far.
-    #[error("position {up_to} lies beyond the end of the log, {head}")]
-    BeyondHead {
-        /// What was asked.
-        up_to: Position,
-        /// The log's last position.
-        head: Position,
-    },
-    /// The tenant has as many generations as of positions as it may.
-    #[error("there are {0} generations as of positions, as many as may be: drop one first")]
-    TooManyScratches(usize),
-    /// There is no generation to go back to.
-    #[error("no earlier generation of this version is kept: there is nothing to go back to")]
-    NothingKept,
-    /// The idempotency key was used for something else.
-    #[error("this commandId was used for another rebuild")]
-    KeyReused,
-    /// An event cannot be folded or written, and nobody has decided to go on without it.
-    #[error("the event at position {position} cannot be folded: {reason}")]
-    Poison {
-        /// Which event.
-        position: Position,
-        /// Why.
-        reason: String,
-    },
-    /// Both generations were compared at one position and differ.
-    #[error("the generations differ at position {position}: {old} before, {new} rebuilt")]
-    DigestsDiffer {
-        /// Where both stood.
-        position: Position,
-        /// Digest of the live generation.
-        old: String,
-        /// Digest of the new one.
-        new: String,
-        /// The first row that differs.
-        difference: Option<Box<Difference>>,
-    },
-    /// The live generation did not reach a position at which both could be compared.
-    #[error("the live generation stands still before position {0}: nothing to compare with")]
-    NotComparable(Position),
-    /// The database was away for too long; the rebuild goes on where it was when run again.
-    #[error("the lease was lost; run it again to go on")]
-    LeaseLost,
-    /// The read model is unknown, or its bookkeeping could not be read.
-    #[error(transparent)]
-    Bookkeeping(ConsumerError),
-    /// The log could not be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// PostgreSQL failed.
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-}
-
-impl RebuildError {
-    /// What whoever asked for it is told, if it is theirs to put right.
-    pub fn refusal(&self) -> Option<Refusal> {
-        let refusal = |code| Refusal::new(code, self.to_string());
-        match self {
-            RebuildError::Running | RebuildError::Paused => {
-                Some(refusal(Code::RebuildRunning).at(["name"]))
-            }
-            RebuildError::BeyondHead { up_to, head } => Some(
-                refusal(Code::OutOfRange)
-                    .at(["upTo"])
-                    .with("max", head.to_string())
-                    .with("actual", up_to.to_string()),
-            ),
-            RebuildError::TooManyScratches(limit) => {
-                Some(refusal(Code::ScratchLimit).with("limit", *limit))
-            }
-            RebuildError::NothingKept => Some(refusal(Code::NothingKept).at(["name"])),
-            RebuildError::KeyReused => Some(refusal(Code::IdempotencyKeyReused).at(["commandId"])),
-            RebuildError::Bookkeeping(error) => error.refusal(),
-            _ => None,
-        }
-    }
-
-    /// Is it worth waiting and trying again?
-    fn may_pass(&self) -> bool {
-        match self {
-            RebuildError::Database(error) => Fault::of(error) == Fault::Passing,
-            RebuildError::Store(error) => error.is_unavailable(),
-            _ => false,
-        }
-    }
-
-    /// Have two workers' rows crossed?
-    fn is_deadlock(&self) -> bool {
-        let RebuildError::Database(error) = self else {
-            return false;
-        };
-        error
-            .as_database_error()
-            .and_then(|e| e.code())
-            .is_some_and(|code| code == "40P01")
-    }
 }
 
 /// Rebuilds a read model, or goes on with a rebuild that was interrupted. `progress` is called a
@@ -291,10 +190,11 @@ pub(super) async fn rebuild_if_due(
     store: &Store,
     projection: &Arc<dyn AnyProjection>,
     tenant: &Arc<str>,
-    slowdown_max: f64,
+    (slowdown_max, places): (f64, Arc<Semaphore>),
 ) -> Result<Rebuilt, RebuildError> {
     let options = RebuildOptions {
         slowdown_max,
+        places,
         ..RebuildOptions::default()
     };
     run(store, projection, tenant, options, Cause::Due, |_| {}).await
@@ -373,17 +273,15 @@ async fn regain(leases: &Leases, tenant: &Arc<str>, resource: &str) -> Result<Le
 
 async fn build(job: &Job) -> Result<Rebuilt, RebuildError> {
     let began = Instant::now();
-    let outcome = async {
-        let plan = plan::open(job).await?;
-        let swapped = tokio::select! {
-            biased;
-            ended = watch::watch(job, &plan) => Err(ended),
-            done = carry_out(job, &plan) => done,
-        };
-        swapped.map(|swapped| (plan, swapped))
+    // what is refused before it begins has nothing to close
+    let plan = plan::open(job).await?;
+    let swapped = tokio::select! {
+        biased;
+        ended = watch::watch(job, &plan) => Err(ended),
+        done = carry_out(job, &plan) => done,
     };
-    match outcome.await {
-        Ok((plan, swapped)) => Ok(Rebuilt {
+    match swapped {
+        Ok(swapped) => Ok(Rebuilt {
             generation: plan.generation,
             position: swapped.position,
             events: job.meter.folded(),
@@ -391,16 +289,8 @@ async fn build(job: &Job) -> Result<Rebuilt, RebuildError> {
             elapsed: began.elapsed(),
         }),
         Err(error) => {
-            let lasting = matches!(
-                error,
-                RebuildError::Poison { .. }
-                    | RebuildError::Store(StoreError::Archived { .. })
-                    | RebuildError::DigestsDiffer { .. }
-                    | RebuildError::NotComparable(_)
-            );
-            // what was refused before it began has nothing to close
-            if lasting && job.meter.has_started() {
-                plan::fail(job, &error).await?;
+            if error.is_lasting() {
+                plan::fail(job, &plan, &error).await?;
             }
             Err(error)
         }
@@ -408,13 +298,11 @@ async fn build(job: &Job) -> Result<Rebuilt, RebuildError> {
 }
 
 async fn carry_out(job: &Job, plan: &Plan) -> Result<swap::Swapped, RebuildError> {
-    let leftovers = async {
-        if plan.mode == Mode::Replace {
-            plan::drop_leftovers(job).await;
-        }
-    };
     // dropping waits for the disk; the fold need not
-    let (folded, ()) = tokio::join!(ranges::fold_all(job, plan), leftovers);
+    let (folded, ()) = tokio::join!(
+        ranges::fold_all(job, plan),
+        plan::drop_leftovers(job, plan.mode)
+    );
     folded?;
     swap::finish(job, plan).await
 }
@@ -457,15 +345,5 @@ impl Job {
         Ok(live
             .iter()
             .any(|l| l.projection == name && l.version < version))
-    }
-}
-
-impl From<WriteError> for RebuildError {
-    fn from(error: WriteError) -> RebuildError {
-        match error {
-            // whether by a newer owner or by a cancellation is for the plan to say
-            WriteError::Fenced => RebuildError::LeaseLost,
-            WriteError::Database(e) => RebuildError::Database(e),
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::Position;
 use projections::{AnyProjection, Live};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::decisions::Decider;
@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) settings: Arc<ConsumerSettings>,
     pub(super) boards: Boards,
     pub(super) feeds: Feeds,
+    /// One for each worker of a rebuild, of all rebuilds of this process.
+    pub(super) rebuild_places: Arc<Semaphore>,
     tails: Mutex<HashMap<Arc<str>, Arc<Tail>>>,
 }
 
@@ -63,6 +65,7 @@ impl Consumers {
     ) -> Result<Consumers, ConsumerError> {
         let names = projections.iter().map(|p| p.name()).collect();
         let boards = Boards::new(store.pool().clone(), names, settings.poll_ms);
+        let rebuild_places = Arc::new(Semaphore::new(settings.rebuild_workers_max));
         let settings = Arc::new(settings);
         let shared = Arc::new(Shared {
             store,
@@ -71,6 +74,7 @@ impl Consumers {
             settings,
             boards,
             feeds: Feeds::default(),
+            rebuild_places,
             tails: Mutex::default(),
         });
         for tenant in shared.store.tenants().await? {
@@ -246,9 +250,10 @@ impl Consumers {
         &self,
         tenant: &Arc<str>,
         projection: &str,
-        options: RebuildOptions,
+        mut options: RebuildOptions,
         progress: impl Fn(Progress) + Send + Sync,
     ) -> Result<Rebuilt, RebuildError> {
+        options.places = self.shared.rebuild_places.clone();
         let projection = self
             .shared
             .known(tenant, projection)

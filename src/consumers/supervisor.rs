@@ -342,8 +342,11 @@ async fn build(
     tenant: Arc<str>,
     projection: Arc<dyn AnyProjection>,
 ) -> Result<(), RebuildError> {
-    let slowdown_max = shared.settings.rebuild_slowdown_max;
-    rebuild::rebuild_if_due(&shared.store, &projection, &tenant, slowdown_max).await?;
+    let how = (
+        shared.settings.rebuild_slowdown_max,
+        shared.rebuild_places.clone(),
+    );
+    rebuild::rebuild_if_due(&shared.store, &projection, &tenant, how).await?;
     shared.boards.of(&tenant).poke();
     Ok(())
 }

@@ -63,7 +63,18 @@ struct Source<'a> {
     what: &'a ReadModelExport,
     table: &'a str,
     generation: i32,
+    /// The number in its tables' names.
+    storage: i32,
     position: i64,
+}
+
+/// A generation that answers, and those of its tables that are wanted.
+struct Live {
+    generation: i32,
+    /// The number in its tables' names.
+    storage: i32,
+    position: i64,
+    tables: Vec<String>,
 }
 
 /// Exports the generation of a read model that answers. `progress` is told now and then how many rows were
@@ -78,7 +89,12 @@ pub async fn export_read_model(
     let begin = "set timezone = 'UTC'; set idle_in_transaction_session_timeout = '10min';
                  begin isolation level repeatable read read only";
     conn.execute(begin).await?;
-    let (generation, position, tables) = live(&mut conn, what).await?;
+    let Live {
+        generation,
+        storage,
+        position,
+        tables,
+    } = live(&mut conn, what).await?;
     if what.out.as_os_str() == "-" {
         if tables.len() > 1 {
             return Err(ExportError::ManyTables(tables.join(", ")));
@@ -97,6 +113,7 @@ pub async fn export_read_model(
             what,
             table: &table,
             generation,
+            storage,
             position,
         };
         let rows = source
@@ -110,19 +127,16 @@ pub async fn export_read_model(
 
 /// The generation that answers, the position it is at, and those of its tables that are wanted; they stay
 /// until the transaction ends.
-async fn live(
-    conn: &mut PgConnection,
-    what: &ReadModelExport,
-) -> Result<(i32, i64, Vec<String>), ExportError> {
-    let found: Option<(i32, i64, Vec<String>)> = sqlx::query_as(
-        "select generation, position, tables from generations
+async fn live(conn: &mut PgConnection, what: &ReadModelExport) -> Result<Live, ExportError> {
+    let found: Option<(i32, i32, i64, Vec<String>)> = sqlx::query_as(
+        "select generation, coalesce(storage, generation), position, tables from generations
          where tenant = $1 and projection = $2 and state = 'live'",
     )
     .bind(&*what.tenant)
     .bind(&what.name)
     .fetch_optional(&mut *conn)
     .await?;
-    let Some((generation, position, mut tables)) = found else {
+    let Some((generation, storage, position, mut tables)) = found else {
         return Err(ExportError::NoReadModel(what.name.clone()));
     };
     tables.sort();
@@ -136,16 +150,21 @@ async fn live(
         tables.retain(|table| what.tables.contains(table));
     }
     for table in &tables {
-        let name = relation(table, generation);
+        let name = relation(table, storage);
         let lock = format!("lock table {name} in access share mode");
         conn.execute(lock.as_str()).await?;
     }
-    Ok((generation, position, tables))
+    Ok(Live {
+        generation,
+        storage,
+        position,
+        tables,
+    })
 }
 
 /// The name of a generation's table, as SQL has it.
-fn relation(table: &str, generation: i32) -> String {
-    let name = format!("{table}_g{generation}").replace('"', "\"\"");
+fn relation(table: &str, storage: i32) -> String {
+    let name = format!("{table}_g{storage}").replace('"', "\"\"");
     format!("read.\"{name}\"")
 }
 
@@ -223,7 +242,7 @@ impl Source<'_> {
              from pg_attribute a join pg_type t on t.oid = a.atttypid
              where a.attrelid = $1::regclass and a.attnum > 0 and not a.attisdropped order by a.attnum",
         )
-        .bind(relation(self.table, self.generation))
+        .bind(relation(self.table, self.storage))
         .fetch_all(conn)
         .await?;
         let mut columns = Vec::with_capacity(rows.len());
@@ -239,7 +258,7 @@ impl Source<'_> {
     }
 
     fn select(&self, columns: &[Found]) -> String {
-        let from = relation(self.table, self.generation);
+        let from = relation(self.table, self.storage);
         let tenant = quoted(&self.what.tenant);
         let list: Vec<&str> = columns.iter().map(|found| found.sql.as_str()).collect();
         let selected = match self.what.format {

@@ -4,6 +4,7 @@ mod asked;
 mod faults;
 mod following;
 mod golden;
+mod mishaps;
 mod models;
 mod pausing;
 mod past;

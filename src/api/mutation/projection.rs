@@ -41,7 +41,7 @@ struct RebuildProjectionInput {
     mode: RebuildAs,
     /// As of when; with SCRATCH, and only with that. A time is the last event's that was recorded by then.
     up_to: Option<AsOfInput>,
-    /// How many ranges of the log are folded at once, 1 to 64.
+    /// How many ranges of the log are folded at once, 1 to 16.
     #[graphql(default = 2)]
     workers: i32,
     /// At most so many events in a range, 1,000 to 10,000,000.
@@ -63,6 +63,19 @@ struct ProjectionInput {
     name: String,
     /// Why, for people; at most 500 characters. Kept.
     reason: Option<String>,
+}
+
+/// Goes back to the generation that is kept.
+#[derive(InputObject)]
+struct RollBackProjectionInput {
+    /// The read model.
+    name: String,
+    /// The generation to go away from; refused if it is not the one that answers. Without it: whichever is.
+    generation: Option<i32>,
+    /// Why, for people; at most 500 characters. Kept.
+    reason: Option<String>,
+    /// Idempotency key, 1 to 255 characters: sent again, it does not go back and forth.
+    command_id: Option<ID>,
 }
 
 /// Drops a generation.
@@ -144,23 +157,12 @@ impl ProjectionCommands {
     async fn roll_back_projection(
         &self,
         ctx: &Context<'_>,
-        input: ProjectionInput,
+        input: RollBackProjectionInput,
     ) -> Result<RebuildPayload> {
-        let decider = match decider(ctx, input.reason.as_deref()) {
-            Ok(decider) => decider,
-            Err(refusal) => return Ok(rebuild_payload(Err(refusal))),
-        };
-        let options = RebuildOptions {
-            mode: Mode::RollBack,
-            decider: Some(decider),
-            ..RebuildOptions::default()
-        };
-        let asked = Asked {
-            name: input.name,
-            options,
-            command_id: None,
-        };
-        ask(ctx, asked).await
+        match input.asked(ctx) {
+            Ok(asked) => ask(ctx, asked).await,
+            Err(refusal) => Ok(rebuild_payload(Err(refusal))),
+        }
     }
 
     /// Lets a rebuild rest, in whatever process it runs: within a second.
@@ -294,6 +296,26 @@ struct Asked {
     name: String,
     options: RebuildOptions,
     command_id: Option<String>,
+}
+
+impl RollBackProjectionInput {
+    /// What is asked for, checked.
+    fn asked(self, ctx: &Context<'_>) -> Told<Asked> {
+        if let Some(id) = &self.command_id {
+            check_command_id(id)?;
+        }
+        let options = RebuildOptions {
+            mode: Mode::RollBack,
+            away_from: self.generation,
+            decider: Some(decider(ctx, self.reason.as_deref())?),
+            ..RebuildOptions::default()
+        };
+        Ok(Asked {
+            name: self.name,
+            options,
+            command_id: self.command_id.map(|id| id.0),
+        })
+    }
 }
 
 impl RebuildProjectionInput {

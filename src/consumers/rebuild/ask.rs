@@ -49,12 +49,21 @@ pub async fn ask_rebuild(
     };
     match order::begin(&order).await {
         Ok(generation) => Ok(record::one(pool, tenant, name, generation).await?),
-        Err(RebuildError::Database(error)) if is(&error, UNIQUE_VIOLATION) => {
-            // the same was asked at the same moment
+        Err(error) if is_taken(&error) => {
+            // the same may have been asked at the same moment
             let known = asked_before(store, tenant, (name, options.mode), command_id).await?;
-            known.ok_or(RebuildError::Database(error))
+            known.ok_or(error)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Was somebody else first?
+fn is_taken(error: &RebuildError) -> bool {
+    match error {
+        RebuildError::Running => true,
+        RebuildError::Database(error) => is(error, UNIQUE_VIOLATION),
+        _ => false,
     }
 }
 
@@ -144,7 +153,7 @@ pub async fn cancel_rebuild(
     decider: &Decider,
 ) -> Result<RebuildStatus, ConsumerError> {
     let mut tx = projections::begin(store.pool(), "begin").await?;
-    let closed = plan::mark(&mut tx, tenant, projection, "cancelled").await?;
+    let closed = plan::cancel(&mut tx, tenant, projection).await?;
     let Some(generation) = closed.last().copied() else {
         return Err(no_rebuild("no rebuild of this read model is under way"));
     };

@@ -47,11 +47,20 @@ pub(super) async fn begin(order: &Order<'_>) -> Result<i32, RebuildError> {
         check_held(&mut tx, tenant, 1..=to.0).await?;
     }
     generations::lock_tables(&mut tx).await?;
+    if order.options.mode == Mode::Check {
+        let (live, ours) = (
+            live(&mut tx, order).await?.version,
+            order.projection.version(),
+        );
+        if live != ours {
+            return Err(RebuildError::OtherVersion { live, ours });
+        }
+    }
     if let Some(other) = plan::unfinished_of(&mut tx, tenant, name).await? {
         if other.version == order.projection.version() {
             return Err(RebuildError::Running);
         }
-        plan::mark(&mut tx, tenant, name, "cancelled").await?;
+        plan::cancel(&mut tx, tenant, name).await?;
     }
     let (generation, to) = match order.options.mode {
         Mode::RollBack => take_back(&mut tx, order).await?,
@@ -102,15 +111,47 @@ async fn check_scratches(conn: &mut PgConnection, order: &Order<'_>) -> Result<(
     Ok(())
 }
 
+/// The generation that answers.
+struct Live {
+    generation: i32,
+    version: i32,
+    position: i64,
+}
+
+/// No rebuild is under way that could put another in its place: the caller holds the tables' lock.
+async fn live(conn: &mut PgConnection, order: &Order<'_>) -> Result<Live, sqlx::Error> {
+    let live = sqlx::query(
+        "select generation, version, position from generations
+         where tenant = $1 and projection = $2 and state = 'live'",
+    )
+    .bind(order.tenant)
+    .bind(order.projection.name())
+    .fetch_one(conn)
+    .await?;
+    Ok(Live {
+        generation: live.get(0),
+        version: live.get(1),
+        position: live.get(2),
+    })
+}
+
 /// Gives the tables of the generation that is kept a new number, so that of two states the later one still
 /// is the greater. Answers it, and where the live generation is. A generation whose building was ended or
-/// failed is none to go back to.
+/// failed is none to go back to, nor one that cannot follow because what it lacks is archived.
 async fn take_back(
     conn: &mut PgConnection,
     order: &Order<'_>,
 ) -> Result<(i32, Position), RebuildError> {
     let (tenant, name) = (order.tenant, order.projection.name());
-    let kept: Option<i32> = sqlx::query_scalar(
+    let live = live(conn, order).await?;
+    match order.options.away_from {
+        Some(asked) if asked != live.generation => {
+            let live = live.generation;
+            return Err(RebuildError::NotLive { asked, live });
+        }
+        _ => {}
+    }
+    let kept: Option<(i32, i64)> = sqlx::query_as(
         "update generations set state = 'dropped'
          where tenant = $1 and projection = $2 and state = 'kept' and generation = (
                select max(generation) from generations g
@@ -119,14 +160,15 @@ async fn take_back(
                      select from rebuilds r where r.phase <> 'swapped' and r.mode <> 'roll_back'
                        and (r.tenant, r.projection, r.generation)
                            = (g.tenant, g.projection, g.generation)))
-         returning generation",
+         returning generation, position",
     )
     .bind(tenant)
     .bind(name)
     .bind(order.projection.version())
     .fetch_optional(&mut *conn)
     .await?;
-    let kept = kept.ok_or(RebuildError::NothingKept)?;
+    let (kept, position) = kept.ok_or(RebuildError::NothingKept)?;
+    check_held(&mut *conn, tenant, position + 1..=live.position).await?;
     let generation = generations::next_number(conn, tenant, order.projection).await?;
     sqlx::query(
         "insert into generations
@@ -141,15 +183,7 @@ async fn take_back(
     .bind(generation)
     .execute(&mut *conn)
     .await?;
-    let live = sqlx::query(
-        "select position from generations
-         where tenant = $1 and projection = $2 and state = 'live'",
-    )
-    .bind(tenant)
-    .bind(name)
-    .fetch_one(&mut *conn)
-    .await?;
-    Ok((generation, Position(live.get(0))))
+    Ok((generation, Position(live.position)))
 }
 
 async fn record(

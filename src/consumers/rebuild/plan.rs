@@ -9,9 +9,9 @@ use projections::{Filling, Target};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 
-use super::{Cause, Job, Mode, RebuildError, order};
+use super::{Cause, Job, Mode, RebuildError, WORKERS_MAX, order};
 use crate::consumers::batch::Bookmark;
-use crate::consumers::generations;
+use crate::consumers::generations::{self, Kept};
 use crate::store::check_held;
 
 /// Why a rebuild failed is kept up to this many characters.
@@ -135,10 +135,15 @@ pub(super) async fn check_held_from(
     Ok(())
 }
 
-/// Drops what earlier rebuilds have left. Whoever still reads it keeps it until the next rebuild.
-pub(super) async fn drop_leftovers(job: &Job) {
+/// Drops what earlier rebuilds have left: of those that were to answer, once another takes their place;
+/// of those that never were to, whenever. Whoever still reads it keeps it until the next rebuild.
+pub(super) async fn drop_leftovers(job: &Job, mode: Mode) {
     let (tenant, name) = (&*job.tenant, job.projection.name());
-    if let Err(error) = generations::drop_kept(&job.store, tenant, name).await {
+    let which = match mode {
+        Mode::Replace => Kept::All,
+        Mode::Scratch { .. } | Mode::Check | Mode::RollBack => Kept::NeverToAnswer,
+    };
+    if let Err(error) = generations::drop_kept(&job.store, tenant, name, which).await {
         tracing::warn!(%error, projection = name, "old tables of {name} are left: {error}");
     }
 }
@@ -187,7 +192,7 @@ async fn take_over(job: &Job, filling: Option<Arc<Filling>>) -> Result<Plan, Reb
         generation: row.get(0),
         storage: row.get(1),
         mode: Mode::of(row.get(4), to),
-        workers: usize::try_from(row.get::<i32, _>(5)).unwrap_or(1),
+        workers: usize::try_from(row.get::<i32, _>(5)).map_or(1, |n| n.min(WORKERS_MAX)),
         compare: row.get(6),
         to,
         folding: row.get::<&str, _>(3) == "folding",
@@ -218,9 +223,22 @@ pub(super) async fn ranges_left(job: &Job, plan: &Plan) -> Result<Vec<(i64, i64)
 }
 
 /// All ranges are done: the new generation stands where they end, and stays there if it is as of then.
+/// Refused while any of them is not.
 pub(super) async fn folded(job: &Job, plan: &Plan) -> Result<(), RebuildError> {
     let mut tx = projections::begin(job.store.pool(), "begin").await?;
     hold(&mut tx, job, plan).await?;
+    let left: bool = sqlx::query_scalar(
+        "select exists (select from rebuild_ranges
+         where tenant = $1 and projection = $2 and generation = $3 and not done)",
+    )
+    .bind(&*job.tenant)
+    .bind(job.projection.name())
+    .bind(plan.generation)
+    .fetch_one(&mut *tx)
+    .await?;
+    if left {
+        return Err(RebuildError::Unfolded);
+    }
     sqlx::query(
         "update generations set position = $4, updated_at = now()
          where tenant = $1 and projection = $2 and generation = $3",
@@ -376,7 +394,7 @@ pub(super) async fn settle(
     Ok(())
 }
 
-/// Drops what was built to be compared. Whoever is killed before leaves it to the next rebuild.
+/// Drops what was built and is not to answer. Whoever is killed before leaves it to the next rebuild.
 pub(super) async fn drop_built(job: &Job, plan: &Plan) {
     let (tenant, name) = (&*job.tenant, job.projection.name());
     if let Err(error) = generations::drop_one(&job.store, tenant, name, plan.generation).await {
@@ -402,11 +420,10 @@ pub(super) async fn stopped(job: &Job, plan: &Plan) -> Result<RebuildError, sqlx
     })
 }
 
-/// Ends the present rebuild of a job, and keeps why.
-pub(super) async fn fail(job: &Job, why: &RebuildError) -> Result<(), RebuildError> {
+/// Ends the rebuild that was planned, and keeps why; unless it has come to another end, or is another's
+/// by now. What was never to answer is dropped.
+pub(super) async fn fail(job: &Job, plan: &Plan, why: &RebuildError) -> Result<(), RebuildError> {
     let (tenant, name) = (&*job.tenant, job.projection.name());
-    let mut tx = projections::begin(job.store.pool(), "begin").await?;
-    let failed = mark(&mut tx, tenant, name, "failed").await?;
     let (mut digests, mut difference) = ((None, None), None);
     if let RebuildError::DigestsDiffer {
         old,
@@ -419,30 +436,38 @@ pub(super) async fn fail(job: &Job, why: &RebuildError) -> Result<(), RebuildErr
         difference = first.as_deref().map(sqlx::types::Json);
     }
     let error: String = why.to_string().chars().take(ERROR_CHARS_MAX).collect();
-    sqlx::query(
-        "update rebuilds set error = $4, digest_old = $5, digest_new = $6, difference = $7
-         where tenant = $1 and projection = $2 and generation = any($3)",
+    let failed = sqlx::query(
+        "with ours as (
+             update generations g set state = 'kept' from rebuilds r
+             where g.tenant = $1 and g.projection = $2 and g.generation = $3 and g.fence <= $8
+               and g.state = 'building' and r.phase in ('folding', 'catching_up')
+               and (r.tenant, r.projection, r.generation) = (g.tenant, g.projection, g.generation)
+             returning g.generation)
+         update rebuilds set phase = 'failed', finished_at = now(), error = $4, digest_old = $5,
+                digest_new = $6, difference = $7
+         where tenant = $1 and projection = $2 and generation in (select generation from ours)",
     )
     .bind(tenant)
     .bind(name)
-    .bind(&failed)
+    .bind(plan.generation)
     .bind(error)
     .bind(digests.0)
     .bind(digests.1)
     .bind(difference)
-    .execute(&mut *tx)
+    .bind(job.token)
+    .execute(job.store.pool())
     .await?;
-    tx.commit().await?;
+    if failed.rows_affected() == 1 && matches!(plan.mode, Mode::Check | Mode::Scratch { .. }) {
+        drop_built(job, plan).await;
+    }
     Ok(())
 }
 
-/// Ends unfinished rebuilds without a swap. Answers their generations: kept for a look, and dropped
-/// by the next rebuild at the latest.
-pub(super) async fn mark(
+/// Cancels unfinished rebuilds. Answers their generations: dropped by the next rebuild at the latest.
+pub(in crate::consumers) async fn cancel(
     conn: &mut PgConnection,
     tenant: &str,
     projection: &str,
-    phase: &str,
 ) -> Result<Vec<i32>, sqlx::Error> {
     let closed: Vec<i32> = sqlx::query_scalar(
         "update generations g set state = 'kept' from rebuilds r
@@ -456,13 +481,12 @@ pub(super) async fn mark(
     .fetch_all(&mut *conn)
     .await?;
     sqlx::query(
-        "update rebuilds set phase = $4, finished_at = now()
+        "update rebuilds set phase = 'cancelled', finished_at = now()
          where tenant = $1 and projection = $2 and generation = any($3)",
     )
     .bind(tenant)
     .bind(projection)
     .bind(&closed)
-    .bind(phase)
     .execute(conn)
     .await?;
     Ok(closed)

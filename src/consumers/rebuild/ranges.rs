@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use domain::Position;
 use projections::{AnyDelta, AnyProjection};
 use sqlx::{Connection, PgConnection};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::interval;
 
 use super::plan::{self, Plan};
 use super::turns::Turns;
@@ -23,6 +25,9 @@ const CHUNKS_AHEAD_MAX: usize = 4;
 /// Deltas that wait to be written, per worker, beside the one being written and the one being
 /// folded.
 const CUTS_AHEAD_MAX: usize = 1;
+
+/// A worker that waits for its place looks once in so many milliseconds whether there is anything left to do.
+const PLACE_LOOK_MS: u64 = 200;
 
 /// Folds every range that is not done yet. Faults of the database are waited out: what was written
 /// stays, the rest is done again.
@@ -108,6 +113,10 @@ impl Shares {
         Shares(shares)
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(VecDeque::is_empty)
+    }
+
     fn next(&mut self, worker: usize) -> Option<Range> {
         self.0[worker].pop_front().or_else(|| {
             let longest = self.0.iter_mut().max_by_key(|share| share.len());
@@ -146,6 +155,9 @@ async fn work(line: Line) -> Result<(), RebuildError> {
 }
 
 async fn worker(line: Line, number: usize) -> Result<(), RebuildError> {
+    let Some(_place) = place(&line).await else {
+        return Ok(());
+    };
     let (to_folder, pieces) = mpsc::channel(CHUNKS_AHEAD_MAX);
     let (to_writer, cuts) = mpsc::channel(CUTS_AHEAD_MAX);
     let folder = {
@@ -153,11 +165,38 @@ async fn worker(line: Line, number: usize) -> Result<(), RebuildError> {
         tokio::task::spawn_blocking(move || fold(&line, pieces, &to_writer))
     };
     let reading = read(&line, number, to_folder);
-    let folding = async { folder.await.unwrap_or(Ok(())) };
+    let folding = async {
+        folder
+            .await
+            .unwrap_or_else(|ended| match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // the process ends
+                Err(_) => Err(RebuildError::Unfolded),
+            })
+    };
     let writing = write(&line, cuts);
     // the one who fails ends the channels of the others; the last of the line knows best why
     let (read, folded, written) = tokio::join!(reading, folding, writing);
     written.and(folded).and(read)
+}
+
+/// Waits for a place among all workers of the process. None if others have taken all ranges meanwhile.
+async fn place(line: &Line) -> Option<OwnedSemaphorePermit> {
+    let place = line.job.options.places.clone().acquire_owned();
+    tokio::pin!(place);
+    let mut looks = interval(Duration::from_millis(PLACE_LOOK_MS));
+    loop {
+        tokio::select! {
+            biased;
+            // nobody closes it
+            place = &mut place => return place.ok(),
+            _ = looks.tick() => {
+                if line.ranges.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                    return None;
+                }
+            }
+        }
+    }
 }
 
 /// Reads one range after the other.

@@ -1,6 +1,6 @@
 //! Folding in SQL: the same as in Rust, however the log is cut, whoever is killed.
 
-use daybook::consumers::{Consumers, Decider, Status, rebuild};
+use daybook::consumers::{Consumers, Decider, Mode, RebuildOptions, Status, rebuild};
 use tokio::runtime::Runtime;
 
 use super::scene::{
@@ -198,5 +198,25 @@ async fn what_is_personal_is_null_and_old_shapes_are_never_seen() {
     assert_eq!(rows[0], r#"[{"name": "Buses"}, "user:ann", "1"]"#);
     assert!(rows[1].contains(r#""email": null"#), "{}", rows[1]);
     assert!(!rows[1].contains("sealed"), "{}", rows[1]);
+    consumers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generation_that_was_rolled_back_to_answers_from_the_tables_it_has() {
+    let scene = Scene::new().await;
+    scene.install(TALLY).await.unwrap();
+    let consumers = scene.start(&[]).await;
+    let head = append_many(scene.db.pool(), 500, 12).await;
+    scene.reaches("fleet_tally", head).await;
+    let model = scene.model("fleet_tally").await;
+    for (mode, generation) in [(Mode::Replace, 2), (Mode::RollBack, 3)] {
+        let options = RebuildOptions {
+            mode,
+            ..RebuildOptions::default()
+        };
+        let rebuilt = rebuild(&scene.store, &model, &tenant(), options, |_| {}).await;
+        assert_eq!(rebuilt.unwrap().generation, generation);
+        assert_eq!(scene.tally().await, truth(scene.db.pool(), head).await);
+    }
     consumers.stop().await;
 }

@@ -1,7 +1,9 @@
 //! Installing, raising and removing an analyst's projection.
 
 use daybook::analysts::Addition;
-use daybook::consumers::{Decider, remove};
+use daybook::consumers::{
+    Decider, RebuildOptions, ask_rebuild, decisions, generations, rebuilds, remove,
+};
 
 use super::scene::{Scene, TALLY, TENANT, append_many};
 use crate::consumers::scene::truth;
@@ -81,6 +83,36 @@ async fn what_is_removed_leaves_no_table_and_its_versions_are_spent() {
     scene.reaches("fleet_tally", head).await;
     assert_eq!(scene.tally().await, truth(scene.db.pool(), head).await);
     consumers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_takes_its_rebuild_along_and_waits_for_no_reader() {
+    let scene = Scene::new().await;
+    scene.install(TALLY).await.unwrap();
+    append_many(scene.db.pool(), 50, 5).await;
+    let (model, by) = (scene.model("fleet_tally").await, Decider::of("test"));
+    let options = RebuildOptions::default();
+    ask_rebuild(&scene.store, &model, TENANT, &options, None)
+        .await
+        .unwrap();
+    let mut reading = projections::begin(scene.db.pool(), "begin").await.unwrap();
+    let read = format!("select from read.{}_g1", model.tables()[0]);
+    sqlx::query(&read).execute(&mut *reading).await.unwrap();
+
+    remove(&scene.store, TENANT, "fleet_tally", &by)
+        .await
+        .unwrap();
+    let ended = rebuilds(&scene.store, TENANT, None, None, 9).await.unwrap();
+    let phases: Vec<_> = ended.iter().map(|rebuild| &*rebuild.phase).collect();
+    assert_eq!(phases, ["cancelled"]);
+    let decided = decisions(&scene.store, TENANT, None, None, 9)
+        .await
+        .unwrap();
+    let decided: Vec<_> = decided.iter().map(|one| (&*one.action, &*one.by)).collect();
+    assert_eq!(decided, [("cancel_rebuild", "test")]);
+    let left = generations(&scene.store, TENANT, None).await.unwrap();
+    let left: Vec<_> = left.iter().map(|g| (g.generation, &*g.state)).collect();
+    assert_eq!(left, [(1, "kept")], "the one that is read");
 }
 
 #[tokio::test]

@@ -249,7 +249,7 @@ async fn a_wrong_input_names_its_field_and_its_bounds() {
             "workers",
         ),
         (
-            json!({ "name": "vehicles", "workers": 65 }),
+            json!({ "name": "vehicles", "workers": 17 }),
             "OUT_OF_RANGE",
             "workers",
         ),
@@ -293,6 +293,44 @@ async fn a_wrong_input_names_its_field_and_its_bounds() {
         );
         assert_eq!(refused["rebuild"], Value::Null);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn going_back_is_done_once_however_often_it_is_sent() {
+    let app = TestApp::start().await;
+    live_on(&app, 1).await;
+    all_at(&app, app.head().await).await;
+    let comes_to = async |generation: i64| {
+        let all = r#"{ generations(name: "vehicles") { generation state } }"#;
+        eventually("it answers", async || {
+            let there = app.data(all, json!({})).await;
+            let mut there = there["generations"].as_array().unwrap().iter();
+            there.any(|row| row["generation"] == generation && row["state"] == "LIVE")
+        })
+        .await;
+    };
+    rebuild(&app, json!({ "name": "vehicles" })).await;
+    comes_to(2).await;
+    let back = async |input: Value| {
+        let query = "mutation($i: RollBackProjectionInput!) { rollBackProjection(input: $i) {
+            rebuild { generation mode } userErrors { code path } } }";
+        app.data(query, json!({ "i": input })).await["rollBackProjection"].take()
+    };
+    let asked = json!({ "name": "vehicles", "generation": 2, "commandId": "c1" });
+    let done = json!({ "rebuild": { "generation": 3, "mode": "ROLL_BACK" }, "userErrors": [] });
+    assert_eq!(back(asked.clone()).await, done);
+    comes_to(3).await;
+    assert_eq!(back(asked).await, done);
+    let refused = back(json!({ "name": "vehicles", "generation": 2 })).await;
+    assert_eq!(
+        refused["userErrors"],
+        json!([{ "code": "GENERATION_NOT_LIVE", "path": ["input", "generation"] }])
+    );
+    let keyless = back(json!({ "name": "vehicles", "commandId": "" })).await;
+    assert_eq!(
+        keyless["userErrors"][0]["path"],
+        json!(["input", "commandId"])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -32,6 +32,8 @@ pub struct Tally {
     pub folded: AtomicU32,
     /// Folding takes as long per event.
     pub fold_pause: Duration,
+    /// While true, whoever folds crashes, as by a fault of the program.
+    pub crashes: AtomicBool,
     /// Fleets of this name cannot be folded.
     pub refuses: Option<&'static str>,
     /// A mutant: rows are written through this pool instead of the batch's transaction.
@@ -49,6 +51,7 @@ impl Default for Tally {
             at_gate: AtomicU32::new(0),
             folded: AtomicU32::new(0),
             fold_pause: Duration::ZERO,
+            crashes: AtomicBool::new(false),
             refuses: Some("refused"),
             outside: None,
         }
@@ -136,6 +139,7 @@ impl AnyProjection for Tally {
         }
     }
     fn rows(&self, delta: &AnyDelta) -> usize {
+        assert!(!self.crashes.load(Ordering::SeqCst), "crashes");
         delta.downcast_ref::<Counts>().unwrap().len()
     }
     fn write<'a>(

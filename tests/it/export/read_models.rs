@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use daybook::consumers::{Mode, RebuildOptions, rebuild};
 use daybook::export::{ExportError, Format, ReadModelExport, export_read_model};
 use serde_json::{Value, json};
 use sqlx::Executor as _;
@@ -117,4 +118,26 @@ async fn every_read_model_can_be_exported() {
     let fleets = std::fs::read_to_string(folder.join("fleets.ndjson")).unwrap();
     assert_eq!(fleets.lines().count(), 20);
     assert!(folder.join("fleets.parquet").is_file());
+}
+
+#[tokio::test]
+async fn a_generation_that_was_rolled_back_to_is_exported_from_the_tables_it_has() {
+    let log = Log::sealed(20).await;
+    let all = projections::all();
+    let fleets = all.iter().find(|model| model.name() == "fleets").unwrap();
+    let tenant: Arc<str> = "default".into();
+    for (mode, generation) in [(Mode::Replace, 2), (Mode::RollBack, 3)] {
+        let options = RebuildOptions {
+            mode,
+            ..RebuildOptions::default()
+        };
+        let rebuilt = rebuild(&log.store, fleets, &tenant, options, |_| {}).await;
+        assert_eq!(rebuilt.unwrap().generation, generation);
+        let what = wanted(&log, "fleets", &["fleets"], Format::Ndjson);
+        let done = export_read_model(&log.store, &what, |_| ()).await.unwrap();
+        assert_eq!(
+            (done.generation, done.tables),
+            (generation, vec![("fleets".to_owned(), 20)])
+        );
+    }
 }
