@@ -18,6 +18,7 @@ mod model;
 mod names;
 mod query;
 mod sql;
+mod tokens;
 mod trial;
 
 pub use installed::{Addition, Examined, Installed, forget};
@@ -119,6 +120,8 @@ impl AnalystError {
         let code = said.code().unwrap_or_default();
         match (&*code, code.get(..2).unwrap_or_default()) {
             ("57014", _) => AnalystError::TooLong(time),
+            // more memory or files than it may have: it will need as much again
+            ("53200" | "53400", _) => AnalystError::Failed(said.message().to_owned()),
             // connection, resources, operator intervention, the operating system
             (_, "08" | "53" | "57" | "58") => AnalystError::Database(error),
             _ => AnalystError::Failed(said.message().to_owned()),

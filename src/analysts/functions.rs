@@ -1,12 +1,10 @@
 //! Which functions an analyst's SQL may call: those PostgreSQL itself says depend on their arguments alone, and
 //! a few more that are named here.
 
-use std::collections::BTreeSet;
-
 use sqlx::PgPool;
 
 use super::Refused;
-use super::sql::Purpose;
+use super::sql::{Checked, Purpose};
 
 /// Syntax that looks like a call.
 const SYNTAX: &[&str] = &["coalesce", "greatest", "grouping", "least", "nullif", "row"];
@@ -48,6 +46,9 @@ const CLOCKS: &[&str] = &["current_date", "current_timestamp", "localtimestamp",
 /// Answer as much as an argument says, in one value: no bound on rows or time holds that.
 const SWELLING: &[&str] = &["array_fill", "lpad", "repeat", "rpad"];
 
+/// Read documents by a library that neither a limit on time nor a cancellation ends.
+const ENDLESS: &[&str] = &["xml", "xpath"];
+
 /// A function of the catalogue, as far as it matters here.
 #[derive(sqlx::FromRow)]
 struct Entry {
@@ -62,10 +63,12 @@ struct Entry {
 /// Looks up the functions of a checked text.
 pub(super) async fn check(
     pool: &PgPool,
-    functions: &BTreeSet<(String, Option<i16>)>,
+    checked: &Checked,
     purpose: Purpose,
 ) -> Result<Result<(), Refused>, sqlx::Error> {
-    let names: Vec<&str> = functions.iter().map(|(name, _)| &**name).collect();
+    let called = checked.functions.iter().map(|(name, _)| name);
+    let others = checked.doubtful.iter().chain(&checked.attributes);
+    let names: Vec<&str> = called.chain(others).map(|name| &**name).collect();
     let entries: Vec<Entry> = sqlx::query_as(
         "select proname::text, (pronargs - pronargdefaults)::smallint as fewest,
                 case when provariadic = 0 then pronargs else 32767 end::smallint as most,
@@ -77,10 +80,28 @@ pub(super) async fn check(
     .bind(&names)
     .fetch_all(pool)
     .await?;
-    let judged = functions
-        .iter()
-        .try_for_each(|(name, args)| judge(name, *args, purpose, &entries));
-    Ok(judged)
+    let calls = checked.functions.iter().map(|(name, args)| (name, *args));
+    let is_there = |name: &str| entries.iter().any(|e| e.proname == name);
+    // a name of no function cannot be called by mistake
+    let doubtful = checked.doubtful.iter().map(|name| (name, None));
+    let attributes = checked.attributes.iter().map(|name| (name, Some(1)));
+    let others = doubtful
+        .chain(attributes)
+        .filter(|(name, args)| match args {
+            Some(args) => entries
+                .iter()
+                .any(|e| e.proname == **name && e.takes(*args)),
+            None => is_there(name),
+        });
+    Ok(calls
+        .chain(others)
+        .try_for_each(|(name, args)| judge(name, args, purpose, &entries)))
+}
+
+impl Entry {
+    fn takes(&self, args: i16) -> bool {
+        (self.fewest..=self.most).contains(&args)
+    }
 }
 
 fn judge(
@@ -94,14 +115,17 @@ fn judge(
             "{name}() is not allowed: it answers as much as it is told to"
         )));
     }
+    if ENDLESS.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err(Refused::new(format!(
+            "{name}() is not allowed: it cannot be ended"
+        )));
+    }
     let clock = purpose == Purpose::Question && CLOCKS.contains(&name);
     if clock || SYNTAX.contains(&name) || SETTLED.contains(&name) {
         return Ok(());
     }
     let named = entries.iter().filter(|e| e.proname == name);
-    let mut meant = named
-        .filter(|e| args.is_none_or(|n| (e.fewest..=e.most).contains(&n)))
-        .peekable();
+    let mut meant = named.filter(|e| args.is_none_or(|n| e.takes(n))).peekable();
     if meant.peek().is_none() {
         return Err(Refused::new(format!(
             "there is no function {name} that may be called so"

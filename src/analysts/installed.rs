@@ -68,7 +68,7 @@ impl Analysts {
     /// Looks a file through and tries its SQL, on nothing and on events of late. Changes nothing.
     pub async fn examine(&self, tenant: &str, source: &str) -> Result<Examined, AnalystError> {
         let (header, checked) = read(source)?;
-        let judged = functions::check(self.pool(), &checked.functions, Purpose::Fold).await?;
+        let judged = functions::check(self.pool(), &checked, Purpose::Fold).await?;
         judged?;
         self.compare_columns(&header, &checked.text).await?;
         let model = self.model(tenant, header, &checked.text);

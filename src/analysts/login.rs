@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::{Stream, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::{
-    Column as _, ConnectOptions as _, Executor as _, PgConnection, Row as _, Statement as _,
-    TypeInfo as _,
+    Column as _, ConnectOptions as _, Executor as _, PgConnection, PgPool, Row as _,
+    Statement as _, TypeInfo as _,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -36,6 +36,8 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(super) struct Login {
     options: Arc<PgConnectOptions>,
+    /// Where it is said whose rows a connection is shown.
+    pool: PgPool,
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<PgConnection>>>,
     wait_max: Duration,
@@ -79,6 +81,7 @@ impl Login {
                     .application_name("daybook-analyst")
                     .statement_cache_capacity(0),
             ),
+            pool: store.pool().clone(),
             permits: Arc::new(Semaphore::new(settings.connections_max)),
             idle: Arc::default(),
             wait_max: settings.query_timeout,
@@ -102,6 +105,11 @@ impl Login {
             None => {
                 let mut conn = self.connect().await?;
                 let backend = backend_of(&mut conn).await?;
+                // what a dropped question left behind was another process of the server's
+                sqlx::query("delete from analyst_sessions where backend = $1")
+                    .bind(backend)
+                    .execute(&self.pool)
+                    .await?;
                 (conn, backend)
             }
         };
@@ -215,11 +223,11 @@ impl Session {
         }
     }
 
-    /// Takes back whatever was done, settings included, and keeps the connection for others.
+    /// Takes back whatever was done, settings, locks and all, and keeps the connection for others.
     pub(super) async fn close(mut self) {
         let clean = !self.unread
             && self.conn.execute("rollback").await.is_ok()
-            && self.conn.execute("deallocate all").await.is_ok();
+            && self.conn.execute("discard all").await.is_ok();
         if clean {
             let mut idle = self.login.idle();
             idle.push(self.conn);
@@ -238,7 +246,7 @@ fn beginning(bounds: Bounds) -> String {
          set local max_parallel_workers_per_gather = 0; set local timezone = 'UTC'; \
          set local datestyle = 'ISO, YMD'; set local intervalstyle = 'postgres'; \
          set local extra_float_digits = 1; set local bytea_output = 'hex'; \
-         set local row_security = on",
+         set local row_security = on; set local standard_conforming_strings = on",
         bounds.time.as_millis()
     )
 }

@@ -186,6 +186,8 @@ fn within(value: &Value, name: &str) -> String {
         _ => name.to_owned(),
     };
     match value.merge {
+        // one text for equal sums, as for what is summed
+        Merge::Sum if value.column.ty == Type::Numeric => format!("trim_scale(sum({name}))"),
         Merge::Sum => format!("sum({name})::{}", value.column.ty.word()),
         Merge::Min => format!("min({collated})"),
         Merge::Max => format!("max({collated})"),
@@ -197,7 +199,7 @@ fn within(value: &Value, name: &str) -> String {
             };
             format!(
                 "(array_agg({name} order by position {way}, {name}::text collate \"C\" {way}) \
-                 filter (where {name} is not null))[1]"
+                 filter (where {name} is not null and position is not null))[1]"
             )
         }
     }
@@ -207,6 +209,9 @@ fn within(value: &Value, name: &str) -> String {
 fn with_old(value: &Value, name: &str) -> String {
     let (old, new) = (format!("old.{name}"), format!("excluded.{name}"));
     match value.merge {
+        Merge::Sum if value.column.ty == Type::Numeric => {
+            format!("trim_scale(coalesce({old} + {new}, {old}, {new}))")
+        }
         Merge::Sum => format!("coalesce({old} + {new}, {old}, {new})"),
         Merge::Min => format!("least({old}, {new})"),
         Merge::Max => format!("greatest({old}, {new})"),

@@ -53,7 +53,7 @@ impl Analysts {
     /// Answers a question about a tenant's own projections.
     pub async fn ask(&self, tenant: &str, question: &Question) -> Result<Answered, AnalystError> {
         let checked = checked(question)?;
-        let judged = functions::check(self.pool(), &checked.functions, Purpose::Question).await?;
+        let judged = functions::check(self.pool(), &checked, Purpose::Question).await?;
         judged?;
         let most = self.settings().rows_max;
         let rows_max = match question.first {
