@@ -397,16 +397,12 @@ pub async fn read_log(
     decode_rows(tenant, rows)
 }
 
-/// Between which positions a stream's events lie, and which of them are asked for.
+/// Positions of a stream's first and last event and the last one's sequence; none behind `up_to` is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Position of its first event.
     pub first: i64,
-    /// Position of its last event.
     pub last: i64,
-    /// Sequence of its last event.
     pub version: i64,
-    /// Events behind this position are not asked for.
     pub up_to: Position,
 }
 
