@@ -26,7 +26,7 @@ mod wake;
 pub use append::{
     Append, AppendError, Appended, Basis, Claim, NewEvent, Rejected, StreamWrite, digest,
 };
-pub use archive::{Archived, Behind, MOVED_MAX, OldPartition, Return};
+pub use archive::{ArchiveTurn, Archived, Behind, MOVED_MAX, OldPartition, Return};
 pub use bulk::{Decided, KnownIds, RecordIds};
 pub use filter::EventFilter;
 pub use held::check_held;
@@ -34,7 +34,7 @@ pub use lanes::Pending;
 pub use read::{FilteredPage, PageLimits, StoredEvent, read_log};
 pub use rejected::{RejectedFilter, RejectedRow};
 pub use scan::{
-    EPOCH_US, Rows, Scanned, StoredRow, copy_out, quoted, read_fields, read_stored, scan,
+    EPOCH_US, HOLD_LOG, Rows, Scanned, StoredRow, copy_out, quoted, read_fields, read_stored, scan,
     scan_filtered, write_stored,
 };
 pub use snapshots::StoredState;

@@ -114,6 +114,7 @@ pub fn refusal_or_fault(error: CommandError) -> Result<Refusal, Fault> {
             tracing::warn!(error = %error, "a command found no database: {error}");
             Err(Fault::of(FaultCode::Unavailable))
         }
+        CommandError::Fault(error @ StoreError::Archived { .. }) => Err(store_fault(error)),
         error @ (CommandError::Fault(_)
         | CommandError::Sealing(_)
         | CommandError::Unreadable { .. }) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::{Aggregate, Event, StreamKey};
 
+use super::past::follows;
 use super::states::Cell;
 use super::{CommandError, Door};
 use crate::store::{StoredEvent, StoredState};
@@ -255,10 +256,7 @@ impl<A: Aggregate> Loaded<A> {
             stream: stream.to_string(),
             reason,
         };
-        if stored.sequence != self.version + 1 {
-            let missing = self.version + 1..=stored.sequence - 1;
-            return Err(unreadable(format!("its events {missing:?} are not here")));
-        }
+        follows(self.version, stored).map_err(unreadable)?;
         let event = stored
             .decode()
             .map_err(|e| unreadable(e.to_string()))?

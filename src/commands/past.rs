@@ -9,6 +9,15 @@ use domain::{Aggregate, Event, Position, Recorded, StreamKey};
 use super::{CommandError, Door};
 use crate::store::StoredEvent;
 
+/// An event that does not come behind the one before it says nothing of a state.
+pub(super) fn follows(after: i64, stored: &StoredEvent) -> Result<(), String> {
+    if stored.sequence == after + 1 {
+        return Ok(());
+    }
+    let missing = after + 1..=stored.sequence - 1;
+    Err(format!("its events {missing:?} are not here"))
+}
+
 impl Door {
     /// Hands over every event of an aggregate in order, until `take` has had enough. `take` may say that an
     /// event is none of such a stream: why.
@@ -28,6 +37,7 @@ impl Door {
             let read = self.store.read_stream(tenant, &stream, after, page_max);
             let page = read.await?;
             for stored in &page {
+                follows(after, stored).map_err(unreadable)?;
                 let event = stored.decode().map_err(|e| unreadable(e.to_string()))?;
                 after = event.sequence;
                 if take(event).map_err(unreadable)?.is_break() {
@@ -67,6 +77,7 @@ impl Door {
             let read = store.read_stream_up_to(tenant, stream, after, up_to, page_max);
             let page = read.await?;
             for stored in &page {
+                follows(after, stored).map_err(unreadable)?;
                 let decoded =
                     Event::decode(&stored.event_type, &stored.event_version, &stored.payload);
                 let event = decoded.map_err(|error| unreadable(error.to_string()))?;

@@ -1,8 +1,8 @@
 //! The archive: old partitions of the log in files with their proofs. Events leave the log only once their
 //! files are on the disk and were read back and found to be what was sealed.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,11 +12,18 @@ use tokio::sync::mpsc;
 use super::check::{Checked, check_export};
 use super::events::{EventExport, export_events};
 use super::leaves::LeafReader;
+use super::target::sync_folder_of;
 use super::{ExportError, Format};
 use crate::seals::{Hash, RangeProof, public_keys, sealed_to};
 use crate::store::{
-    Archived, MOVED_MAX, OldPartition, Store, StoredEvent, StoredRow, write_stored,
+    ArchiveTurn, Archived, MOVED_MAX, OldPartition, Store, StoredEvent, StoredRow, write_stored,
 };
+
+/// Where files of a folder are written before they are known to be right.
+const UNFINISHED: &str = ".unfinished";
+
+/// Locked by whoever writes to a folder.
+const LOCK: &str = ".archive.lock";
 
 /// Files of a folder that are looked at.
 const FILES_MAX: usize = 100_000;
@@ -80,6 +87,31 @@ pub enum Unarchived {
         /// In what.
         what: String,
     },
+    /// Another process archives or restores events of this database.
+    #[error("another `daybook archive` is at work on this database: wait for it to end")]
+    Busy,
+    /// Another process archives into this folder.
+    #[error(
+        "another `daybook archive` is writing to {0}: wait for it to end, or name another folder"
+    )]
+    FolderBusy(PathBuf),
+    /// A file has the name of one that was to be written.
+    #[error(
+        "{0} is there already, and is not this database's archive of these events: it was left as it is; \
+         name a folder of this database's own, or move it away"
+    )]
+    Foreign(PathBuf),
+    /// What was written to files is not what the log holds any more.
+    #[error(
+        "the log does not hold all events from {first} to {last} any more that were written to files: \
+         nothing was taken out of it; run it again"
+    )]
+    Moved {
+        /// The partition's first position.
+        first: i64,
+        /// Its last.
+        last: i64,
+    },
     /// The files of a folder lack events.
     #[error("{0} has no archived events of {1} that the log lacks")]
     Nothing(PathBuf, String),
@@ -104,7 +136,8 @@ pub async fn archive(
     by: &str,
     mut told: impl FnMut(&Archived),
 ) -> Result<(), ExportError> {
-    std::fs::create_dir_all(folder)?;
+    let _turn = turn(store).await?;
+    let folder = &Folder::open(folder)?;
     for old in store.old_partitions(before).await? {
         let mut files: Vec<Archived> = Vec::new();
         let partition = loop {
@@ -122,11 +155,117 @@ pub async fn archive(
             files.push(write(store, &next, &partition, folder).await?);
         };
         if !files.is_empty() {
-            store.take_away(&partition, &files, by).await?;
+            if !store.take_away(&partition, &files, by).await? {
+                let (first, last) = partition.positions().into_inner();
+                return Err(Unarchived::Moved { first, last }.into());
+            }
             files.iter().for_each(&mut told);
         }
     }
     Ok(())
+}
+
+async fn turn(store: &Store) -> Result<ArchiveTurn, ExportError> {
+    let turn = store.archive_turn().await?;
+    Ok(turn.ok_or(Unarchived::Busy)?)
+}
+
+/// A folder that nobody else archives into.
+struct Folder {
+    path: PathBuf,
+    unfinished: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    fn open(path: &Path) -> Result<Folder, ExportError> {
+        create_folder(path)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Unarchived::FolderBusy(path.to_owned()).into());
+            }
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let unfinished = path.join(UNFINISHED);
+        // Left behind by one that was killed.
+        if unfinished.try_exists()? {
+            std::fs::remove_dir_all(&unfinished)?;
+        }
+        std::fs::create_dir(&unfinished)?;
+        Ok(Folder {
+            path: path.to_owned(),
+            unfinished,
+            _lock: lock,
+        })
+    }
+
+    /// Gives files their names that were written and found to be right; the proof's comes last. What has such
+    /// a name already is replaced only by what is the same.
+    async fn keep(
+        &self,
+        written: ArchiveFile,
+        trusted: Vec<[u8; 32]>,
+    ) -> Result<ArchiveFile, ExportError> {
+        let name = |path: &Path| path.file_name().map(|name| self.path.join(name));
+        let (Some(data), Some(proof)) = (name(&written.data_path), name(&written.proof_path))
+        else {
+            return Err(ExportError::Cut);
+        };
+        if proof.try_exists()? && !is_of(&proof, &written.proof, &trusted)? {
+            return Err(Unarchived::Foreign(proof).into());
+        }
+        if data.try_exists()? {
+            let there = ArchiveFile {
+                data_path: data.clone(),
+                ..written.clone()
+            };
+            match check(&there, trusted, |_| Ok(())).await {
+                Ok(()) => {}
+                Err(ExportError::Io(error)) => return Err(error.into()),
+                Err(_) => return Err(Unarchived::Foreign(data).into()),
+            }
+        }
+        for (from, to) in [(&written.data_path, &data), (&written.proof_path, &proof)] {
+            std::fs::rename(from, to)?;
+            sync_folder_of(to)?;
+        }
+        Ok(ArchiveFile {
+            proof: written.proof,
+            proof_path: proof,
+            data_path: data,
+        })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left is of use to nobody, and the next one removes it.
+        let _ = std::fs::remove_dir_all(&self.unfinished);
+    }
+}
+
+/// Does a file prove the same range of the same log, signed by one of these keys?
+fn is_of(proof_path: &Path, proof: &RangeProof, trusted: &[[u8; 32]]) -> Result<bool, ExportError> {
+    let Some(there) = ArchiveFile::open(proof_path)? else {
+        return Ok(false);
+    };
+    let range = |proof: &RangeProof| (proof.from(), proof.to());
+    let is_same = there.proof.tenant() == proof.tenant() && range(&there.proof) == range(proof);
+    Ok(is_same && there.proof.begin(Some(trusted)).is_ok())
+}
+
+/// Makes a folder, and those that it is in, and waits until their names are on the disk.
+fn create_folder(folder: &Path) -> io::Result<()> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let made: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+    std::fs::create_dir_all(folder)?;
+    made.into_iter().rev().try_for_each(sync_folder_of)
 }
 
 async fn may_go(store: &Store, partition: &OldPartition) -> Result<(), ExportError> {
@@ -171,25 +310,28 @@ async fn write(
     store: &Store,
     tenant: &str,
     partition: &OldPartition,
-    folder: &Path,
+    folder: &Folder,
 ) -> Result<Archived, ExportError> {
     let (from, to) = partition.positions().into_inner();
     let file = format!("{tenant}-{from}-{to}.parquet");
     let proof_file = format!("{tenant}-{from}-{to}.proof");
-    let (data, proof) = (folder.join(&file), folder.join(&proof_file));
+    let proof = folder.unfinished.join(&proof_file);
     let what = EventExport {
         tenant: tenant.into(),
         positions: from..=to,
         only: None,
         format: Format::Parquet,
-        out: data.clone(),
+        out: folder.unfinished.join(&file),
         proof: Some(proof.clone()),
     };
     export_events(store, &what, |_, _| ()).await?;
     let written = ArchiveFile::open(&proof)?.ok_or(ExportError::Cut)?;
     let seal_size = i64::try_from(written.proof.size()).unwrap_or(i64::MAX);
     check(&written, trusted(store).await?, |_| Ok(())).await?;
-    let digests = tokio::task::spawn_blocking(move || Ok([digest(&data)?, digest(&proof)?]));
+    let kept = folder.keep(written, trusted(store).await?).await?;
+    let digests = tokio::task::spawn_blocking(move || {
+        Ok([digest(&kept.data_path)?, digest(&kept.proof_path)?])
+    });
     let digests: Result<[Hash; 2], ExportError> = joined(digests.await);
     let [sha256, proof_sha256] = digests?.map(Vec::from);
     Ok(Archived {
@@ -287,6 +429,7 @@ pub async fn restore(
     by: &str,
     mut told: impl FnMut(&Archived),
 ) -> Result<(), ExportError> {
+    let _turn = turn(store).await?;
     let files = archive_files(folder, tenant)?;
     let mut done = 0;
     for archived in store.archived(tenant).await? {

@@ -101,3 +101,67 @@ pub(super) fn event_columns() -> Vec<Column> {
     };
     columns.into_iter().map(column).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::types::Type;
+
+    use super::write::field;
+    use super::{Column, EventFile, Kind, event_columns};
+
+    /// Is a file with these columns, and no rows, one of exported events?
+    fn is_ours(path: &Path, columns: Vec<Arc<Type>>) -> bool {
+        let schema = Type::group_type_builder("schema").with_fields(columns);
+        let schema = Arc::new(schema.build().unwrap());
+        let file = File::create(path).unwrap();
+        let writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+        writer.close().unwrap();
+        EventFile::open(File::open(path).unwrap()).is_ok()
+    }
+
+    fn fields(columns: &[Column]) -> Vec<Arc<Type>> {
+        columns
+            .iter()
+            .map(|column| field(column).unwrap())
+            .collect()
+    }
+
+    /// Another program would see other values than those that were checked.
+    #[test]
+    fn columns_that_are_said_to_be_something_else_are_refused() {
+        let path = std::env::temp_dir().join(format!("daybook-columns-{}", std::process::id()));
+        let ours = event_columns();
+        let changed = |at: usize, change: &dyn Fn(&mut Column)| {
+            let mut columns = ours.clone();
+            change(&mut columns[at]);
+            fields(&columns)
+        };
+        let kind = |at, kind| changed(at, &|column| column.kind = kind);
+        let nested = Type::group_type_builder("payload").with_fields(fields(&ours[9..10]));
+        let mut within = fields(&ours);
+        within[9] = Arc::new(nested.build().unwrap());
+        let mut more = fields(&ours);
+        more.push(fields(&ours)[0].clone());
+        assert!(is_ours(&path, fields(&ours)));
+        for (what, columns) in [
+            ("text for JSON", kind(9, Kind::Text)),
+            ("bytes for text", kind(0, Kind::Bytes)),
+            ("a time for a number", kind(1, Kind::Micros)),
+            ("a number for a time", kind(8, Kind::Int64)),
+            ("text for an id", kind(2, Kind::Text)),
+            ("no value", changed(9, &|column| column.nullable = true)),
+            ("a name", changed(9, &|column| column.name.push('2'))),
+            ("within another", within),
+            ("one more", more),
+            ("one less", fields(&ours[1..])),
+        ] {
+            assert!(!is_ours(&path, columns), "{what}");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+}

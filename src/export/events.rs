@@ -19,7 +19,9 @@ use super::target::{Target, WRITE_BYTES};
 use super::{ExportError, Format};
 use crate::consumers::open_connection;
 use crate::seals::{RangeFold, RangeProof, event_leaf, prove_range};
-use crate::store::{EventFilter, Store, StoredRow, check_held, read_stored, scan, scan_filtered};
+use crate::store::{
+    EventFilter, HOLD_LOG, Store, StoredRow, check_held, read_stored, scan_filtered,
+};
 
 /// Positions of one statement: no snapshot of the database is kept for as long as a whole export takes.
 const SCANNED_AT_ONCE: i64 = 1 << 20;
@@ -139,30 +141,16 @@ async fn read(
     send: mpsc::Sender<Part>,
 ) -> Result<(), ExportError> {
     let mut conn = open_connection(store).await?;
+    // Of one moment: no partition goes between the look and the reading.
+    let begin = format!("begin isolation level repeatable read read only; {HOLD_LOG}");
+    let only = what.only.clone().unwrap_or_default();
     let (mut from, to) = what.positions.clone().into_inner();
     while from <= to && !send.is_closed() {
         let part = from..=to.min(from.saturating_add(SCANNED_AT_ONCE - 1));
-        // Of one moment: no partition goes between the look and the reading.
-        let begin = "begin isolation level repeatable read read only";
-        conn.execute(begin).await?;
-        check_held(&mut conn, &what.tenant, part.clone()).await?;
-        match &what.only {
-            None => {
-                scan(
-                    &mut conn,
-                    &what.tenant,
-                    None,
-                    part.clone(),
-                    &send,
-                    Part::Rows,
-                )
-                .await?
-            }
-            Some(only) => {
-                let tenant = &what.tenant;
-                scan_filtered(&mut conn, tenant, only, part.clone(), &send, Part::Rows).await?;
-            }
-        }
+        conn.execute(begin.as_str()).await?;
+        let tenant = &what.tenant;
+        check_held(&mut conn, tenant, part.clone()).await?;
+        scan_filtered(&mut conn, tenant, &only, part.clone(), &send, Part::Rows).await?;
         if send.is_closed() {
             return Ok(());
         }

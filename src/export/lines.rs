@@ -71,15 +71,31 @@ fn text(to: &mut impl Write, text: &str) -> Result<(), ExportError> {
 
 fn json(to: &mut impl Write, name: &str, stored: &str) -> Result<(), ExportError> {
     write!(to, ",\"{name}\":")?;
-    let trimmed = stored.trim_ascii();
-    if trimmed.len() == stored.len() && !stored.contains(['\n', '\r']) {
+    let Some(line) = on_a_line(stored) else {
         to.write_all(stored.as_bytes())?;
         return Ok(());
-    }
-    // Between JSON's values, which is where a line end may stand, a blank means the same.
-    to.write_all(trimmed.replace(['\n', '\r'], " ").as_bytes())?;
+    };
+    to.write_all(line.as_bytes())?;
     write!(to, ",\"{name}_stored\":")?;
     text(to, stored)
+}
+
+/// JSON as it stands on a line; `None` if it does as it is stored.
+fn on_a_line(stored: &str) -> Option<String> {
+    let trimmed = stored.trim_ascii();
+    let is_one = trimmed.len() == stored.len() && !stored.contains(['\n', '\r']);
+    // Between JSON's values, which is where a line end may stand, a blank means the same.
+    (!is_one).then(|| trimmed.replace(['\n', '\r'], " "))
+}
+
+/// The stored JSON of a line. What is told a second time is the same: other programs read the first, and
+/// only the second is what was sealed.
+fn stored_json<'a>(told: &'a RawValue, stored: Option<&'a str>) -> Option<&'a str> {
+    match stored {
+        None => Some(told.get()),
+        Some(stored) if on_a_line(stored).as_deref() == Some(told.get()) => Some(stored),
+        Some(_) => None,
+    }
 }
 
 /// Hands over each event with its tenant, in the order of the lines, until `each` says otherwise.
@@ -109,6 +125,9 @@ pub(super) fn read_lines<E: From<ExportError>>(
         {
             return Err(wrong("its time is finer than microseconds".to_owned()).into());
         }
+        let other = |name: &str| wrong(format!("its {name} is not its {name}_stored"));
+        let payload = stored_json(&found.payload, found.payload_stored.as_deref());
+        let metadata = stored_json(&found.metadata, found.metadata_stored.as_deref());
         let row = StoredRow {
             position: found.position,
             event_id: found.event_id.as_bytes(),
@@ -118,14 +137,8 @@ pub(super) fn read_lines<E: From<ExportError>>(
             event_type: &found.event_type,
             event_version: &found.event_version,
             recorded_us: found.recorded_at.timestamp_micros(),
-            payload: found
-                .payload_stored
-                .as_deref()
-                .unwrap_or(found.payload.get()),
-            metadata: found
-                .metadata_stored
-                .as_deref()
-                .unwrap_or(found.metadata.get()),
+            payload: payload.ok_or_else(|| other("payload"))?,
+            metadata: metadata.ok_or_else(|| other("metadata"))?,
         };
         each(&found.tenant, row)?;
     }
@@ -178,6 +191,36 @@ mod tests {
             })
             .unwrap();
             assert_eq!(seen, 1, "{payload:?}");
+        }
+    }
+
+    /// What is hashed is what is read: nobody is shown another payload than the one that was sealed.
+    #[test]
+    fn json_that_is_told_twice_is_the_same_twice() {
+        let multi = "{\"a\":\n1}";
+        let twice = String::from_utf8(line(multi)).unwrap();
+        let one = String::from_utf8(line("{}")).unwrap();
+        let forged = [
+            twice.replace("\"payload\":{\"a\": 1}", "\"payload\":{\"a\": 2}"),
+            twice.replace("\"payload\":{\"a\": 1}", "\"payload\":{\"a\":  1}"),
+            one.replace(
+                "\"payload\":{}",
+                "\"payload\":{\"a\":2},\"payload_stored\":\"{}\"",
+            ),
+            one.replace(
+                "\"metadata\":{}",
+                "\"metadata\":[],\"metadata_stored\":\"{}\"",
+            ),
+            // As it is, it stands on a line: no export tells it twice.
+            one.replace("\"payload\":{}", "\"payload\":{},\"payload_stored\":\"{}\""),
+        ];
+        for forged in forged {
+            assert!(forged != twice && forged != one, "{forged}");
+            let read = read_lines(&mut forged.as_bytes(), |_, _| Ok::<_, ExportError>(()));
+            assert!(
+                matches!(read, Err(ExportError::Line { line: 1, .. })),
+                "{forged}: {read:?}"
+            );
         }
     }
 

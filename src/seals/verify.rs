@@ -1,8 +1,8 @@
 //! Verifying: every link and signature of the chain of seals, and every event of a range against its leaf.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
@@ -19,7 +19,7 @@ use super::statement::{Statement, key_id};
 use super::stored::{self, StoredSeal};
 use super::tree::Hash;
 use crate::consumers::open_connection;
-use crate::store::{Store, read_stored, scan};
+use crate::store::{Archived, Store, StoreError, read_stored, scan};
 
 /// Seals read at once.
 const SEALS_PAGE: i64 = 32;
@@ -84,8 +84,8 @@ struct Line {
     tenant: Arc<str>,
     pieces: Mutex<mpsc::Receiver<Piece>>,
     compared: AtomicU64,
-    /// Positions that are recorded as archived.
-    archives: Vec<RangeInclusive<i64>>,
+    /// Positions that are recorded as archived, as far as is known: events may go while others are verified.
+    archives: RwLock<Vec<RangeInclusive<i64>>>,
     archived: AtomicU64,
     /// Nothing behind this position is of interest any more: something before it differs.
     until: AtomicI64,
@@ -107,12 +107,8 @@ pub async fn verify(
     mut progress: impl FnMut(u64),
 ) -> Result<Verified, SealError> {
     let (to, pieces) = mpsc::channel(what.workers.max(1));
-    let archives = store.archived(&what.tenant).await?;
     let line = Arc::new(Line {
-        archives: archives
-            .into_iter()
-            .map(|archived| archived.from_position..=archived.to_position)
-            .collect(),
+        archives: RwLock::new(archives(store, &what.tenant).await?),
         archived: AtomicU64::new(0),
         store: store.clone(),
         tenant: what.tenant.clone(),
@@ -159,6 +155,13 @@ pub async fn verify(
         last: chain.last(),
         difference: found,
     })
+}
+
+/// Positions that are recorded as archived.
+async fn archives(store: &Store, tenant: &str) -> Result<Vec<RangeInclusive<i64>>, StoreError> {
+    let archived = store.archived(tenant).await?;
+    let range = |archived: Archived| archived.from_position..=archived.to_position;
+    Ok(archived.into_iter().map(range).collect())
 }
 
 /// What a task came to; its panic is ours.
@@ -293,20 +296,45 @@ impl Line {
             if piece.first > self.until.load(Ordering::Relaxed) {
                 continue;
             }
-            let difference = self.compare(&mut conn, piece).await?;
-            if let Some(difference) = difference {
-                self.until.fetch_min(difference.position, Ordering::Relaxed);
-                found = earlier(found, Some(difference));
+            let mut first = piece.first;
+            while let Some(difference) = self.compare(&mut conn, &piece, first).await? {
                 // What was still to come of this piece is on its way to the old connection.
                 conn = open_connection(&self.store).await?;
+                if self.went_to_the_archive(&difference).await? {
+                    first = difference.position;
+                    continue;
+                }
+                self.until.fetch_min(difference.position, Ordering::Relaxed);
+                found = earlier(found, Some(difference));
+                break;
             }
         }
+    }
+
+    /// Is what seems to be gone recorded as archived since that was looked up? It is known from now on, so one
+    /// position is asked about once.
+    async fn went_to_the_archive(&self, difference: &Difference) -> Result<bool, SealError> {
+        let at = &difference.position;
+        if difference.what != What::Gone || self.is_archived(at) {
+            return Ok(false);
+        }
+        let now = archives(&self.store, &self.tenant).await?;
+        *self
+            .archives
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = now;
+        Ok(self.is_archived(at))
+    }
+
+    fn is_archived(&self, at: &i64) -> bool {
+        let archives = self.archives.read().unwrap_or_else(PoisonError::into_inner);
+        archives.iter().any(|archive| archive.contains(at))
     }
 
     /// Goes on to the event that came next as far as those before it are archived.
     fn pass(&self, at: &mut i64, next: i64, leaves: &mut std::slice::Iter<'_, Hash>) {
         let begun = *at;
-        while *at < next && self.archives.iter().any(|archive| archive.contains(at)) {
+        while *at < next && self.is_archived(at) {
             *at += 1;
             leaves.next();
         }
@@ -314,16 +342,18 @@ impl Line {
         self.archived.fetch_add(passed, Ordering::Relaxed);
     }
 
+    /// Compares the events of a piece from a position on; the first difference.
     async fn compare(
         &self,
         conn: &mut PgConnection,
-        piece: Piece,
+        piece: &Piece,
+        first: i64,
     ) -> Result<Option<Difference>, SealError> {
         let last = piece.first + piece.leaves.len() as i64 - 1;
         let (send, mut chunks) = mpsc::channel(CHUNKS_AHEAD_MAX);
         let reading = async {
             let send = send;
-            let positions = piece.first..=last;
+            let positions = first..=last;
             scan(
                 conn,
                 &self.tenant,
@@ -335,11 +365,11 @@ impl Line {
             .await
         };
         let comparing = async move {
-            let mut at = piece.first;
-            let mut leaves = piece.leaves.iter();
+            let mut at = first;
+            let mut leaves = piece.leaves[(first - piece.first) as usize..].iter();
             while let Some(chunk) = chunks.recv().await {
                 let mut compared = 0;
-                read_stored(&chunk, |row| {
+                let read = read_stored(&chunk, |row| {
                     self.pass(&mut at, row.position, &mut leaves);
                     let sealed = leaves.next();
                     if row.position != at {
@@ -351,8 +381,9 @@ impl Line {
                     at += 1;
                     compared += 1;
                     Ok(())
-                })?;
+                });
                 self.compared.fetch_add(compared, Ordering::Relaxed);
+                read?;
             }
             self.pass(&mut at, last + 1, &mut leaves);
             if at <= last {

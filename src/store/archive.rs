@@ -17,6 +17,14 @@ pub const MOVED_MAX: i64 = 200_000;
 /// How long the exchange of partitions waits for those who read: everybody else waits behind it.
 const LOCK_MS: u32 = 500;
 
+/// How long it waits before that for whoever maintains the partition, which nobody else waits behind. A vacuum
+/// that is asked to gives way after a second.
+const MAINTAINED_MS: u32 = 5_000;
+
+/// How long one waits for the other archive or restore of this database to end: one that was killed has
+/// ended once the server has noticed.
+const TURN_MS: u32 = 2_000;
+
 /// How often it is tried, and the pause between.
 const TRIES: u32 = 60;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -82,6 +90,11 @@ const ARCHIVED: &str = "
     select tenant, from_position, to_position, file, sha256, proof_file, proof_sha256, seal_size
     from archives where tenant = $1 and restored_at is null order by from_position";
 
+/// The only archive or restore that is at work on a database, as long as this is kept.
+pub struct ArchiveTurn {
+    _conn: PgConnection,
+}
+
 impl OldPartition {
     /// The positions in it.
     pub fn positions(&self) -> RangeInclusive<i64> {
@@ -129,23 +142,36 @@ impl Store {
             .await?)
     }
 
+    /// Nobody else archives or restores until this is dropped; `None` if somebody does.
+    pub async fn archive_turn(&self) -> Result<Option<ArchiveTurn>, StoreError> {
+        let options = self.pool().connect_options();
+        let mut conn = PgConnection::connect_with(&options).await?;
+        let lock = format!(
+            "set lock_timeout = {TURN_MS}; select pg_advisory_lock(hashtext('daybook.archive'))"
+        );
+        match conn.execute(lock.as_str()).await {
+            Ok(_) => Ok(Some(ArchiveTurn { _conn: conn })),
+            Err(error) if is_locked(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Takes the events of these tenants out of a partition and records where they are, all in one
-    /// transaction: whoever is cut off in the middle has taken nothing away.
+    /// transaction: whoever is cut off in the middle has taken nothing away. `false`: the partition does not
+    /// hold exactly the events of the files any more, and all stays as it is.
     pub async fn take_away(
         &self,
         partition: &OldPartition,
         files: &[Archived],
         by: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut tries = 1;
         loop {
             // Partitions belong to the schema's owner: not through the pool, whose role may only append.
             let options = self.pool().connect_options();
             let mut owner = PgConnection::connect_with(&options).await?;
             match exchange(&mut owner, partition, files, by).await {
-                Err(sqlx::Error::Database(error))
-                    if error.code().as_deref() == Some("55P03") && tries < TRIES =>
-                {
+                Err(error) if is_locked(&error) && tries < TRIES => {
                     tries += 1;
                     drop(owner);
                     tokio::time::sleep(PAUSE).await;
@@ -167,22 +193,62 @@ impl Store {
     }
 }
 
+/// Was a lock not to be had in time?
+fn is_locked(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.code().as_deref() == Some("55P03"))
+}
+
+/// Does a partition hold exactly the events that files have, of the tenants of these files?
+async fn has_exactly(
+    owner: &mut PgConnection,
+    part: &str,
+    files: &[Archived],
+) -> Result<bool, sqlx::Error> {
+    let tenants: Vec<&str> = files.iter().map(|file| file.tenant.as_str()).collect();
+    let count = format!(
+        "select tenant, min(position), max(position), count(*) from {part}
+         where tenant = any($1) group by tenant"
+    );
+    let held: Vec<(String, i64, i64, i64)> = sqlx::query_as(&count)
+        .bind(&tenants)
+        .fetch_all(owner)
+        .await?;
+    let is_held = |file: &Archived| {
+        let (from, to) = (file.from_position, file.to_position);
+        held.contains(&(file.tenant.clone(), from, to, to - from + 1))
+    };
+    Ok(files.iter().all(is_held))
+}
+
 async fn exchange(
     owner: &mut PgConnection,
     partition: &OldPartition,
     files: &[Archived],
     by: &str,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let OldPartition { first, end, .. } = partition;
     let part = format!("events_p{first}");
     let tenants: Vec<&str> = files.iter().map(|file| file.tenant.as_str()).collect();
+    // Who waits for the whole log stalls everybody: so first for the one partition, in a way that stalls
+    // nobody but its vacuum, and its rows are counted while appends go on. The others are left alone.
     let begin = format!(
-        "begin; set local lock_timeout = {LOCK_MS};
-         select pg_advisory_xact_lock(hashtext('daybook.event_partitions'));
-         lock table events in access exclusive mode;
-         create table {part}_next (like events including defaults including compression);"
+        "begin; set local lock_timeout = {MAINTAINED_MS};
+         lock table only {part} in share update exclusive mode;"
     );
     owner.execute(begin.as_str()).await?;
+    if !has_exactly(owner, &part, files).await? {
+        owner.execute("rollback").await?;
+        return Ok(false);
+    }
+    let exclude = format!(
+        "set local lock_timeout = {LOCK_MS};
+         select pg_advisory_xact_lock(hashtext('daybook.event_partitions'));
+         lock table only events in access exclusive mode;
+         lock table only {part} in access exclusive mode;
+         create table {part}_next (like events including defaults including compression);"
+    );
+    owner.execute(exclude.as_str()).await?;
     let stay = format!("insert into {part}_next select * from {part} where tenant <> all($1)");
     sqlx::query(&stay)
         .bind(&tenants)
@@ -220,7 +286,7 @@ async fn exchange(
         .await?;
     }
     owner.execute("commit").await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Events on their way back into the log. Dropped, nothing came back.

@@ -3,10 +3,11 @@
 
 use std::ops::RangeInclusive;
 
-use domain::Position;
+use domain::{Position, StreamKey};
 use sqlx::PgConnection;
 
 use super::StoreError;
+use super::read::Bounds;
 
 /// Where a reader's next position is by the log's head, and where the next event is that is there.
 const NEXT_THERE: &str = "
@@ -67,6 +68,57 @@ pub(super) async fn check_page(
     Err(StoreError::Archived { missing, first })
 }
 
+/// The event of a stream that follows those up to a position: there, nothing is missing before it.
+const FOLLOWED: &str = "
+    select exists (select from events
+                   where tenant = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence = $4
+                     and position > $5 and position <= $6)";
+
+/// Makes sure that the events of a stream that were read are all that were asked for: they follow each other
+/// from the one behind the first of `sequences` on, and unless the page was full, nothing comes behind them.
+pub(super) async fn check_stream(
+    conn: &mut PgConnection,
+    (tenant, stream): (&str, &StreamKey),
+    bounds: Bounds,
+    (after, sequences): (i64, impl Iterator<Item = i64>),
+    is_full: bool,
+) -> Result<(), StoreError> {
+    let Bounds { first, last, .. } = bounds;
+    let up_to = bounds.up_to.0;
+    let reached = reached(after, sequences);
+    if reached.is_some_and(|reached| is_full || reached >= bounds.version) || up_to < first {
+        return Ok(());
+    }
+    let is_cut = reached.is_some() && up_to < last;
+    if let (true, Some(reached)) = (is_cut, reached) {
+        let followed = sqlx::query_scalar(FOLLOWED)
+            .bind(tenant)
+            .bind(stream.aggregate_type)
+            .bind(&*stream.aggregate_id)
+            .bind(reached + 1)
+            .bind(up_to)
+            .bind(last);
+        if followed.fetch_one(&mut *conn).await? {
+            return Ok(());
+        }
+    }
+    check_held(conn, tenant, first..=last.min(up_to)).await?;
+    if is_cut {
+        // What follows is gone, and all before it is there.
+        return Ok(());
+    }
+    let missing = Position(first);
+    let (_, first) = next_there(conn, tenant, missing).await?;
+    Err(StoreError::Archived { missing, first })
+}
+
+/// The last of these sequences if they follow each other from behind `after` on.
+fn reached(after: i64, mut sequences: impl Iterator<Item = i64>) -> Option<i64> {
+    sequences.try_fold(after, |last, sequence| {
+        (sequence == last + 1).then_some(sequence)
+    })
+}
+
 /// How many of these ascending positions follow each other without a gap: behind one, a partition has
 /// been taken away.
 pub(super) fn consecutive(positions: impl Iterator<Item = i64>) -> usize {
@@ -95,7 +147,21 @@ async fn next_there(
 
 #[cfg(test)]
 mod tests {
-    use super::consecutive;
+    use super::{consecutive, reached};
+
+    #[test]
+    fn a_stream_is_read_as_far_as_its_events_follow_each_other() {
+        let cases: [(i64, &[i64], Option<i64>); 5] = [
+            (0, &[], Some(0)),
+            (0, &[1, 2, 3], Some(3)),
+            (4, &[5], Some(5)),
+            (0, &[2, 3], None),
+            (4, &[5, 7], None),
+        ];
+        for (after, sequences, expected) in cases {
+            assert_eq!(reached(after, sequences.iter().copied()), expected);
+        }
+    }
 
     #[test]
     fn a_page_ends_at_its_first_gap() {

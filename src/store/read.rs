@@ -227,12 +227,12 @@ impl Store {
         if let (Some(kind), Some(id)) = (&filter.aggregate_type, &filter.aggregate_id) {
             // One stream: what lies outside of its bounds need not be there.
             let bounds = stream_bounds(&mut conn, tenant, kind, id).await?;
-            let Some((of_first, of_last)) = bounds else {
+            let Some(bounds) = bounds else {
                 let (events, up_to) = (Vec::new(), limits.up_to);
                 return Ok(FilteredPage { events, up_to });
             };
-            after = after.max(Position(of_first - 1));
-            last = last.min(Position(of_last));
+            after = after.max(Position(bounds.first - 1));
+            last = last.min(Position(bounds.last));
         }
         let [actor, correlation_id] = filter.written_causes();
         let rows = sqlx::query(FILTERED_PAGE)
@@ -263,7 +263,8 @@ impl Store {
         })
     }
 
-    /// Events of one stream with `sequence > after`, in order, at most `events_max`.
+    /// Events of one stream with `sequence > after`, in order, at most `events_max`. None is passed over:
+    /// where one of them is not in the log any more, the answer is [`StoreError::Archived`].
     pub async fn read_stream(
         &self,
         tenant: &Arc<str>,
@@ -287,10 +288,10 @@ impl Store {
     ) -> Result<Vec<StoredEvent>, StoreError> {
         let mut conn = self.pool().acquire().await?;
         let (kind, id) = (stream.aggregate_type, &*stream.aggregate_id);
-        let Some((first, last)) = stream_bounds(&mut conn, tenant, kind, id).await? else {
+        let Some(bounds) = stream_bounds(&mut conn, tenant, kind, id).await? else {
             return Ok(Vec::new());
         };
-        let bounds = (first, last.min(up_to.0));
+        let bounds = Bounds { up_to, ..bounds };
         read_within(&mut conn, tenant, stream, bounds, after, events_max).await
     }
 
@@ -396,44 +397,64 @@ pub async fn read_log(
     decode_rows(tenant, rows)
 }
 
-/// Events of one stream with `sequence > after`, in order, between these positions.
+/// Positions of a stream's first and last event and the last one's sequence; none behind `up_to` is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub first: i64,
+    pub last: i64,
+    pub version: i64,
+    pub up_to: Position,
+}
+
+/// Events of one stream with `sequence > after`, in order and without a gap, within these bounds.
 pub(super) async fn read_within(
     conn: &mut PgConnection,
     tenant: &Arc<str>,
     stream: &StreamKey,
-    (first, last): (i64, i64),
+    bounds: Bounds,
     after: i64,
     events_max: i64,
 ) -> Result<Vec<StoredEvent>, StoreError> {
+    let after = after.max(0);
     let rows = sqlx::query(STREAM)
         .bind(&**tenant)
         .bind(stream.aggregate_type)
         .bind(&*stream.aggregate_id)
         .bind(after)
-        .bind(first)
-        .bind(last)
+        .bind(bounds.first)
+        .bind(bounds.last.min(bounds.up_to.0))
         .bind(events_max)
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
-    decode_rows(tenant, rows)
+    let events = decode_rows(tenant, rows)?;
+    let is_full = events.len() as i64 >= events_max;
+    let sequences = (after, events.iter().map(|event| event.sequence));
+    held::check_stream(conn, (tenant, stream), bounds, sequences, is_full).await?;
+    Ok(events)
 }
 
-/// The positions of a stream's first and last event; `None` if there is no such stream.
+/// Where a stream's events lie; `None` if there is no such stream.
 async fn stream_bounds(
     conn: &mut PgConnection,
     tenant: &str,
     aggregate_type: &str,
     aggregate_id: &str,
-) -> Result<Option<(i64, i64)>, sqlx::Error> {
-    sqlx::query_as(
-        "select first_position, last_position from streams
+) -> Result<Option<Bounds>, sqlx::Error> {
+    let found: Option<(i64, i64, i64)> = sqlx::query_as(
+        "select first_position, last_position, version from streams
          where tenant = $1 and aggregate_type = $2 and aggregate_id = $3",
     )
     .bind(tenant)
     .bind(aggregate_type)
     .bind(aggregate_id)
     .fetch_optional(conn)
-    .await
+    .await?;
+    Ok(found.map(|(first, last, version)| Bounds {
+        first,
+        last,
+        version,
+        up_to: Position(i64::MAX),
+    }))
 }
 
 fn decode_rows(tenant: &Arc<str>, rows: Vec<PgRow>) -> Result<Vec<StoredEvent>, StoreError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::DateTime;
 use domain::{Event, Metadata, Position, Recorded};
 use futures::TryStreamExt;
-use sqlx::PgConnection;
+use sqlx::{Executor as _, PgConnection};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -57,8 +57,14 @@ pub struct StoredRow<'a> {
     pub metadata: &'a str,
 }
 
+/// What a transaction that scans the log begins with. A COPY sees what was there when it was told, even if it
+/// then waits for whoever exchanges a partition: rows that were moved meanwhile would be missing. So it waits
+/// before it looks.
+pub const HOLD_LOG: &str = "lock table only events in access share mode";
+
 /// Sends the events of these kinds of stream, or of all, in a range of positions, in order, as chunks for
-/// [`Rows::read`] and [`read_stored`]. Ends early, without an error, when nobody receives any more.
+/// [`Rows::read`] and [`read_stored`]. Ends early, without an error, when nobody receives any more. The
+/// connection is in no transaction, before and after.
 ///
 /// The connection has no use any more when this was dropped or ended early: what the server has
 /// still to send would be read first.
@@ -73,10 +79,32 @@ pub async fn scan<T>(
     let only = aggregate_types.map_or_else(String::new, |types| {
         format!("and aggregate_type in ({})", list(types))
     });
-    scan_where(conn, tenant, &only, positions, chunks, chunk).await
+    let sql = scanning(tenant, &only, positions);
+    let begin = format!("begin; {HOLD_LOG}");
+    let read = async {
+        conn.execute(begin.as_str()).await?;
+        let left = copy_chunks(conn, &sql, chunks, &chunk).await?;
+        if left.is_some() {
+            conn.execute("commit").await?;
+        }
+        Ok(left)
+    };
+    let read: Result<_, StoreError> = read.await;
+    match read {
+        // Handed over last: the server waits for nobody any more.
+        Ok(Some(left)) => send_last(chunks, chunk(left)).await,
+        Ok(None) => {}
+        Err(error) => {
+            // A connection that is lost has nothing to undo.
+            let _ = conn.execute("rollback").await;
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
-/// As [`scan`], of the events that pass.
+/// As [`scan`], of the events that pass, and within a transaction of the caller's, which began with
+/// [`HOLD_LOG`].
 pub async fn scan_filtered<T>(
     conn: &mut PgConnection,
     tenant: &str,
@@ -101,7 +129,8 @@ pub async fn scan_filtered<T>(
         ),
     ];
     let only = conditions.into_iter().flatten().collect::<Vec<_>>();
-    scan_where(conn, tenant, &only.join(" "), positions, chunks, chunk).await
+    let sql = scanning(tenant, &only.join(" "), positions);
+    copy_out(conn, &sql, chunks, chunk).await
 }
 
 fn list(texts: &[&str]) -> String {
@@ -109,15 +138,8 @@ fn list(texts: &[&str]) -> String {
     texts.join(", ")
 }
 
-async fn scan_where<T>(
-    conn: &mut PgConnection,
-    tenant: &str,
-    only: &str,
-    positions: RangeInclusive<i64>,
-    chunks: &mpsc::Sender<T>,
-    chunk: impl Fn(Vec<u8>) -> T,
-) -> Result<(), StoreError> {
-    let sql = format!(
+fn scanning(tenant: &str, only: &str, positions: RangeInclusive<i64>) -> String {
+    format!(
         "copy (select position, aggregate_type, aggregate_id, sequence, event_type, event_version,
                       event_id, recorded_at, payload, metadata
                from events where tenant = {} and position between {} and {} {only}
@@ -126,8 +148,7 @@ async fn scan_where<T>(
         quoted(tenant),
         positions.start(),
         positions.end(),
-    );
-    copy_out(conn, &sql, chunks, chunk).await
+    )
 }
 
 /// Sends what a COPY to standard output says, as chunks of whole rows.
@@ -137,6 +158,24 @@ pub async fn copy_out<T>(
     chunks: &mpsc::Sender<T>,
     chunk: impl Fn(Vec<u8>) -> T,
 ) -> Result<(), StoreError> {
+    if let Some(left) = copy_chunks(conn, sql, chunks, &chunk).await? {
+        send_last(chunks, chunk(left)).await;
+    }
+    Ok(())
+}
+
+async fn send_last<T>(chunks: &mpsc::Sender<T>, last: T) {
+    // a receiver that is gone is its own affair
+    let _ = chunks.send(last).await;
+}
+
+/// Sends all but the last chunk, and returns that; `None` once nobody receives any more.
+async fn copy_chunks<T>(
+    conn: &mut PgConnection,
+    sql: &str,
+    chunks: &mpsc::Sender<T>,
+    chunk: &impl Fn(Vec<u8>) -> T,
+) -> Result<Option<Vec<u8>>, StoreError> {
     let mut rows = conn.copy_out_raw(sql).await?;
     let mut bytes = Vec::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
     while let Some(row) = rows.try_next().await? {
@@ -144,13 +183,11 @@ pub async fn copy_out<T>(
         if bytes.len() >= CHUNK_BYTES {
             let full = std::mem::replace(&mut bytes, Vec::with_capacity(CHUNK_BYTES));
             if chunks.send(chunk(full)).await.is_err() {
-                return Ok(());
+                return Ok(None);
             }
         }
     }
-    // a receiver that is gone is its own affair
-    let _ = chunks.send(chunk(bytes)).await;
-    Ok(())
+    Ok(Some(bytes))
 }
 
 /// An SQL literal, whatever `standard_conforming_strings` is set to: COPY takes no parameters.

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use domain::StreamKey;
+use domain::{Position, StreamKey};
 use sqlx::{PgConnection, Row as _};
 
 use super::append::digest;
-use super::read::{StoredEvent, read_within};
+use super::read::{Bounds, StoredEvent, read_within};
 use super::{Store, StoreError};
 
 /// A state as of one version of its stream.
@@ -39,7 +39,7 @@ impl StoredState {
 /// Looked up with the stream's row, at the price of one: a state that claims more than the stream holds
 /// is none.
 const FIND: &str = "
-    select s.first_position, s.last_position, n.version, n.state, n.digest
+    select s.first_position, s.last_position, s.version, n.version, n.state, n.digest
     from streams s left join snapshots n
         on (n.tenant, n.aggregate_type, n.aggregate_id) = (s.tenant, s.aggregate_type, s.aggregate_id)
        and n.shape = $4 and n.version <= s.version
@@ -96,13 +96,13 @@ impl Store {
     }
 }
 
-/// The positions of the stream's first and last event, and its stored state if there is one to go by.
+/// Where the stream's events lie, and its stored state if there is one to go by.
 async fn find(
     conn: &mut PgConnection,
     tenant: &str,
     stream: &StreamKey,
     shape: u32,
-) -> Result<Option<((i64, i64), Option<StoredState>)>, sqlx::Error> {
+) -> Result<Option<(Bounds, Option<StoredState>)>, sqlx::Error> {
     let row = sqlx::query(FIND)
         .bind(tenant)
         .bind(stream.aggregate_type)
@@ -111,16 +111,21 @@ async fn find(
         .fetch_optional(conn)
         .await?;
     let Some(row) = row else { return Ok(None) };
-    let bounds = (row.try_get(0)?, row.try_get(1)?);
-    let Some(version) = row.try_get(2)? else {
+    let bounds = Bounds {
+        first: row.try_get(0)?,
+        last: row.try_get(1)?,
+        version: row.try_get(2)?,
+        up_to: Position(i64::MAX),
+    };
+    let Some(version) = row.try_get(3)? else {
         return Ok(Some((bounds, None)));
     };
-    let state = row.try_get(3)?;
+    let state = row.try_get(4)?;
     let stored = StoredState {
         shape,
         version,
         state,
     };
-    let whole = stored.digest(tenant, stream)[..] == *row.try_get::<&[u8], _>(4)?;
+    let whole = stored.digest(tenant, stream)[..] == *row.try_get::<&[u8], _>(5)?;
     Ok(Some((bounds, whole.then_some(stored))))
 }

@@ -17,7 +17,7 @@ use super::turns::Turns;
 use super::{FAULTS_MAX, Job, Phase, RebuildError};
 use crate::consumers::connection;
 use crate::consumers::retry::{Backoff, Fault, guarded};
-use crate::store::{Rows, scan};
+use crate::store::{Rows, check_held, scan};
 
 /// Chunks read ahead of the fold, per worker.
 const CHUNKS_AHEAD_MAX: usize = 4;
@@ -222,6 +222,11 @@ async fn read(line: &Line, worker: usize, to: mpsc::Sender<Piece>) -> Result<(),
             Piece::Chunk,
         )
         .await?;
+        if to.is_closed() {
+            return Ok(());
+        }
+        // A range that was taken to the archive before it was read has told nothing.
+        check_held(&mut conn, &line.job.tenant, range.0..=range.1).await?;
         if to.send(Piece::End).await.is_err() {
             return Ok(());
         }

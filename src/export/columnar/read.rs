@@ -6,7 +6,8 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use parquet::data_type::{ByteArray, DataType, FixedLenByteArray};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::{Kind, event_columns, fault};
+use super::write::field;
+use super::{event_columns, fault};
 use crate::export::ExportError;
 use crate::store::StoredRow;
 
@@ -32,25 +33,13 @@ struct Rows {
 }
 
 impl EventFile {
-    /// Reads what the file says of itself: other columns than ours are refused.
+    /// Reads what the file says of itself: other columns than ours are refused, and such as another program
+    /// would see as something else, be it for what they are said to hold or for what they are part of.
     pub(in crate::export) fn open(file: File) -> Result<EventFile, ExportError> {
         let file = SerializedFileReader::new(file).map_err(fault)?;
-        let found = file.metadata().file_metadata().schema_descr();
-        let columns = event_columns();
-        let ours = found.num_columns() == columns.len()
-            && found.columns().iter().zip(&columns).all(|(found, ours)| {
-                let physical = match ours.kind {
-                    Kind::Uuid => parquet::basic::Type::FIXED_LEN_BYTE_ARRAY,
-                    Kind::Int64 | Kind::Micros => parquet::basic::Type::INT64,
-                    _ => parquet::basic::Type::BYTE_ARRAY,
-                };
-                found.name() == ours.name
-                    && found.physical_type() == physical
-                    && found.max_def_level() == 0
-                    && found.max_rep_level() == 0
-                    && (ours.kind != Kind::Uuid || found.type_length() == 16)
-            });
-        match ours {
+        let found = file.metadata().file_metadata().schema().get_fields();
+        let ours: Result<Vec<_>, ExportError> = event_columns().iter().map(field).collect();
+        match *found == *ours? {
             true => Ok(EventFile { file }),
             false => Err(ExportError::Parquet(
                 "its columns are not those of exported events".to_owned(),

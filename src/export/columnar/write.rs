@@ -128,7 +128,7 @@ impl<W: Write + Send> Table<W> {
     }
 }
 
-fn field(column: &Column) -> Result<Arc<Type>, ExportError> {
+pub(super) fn field(column: &Column) -> Result<Arc<Type>, ExportError> {
     let (physical, logical, length) = match column.kind {
         Kind::Text | Kind::Word => (Physical::BYTE_ARRAY, Some(LogicalType::String), -1),
         Kind::Json => (Physical::BYTE_ARRAY, Some(LogicalType::Json), -1),

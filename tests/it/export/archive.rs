@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use daybook::commands::{CommandContext, CommandError, Door, DoorSettings};
 use daybook::export::{ExportError, Unarchived, archive, archive_files, restore};
 use daybook::seals::{Verified, Verify, What, verify};
-use daybook::store::{PageLimits, StoreError};
-use domain::Position;
+use daybook::store::{PageLimits, StoreError, read_stored, scan};
+use domain::tenant::{Tenant, TenantCommand};
+use domain::{Actor, ActorKind, Position};
 use serde_json::Value;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -299,6 +301,263 @@ async fn a_read_model_is_rebuilt_once_its_events_are_back() {
         "-",
     ];
     assert_eq!(log.run_well(&export).lines().count(), 130);
+}
+
+/// Waits until somebody waits for a lock of this database.
+async fn somebody_waits(log: &Log) {
+    let waiting = "select exists (select from pg_locks l where not granted
+                                  and l.database = (select oid from pg_database where datname = current_database()))";
+    eventually("somebody waits for a lock", async || {
+        let waits: bool = sqlx::query_scalar(waiting)
+            .fetch_one(log.db.pool())
+            .await
+            .unwrap();
+        waits
+    })
+    .await;
+}
+
+async fn owner(log: &Log, begin: &str) -> PgConnection {
+    let mut conn = PgConnection::connect_with(&log.db.options()).await.unwrap();
+    conn.execute(begin).await.unwrap();
+    conn
+}
+
+/// Rows that stay are moved while a scan waits: it sees them where they are by then.
+#[tokio::test]
+async fn a_scan_that_waits_for_an_exchange_of_partitions_reads_every_event() {
+    let log = Log::sealed(50).await;
+    let mut exchange = owner(
+        &log,
+        "begin; lock table events in access exclusive mode;
+         create table events_p0_next (like events including all);
+         insert into events_p0_next select * from events_p0;
+         alter table events detach partition events_p0; drop table events_p0;
+         alter table events_p0_next rename to events_p0;
+         alter table events attach partition events_p0 for values from (0) to (64)",
+    )
+    .await;
+    // One that has waited for too long leaves the connection as it was.
+    let mut conn = owner(&log, "set lock_timeout = '20ms'").await;
+    let (send, _chunks) = tokio::sync::mpsc::channel(8);
+    let late = scan(&mut conn, "default", None, 1..=50, &send, |chunk| chunk).await;
+    assert!(late.is_err());
+    conn.execute("vacuum archives").await.unwrap();
+    conn.execute("set lock_timeout = 0").await.unwrap();
+    let reading = tokio::spawn(async move {
+        let (send, mut chunks) = tokio::sync::mpsc::channel(8);
+        let read = scan(&mut conn, "default", None, 1..=50, &send, |chunk| chunk);
+        read.await.unwrap();
+        drop(send);
+        let mut rows = 0;
+        while let Some(chunk) = chunks.recv().await {
+            read_stored(&chunk, |_| {
+                rows += 1;
+                Ok::<_, ()>(())
+            })
+            .unwrap();
+        }
+        // It is in no transaction any more.
+        conn.execute("vacuum archives").await.unwrap();
+        rows
+    });
+    somebody_waits(&log).await;
+    exchange.execute("commit").await.unwrap();
+    assert_eq!(reading.await.unwrap(), 50);
+}
+
+/// What was decided about somebody stays decided, whatever became of the events that say so.
+#[tokio::test]
+async fn a_tenant_that_an_archived_event_suspended_is_not_taken_for_active() {
+    let log = Log::open().await;
+    let door = || Door::new(log.store.clone(), DoorSettings::default());
+    let actor = Actor {
+        kind: ActorKind::User,
+        id: "ann".into(),
+    };
+    let now = chrono::DateTime::from_timestamp(1_767_571_200, 0).unwrap();
+    let ctx = || CommandContext::new("default".into(), actor.clone(), now);
+    let (name, reason) = ("South".to_owned(), None);
+    for command in [
+        TenantCommand::Create { name },
+        TenantCommand::Suspend { reason },
+    ] {
+        let done = door().execute::<Tenant>(&ctx(), "south", command).await;
+        done.unwrap();
+    }
+    log.append("default", 0..130).await;
+    log.seal("default").await;
+    assert_eq!(archived(&log, 64).await.unwrap(), [range("default", 1, 63)]);
+    let tenant = "default".into();
+    let is_archived = |told: Result<(), CommandError>| {
+        matches!(
+            told,
+            Err(CommandError::Fault(StoreError::Archived {
+                missing: Position(1),
+                first: Some(Position(64))
+            }))
+        )
+    };
+    let loaded = door().load_now::<Tenant>(&tenant, "south").await;
+    assert!(is_archived(loaded.map(drop)));
+    let resumed = door()
+        .execute::<Tenant>(&ctx(), "south", TenantCommand::Resume)
+        .await;
+    assert!(is_archived(resumed.map(drop)));
+    let dir = log.dir.path().join("archive");
+    restore(&log.store, "default", &dir, "test", |_| ())
+        .await
+        .unwrap();
+    let loaded = door().load_now::<Tenant>(&tenant, "south").await;
+    assert!(loaded.unwrap().suspended);
+}
+
+/// Names tell no database from another: what lies there may be the only copy of somebody's events.
+#[tokio::test]
+async fn files_of_another_database_are_left_as_they_are() {
+    let log = Log::sealed(130).await;
+    archived(&log, 64).await.unwrap();
+    let dir = log.dir.path().join("archive");
+    let [data, proof] = ["default-1-63.parquet", "default-1-63.proof"].map(|name| dir.join(name));
+    let both = || [&data, &proof].map(|path| std::fs::read(path).unwrap());
+    let before = both();
+    let stranger = Log::sealed(130).await;
+    let into = |log: &Log| {
+        let (store, dir) = (log.store.clone(), dir.clone());
+        async move { archive(&store, (64, &dir), "test", |_| ()).await }
+    };
+    let refused_for = |told: &Result<(), ExportError>, path: &Path| matches!(told, Err(ExportError::Unarchived(Unarchived::Foreign(file))) if *file == path);
+    let refused = into(&stranger).await;
+    assert!(refused_for(&refused, &proof), "{refused:?}");
+    // Without its proof it may still be somebody's.
+    std::fs::remove_file(&proof).unwrap();
+    let refused = into(&stranger).await;
+    assert!(refused_for(&refused, &data), "{refused:?}");
+    std::fs::write(&proof, &before[1]).unwrap();
+    assert_eq!(both(), before);
+    let count = "select count(*) from events where position < 64";
+    let kept: i64 = sqlx::query_scalar(count)
+        .fetch_one(stranger.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(kept, 63);
+    // One's own are replaced, whole or as a killed one has left them.
+    for left in [&[][..], &[&proof], &[&data]] {
+        restore(&log.store, "default", &dir, "test", |_| ())
+            .await
+            .unwrap();
+        left.iter()
+            .for_each(|path| std::fs::remove_file(path).unwrap());
+        into(&log).await.unwrap();
+        assert!(holds(&data, &proof).await);
+    }
+    // A folder is written by one at a time.
+    let lock = std::fs::File::open(dir.join(".archive.lock")).unwrap();
+    lock.lock().unwrap();
+    let refused = into(&stranger).await;
+    assert!(
+        matches!(
+            refused,
+            Err(ExportError::Unarchived(Unarchived::FolderBusy(_)))
+        ),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn one_archive_is_at_work_at_a_time_and_records_a_range_once() {
+    let log = Log::sealed(130).await;
+    let turn = log.store.archive_turn().await.unwrap().unwrap();
+    let refused = archived(&log, 64).await;
+    assert!(
+        matches!(refused, Err(ExportError::Unarchived(Unarchived::Busy))),
+        "{refused:?}"
+    );
+    let dir = log.dir.path().join("archive");
+    drop(turn);
+    let partition = log.store.old_partitions(64).await.unwrap().remove(0);
+    archived(&log, 64).await.unwrap();
+    let refused = {
+        let _turn = log.store.archive_turn().await.unwrap().unwrap();
+        restore(&log.store, "default", &dir, "test", |_| ()).await
+    };
+    assert!(matches!(
+        refused,
+        Err(ExportError::Unarchived(Unarchived::Busy))
+    ));
+    // One whose turn was cut off comes late: there is nothing to take away.
+    let files = log.store.archived("default").await.unwrap();
+    let taken = log.store.take_away(&partition, &files, "late").await;
+    assert!(!taken.unwrap());
+    assert_eq!(log.store.archived("default").await.unwrap(), files);
+    // Nor is what is not in the files taken.
+    restore(&log.store, "default", &dir, "test", |_| ())
+        .await
+        .unwrap();
+    log.as_owner("delete from events where position = 9").await;
+    let taken = log.store.take_away(&partition, &files, "late").await;
+    assert!(!taken.unwrap());
+    assert_eq!(log.stored(1, 63).await.len(), 62);
+}
+
+/// A vacuum that takes long holds up whoever archives, and nobody else.
+#[tokio::test]
+async fn nobody_waits_behind_an_archive_that_waits_for_a_vacuum() {
+    let log = Log::sealed(150).await;
+    // What a vacuum of the partition holds, and one of the newest that has nothing to do with it.
+    let lock = |part| format!("begin; lock table {part} in share update exclusive mode");
+    let mut vacuum = owner(&log, &lock("events_p0")).await;
+    let _other = owner(&log, &lock("events_p128")).await;
+    let store = log.store.clone();
+    let dir = log.dir.path().join("archive");
+    let archiving = tokio::spawn(async move { archive(&store, (64, &dir), "test", |_| ()).await });
+    somebody_waits(&log).await;
+    let exclusive = "select count(*) from pg_locks where granted and mode = 'AccessExclusiveLock'
+                     and relation = 'events'::regclass";
+    let held: i64 = sqlx::query_scalar(exclusive)
+        .fetch_one(log.db.pool())
+        .await
+        .unwrap();
+    assert_eq!(held, 0);
+    log.append("default", 150..160).await;
+    assert!(!archiving.is_finished());
+    vacuum.execute("rollback").await.unwrap();
+    archiving.await.unwrap().unwrap();
+    assert_eq!(log.stored(1, 160).await.len(), 160 - 63);
+}
+
+/// Events that leave the log while it is verified are archived, not gone.
+#[tokio::test]
+async fn a_log_is_verified_while_part_of_it_goes_to_the_archive() {
+    let log = Log::sealed(130).await;
+    let mut archiving = owner(
+        &log,
+        "set session_replication_role = replica;
+         begin; lock table events in access exclusive mode;
+         delete from events where position < 64;
+         insert into archives (tenant, from_position, to_position, archived_by, file, sha256,
+                               proof_file, proof_sha256, seal_size)
+         values ('default', 1, 63, 'test', 'f', '', 'p', '', 130)",
+    )
+    .await;
+    let store = log.store.clone();
+    let verifying = tokio::spawn(async move {
+        let what = Verify {
+            tenant: "default".into(),
+            positions: 1..=i64::MAX,
+            workers: 1,
+            trusted: None,
+            noted: Vec::new(),
+        };
+        verify(&store, &what, |_| ()).await.unwrap()
+    });
+    somebody_waits(&log).await;
+    archiving.execute("commit").await.unwrap();
+    let found = verifying.await.unwrap();
+    assert_eq!(
+        (found.difference, found.archived, found.events),
+        (None, 63, 67)
+    );
 }
 
 /// The program, archiving, until it is killed.

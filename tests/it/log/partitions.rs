@@ -1,13 +1,16 @@
 //! The log grows over partitions without a seam, and an old one can be taken away.
 
+use std::ops::ControlFlow;
+
 use daybook::commands::{CommandError, Door, DoorSettings};
-use daybook::store::{EventFilter, PageLimits, Store, StoreError, StoreSettings};
-use domain::Position;
+use daybook::store::{EventFilter, PageLimits, Store, StoreError, StoreSettings, StoredState};
 use domain::vehicle::Vehicle;
+use domain::{Aggregate as _, Position};
 use uuid::Uuid;
 
 use super::scene::{
-    append, count, flaws, named, one, settings, store_with, tenant, told, vehicle, write,
+    append, count, ctx, flaws, named, one, register, settings, store_with, tenant, told, vehicle,
+    write,
 };
 use crate::support::TestDb;
 
@@ -181,10 +184,30 @@ async fn a_partition_can_be_taken_away() {
         let expected = if whole {
             matches!(loaded, Ok((_, 2)))
         } else {
-            matches!(loaded, Err(CommandError::Unreadable { .. }))
+            is_archived(&loaded)
         };
-        assert!(expected, "{id}");
+        assert!(expected, "{id}: {loaded:?}");
     }
+    let mut seen = 0;
+    let walked = door.walk::<Vehicle>(&log, "old", |_| {
+        seen += 1;
+        Ok(ControlFlow::Continue(()))
+    });
+    assert!(is_archived(&walked.await));
+    // Nor is it one as of before its first event that is there, but it is as of before it began.
+    for (id, up_to, whole) in [
+        ("old", 30, false),
+        ("old", 77, false),
+        ("both", 76, false),
+        ("both", 40, true),
+        ("new", 70, true),
+        ("new", 77, true),
+        ("none", 77, true),
+    ] {
+        let folded = fold(&door, id, up_to).await;
+        assert_eq!(is_archived(&folded), !whole, "{id} {up_to}: {folded:?}");
+    }
+    assert_eq!(seen, 0);
     let attach = "alter table events attach partition events_p0 for values from (0) to (64)";
     sqlx::raw_sql(attach).execute(db.pool()).await.unwrap();
     for (id, version) in [("new", 2), ("both", 31), ("old", 46)] {
@@ -192,6 +215,86 @@ async fn a_partition_can_be_taken_away() {
         assert_eq!(loaded.1, version, "{id}");
     }
     assert_eq!(flaws(db.pool()).await, [""; 0]);
+}
+
+fn is_archived<T>(told: &Result<T, CommandError>) -> bool {
+    matches!(told, Err(CommandError::Fault(StoreError::Archived { .. })))
+}
+
+/// The version that a vehicle is folded to.
+async fn fold(door: &Door, id: &str, up_to: i64) -> Result<i64, CommandError> {
+    let mut version = 0;
+    let (tenant, stream) = (tenant(), vehicle(id));
+    let folding = door.fold_any(&tenant, &stream, Position(up_to), 7, |event, _| {
+        version = event.sequence;
+        ControlFlow::Continue(())
+    });
+    folding.await?;
+    Ok(version)
+}
+
+/// A stream without a single event left is no new one, and neither is one that has lost its end; where a
+/// stored state covers what is gone, the stream goes on.
+#[tokio::test]
+async fn a_stream_that_is_away_is_not_one_that_never_was() {
+    let db = TestDb::create().await;
+    let store = tiny(&db).await;
+    let write = async |id, expected, n| {
+        let write = append(vec![write(id, expected, n)]);
+        let kept = store.append(&tenant(), write).await;
+        assert!(told(kept).starts_with("kept"));
+    };
+    write("whole", 0, 20).await;
+    write("kept", 0, 20).await;
+    write("end", 0, 14).await;
+    let kept = Door::new(store.clone(), DoorSettings::default());
+    let (state, version) = kept.load::<Vehicle>(&tenant(), "kept").await.unwrap();
+    let shape = Vehicle::SHAPE.unwrap();
+    let snapshot = StoredState {
+        shape: shape.version,
+        version,
+        state: (shape.write)(&state),
+    };
+    store
+        .keep_snapshot("default", &vehicle("kept"), &snapshot)
+        .await
+        .unwrap();
+    // The first partition is full; the end of a stream is in the second.
+    write("end", 14, 20).await;
+    write("other", 0, 120).await;
+    let door = || Door::new(store.clone(), DoorSettings::default());
+    let take = async |partition: &str, away: bool| {
+        let sql = match away {
+            true => format!("alter table events detach partition events_p{partition}"),
+            false => format!(
+                "alter table events attach partition events_p{partition} for values from (0) to (64)"
+            ),
+        };
+        sqlx::raw_sql(&sql).execute(db.pool()).await.unwrap();
+    };
+    take("0", true).await;
+    let whole = door().load::<Vehicle>(&tenant(), "whole").await;
+    assert!(is_archived(&whole), "{whole:?}");
+    assert!(is_archived(&fold(&door(), "whole", i64::MAX).await));
+    let (again, at) = door().load::<Vehicle>(&tenant(), "kept").await.unwrap();
+    assert_eq!((again, at), (state, 20));
+    write("kept", 20, 3).await;
+    let (_, at) = door().load::<Vehicle>(&tenant(), "kept").await.unwrap();
+    assert_eq!(at, 23);
+    // Decided on what nobody knows, nothing is kept.
+    let head = store.head("default").await.unwrap();
+    let decided = door()
+        .execute::<Vehicle>(&ctx(), "whole", register(None))
+        .await;
+    assert!(is_archived(&decided), "{decided:?}");
+    assert_eq!(store.head("default").await.unwrap(), head);
+    take("0", false).await;
+    take("64", true).await;
+    let end = door().load::<Vehicle>(&tenant(), "end").await;
+    assert!(is_archived(&end), "{end:?}");
+    // As of when it was all there it is still known.
+    assert_eq!(fold(&door(), "end", 50).await.unwrap(), 10);
+    assert!(is_archived(&fold(&door(), "end", 100).await));
 }
 
 /// A page never reaches over a gap: first what is before it, then the truth.
