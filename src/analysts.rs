@@ -213,3 +213,55 @@ impl Analysts {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Coded(&'static str);
+
+    impl fmt::Display for Coded {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Coded {}
+
+    impl DatabaseError for Coded {
+        fn message(&self) -> &str {
+            self.0
+        }
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+        fn kind(&self) -> ErrorKind {
+            ErrorKind::Other
+        }
+    }
+
+    #[test]
+    fn sql_that_needs_more_than_it_may_have_is_not_tried_for_ever() {
+        let of = |code| {
+            let error = sqlx::Error::Database(Box::new(Coded(code)));
+            AnalystError::of_statement(error, Duration::from_secs(1))
+        };
+        for code in ["53200", "53400", "22012"] {
+            assert!(matches!(of(code), AnalystError::Failed(_)), "{code}");
+        }
+        assert!(matches!(of("57014"), AnalystError::TooLong(_)));
+        for code in ["53300", "57P01", "08006"] {
+            assert!(matches!(of(code), AnalystError::Database(_)), "{code}");
+        }
+    }
+}

@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use projections::Target;
-
 use super::header::{Header, Merge, SAID_AT, Type, Value};
 use super::login::ROLE;
 use super::sql::EVENTS;
@@ -156,10 +154,17 @@ pub(super) fn upsert(header: &Header, table: &str) -> String {
     )
 }
 
-/// The columns a question sees of a table.
-pub(super) fn shown(header: &Header, target: &Target<'_>, base: &str) -> String {
-    let names: Vec<String> = header.columns().map(|c| quoted(&c.name)).collect();
-    format!("select {} from {}", names.join(", "), target.table(base))
+/// The columns a question sees of a table, beside those of its own: it may be of an older version than the file.
+pub(super) const SHOWN: &str = "
+    select attname::text from pg_catalog.pg_attribute
+    where attrelid = to_regclass($1) and attnum > 0 and not attisdropped
+      and attname <> 'tenant' and not starts_with(reverse(attname), reverse($2))
+    order by attnum";
+
+/// A table with the columns that are shown of it.
+pub(super) fn shown(columns: &[String], table: &str) -> String {
+    let names: Vec<String> = columns.iter().map(|name| quoted(name)).collect();
+    format!("select {} from {table}", names.join(", "))
 }
 
 fn keys(header: &Header) -> String {

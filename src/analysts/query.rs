@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 use sqlx::Arguments as _;
 use sqlx::postgres::PgArguments;
 
+use super::header::SAID_AT;
 use super::login::{Bounds, Rows, Session};
-use super::merge::{quoted, shown};
+use super::merge::{SHOWN, quoted, shown};
 use super::sql::{self, Checked, Purpose};
 use super::{AnalystError, Analysts, Refused, functions};
 use projections::AnyProjection as _;
@@ -111,7 +112,13 @@ impl Analysts {
                 tenant,
                 generation: *storage,
             };
-            let select = shown(model.header(), &target, model.tables()[0]);
+            let table = target.table(model.tables()[0]);
+            let columns: Vec<String> = sqlx::query_scalar(SHOWN)
+                .bind(&table)
+                .bind(SAID_AT)
+                .fetch_all(self.pool())
+                .await?;
+            let select = shown(&columns, &table);
             definitions.push(format!("{} as not materialized ({select})", quoted(name)));
             read.push((name.clone(), *position));
         }

@@ -220,3 +220,21 @@ async fn a_generation_that_was_rolled_back_to_answers_from_the_tables_it_has() {
     }
     consumers.stop().await;
 }
+
+#[tokio::test]
+async fn sums_and_values_do_not_depend_on_how_the_log_is_cut() {
+    let scene = Scene::new().await;
+    append_many(scene.db.pool(), 300, 5).await;
+    // halves make wholes, which are written with as many digits either way
+    let sums = "-- projection: sums\n-- version: 1\n-- events: fleet.*, vehicle.*\n-- key: kind text\n\
+        -- value: total numeric sum\n\
+        select event_type as kind, sum(case when position % 2 = 1 then 0.5 else 0.25 end) as total \
+        from events group by 1";
+    scene.install(sums).await.unwrap();
+    // what was said nowhere is passed over, whoever is folded with it
+    let nowhere = "-- projection: nowhere\n-- version: 1\n-- events: fleet.*, vehicle.*\n-- key: kind text\n\
+        -- value: newest text last\n\
+        select event_type as kind, event_id::text as newest, \
+        case when position % 2 = 0 then position end as position from events";
+    scene.install(nowhere).await.unwrap();
+}

@@ -100,6 +100,19 @@ async fn what_a_question_may_not_is_told_in_words_and_changes_nothing() {
         ),
         ("select nextval('x')", "nextval() is not allowed"),
         (
+            "select n.pg_sleep from unnest(array[5.0::float8]) as n",
+            "no relation pg_sleep",
+        ),
+        (
+            "select n.lo_get from unnest(array[5]) as n",
+            "lo_get() is not allowed",
+        ),
+        (
+            "select 1::bpchar('5), pg_backend_pid(), (2')",
+            "numbers alone",
+        ),
+        ("select xpath('/a', '<a/>')", "it cannot be ended"),
+        (
             "select pg_advisory_lock(1)",
             "pg_advisory_lock() is not allowed",
         ),
@@ -230,4 +243,65 @@ async fn a_connection_that_has_gone_meanwhile_is_made_anew() {
     .unwrap();
     assert!(ended > 0);
     assert_eq!(scene.rows("select * from fleet_tally").await, kept);
+}
+
+#[tokio::test]
+async fn a_text_is_answered_as_it_was_written() {
+    let scene = Scene::new().await;
+    let told = scene
+        .rows(r"select 'a''''b', '\', 'pg_sleep(1)--', substring('abc' from 2), -1, 3=-3")
+        .await;
+    assert_eq!(
+        told,
+        [r#"["a''b", "\\", "pg_sleep(1)--", "bc", -1, false]"#]
+    );
+}
+
+#[tokio::test]
+async fn until_a_new_version_is_built_the_old_columns_are_asked() {
+    let scene = three_fleets(|_| {}).await;
+    let renamed = TALLY
+        .replace("version: 1", "version: 2")
+        .replace("value: events", "value: count_of")
+        .replace("as events", "as count_of");
+    scene.install(&renamed).await.unwrap();
+    assert_eq!(
+        scene
+            .rows("select fleet, events from fleet_tally")
+            .await
+            .len(),
+        3
+    );
+    assert_eq!(
+        scene
+            .ask("select * from fleet_tally")
+            .await
+            .unwrap()
+            .columns
+            .len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn a_new_connection_is_shown_nobodys_rows() {
+    let scene = Scene::new().await;
+    sqlx::query(
+        "insert into analyst_sessions select 'other', n
+         from generate_series(pg_backend_pid(), pg_backend_pid() + 20000) n",
+    )
+    .execute(scene.db.pool())
+    .await
+    .unwrap();
+    scene.analysts.examine(TENANT, TALLY).await.unwrap();
+    let left: (i64, i64) = sqlx::query_as(
+        "select count(*), count(s.backend) from pg_stat_activity a
+         left join analyst_sessions s on s.backend = a.pid
+         where usename = 'daybook_analyst' and datname = current_database()",
+    )
+    .fetch_one(scene.db.pool())
+    .await
+    .unwrap();
+    assert!(left.0 > 0);
+    assert_eq!(left.1, 0);
 }
