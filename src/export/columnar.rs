@@ -108,6 +108,7 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
+    use parquet::basic::Repetition;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::types::Type;
 
@@ -142,7 +143,9 @@ mod tests {
             fields(&columns)
         };
         let kind = |at, kind| changed(at, &|column| column.kind = kind);
-        let nested = Type::group_type_builder("payload").with_fields(fields(&ours[9..10]));
+        let nested = Type::group_type_builder("payload")
+            .with_repetition(Repetition::REQUIRED)
+            .with_fields(fields(&ours[9..10]));
         let mut within = fields(&ours);
         within[9] = Arc::new(nested.build().unwrap());
         let mut more = fields(&ours);

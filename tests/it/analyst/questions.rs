@@ -109,7 +109,7 @@ async fn what_a_question_may_not_is_told_in_words_and_changes_nothing() {
         ),
         (
             "select 1::bpchar('5), pg_backend_pid(), (2')",
-            "numbers alone",
+            "there is no type bpchar",
         ),
         ("select xpath('/a', '<a/>')", "it cannot be ended"),
         (
