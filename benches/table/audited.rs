@@ -55,7 +55,7 @@ fn seals(stand: &Stand, store: &Store) -> anyhow::Result<Seals> {
 pub async fn verifying(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let (store, database) = stand.store().await?;
     let tenant: Arc<str> = "default".into();
-    let events = stand.size(EVENTS);
+    let events = stand.records().unwrap_or_else(|| stand.size(EVENTS));
     fill(&store, &tenant, Kind::Mixed, events).await?;
     let seals = seals(stand, &store)?;
     seal_all(&seals, &tenant).await?;

@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let (store, database) = stand.store().await?;
     let tenant: Arc<str> = "default".into();
-    let events = stand.size(EVENTS);
+    let events = stand.records().unwrap_or_else(|| stand.size(EVENTS));
     fill(&store, &tenant, Kind::Mixed, events).await?;
     sqlx::query("vacuum analyze events")
         .execute(store.pool())

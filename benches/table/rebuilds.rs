@@ -24,7 +24,7 @@ const FIXES: usize = 1_000_000;
 /// Fixes of each of its events.
 const FIXES_PER_EVENT: usize = 50;
 
-/// Events of the mixed log.
+/// Events of the mixed log, where nothing else is said.
 const MIXED_EVENTS: usize = 400_000;
 
 /// What the logs are called.
@@ -37,7 +37,8 @@ const WRITERS: usize = 32;
 /// The line's rows.
 pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let mixed = (Kind::Mixed, stand.size(MIXED_EVENTS), 1);
+    let events = stand.records().unwrap_or_else(|| stand.size(MIXED_EVENTS));
+    let mixed = (Kind::Mixed, events, 1);
     let packed_kind = Kind::Packed {
         fixes: FIXES_PER_EVENT,
     };

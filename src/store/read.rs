@@ -138,8 +138,7 @@ const FILTERED_PAGE: &str = concat!(
                row_number() over (order by position) as nth, count(*) over () as found
         from (select * from events
               where tenant = $1 and position > $2 and position <= $3
-                and ($4::text is null or aggregate_type = $4)
-                and ($5::text is null or aggregate_id = $5)
+                and ($4::text is null or aggregate_type = $4) and ($5::text is null or aggregate_id = $5)
                 and ($6::text[] is null or event_type = any($6))
                 and ($7::text is null or strpos(metadata::text, $7) > 0)
                 and ($8::text is null or strpos(metadata::text, $8) > 0)
@@ -147,12 +146,13 @@ const FILTERED_PAGE: &str = concat!(
       where bytes <= $10 or nth = 1 order by position"
 );
 
+/// Bounds choose partitions, never the index: to statistics that lag behind, a plain range is next to nothing.
 const STREAM: &str = concat!(
     "select ",
     event_columns!(),
     " from events
       where tenant = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence > $4
-        and position between $5 and $6
+        and position >= (select $5::bigint) and position <= any(array[(select $6::bigint)])
       order by sequence limit $7"
 );
 

@@ -224,6 +224,8 @@ pub(super) fn settings_text(durability: Durability, version: &str, lz4: bool) ->
          max_locks_per_transaction = 256\n\
          random_page_cost = 1.1\n\
          jit = off\n\
+         # A log that grows from nothing needs statistics before a minute is over.\n\
+         autovacuum_naptime = 10s\n\
          timezone = 'UTC'\n\
          log_timezone = 'UTC'\n\
          log_line_prefix = '%m [%p] '\n\

@@ -12,7 +12,7 @@ use super::scene::{
     append, count, ctx, flaws, named, one, register, settings, store_with, tenant, told, vehicle,
     write,
 };
-use crate::support::TestDb;
+use crate::support::{TestDb, eventually};
 
 /// Tiny partitions.
 async fn tiny(db: &TestDb) -> Store {
@@ -332,4 +332,50 @@ async fn a_partition_can_be_taken_out_of_the_middle() {
         let page = store.read_filtered(&log, &filter, Position(after), limits);
         assert_eq!(page.await.is_ok(), whole, "{events_max} after {after}");
     }
+}
+
+/// Loads go by the stream's own index, also while the server knows nothing yet of how much there is: its
+/// guess that few events lie between two positions once had every load read the whole log.
+#[tokio::test]
+async fn a_load_reads_its_own_stream_while_statistics_lag_behind() {
+    let db = TestDb::create().await;
+    let store = store_with(db.options(), settings()).await;
+    let stop = "do $$ declare p text; begin
+        for p in select inhrelid::regclass::text from pg_inherits where inhparent = 'events'::regclass
+        loop execute 'alter table ' || p || ' set (autovacuum_enabled = false)'; end loop; end $$";
+    sqlx::raw_sql(stop).execute(db.pool()).await.unwrap();
+    let (streams, turns, each) = (100, 50, 4);
+    let id = |n: i64| format!("a vehicle with a name of some length {n}");
+    for turn in 0..turns {
+        let all = (0..streams).map(|n| write(&id(n), turn * each, each as usize));
+        let outcome = store.append(&tenant(), append(all.collect())).await;
+        assert!(told(outcome).starts_with("kept"));
+    }
+    let read = "select coalesce(sum(idx_tup_read), 0)::bigint from pg_stat_user_indexes
+                where indexrelname ~ '^events_.*pkey$' or indexrelname ~ '^events_.*idx'";
+    let before = count(db.pool(), read).await;
+    for n in 0..streams {
+        let events = store
+            .read_stream(&tenant(), &vehicle(&id(n)), 0, 1_000)
+            .await;
+        assert_eq!(events.unwrap().len() as i64, turns * each);
+    }
+    sqlx::raw_sql("select pg_stat_force_next_flush()")
+        .execute(store.pool())
+        .await
+        .unwrap();
+    drop(store);
+    eventually("the server has counted", async || {
+        let busy = "select count(*) from pg_stat_activity
+                    where datname = current_database() and application_name = 'daybook-unsafe'";
+        count(db.pool(), busy).await == 0
+    })
+    .await;
+    // Other statements of the store's start may have read a few.
+    let found = count(db.pool(), read).await - before;
+    let own = streams * turns * each;
+    assert!(
+        (own..2 * own).contains(&found),
+        "{found} entries read for {own}"
+    );
 }
