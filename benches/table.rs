@@ -32,9 +32,11 @@ mod table {
     pub mod commands;
     pub mod mutations;
     pub mod history;
+    pub mod lossless;
     pub mod identity;
     pub mod rebuilds;
     pub mod exports;
+    pub mod programs;
     pub mod audited;
     pub mod lag;
     pub mod cached;
@@ -49,6 +51,7 @@ mod table {
     pub mod watched;
     pub mod limits;
     pub mod start;
+    pub mod growth;
 }
 
 use std::future::Future;
@@ -60,6 +63,10 @@ use table::references;
 use table::report::{Report, Row};
 use table::sockets;
 use table::stand::Stand;
+
+/// As the product: what is measured in this process allocates as it does in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How many records the lines that say so have stored.
 const RECORDS: &str = "--records=";
@@ -112,6 +119,11 @@ const LINES: &[Line] = &[
         measure: |stand| Box::pin(table::history::measure(stand)),
     },
     Line {
+        name: "P5",
+        about: "what readers see of what was acknowledged, under a minute of full load",
+        measure: |stand| Box::pin(table::lossless::measure(stand)),
+    },
+    Line {
         name: "P6",
         about: "rebuilds against COPY OUT, and what writers lose meanwhile",
         measure: |stand| Box::pin(table::rebuilds::measure(stand)),
@@ -120,6 +132,11 @@ const LINES: &[Line] = &[
         name: "P6",
         about: "events to Parquet a second, and the memory it takes",
         measure: |stand| Box::pin(table::exports::measure(stand)),
+    },
+    Line {
+        name: "P6",
+        about: "the memory of a rebuild",
+        measure: |stand| Box::pin(table::programs::rebuilding(stand)),
     },
     Line {
         name: "P7",
@@ -172,6 +189,11 @@ const LINES: &[Line] = &[
         measure: |stand| Box::pin(table::imports::measure(stand)),
     },
     Line {
+        name: "Q3",
+        about: "the memory of an import",
+        measure: |stand| Box::pin(table::programs::importing(stand)),
+    },
+    Line {
         name: "Q4",
         about: "DORA's figures of a year, with a year and with ten years stored",
         measure: |stand| Box::pin(table::delivered::measure(stand)),
@@ -220,6 +242,11 @@ const LINES: &[Line] = &[
         name: "P11",
         about: "start, size and idle memory of the binary",
         measure: |stand| Box::pin(table::start::measure(stand)),
+    },
+    Line {
+        name: "P12",
+        about: "what a unit costs with ten times as much stored; how much says --records=N",
+        measure: |stand| Box::pin(table::growth::measure(stand)),
     },
 ];
 

@@ -26,6 +26,7 @@ use futures::{StreamExt, TryStreamExt};
 use projections::competitions::{self, Among, Board, NAME};
 use projections::{Reader, Snapshot, Target};
 use redis::aio::MultiplexedConnection;
+use sqlx::postgres::PgConnectOptions;
 
 use super::commands::{STOCK_CONNECTIONS, round};
 use super::cpu::resident_mib;
@@ -254,21 +255,7 @@ pub async fn scores(stand: &Stand) -> anyhow::Result<Vec<Row>> {
 pub async fn ranks(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let users = stand.records().unwrap_or_else(|| stand.size(USERS));
     let mut rows = vec![in_memory(users)?];
-    let (store, ours_in) = stand.store().await?;
-    let race = Race::open(stand, store, 1).await?;
-    race.follow().await?.stop().await;
-    stock_board(&race, users).await?;
-    let reader = Reader::new(race.store.pool().clone());
-    let mut settings = Settings::default();
-    settings.leaderboards.lines_max = u32::try_from(users)?.max(1_000_000);
-    let cache = Cache::new(&settings.cache, &settings.redis, [0; 32])?;
-    let boards = Leaderboards::new(&settings.leaderboards, &cache, reader.clone());
-    let ours = Ours {
-        boards,
-        reader,
-        tenant: race.tenant.clone(),
-    };
-    ours.keep().await?;
+    let ranked = Ranked::open(stand, users).await?;
     let redis = Redis::start(stand).await?;
     redis.fill(users).await?;
     let questions = stand.size(QUESTIONS).max(4);
@@ -276,7 +263,7 @@ pub async fn ranks(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let mut chance = Chance::new(7);
     for n in 0..=stand.rounds() {
         let asked: Vec<usize> = (0..questions).map(|_| below(&mut chance, users)).collect();
-        let [ours_around, ours_top] = ours.ask(stand, &asked).await?;
+        let [ours_around, ours_top] = ranked.ours.ask(stand, &asked).await?;
         let [their_around, their_top] = redis.ask(stand, &asked).await?;
         if n > 0 || stand.is_quick() {
             around.ours.push(ours_around);
@@ -285,8 +272,7 @@ pub async fn ranks(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             top.reference.push(their_top);
         }
     }
-    race.store.pool().close().await;
-    stand.drop_database(&ours_in).await?;
+    ranked.close(stand).await?;
     let of = |what: &str| format!("{what}, among {users} users");
     let late = |r: &Round| r.latency_ms(99.0);
     let lines = 2 * EACH_SIDE;
@@ -302,6 +288,58 @@ pub async fn ranks(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         ),
     ]);
     Ok(rows)
+}
+
+/// A board of so many users, kept in memory.
+pub struct Ranked {
+    race: Arc<Race>,
+    database: PgConnectOptions,
+    ours: Ours,
+    users: usize,
+}
+
+impl Ranked {
+    /// Fills it, in a database of its own.
+    pub async fn open(stand: &Stand, users: usize) -> anyhow::Result<Ranked> {
+        let (store, database) = stand.store().await?;
+        let race = Race::open(stand, store, 1).await?;
+        race.follow().await?.stop().await;
+        stock_board(&race, users).await?;
+        let reader = Reader::new(race.store.pool().clone());
+        let mut settings = Settings::default();
+        settings.leaderboards.lines_max = u32::try_from(users)?.max(1_000_000);
+        let cache = Cache::new(&settings.cache, &settings.redis, [0; 32])?;
+        let boards = Leaderboards::new(&settings.leaderboards, &cache, reader.clone());
+        let ours = Ours {
+            boards,
+            reader,
+            tenant: race.tenant.clone(),
+        };
+        ours.keep().await?;
+        Ok(Ranked {
+            race,
+            database,
+            ours,
+            users,
+        })
+    }
+
+    /// Asks for ranks with the lines around them.
+    pub async fn ranks(&self, stand: &Stand) -> anyhow::Result<Round> {
+        let mut chance = Chance::new(7);
+        let questions = stand.size(QUESTIONS).max(4);
+        let asked: Vec<usize> = (0..questions)
+            .map(|_| below(&mut chance, self.users))
+            .collect();
+        let [around, _] = self.ours.ask(stand, &asked).await?;
+        Ok(around)
+    }
+
+    /// Removes it.
+    pub async fn close(self, stand: &Stand) -> anyhow::Result<()> {
+        self.race.store.pool().close().await;
+        stand.drop_database(&self.database).await
+    }
 }
 
 fn below(chance: &mut Chance, n: usize) -> usize {

@@ -5,6 +5,7 @@ use anyhow::ensure;
 use serde_json::json;
 use sqlx::ConnectOptions;
 
+use super::cpu::peak_mib;
 use super::measure::{Round, Rounds};
 use super::references::Reference;
 use super::report::{Goal, Row};
@@ -64,7 +65,7 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     };
     let stock = target(&stock.address, stock.pid, &body);
     let size = answer.len();
-    let rows = vec![
+    let mut rows = vec![
         rounds(stand, &kept, &same).await?.row(
             format!("kept list of {size} bytes against axum returning the same"),
             "/s",
@@ -84,6 +85,10 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             Round::rate,
         ),
     ];
+    for (what, pid) in [("kept", keeping.pid), ("made", making.pid)] {
+        let what = format!("most memory resident, lists {what}, 64 connections");
+        rows.push(Row::memory(what, vec![peak_mib(pid)?], 100.0));
+    }
     keeping.stop().await?;
     making.stop().await?;
     drop((bytes, stock));

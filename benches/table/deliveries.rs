@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::cpu::resident_mib;
+use super::cpu::{peak_mib, resident_mib};
 use super::drive::Driven;
 use super::feeds::DOCUMENT;
 use super::measure::{Round, Rounds};
@@ -65,9 +65,15 @@ pub async fn deliveries(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         }
     }
     drop((ours, stock));
+    let most = peak_mib(served.pid)?;
     served.stop().await?;
     stand.drop_database(&database).await?;
     Ok(vec![
+        Row::memory(
+            "most memory resident with 1,000 sockets served",
+            vec![most],
+            160.0,
+        ),
         rates.row(
             "deliveries to 1,000 sockets, commits included, against stock async-graphql",
             "/s",

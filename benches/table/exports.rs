@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::cpu::peak_mib;
 use super::log::{Kind, fill};
 use super::measure::{Round, Rounds};
-use super::report::{Figure, Goal, Row};
+use super::report::{Goal, Row};
 use super::served::{BINARY, url};
 use super::stand::Stand;
 
@@ -40,7 +40,7 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         command.args(["export", "events", "--out"]).arg(&out);
         command.args(["--database-url", &url(&database), "--data-dir"]);
         command.arg(stand.dir()).kill_on_drop(true);
-        let (exported, peak) = export(stand, command, events).await?;
+        let (exported, peak) = run(stand, command, events).await?;
         if n > 0 || stand.is_quick() {
             rounds.ours.push(exported);
             rounds.reference.push(copied);
@@ -66,15 +66,19 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             Goal::Shown,
             Round::rate,
         ),
-        memory(mib),
+        Row::memory(
+            "most memory resident while events are exported to Parquet",
+            mib,
+            150.0,
+        ),
     ])
 }
 
 /// Runs the program to its end: what it took, and the most memory it had.
-async fn export(
+pub async fn run(
     stand: &Stand,
     mut command: Command,
-    events: usize,
+    units: usize,
 ) -> anyhow::Result<(Round, f64)> {
     let watch = stand.watch();
     let mut child = command.spawn()?;
@@ -88,8 +92,8 @@ async fn export(
             _ = look.tick() => most = peak_mib(pid).unwrap_or(most),
         }
     };
-    ensure!(status.success(), "the export ended with {status}");
-    Ok((watch.stop(events as f64, Vec::new()), most))
+    ensure!(status.success(), "the program ended with {status}");
+    Ok((watch.stop(units as f64, Vec::new()), most))
 }
 
 /// Raw COPY OUT of all events, thrown away.
@@ -109,19 +113,4 @@ pub async fn copy_out(
         .await?;
     while out.try_next().await?.is_some() {}
     Ok(watch.stop(events as f64, Vec::new()))
-}
-
-fn memory(rounds: Vec<f64>) -> Row {
-    Row {
-        what: "most memory resident while events are exported to Parquet".to_owned(),
-        unit: "MiB",
-        ours: Figure {
-            value: rounds.iter().copied().fold(0.0, f64::max),
-            rounds,
-            cpu_us: None,
-        },
-        reference: None,
-        ratio: None,
-        goal: Goal::OursAtMost(150.0),
-    }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::copy::{Shape, Table};
+use super::cpu::peak_mib;
 use super::fleets::{context, door};
 use super::measure::{Round, Rounds, Watch};
 use super::report::{Goal, Row};
@@ -28,6 +29,9 @@ const VEHICLE_FIXES: usize = 20;
 
 /// Who sends batches at once. Each has vehicles of its own.
 const CALLERS: usize = 4;
+
+/// The most memory that the process may hold under this load.
+const LOAD_MIB_MAX: f64 = 200.0;
 
 /// Groups of vehicles that take turns.
 const GROUPS: usize = 2 * CALLERS;
@@ -93,6 +97,7 @@ async fn over_http(
         let ours = watch.stop(count(&batches), Vec::new());
         contest.round(stand, n, ours, &batches).await?;
     }
+    let most = peak_mib(served.pid)?;
     served.stop().await?;
     stand.drop_database(&database).await?;
     let what = match (way, projecting) {
@@ -100,7 +105,10 @@ async fn over_http(
         (Way::Bulk, true) => "the same with all read models following",
         (Way::Mutation, _) => "the same fixes as a GraphQL mutation",
     };
-    contest.close(stand, what).await
+    let mut rows = contest.close(stand, what).await?;
+    let memory = format!("most memory resident, {what}");
+    rows.push(Row::memory(memory, vec![most], LOAD_MIB_MAX));
+    Ok(rows)
 }
 
 /// Through the door, called in process.

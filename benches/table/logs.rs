@@ -87,7 +87,8 @@ async fn over_http(
         rows.push(rounds.row(format!("{ids}{against}"), "records/s", goal, Round::rate));
     }
     rows.push(per_core(ids, &ours, bytes));
-    rows.push(memory(ids, mib));
+    let most = format!("most memory resident in a round, {ids}");
+    rows.push(Row::memory(most, mib, 100.0));
     Ok(rows)
 }
 
@@ -104,22 +105,6 @@ fn per_core(ids: &str, rounds: &[Round], bytes: f64) -> Row {
         reference: None,
         ratio: None,
         goal: Goal::OursAtLeast(15.0),
-    }
-}
-
-fn memory(ids: &str, rounds: Vec<f64>) -> Row {
-    let most = rounds.iter().copied().fold(0.0, f64::max);
-    Row {
-        what: format!("most memory resident in a round, {ids}"),
-        unit: "MiB",
-        ours: Figure {
-            value: most,
-            rounds,
-            cpu_us: None,
-        },
-        reference: None,
-        ratio: None,
-        goal: Goal::OursAtMost(100.0),
     }
 }
 

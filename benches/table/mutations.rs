@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::commands;
+use super::cpu::peak_mib;
 use super::fleets::{Fleets, rename, stock, stock_tables};
 use super::measure::{Round, Rounds, Watch};
 use super::report::{Goal, Row};
@@ -70,6 +71,7 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             rounds.reference.push(reference);
         }
     }
+    let most = peak_mib(served.pid)?;
     served.stop().await?;
     pool.close().await;
     stand.drop_database(&ours_in).await?;
@@ -78,6 +80,7 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     Ok(vec![
         rounds.row(what, "/s", Goal::AtLeast(5.0), Round::rate),
         rounds.row("their p99", "ms", Goal::Shown, |r| r.latency_ms(99.0)),
+        Row::memory("most memory resident meanwhile", vec![most], 200.0),
     ])
 }
 

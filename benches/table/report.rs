@@ -66,6 +66,22 @@ impl Row {
         }
     }
 
+    /// The most memory that a process held: of several rounds, in MiB.
+    pub fn memory(what: impl Into<String>, rounds: Vec<f64>, most: f64) -> Row {
+        Row {
+            what: what.into(),
+            unit: "MiB",
+            ours: Figure {
+                value: rounds.iter().copied().fold(0.0, f64::max),
+                rounds,
+                cpu_us: None,
+            },
+            reference: None,
+            ratio: None,
+            goal: Goal::OursAtMost(most),
+        }
+    }
+
     /// Does the goal hold? `None` if there is none.
     fn holds(&self) -> Option<bool> {
         let ratio = self.ratio.unwrap_or(f64::NAN);

@@ -25,7 +25,7 @@ use crate::store::{Archived, Store, StoreError, read_stored, scan};
 const SEALS_PAGE: i64 = 32;
 
 /// Events read at once are those of so many seals that they are at least this many.
-const PIECE_EVENTS_MIN: usize = 8_192;
+const PIECE_EVENTS_MIN: usize = 32_768;
 
 /// Chunks of rows read ahead of those that are being hashed.
 const CHUNKS_AHEAD_MAX: usize = 2;
