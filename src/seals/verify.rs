@@ -175,7 +175,8 @@ fn earlier(one: Option<Difference>, other: Option<Difference>) -> Option<Differe
 }
 
 /// Where the log says that it ends, and what is wrong with what is not sealed: events before the first
-/// position or behind the end, and those that are gone. All of one moment.
+/// position or behind the end, and those that are gone. All of one moment. Either end of the log is looked for
+/// by itself: one range beside another would be looked for in all that lies between.
 async fn end_of_log(
     pool: &PgPool,
     tenant: &str,
@@ -183,11 +184,13 @@ async fn end_of_log(
 ) -> Result<(i64, Option<Difference>), sqlx::Error> {
     let (head, outside, gone): (i64, Option<i64>, Option<i64>) = sqlx::query_as(
         "select l.position,
-                (select min(e.position) from events e
-                 where e.tenant = l.tenant and (e.position < 1 or e.position > l.position)),
+                least((select min(e.position) from events e
+                       where e.tenant = l.tenant and e.position < 1),
+                      (select min(e.position) from events e
+                       where e.tenant = l.tenant and e.position > l.position)),
                 (select p from generate_series($2::bigint + 1, least(l.position, $2 + $3)) p
-                 where not exists (select from events e
-                                   where e.tenant = l.tenant and e.position = p)
+                 where (select true from events e
+                        where e.tenant = l.tenant and e.position = p limit 1) is null
                  order by p limit 1)
          from logs l where l.tenant = $1",
     )

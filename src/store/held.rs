@@ -16,12 +16,12 @@ const NEXT_THERE: &str = "
     from logs l where l.tenant = $1";
 
 /// The first position of a range in every partition that it touches, up to the head: it is there, or
-/// the partition is not.
+/// the partition is not. Looked up one by one: as a join, all of a young log would be read for it.
 const FIRST_MISSING: &str = "
     select p.first from (
         select greatest(from_position, $2) as first from event_partitions where to_position > $2) p
     where p.first <= least($3, (select position from logs where tenant = $1))
-      and not exists (select from events e where e.tenant = $1 and e.position = p.first)
+      and (select true from events e where e.tenant = $1 and e.position = p.first limit 1) is null
     order by 1 limit 1";
 
 /// Makes sure that the log holds all positions of a range up to its head: partitions may have been
@@ -68,11 +68,13 @@ pub(super) async fn check_page(
     Err(StoreError::Archived { missing, first })
 }
 
-/// The event of a stream that follows those up to a position: there, nothing is missing before it.
+/// The event of a stream that follows those up to a position: there, nothing is missing before it. The bounds
+/// are spelled as where a stream is read.
 const FOLLOWED: &str = "
     select exists (select from events
                    where tenant = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence = $4
-                     and position > $5 and position <= $6)";
+                     and position > (select $5::bigint)
+                     and position <= any(array[(select $6::bigint)]))";
 
 /// Makes sure that the events of a stream that were read are all that were asked for: they follow each other
 /// from the one behind the first of `sequences` on, and unless the page was full, nothing comes behind them.
