@@ -102,7 +102,7 @@ mod tests {
         };
         assert_eq!(pace.due(0), None);
         let begin: Vec<Duration> = (0..4).map(|n| pace.begins(n, 4)).collect();
-        assert_eq!(begin, [S * 0, S * 5 / 2, S * 5, S * 15 / 2]);
+        assert_eq!(begin, [Duration::ZERO, S * 5 / 2, S * 5, S * 15 / 2]);
         assert_eq!(pace.end(), S * 15);
     }
 

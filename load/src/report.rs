@@ -256,22 +256,25 @@ fn maybe(value: Option<f64>) -> String {
     value.map_or("-".to_owned(), figure)
 }
 
-/// Columns under each other; the first begins at the left, figures end at the right.
+/// Columns under each other: figures end at the right, words begin at the left.
 fn aligned(table: &Table) -> String {
     let width = |column: usize| {
         let cells = table.iter().map(|row| row[column].chars().count());
         cells.max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..table[0].len()).map(width).collect();
+    let is_figures = |column: usize| {
+        let mut cells = table[1..].iter().map(|row| &row[column]);
+        cells.all(|cell| cell.starts_with(|c: char| c.is_ascii_digit() || c == '-'))
+    };
+    let columns: Vec<(usize, bool)> = (0..table[0].len())
+        .map(|column| (width(column), is_figures(column)))
+        .collect();
     let line = |row: &Vec<String>| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(n, (cell, width))| match n {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
+        let cells = row.iter().zip(&columns);
+        let cells = cells.map(|(cell, (width, is_figures))| match is_figures {
+            true => format!("{cell:>width$}"),
+            false => format!("{cell:<width$}"),
+        });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     table.iter().map(line).collect::<Vec<_>>().join("\n")

@@ -19,11 +19,18 @@ const SETTINGS: &[(&str, &str)] = &[
     ("DAYBOOK_LIMITS__ENABLED", "false"),
     ("DAYBOOK_LIMITS__SIGN_INS_PER_MINUTE", "1000000"),
     ("DAYBOOK_LIMITS__ACCOUNT_ATTEMPTS", "1000"),
-    ("DAYBOOK_SOCKETS__PER_CALLER_MAX", "100000"),
-    ("DAYBOOK_SOCKETS__TOTAL_MAX", "100000"),
-    ("DAYBOOK_FEEDS__MEMBERS_MAX", "100000"),
-    ("DAYBOOK_HTTP__CONNECTIONS_MAX", "110000"),
 ];
+
+/// Those that say how many connections there may be, each by another name.
+const CONNECTIONS: &[&str] = &[
+    "DAYBOOK_SOCKETS__PER_CALLER_MAX",
+    "DAYBOOK_SOCKETS__TOTAL_MAX",
+    "DAYBOOK_FEEDS__MEMBERS_MAX",
+    "DAYBOOK_HTTP__CONNECTIONS_MAX",
+];
+
+/// Connections of others, such as the one that makes what is needed.
+const OTHERS: u64 = 64;
 
 /// A serving process. Killed when dropped without [`Server::stop`].
 pub struct Server {
@@ -46,8 +53,8 @@ impl Drop for Directory {
 }
 
 impl Server {
-    /// Starts this program and waits until it listens.
-    pub async fn start(program: &Path) -> anyhow::Result<Server> {
+    /// Starts this program for so many connections, and waits until it listens.
+    pub async fn start(program: &Path, connections: u64) -> anyhow::Result<Server> {
         let name = format!("daybook-load-{}", std::process::id());
         let directory = Directory(std::env::temp_dir().join(name));
         std::fs::create_dir_all(&directory.0)
@@ -55,6 +62,8 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["serve", "--port", "0", "--data-dir"]);
         command.arg(&directory.0).envs(SETTINGS.iter().copied());
+        let connections = (connections + OTHERS).to_string();
+        command.envs(CONNECTIONS.iter().map(|name| (name, &connections)));
         command.env_remove("DATABASE_URL").env_remove("REDIS_URL");
         // Ctrl-C ends the run; the server is stopped after it.
         command.process_group(0);

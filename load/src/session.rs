@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::call::Call;
 use crate::client::Client;
@@ -52,7 +52,7 @@ pub async fn run(
     let summary = match &options.server {
         None => asked(options, &options.url, &options.token, options.pid, stopped).await,
         Some(program) => {
-            let server = Server::start(program).await?;
+            let server = Server::start(program, connections).await?;
             let url = format!("http://{}", server.address);
             let summary = match server.token().await {
                 Ok(token) => asked(options, &url, &[token], Some(server.pid), stopped).await,
@@ -158,18 +158,22 @@ async fn watched(
 ) -> Outcome {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_measured = false;
     {
-        let work = run.work(clients, options.seed);
-        tokio::pin!(work);
+        let (work, grown) = (run.work(clients, options.seed), sleep(options.ramp_up));
+        tokio::pin!(work, grown);
         loop {
             tokio::select! {
                 () = &mut work => break,
-                _ = ticks.tick() => {
-                    let is_measured = run.is_measured(run.elapsed());
+                // Looked at here too, so that what came while the load grew is in no figure.
+                () = &mut grown, if !is_measured => {
+                    subscribers.iter_mut().for_each(|subscribers| subscribers.take(false));
+                    is_measured = true;
                     meter.look(run.elapsed(), is_measured);
-                    if let Some(subscribers) = &mut subscribers {
-                        subscribers.take(is_measured);
-                    }
+                }
+                _ = ticks.tick() => {
+                    subscribers.iter_mut().for_each(|subscribers| subscribers.take(is_measured));
+                    meter.look(run.elapsed(), is_measured);
                     progress(options, run);
                 }
             }
@@ -177,7 +181,7 @@ async fn watched(
     }
     let ended = run.elapsed();
     let ended_early = run.is_stopped();
-    meter.look(ended, run.is_measured(ended));
+    meter.look(ended, is_measured);
     let (ramp_up, measured, changes, last) = {
         let counted = &mut *run.counted();
         let figures = std::mem::take(&mut counted.measured);

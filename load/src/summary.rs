@@ -75,7 +75,7 @@ pub struct Line {
     pub failed: u64,
     /// By code.
     pub failures: BTreeMap<String, u64>,
-    /// Requests a second.
+    /// Those that were answered well, a second: what is refused at once must not look fast.
     pub per_second: f64,
     /// Records a second, where they come in batches; else as many as succeeded.
     pub units_per_second: f64,
@@ -225,7 +225,7 @@ impl Summary {
         }
         if let Some(rate) = self.rate.filter(|rate| all.per_second < rate * 0.95) {
             notes.push(format!(
-                "{:.1} requests/s were answered where {rate} were due: the server, or --concurrency {}, is not enough for more.",
+                "{:.1} requests/s were answered well where {rate} were due: the server, or --concurrency {}, is not enough for more.",
                 all.per_second, self.concurrency
             ));
         }
@@ -260,7 +260,7 @@ impl Line {
             successes: figures.successes(),
             failed: figures.failed(),
             failures: figures.failures.clone(),
-            per_second: per_second(requests),
+            per_second: per_second(figures.successes()),
             units_per_second: per_second(figures.units),
             min_ms: figures.took.min_us().map(ms),
             mean_ms: figures.took.mean_us().map(|us| us / 1_000.0),

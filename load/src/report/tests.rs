@@ -97,7 +97,7 @@ fn a_run_without_requests_does_not_pass_and_says_so() {
 #[test]
 fn a_rate_that_was_not_kept_up_with_is_told() {
     let slow = summary("--scenario s2 --rate 200/s", 1_000, 0);
-    assert!(text(&slow).contains("100.0 requests/s were answered where 200 were due"));
+    assert!(text(&slow).contains("100.0 requests/s were answered well where 200 were due"));
     let kept = summary("--scenario s2 --rate 100/s", 1_000, 0);
     assert!(!text(&kept).contains("were due:"));
 }
