@@ -1,7 +1,7 @@
 # Thin: each target is one obvious command.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test conformance tokens otlp lint fmt bench ci schema compose freeze-migrations clean
+.PHONY: help demo run test conformance tokens otlp lint fmt bench load ci schema compose freeze-migrations clean
 
 help: ## Lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-18s %s\n", $$1, $$2 }'
@@ -46,6 +46,12 @@ fmt: ## Formats the code
 bench: ## Measures what needs no arguments and prints the table of ratios
 	@scripts/ensure-servers test
 	cargo bench --locked
+
+load: ## Asks a server of its own for a while and prints how it did; ARGS="--scenario s2 --users 1000" says what
+	@scripts/ensure-rust
+	@scripts/ensure-servers demo
+	cargo build --release --locked --package daybook --package daybook-load
+	target/release/daybook-load --server target/release/daybook $(ARGS)
 
 ci: ## Runs what must hold before a change is merged
 	.ci/run

@@ -1,9 +1,9 @@
 //! The table of ratios: each line is one target, measured against its reference in the same run.
 //!
 //! `cargo bench --bench table` measures every line, `cargo bench --bench table -- P2 P10` some of them,
-//! `--quick` all in a few seconds each, to see that they work; `-- sockets URL` is a load tool for
-//! subscriptions ([`table::sockets`]). A line is one file with a function and
-//! an entry in [`LINES`].
+//! `--quick` all in a few seconds each, to see that they work; lines about sockets start this program
+//! anew as their subscribers ([`table::sockets`]). A line is one file with a function and an entry in
+//! [`LINES`].
 
 mod table {
     pub mod report;
@@ -14,9 +14,6 @@ mod table {
     pub mod wire;
     pub mod stock;
     pub mod references;
-    pub mod frames;
-    pub mod handshake;
-    pub mod swarm;
     pub mod sockets;
     pub mod drive;
     pub mod traffic;

@@ -3,11 +3,11 @@
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
+use daybook_load::sockets::{Heard, Keep};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::sockets::COMMAND;
-use super::swarm::{Heard, Keep};
 
 /// Sockets in a process of their own; killed when dropped.
 pub struct Driven {
@@ -27,7 +27,7 @@ impl Driven {
         queries: &[String],
     ) -> anyhow::Result<Driven> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([COMMAND, &format!("ws://{address}/graphql"), "--driven"]);
+        command.args([COMMAND, &format!("ws://{address}/graphql")]);
         command.args(["--count", &count.to_string(), "--token", token]);
         for query in queries {
             command.args(["--query", query]);

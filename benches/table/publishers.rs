@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use daybook_load::sockets::{Keep, now_us, text_of};
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinSet;
@@ -14,7 +15,6 @@ use super::drive::Driven;
 use super::measure::{Round, Watch};
 use super::served::{Connection, Served, request, token};
 use super::stand::Stand;
-use super::swarm::{Keep, now_us, text_of};
 use super::traffic::{Bus, report_of};
 
 /// Sockets a server of ours allows, where production allows fewer of one caller.

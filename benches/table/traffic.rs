@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use daybook::ops::Clock;
+pub use daybook_load::Chance;
 use domain::Attributes;
 use domain::track::{Fix, FixReport};
 
@@ -24,30 +25,6 @@ pub struct Bus {
     course_deg: f64,
     attributes: Attributes,
     chance: Chance,
-}
-
-/// Chance that comes out the same each time: xorshift64*.
-#[derive(Clone, Debug)]
-pub struct Chance(u64);
-
-impl Chance {
-    /// Of this seed.
-    pub fn new(seed: u64) -> Chance {
-        Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x243f_6a88_85a3_08d3)
-    }
-
-    /// 64 bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// Uniform in a range.
-    pub fn within(&mut self, from: f64, to: f64) -> f64 {
-        from + (to - from) * (self.bits() >> 11) as f64 / (1u64 << 53) as f64
-    }
 }
 
 impl Bus {

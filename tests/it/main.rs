@@ -32,6 +32,7 @@ mod identity;
 mod import;
 mod intake;
 mod limits;
+mod load;
 mod local;
 mod log;
 mod logs;

@@ -15,6 +15,7 @@ const FOLDERS: &[&str] = &[
     "data/",
     "docs/",
     "domain/",
+    "load/",
     "migrations/",
     "ops/",
     "projections/",

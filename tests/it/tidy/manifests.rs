@@ -42,6 +42,24 @@ const PURE: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// What the load tool may depend on: what a client is made of. It measures the process from outside, so it
+/// knows nothing of it, and a database is none of its business.
+const OUTSIDE: &[(&str, &[&str])] = &[(
+    "daybook-load",
+    &[
+        "anyhow",
+        "bytes",
+        "chrono",
+        "clap",
+        "hyper",
+        "hyper-util",
+        "rustix",
+        "serde",
+        "serde_json",
+        "tokio",
+    ],
+)];
+
 /// Features that would hand the pure crates a clock, a source of randomness or an outside world.
 const IMPURE_FEATURES: &[(&str, &[&str])] = &[
     ("chrono", &["clock", "now", "default"]),
@@ -52,6 +70,11 @@ const IMPURE_FEATURES: &[(&str, &[&str])] = &[
 #[test]
 fn pure_crates_depend_on_the_allowed_crates_only() {
     assert_none(&pure_offences(&metadata()));
+}
+
+#[test]
+fn the_load_tool_depends_on_the_allowed_crates_only() {
+    assert_none(&outside_offences(&metadata()));
 }
 
 #[test]
@@ -131,6 +154,22 @@ fn pure_offences(metadata: &Value) -> Vec<Offence> {
                 );
                 offences.push(Offence::of(&manifest, advice));
             }
+        }
+    }
+    offences
+}
+
+fn outside_offences(metadata: &Value) -> Vec<Offence> {
+    let mut offences = Vec::new();
+    for (name, allowed) in OUTSIDE {
+        let package = packages(metadata).find(|p| p["name"] == *name);
+        let names = package
+            .into_iter()
+            .flat_map(dependencies)
+            .map(|d| text(&d["name"]));
+        for krate in names.filter(|krate| !allowed.contains(krate)) {
+            let advice = format!("`{name}` may not depend on `{krate}`: it asks from outside");
+            offences.push(Offence::of("load/Cargo.toml", advice));
         }
     }
     offences
@@ -216,6 +255,17 @@ fn a_forbidden_dependency_or_feature_is_found() {
         {"name": "serde", "kind": null, "features": ["derive"], "uses_default_features": true},
     ]}]});
     assert_places(&pure_offences(&planted), &["domain/Cargo.toml"; 4]);
+}
+
+#[test]
+fn a_load_tool_that_knows_what_it_measures_is_found() {
+    let planted = json!({"packages": [{"name": "daybook-load", "dependencies": [
+        {"name": "tokio", "kind": null},
+        {"name": "daybook", "kind": null},
+        {"name": "sqlx", "kind": null},
+        {"name": "proptest", "kind": "dev"},
+    ]}]});
+    assert_places(&outside_offences(&planted), &["load/Cargo.toml"; 2]);
 }
 
 #[test]

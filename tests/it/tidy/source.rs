@@ -9,6 +9,7 @@ use super::lexer::{self, Token};
 /// Folders that hold Rust code of ours, seen from the root of the workspace.
 const CODE_FOLDERS: &[&str] = &[
     "domain",
+    "load",
     "projections",
     "src",
     "tests",

@@ -13,8 +13,8 @@ pub struct Order {
     pub address: String,
     /// Path of the endpoint.
     pub path: String,
-    /// Goes into `connection_init`, if there is one.
-    pub token: Option<String>,
+    /// Go into `connection_init`; the n-th socket takes the n-th. Without any it introduces itself without.
+    pub tokens: Vec<String>,
     /// The documents; the n-th socket takes the n-th, beginning anew after the last.
     pub queries: Vec<String>,
 }
@@ -39,7 +39,8 @@ pub async fn open(order: &Order, n: usize) -> anyhow::Result<(TcpStream, Frames)
     };
     let told = String::from_utf8_lossy(&read[..head]).into_owned();
     ensure!(told.starts_with("HTTP/1.1 101"), "{told}");
-    let init = match &order.token {
+    let token = order.tokens.get(n % order.tokens.len().max(1));
+    let init = match token {
         Some(token) => json!({ "type": "connection_init", "payload": { "token": token } }),
         None => json!({ "type": "connection_init" }),
     };

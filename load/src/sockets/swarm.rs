@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::frames::{self, Frames};
 use super::handshake::{Order, open};
-use super::traffic::now;
+use crate::clock;
 
 /// How many sockets are opened at once.
 const OPENING: usize = 64;
@@ -74,7 +74,7 @@ struct Inner {
 
 /// Now, in microseconds, on a clock that all processes of the machine share.
 pub fn now_us() -> u64 {
-    now().timestamp_micros().unsigned_abs()
+    clock::now().timestamp_micros().unsigned_abs()
 }
 
 impl Swarm {

@@ -1,0 +1,246 @@
+//! A whole session: who is asked, what must be there, the run, and the report of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::call::Call;
+use crate::client::Client;
+use crate::clock;
+use crate::descriptors;
+use crate::meter::Meter;
+use crate::options::{Options, URL};
+use crate::report;
+use crate::run::{Run, Tick};
+use crate::scenario::Scenario;
+use crate::server::Server;
+use crate::setup::{self, advice};
+use crate::subscribers::{self, Subscribers};
+use crate::summary::{Outcome, Summary};
+use crate::target::Target;
+use crate::world::World;
+
+/// How often it is told how things go, and looked at what processes take.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Does what the options say, until it is over or `stop` comes about; then tells what came of it.
+pub async fn run(
+    options: &Options,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<Summary> {
+    options
+        .report
+        .iter()
+        .try_for_each(|path| report::check(path))?;
+    let connections = u64::from(options.concurrency) + u64::from(options.users);
+    if let Some(possible) = descriptors::fewer_than(connections) {
+        bail!(
+            "{connections} connections are too many: {possible} files can be open here; raise `ulimit -n`"
+        );
+    }
+    let (told, stopped) = watch::channel(false);
+    let waiting = tokio::spawn(async move {
+        stop.await;
+        told.send_replace(true);
+        // Whoever waits for it must not find that nobody can tell.
+        told.closed().await;
+    });
+    let summary = match &options.server {
+        None => asked(options, &options.url, &options.token, options.pid, stopped).await,
+        Some(program) => {
+            let server = Server::start(program, connections).await?;
+            let url = format!("http://{}", server.address);
+            let summary = match server.token().await {
+                Ok(token) => asked(options, &url, &[token], Some(server.pid), stopped).await,
+                Err(error) => Err(error),
+            };
+            server.stop().await?;
+            summary
+        }
+    };
+    waiting.abort();
+    let summary = summary?;
+    for path in &options.report {
+        report::write(path, &summary)?;
+    }
+    Ok(summary)
+}
+
+/// Asks this server.
+async fn asked(
+    options: &Options,
+    url: &str,
+    tokens: &[String],
+    pid: Option<u32>,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<Summary> {
+    let target = Arc::new(Target::parse(url)?);
+    let token = |n: usize| tokens.get(n % tokens.len().max(1)).map(String::as_str);
+    let mut client = Client::new(target.clone(), token(0));
+    let users = match options.scenario {
+        Scenario::Subscriptions => subscribers::VEHICLES,
+        _ => options.users as usize,
+    };
+    let world = World::new(options.seed, users, clock::now());
+    let prepared = async {
+        greet(&mut client, url, token(0).is_some()).await?;
+        say(options, "making what is needed");
+        setup::prepare(&mut client, options.scenario, &world).await?;
+        match options.scenario {
+            Scenario::Subscriptions => {
+                say(options, "opening sockets");
+                let (documents, count) = (&options.query, options.users as usize);
+                let opening =
+                    Subscribers::open(&target, tokens, documents, count, &world, &mut client);
+                opening.await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    };
+    let subscribers = tokio::select! {
+        prepared = prepared => prepared?,
+        _ = stopped.wait_for(|stop| *stop) => bail!("ended before anything was asked"),
+    };
+    let meter = Meter::start(pid)?;
+    let clients = (0..options.concurrency as usize)
+        .map(|n| Client::new(target.clone(), token(n)))
+        .collect();
+    let began = clock::text(clock::now());
+    let run = Run::begin(world, options.scenario, options.pace(), stopped);
+    let outcome = watched(options, &run, clients, subscribers, meter).await;
+    Ok(Summary::of(
+        options,
+        Outcome {
+            began,
+            url: url.to_owned(),
+            ..outcome
+        },
+    ))
+}
+
+/// Is there a server, and does it take the token?
+async fn greet(client: &mut Client, url: &str, has_token: bool) -> anyhow::Result<()> {
+    client.connect().await.with_context(|| {
+        let default = if url == URL { " (--url names another)" } else { "" };
+        format!(
+            "there is no server at {url}{default}; `make demo` starts one, and --server PROGRAM starts one for this run"
+        )
+    })?;
+    let me = Call::query("setup", "{ me { id tenant roles } }", &json!({}));
+    let reply = client.reply(&me).await;
+    let reply = reply.map_err(|code| anyhow!("{url} does not answer: {code}"))?;
+    let told: serde_json::Value = serde_json::from_slice(&reply.body)
+        .with_context(|| format!("{url} does not speak GraphQL; is it a Daybook?"))?;
+    match told["errors"][0]["extensions"]["code"].as_str() {
+        None => ensure!(
+            told["data"]["me"].is_object(),
+            "{url} does not know `me`; is it a Daybook?"
+        ),
+        Some("UNAUTHENTICATED") if !has_token => bail!(
+            "no token was given: --token \"$(daybook token)\", run where the server's data directory is"
+        ),
+        Some(code) => bail!("the token is refused: {code}{}", advice(code)),
+    }
+    Ok(())
+}
+
+/// Has the workers ask, and tells how it goes.
+async fn watched(
+    options: &Options,
+    run: &Arc<Run>,
+    clients: Vec<Client>,
+    mut subscribers: Option<Subscribers>,
+    mut meter: Meter,
+) -> Outcome {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_measured = false;
+    {
+        let (work, grown) = (run.work(clients, options.seed), sleep(options.ramp_up));
+        tokio::pin!(work, grown);
+        loop {
+            tokio::select! {
+                () = &mut work => break,
+                // Looked at here too, so that what came while the load grew is in no figure.
+                () = &mut grown, if !is_measured => {
+                    subscribers.iter_mut().for_each(|subscribers| subscribers.take(false));
+                    is_measured = true;
+                    meter.look(run.elapsed(), is_measured);
+                }
+                _ = ticks.tick() => {
+                    subscribers.iter_mut().for_each(|subscribers| subscribers.take(is_measured));
+                    meter.look(run.elapsed(), is_measured);
+                    progress(options, run);
+                }
+            }
+        }
+    }
+    let ended = run.elapsed();
+    let ended_early = run.is_stopped();
+    meter.look(ended, is_measured);
+    let (ramp_up, measured, changes, last) = {
+        let counted = &mut *run.counted();
+        let figures = std::mem::take(&mut counted.measured);
+        let changes = std::mem::take(&mut counted.changes);
+        (
+            std::mem::take(&mut counted.ramp_up),
+            figures,
+            changes,
+            counted.last,
+        )
+    };
+    // What is answered after the end belongs to the time it took, and the end of a run belongs to it though
+    // nothing is due in its last moments.
+    let end = match ended_early {
+        true => ended,
+        false => last.max(options.pace().end()),
+    };
+    let took = end.saturating_sub(options.ramp_up);
+    let deliveries = match subscribers {
+        Some(subscribers) => Some(subscribers.end(&changes, took.as_secs_f64()).await),
+        None => None,
+    };
+    let (server, own) = meter.taken();
+    Outcome {
+        ramp_up,
+        measured,
+        took,
+        ended_early,
+        began: String::new(),
+        url: String::new(),
+        deliveries,
+        server,
+        own,
+    }
+}
+
+/// One line of how it goes.
+fn progress(options: &Options, run: &Run) {
+    let Tick { took, failed } = std::mem::take(&mut run.counted().tick);
+    if options.quiet || (took.count() == 0 && failed == 0) {
+        return;
+    }
+    let p99 = took.percentile_us(99.0).map_or("-".to_owned(), |us| {
+        format!("{:.1} ms", us as f64 / 1_000.0)
+    });
+    let growing = if run.is_measured(run.elapsed()) {
+        ""
+    } else {
+        "  (growing)"
+    };
+    eprintln!(
+        "{:>5.0} s  {:>7} answered  p99 {p99:>10}  {failed} failed{growing}",
+        run.elapsed().as_secs_f64(),
+        took.count() + failed,
+    );
+}
+
+fn say(options: &Options, what: &str) {
+    if !options.quiet {
+        eprintln!("{what} ...");
+    }
+}
