@@ -66,6 +66,8 @@ impl Projection for Vehicles {
     const VERSION: i32 = 1;
     const AGGREGATES: &'static [&'static str] = &["vehicle", "fleet"];
     const TABLES: &'static [&'static str] = &["vehicles", "fleets", "fleet_members"];
+    // A membership is the vehicle's: what a fleet says touches the fleet's own row alone.
+    const BY_STREAM: bool = true;
     type Delta = Delta;
 
     fn ddl(target: &Target<'_>) -> Vec<String> {

@@ -164,7 +164,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// The states of these read models; `None` if one of them was not there, or another was asked.
+    /// The states of these read models; `None` if one of them was not there or has none, or another was asked.
     pub fn states_of(&self, models: &[&'static str]) -> Option<Vec<(&'static str, Live)>> {
         if self.asked.iter().any(|name| !models.contains(name)) {
             tracing::error!(asked = ?self.asked, ?models, "more read models were asked than foreseen");
@@ -309,8 +309,10 @@ impl Operation {
                 consumers.saw(tenant, snapshot.states());
             }
             reads.opened += 1;
+            // What goes on without some streams has no state that an answer could be kept for.
+            let states = snapshot.states().filter(|(n, _)| !snapshot.is_parked(n));
             reads.moment = (reads.opened == 1).then(|| Moment {
-                states: snapshot.states().map(|(n, l)| (n.to_owned(), l)).collect(),
+                states: states.map(|(n, l)| (n.to_owned(), l)).collect(),
                 asked: Vec::new(),
             });
             reads.snapshot = Some(snapshot);
