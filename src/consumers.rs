@@ -27,6 +27,7 @@ mod wait;
 mod decisions;
 mod control;
 mod failed;
+mod halt;
 mod parking;
 mod status;
 mod rebuild;
@@ -134,7 +135,9 @@ pub enum ConsumerError {
     #[error("read model {0:?} has not been started for this tenant")]
     NotStarted(String),
     /// Only the event at which a read model has stopped, or parked a stream, can be tried again or skipped.
-    #[error("read model {projection:?} is not stopped at position {position}, nor is a stream parked there")]
+    #[error(
+        "read model {projection:?} is not stopped at position {position}, nor is a stream parked there"
+    )]
     NotStoppedThere {
         /// Which read model.
         projection: String,

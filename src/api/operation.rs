@@ -2,6 +2,7 @@
 
 mod watched;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -135,6 +136,8 @@ struct Reads {
     moment: Option<Moment>,
     /// How many snapshots were opened.
     opened: u32,
+    /// The read models that were read, and go on without some streams.
+    parked: BTreeSet<&'static str>,
 }
 
 impl Reads {
@@ -146,6 +149,7 @@ impl Reads {
             turn: None,
             moment: None,
             opened: 0,
+            parked: BTreeSet::new(),
         }
     }
 
@@ -273,8 +277,17 @@ impl Operation {
             }
         }
         self.open(&mut reads).await?;
-        if let Some(moment) = &mut reads.moment {
+        let Reads {
+            moment,
+            snapshot,
+            parked,
+            ..
+        } = &mut *reads;
+        if let Some(moment) = moment {
             moment.asked.extend_from_slice(models);
+        }
+        if let Some(snapshot) = snapshot {
+            parked.extend(models.iter().filter(|name| snapshot.is_parked(name)));
         }
         let at_least = reads.at_least;
         let reading = Reading(reads);
@@ -338,6 +351,11 @@ impl Operation {
             let later = (model, Live { position, ..live });
             self.parts.consumers.saw(self.tenant(), [later].into_iter());
         }
+    }
+
+    /// The read models that were read, and go on without some streams.
+    pub async fn parked(&self) -> BTreeSet<&'static str> {
+        std::mem::take(&mut self.reads.lock().await.parked)
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {

@@ -157,12 +157,8 @@ pub(super) async fn asked(
     let Some((aggregate_type, aggregate_id, position, folded_to)) = found else {
         return Ok(None);
     };
-    let skipped = failed::skipped(
-        pool,
-        (tenant, projection, generation),
-        Position(folded_to),
-    )
-    .await?;
+    let skipped =
+        failed::skipped(pool, (tenant, projection, generation), Position(folded_to)).await?;
     Ok(Some(Asked {
         aggregate_type,
         aggregate_id,

@@ -7,19 +7,19 @@ use std::time::Duration;
 use domain::Position;
 use metrics::{Counter, Histogram, counter, histogram};
 use projections::{AnyProjection, Live};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::batch::{self, Batch, BatchBounds, Bookmark, WriteError};
 use super::generations::LiveRow;
-use super::failed::{self, ERROR_CHARS_MAX};
+use super::halt::{self, Culprit};
 use super::pace::Pace;
 use super::parking::{self, Asked, Hindered, ParkedStreams, Taken, Taking};
 use super::retry::{Backoff, Fault};
-use super::tail::{LogEvent, Tail};
+use super::tail::Tail;
 use super::wait::Board;
-use super::{ConsumerSettings, connection};
+use super::{ConsumerSettings, connection, failed};
 use crate::store::{Store, StoreError};
 
 /// The head was seen to move, yet nothing could be read: look again after this many milliseconds.
@@ -150,15 +150,6 @@ struct Projector {
     meters: Meters,
 }
 
-/// What a batch ends before, or is refused for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Culprit {
-    /// An event: whatever is not of its stream can go on.
-    Event,
-    /// Nobody knows, or all of them.
-    Unknown,
-}
-
 /// How the live generation is found when its owner opens it.
 enum Opened {
     /// With the parked stream that is to be taken in, if there is one.
@@ -256,7 +247,7 @@ impl Projector {
                 match self.take_in(&mut conn, &bookmark, asked).await {
                     Ok(()) if self.asked_to_end() => return Interrupted::LookAgain,
                     // Where no more can be parked, what follows waits until this one is not.
-                    Ok(()) if self.is_full(&bookmark) => continue,
+                    Ok(()) if halt::is_full(&self.place, &bookmark) => continue,
                     Ok(()) if *head.borrow() <= bookmark.position => continue,
                     Ok(()) => {}
                     Err(interrupted) => return interrupted,
@@ -373,66 +364,23 @@ impl Projector {
         Interrupted::Fault(error)
     }
 
-    /// Parks the stream of the event after the bookmark if all others can go on; else stops the read model
-    /// before it. Both for everyone to see.
+    /// Parks the stream of the event after the bookmark, or stops the read model before it.
     async fn halt(
         &mut self,
         bookmark: &Bookmark,
         (attempts, reason): (u32, &str),
         culprit: Culprit,
     ) -> Interrupted {
-        let (pool, at) = (self.place.store.pool(), bookmark.position.0 + 1);
         self.pace.attempts = 0;
-        let parked = match self.to_park(bookmark, culprit).await {
-            Ok(event) => event,
-            Err(error) => return Interrupted::Fault(error.to_string()),
-        };
-        let halted = match &parked {
-            Some(event) => parking::park(pool, bookmark, event, (attempts, reason)).await,
-            None => record_halt(pool, bookmark, (attempts, reason)).await,
-        };
-        match halted {
+        match halt::halt(&self.place, bookmark, (attempts, reason), culprit).await {
             Ok(false) => Interrupted::LookAgain,
             Ok(true) => {
-                let (name, tenant) = (bookmark.projection.name(), &*bookmark.tenant);
                 self.meters.failures.increment(1);
                 self.place.board.poke();
-                let what = match parked {
-                    None => format!("read model {name} is stopped"),
-                    Some(event) => {
-                        let (kind, id) = (&event.aggregate_type, &event.stored.aggregate_id);
-                        format!("read model {name} has parked the stream {kind} {id}")
-                    }
-                };
-                tracing::error!(
-                    projection = name,
-                    tenant,
-                    position = at,
-                    "{what} at position {at}: {reason}"
-                );
                 Interrupted::LookAgain
             }
             Err(error) => Interrupted::Fault(error.to_string()),
         }
-    }
-
-    /// The event after the bookmark, if its stream can be parked.
-    async fn to_park(
-        &self,
-        bookmark: &Bookmark,
-        culprit: Culprit,
-    ) -> Result<Option<Arc<LogEvent>>, StoreError> {
-        let projection = bookmark.projection.as_ref();
-        if culprit == Culprit::Unknown || !projection.by_stream() || self.is_full(bookmark) {
-            return Ok(None);
-        }
-        let next = self.place.tail.after(bookmark.position, 1).await?.pop();
-        Ok(next.filter(|event| batch::concerns(projection, event)))
-    }
-
-    /// Are as many streams parked as may be?
-    fn is_full(&self, bookmark: &Bookmark) -> bool {
-        bookmark.parked.len() >= self.place.settings.parked_streams_max
     }
 
     /// Takes in a page of a parked stream. An error unless there is more to take in.
@@ -481,38 +429,6 @@ impl Projector {
             _ = self.stop.changed() => {}
         }
     }
-}
-
-/// Records in one transaction that the generation is stopped, and at which event. False if the
-/// checkpoint is not ours any more.
-async fn record_halt(
-    pool: &PgPool,
-    bookmark: &Bookmark,
-    (attempts, reason): (u32, &str),
-) -> Result<bool, sqlx::Error> {
-    let at = Position(bookmark.position.0 + 1);
-    let said = reason.lines().next().unwrap_or_default();
-    let line: String = format!("position {at}: {said}");
-    let mut tx = projections::begin(pool, "begin").await?;
-    let stopped = sqlx::query(
-        "update generations set status = 'stopped', error = $6
-         where tenant = $1 and projection = $2 and generation = $3 and position = $4
-           and fence <= $5 and state = 'live' and status = 'running'",
-    )
-    .bind(&*bookmark.tenant)
-    .bind(bookmark.projection.name())
-    .bind(bookmark.generation)
-    .bind(bookmark.position.0)
-    .bind(bookmark.fence)
-    .bind(line.chars().take(ERROR_CHARS_MAX).collect::<String>())
-    .execute(&mut *tx)
-    .await?;
-    if stopped.rows_affected() == 0 {
-        return Ok(false);
-    }
-    failed::record(&mut tx, bookmark, at, (attempts, reason)).await?;
-    tx.commit().await?;
-    Ok(true)
 }
 
 struct Meters {

@@ -131,13 +131,13 @@ impl Store {
         position: i64,
     ) -> Result<Option<Behind>, StoreError> {
         let behind = sqlx::query_as(
-            "select tenant, projection, least(position, parked) as position
+            "select tenant, projection, least(position, p.folded_to) as position
              from generations g left join lateral (
-                 select min(folded_to) as parked from parked_streams p
+                 select min(folded_to) as folded_to from parked_streams p
                  where (p.tenant, p.projection, p.generation)
                      = (g.tenant, g.projection, g.generation)) p on true
              where tenant = any($1) and state in ('live', 'building')
-               and least(position, p.parked) < $2
+               and least(position, p.folded_to) < $2
              order by 3 limit 1",
         );
         Ok(behind

@@ -7,6 +7,7 @@ mod golden;
 mod mishaps;
 mod models;
 mod pausing;
+mod parked;
 mod parking;
 mod past;
 mod poison;

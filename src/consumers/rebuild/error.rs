@@ -53,7 +53,9 @@ pub enum RebuildError {
         ours: i32,
     },
     /// What lacks events of some streams is not what all events fold to.
-    #[error("{0} streams of the one that answers are parked: have them taken in first (retry or skip)")]
+    #[error(
+        "{0} streams of the one that answers are parked: have them taken in first (retry or skip)"
+    )]
     Parked(i32),
     /// The idempotency key was used for something else.
     #[error("this commandId was used for another rebuild")]

@@ -4,25 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daybook::consumers::{
-    ConsumerError, ConsumerSettings, Consumers, Decider, Mode, RebuildError, RebuildOptions, Status,
-    failed_events,
+    ConsumerError, ConsumerSettings, Consumers, Decider, Status, failed_events,
 };
 use daybook::store::Store;
-use domain::{Code, Position};
+use domain::Position;
 use projections::AnyProjection;
 
 use super::poison::{UNREADABLE, without};
 use super::scene::{
     CREATED, Fact, Process, TENANT, append, append_many, caught_up, jitter, live, settings, start,
-    status_of, stopped, store, tenant, truth,
+    status_of, stopped, store, truth,
 };
 use super::tally::{Counts, Tally};
 use crate::support::{TestDb, eventually};
 
 /// What a tally refuses to fold, until it is mended.
-const REFUSED: Fact<'static> = ("fleet", "fleet.created", "1", r#"{"name":"refused"}"#);
+pub const REFUSED: Fact<'static> = ("fleet", "fleet.created", "1", r#"{"name":"refused"}"#);
 
-fn keyed() -> Arc<dyn AnyProjection> {
+pub fn keyed() -> Arc<dyn AnyProjection> {
     Arc::new(Tally {
         by_stream: true,
         ..Tally::default()
@@ -30,7 +29,7 @@ fn keyed() -> Arc<dyn AnyProjection> {
 }
 
 /// A release that can take in what was refused.
-fn mended() -> Arc<dyn AnyProjection> {
+pub fn mended() -> Arc<dyn AnyProjection> {
     Arc::new(Tally {
         by_stream: true,
         refuses: None,
@@ -38,7 +37,7 @@ fn mended() -> Arc<dyn AnyProjection> {
     })
 }
 
-fn ann() -> Decider {
+pub fn ann() -> Decider {
     Decider::of("user:ann")
 }
 
@@ -52,7 +51,7 @@ async fn start_bounded(store: &Store, parked_streams_max: usize) -> Consumers {
 }
 
 /// Waits until so many streams are parked, and the checkpoint is at the head.
-async fn parked(consumers: &Consumers, streams: i32) {
+pub async fn parked(consumers: &Consumers, streams: i32) {
     eventually(
         &format!("{streams} streams are parked at the head"),
         async || {
@@ -69,7 +68,7 @@ async fn parked(consumers: &Consumers, streams: i32) {
 }
 
 /// Where streams are parked by now, the last first, and how often what they are parked at was tried.
-async fn places(store: &Store) -> Vec<(String, i64, i32)> {
+pub async fn places(store: &Store) -> Vec<(String, i64, i32)> {
     let failed = failed_events(store, TENANT, Some("tally"), None, 100);
     let failed = failed.await.unwrap().into_iter();
     failed
@@ -78,7 +77,7 @@ async fn places(store: &Store) -> Vec<(String, i64, i32)> {
 }
 
 /// What must be there while these streams are parked at these positions.
-async fn held_up(db: &TestDb, streams: &[(&str, Position)]) -> Counts {
+pub async fn held_up(db: &TestDb, streams: &[(&str, Position)]) -> Counts {
     let (_, _, position) = live(db.pool(), "tally").await;
     let mut counts = truth(db.pool(), position).await;
     for (fleet, at) in streams {
@@ -363,7 +362,8 @@ async fn a_page_that_the_database_refuses_is_taken_in_up_to_the_event_it_is_abou
     .fetch_one(db.pool())
     .await
     .unwrap();
-    let check = format!("alter table read.tally_g1 add check (fleet <> 'f1' or positions <= {limit})");
+    let check =
+        format!("alter table read.tally_g1 add check (fleet <> 'f1' or positions <= {limit})");
     sqlx::query(&check).execute(db.pool()).await.unwrap();
     consumers
         .skip(TENANT, "tally", at, "user:ann", "lost")
@@ -393,116 +393,5 @@ async fn a_page_that_the_database_refuses_is_taken_in_up_to_the_event_it_is_abou
     parked(&consumers, 0).await;
     let (counts, _, position) = live(db.pool(), "tally").await;
     assert_eq!(counts, without(&db, position, &[at.0]).await);
-    consumers.stop().await;
-}
-
-fn check() -> RebuildOptions {
-    RebuildOptions {
-        mode: Mode::Check,
-        ..RebuildOptions::default()
-    }
-}
-
-fn back() -> RebuildOptions {
-    RebuildOptions {
-        mode: Mode::RollBack,
-        ..RebuildOptions::default()
-    }
-}
-
-#[tokio::test]
-async fn a_rebuild_takes_in_all_or_fails_and_nothing_is_compared_with_what_lacks_a_stream() {
-    let db = TestDb::create().await;
-    let store = store(db.options()).await;
-    let consumers = start(&store, &[keyed()]).await;
-    let at = append(db.pool(), "f1", &[CREATED, REFUSED, CREATED]).await.0 - 1;
-    append_many(db.pool(), 60, 3).await;
-    parked(&consumers, 1).await;
-    let rebuild = async |consumers: &Consumers, options| {
-        consumers.rebuild(&tenant(), "tally", options, |_| {}).await
-    };
-    let refused = rebuild(&consumers, RebuildOptions::default()).await;
-    assert!(
-        matches!(&refused, Err(RebuildError::Poison { position, .. }) if position.0 == at),
-        "{refused:?}"
-    );
-    for options in [
-        check(),
-        RebuildOptions {
-            compare: true,
-            ..RebuildOptions::default()
-        },
-    ] {
-        let refused = rebuild(&consumers, options).await.unwrap_err();
-        assert!(matches!(refused, RebuildError::Parked(1)), "{refused:?}");
-        assert_eq!(refused.refusal().unwrap().code, Code::ReadModelParked);
-    }
-    parked(&consumers, 1).await;
-    consumers.stop().await;
-
-    // A release that can take it in has all of it by a rebuild, and what it was before by going back.
-    let consumers = start(&store, &[mended()]).await;
-    rebuild(&consumers, RebuildOptions::default()).await.unwrap();
-    parked(&consumers, 0).await;
-    caught_up(db.pool(), "tally").await;
-    append_many(db.pool(), 60, 3).await;
-    rebuild(&consumers, back()).await.unwrap();
-    parked(&consumers, 1).await;
-    let expected = held_up(&db, &[("f1", Position(at))]).await;
-    assert_eq!(live(db.pool(), "tally").await.0, expected);
-    assert_eq!(places(&store).await, [("f1".to_owned(), at, 1)]);
-    append_many(db.pool(), 60, 3).await;
-    consumers
-        .retry(TENANT, "tally", Position(at), &ann())
-        .await
-        .unwrap();
-    parked(&consumers, 0).await;
-    caught_up(db.pool(), "tally").await;
-    let checked = rebuild(&consumers, check()).await.unwrap();
-    assert!(checked.digest.is_some(), "live is what is rebuilt");
-    consumers.stop().await;
-}
-
-#[tokio::test]
-async fn what_was_skipped_is_skipped_by_a_rebuild_as_well() {
-    let db = TestDb::create().await;
-    let store = store(db.options()).await;
-    let consumers = start(&store, &[keyed()]).await;
-    let at = append(db.pool(), "f1", &[CREATED, REFUSED]).await;
-    append_many(db.pool(), 60, 3).await;
-    parked(&consumers, 1).await;
-    consumers
-        .skip(TENANT, "tally", at, "user:ann", "lost")
-        .await
-        .unwrap();
-    parked(&consumers, 0).await;
-    let checked = consumers.rebuild(&tenant(), "tally", check(), |_| {}).await;
-    assert!(checked.unwrap().digest.is_some());
-    let (counts, _, position) = live(db.pool(), "tally").await;
-    assert_eq!(counts, without(&db, position, &[at.0]).await);
-    consumers.stop().await;
-}
-
-#[tokio::test]
-async fn what_a_parked_stream_still_needs_is_not_archived() {
-    let db = TestDb::create().await;
-    let store = store(db.options()).await;
-    let consumers = start(&store, &[keyed()]).await;
-    let at = append(db.pool(), "f1", &[CREATED, REFUSED]).await;
-    let head = append_many(db.pool(), 60, 3).await;
-    parked(&consumers, 1).await;
-    let behind = async |position: i64| {
-        let tenants = [TENANT.to_owned()];
-        store.read_model_behind(&tenants, position).await.unwrap()
-    };
-    assert_eq!(behind(at.0 - 1).await, None, "nobody needs what is folded");
-    let needed = behind(at.0).await.unwrap();
-    assert_eq!((needed.projection.as_str(), needed.position), ("tally", at.0 - 1));
-    consumers
-        .skip(TENANT, "tally", at, "user:ann", "lost")
-        .await
-        .unwrap();
-    parked(&consumers, 0).await;
-    assert_eq!(behind(head.0).await, None);
     consumers.stop().await;
 }

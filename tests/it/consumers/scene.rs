@@ -7,8 +7,8 @@ use daybook::consumers::{ConsumerSettings, Consumers, ProjectionStatus, Status};
 use daybook::store::{Store, StoreSettings};
 use domain::Position;
 use projections::AnyProjection;
-use sqlx::{PgConnection, PgPool};
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgConnection, PgPool};
 use tokio::runtime::Runtime;
 
 use super::tally::{self, Counts};
