@@ -1,5 +1,6 @@
 //! One operation: who asks, what it has read so far, and the doors it goes through.
 
+mod moment;
 mod watched;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ use domain::{Code, Position, Refusal};
 use projections::{Live, ReadError, Reader, Snapshot};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
+
+pub use moment::Moment;
 
 use super::failure::{read_fault, stale_read};
 use super::fault::{Fault, FaultCode};
@@ -160,28 +163,6 @@ impl Reads {
     }
 }
 
-/// One moment of the read models: the state of each, and which of them were asked.
-#[derive(Clone, Debug, Default)]
-pub struct Moment {
-    states: Vec<(String, Live)>,
-    asked: Vec<&'static str>,
-}
-
-impl Moment {
-    /// The states of these read models; `None` if one of them was not there or has none, or another was asked.
-    pub fn states_of(&self, models: &[&'static str]) -> Option<Vec<(&'static str, Live)>> {
-        if self.asked.iter().any(|name| !models.contains(name)) {
-            tracing::error!(asked = ?self.asked, ?models, "more read models were asked than foreseen");
-            return None;
-        }
-        let of = |name: &&'static str| {
-            let found = self.states.iter().find(|(n, _)| n == name);
-            found.map(|(_, live)| (*name, *live))
-        };
-        models.iter().map(of).collect()
-    }
-}
-
 /// How far the operation's answer is.
 #[derive(Clone, Copy, Default)]
 struct Progress {
@@ -284,7 +265,7 @@ impl Operation {
             ..
         } = &mut *reads;
         if let Some(moment) = moment {
-            moment.asked.extend_from_slice(models);
+            moment.ask(models);
         }
         if let Some(snapshot) = snapshot {
             parked.extend(models.iter().filter(|name| snapshot.is_parked(name)));
@@ -324,10 +305,7 @@ impl Operation {
             reads.opened += 1;
             // What goes on without some streams has no state that an answer could be kept for.
             let states = snapshot.states().filter(|(n, _)| !snapshot.is_parked(n));
-            reads.moment = (reads.opened == 1).then(|| Moment {
-                states: states.map(|(n, l)| (n.to_owned(), l)).collect(),
-                asked: Vec::new(),
-            });
+            reads.moment = (reads.opened == 1).then(|| Moment::of(states));
             reads.snapshot = Some(snapshot);
         }
         Ok(())

@@ -36,6 +36,11 @@ pub(super) struct Bookmark {
 }
 
 impl Bookmark {
+    /// Whose generation, of which read model, which one.
+    pub(super) fn of_generation(&self) -> (&str, &str, i32) {
+        (&self.tenant, self.projection.name(), self.generation)
+    }
+
     /// Is the event one that this generation is to fold?
     fn wants(&self, event: &LogEvent) -> bool {
         concerns(self.projection.as_ref(), event)

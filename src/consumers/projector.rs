@@ -253,15 +253,24 @@ impl Projector {
                     Err(interrupted) => return interrupted,
                 }
             }
-            tokio::select! {
+            let has_moved = tokio::select! {
                 biased;
                 _ = self.stop.changed() => return Interrupted::LookAgain,
                 // Paused, swapped, or the database has gone back: the bookmark may be another.
                 _ = live.changed() => return Interrupted::LookAgain,
-                moved = head.wait_for(|head| *head > bookmark.position) => if moved.is_err() {
-                    return Interrupted::Fault("nobody watches the log's head".to_owned());
+                moved = head.wait_for(|head| *head > bookmark.position) => match moved {
+                    Ok(_) => true,
+                    Err(_) => return Interrupted::Fault("nobody watches the log's head".to_owned()),
                 },
-                () = sleep(look), if !bookmark.parked.is_empty() => return Interrupted::LookAgain,
+                () = sleep(look), if !bookmark.parked.is_empty() => false,
+            };
+            if !has_moved {
+                let pool = self.place.store.pool();
+                match parking::asked(pool, bookmark.of_generation()).await {
+                    Ok(found) => asked = found,
+                    Err(error) => return Interrupted::Fault(error.to_string()),
+                }
+                continue;
             }
             let batch = match ahead.take() {
                 Some(batch) => Ok(Some(batch)),

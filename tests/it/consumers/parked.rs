@@ -143,7 +143,8 @@ async fn whoever_asks_is_told_that_a_stream_is_parked_and_sees_it_once_it_is_tak
     register("v1").await;
     let kind = "vehicle";
     let poison = (kind, "vehicle.registered", "1", r#"{"name":7}"#);
-    let good = (kind, "vehicle.profile_changed", "1", r#"{"name":"Tram"}"#);
+    let said = r#"{"profile":{"name":"Tram"},"onFirstReport":false}"#;
+    let good = (kind, "vehicle.registered", "1", said);
     let at = append(app.db().pool(), "bad", &[poison, good]).await.0 - 1;
     register("v2").await;
 
@@ -162,10 +163,9 @@ async fn whoever_asks_is_told_that_a_stream_is_parked_and_sees_it_once_it_is_tak
     assert_eq!(vehicles, expected);
     let health = app.get("/healthz").await.json();
     assert_eq!(health["status"], "degraded", "{health}");
-    assert!(
-        health.to_string().contains("vehicles (1 streams)"),
-        "{health}"
-    );
+    let detailed = app.get("/health/detailed").await.json();
+    let why = detailed["components"][2].to_string();
+    assert!(why.contains("parked: vehicles (1 streams)"), "{why}");
     assert_eq!(app.get("/readyz").await.status, 200);
     let failed = r#"{ failedEvents(name: "vehicles") { nodes {
         position blocks parked aggregateType aggregateId skippedBy } } }"#;
