@@ -31,7 +31,9 @@ pub use scalars::position;
 
 use std::sync::Arc;
 
-use async_graphql::{Error, Pos, Request, Response, SDLExportOptions, Schema, SchemaBuilder};
+use async_graphql::{
+    Error, Pos, Request, Response, SDLExportOptions, Schema, SchemaBuilder, Value,
+};
 
 pub use access::{Access, Rules};
 use feed::Groups;
@@ -95,8 +97,15 @@ impl Api {
         }
         let operation = Arc::new(operation);
         let watched = operation.watched();
-        let response = self.schema.execute(request.data(operation.clone())).await;
+        let mut response = self.schema.execute(request.data(operation.clone())).await;
         watched.done();
+        let parked = operation.parked().await;
+        if !parked.is_empty() {
+            let parked = parked.into_iter().map(Value::from).collect();
+            response
+                .extensions
+                .insert("parked".to_owned(), Value::List(parked));
+        }
         operation.conclude().await;
         Answer {
             response,

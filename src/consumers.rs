@@ -1,7 +1,8 @@
 //! Everything that follows the log with a bookmark: the loop that keeps read models, and its users.
 //!
 //! Reading order: [`tail`] (one reader of the log per process and tenant), [`batch`] (fold, write
-//! and checkpoint in one transaction), [`projector`] (the loop around it, and what stops it),
+//! and checkpoint in one transaction), [`projector`] (the loop around it, and what stops it), [`parking`] (what does
+//! not stop all of it),
 //! [`lease`] (who works; [`duty`] for work that is no read model, such as [`retention`]), [`supervisor`] (who is started where), [`known`] (how far they are, as far
 //! as this process knows), [`wait`] (read-your-writes), [`rebuild`] (a new generation beside the live
 //! one), [`feed`] (without a bookmark: whom an event concerns, now).
@@ -26,6 +27,8 @@ mod wait;
 mod decisions;
 mod control;
 mod failed;
+mod halt;
+mod parking;
 mod status;
 mod rebuild;
 pub mod feed;
@@ -80,8 +83,11 @@ pub struct ConsumerSettings {
     pub retry_ms_min: u64,
     /// Longest pause between two tries after faults, in milliseconds.
     pub retry_ms_max: u64,
-    /// How often an event whose write the database refuses is tried before it stops its projection.
+    /// How often an event whose write the database refuses is tried before it stops its projection, or
+    /// parks its stream.
     pub poison_attempts_max: u32,
+    /// At most this many streams of one generation are parked; the next that would be stops it.
+    pub parked_streams_max: usize,
     /// A batch whose transaction takes longer is given up and tried again, in milliseconds.
     pub step_ms_max: u64,
     /// See [`RebuildOptions::slowdown_max`], for rebuilds nobody asked for.
@@ -109,6 +115,7 @@ impl Default for ConsumerSettings {
             retry_ms_min: 50,
             retry_ms_max: 5_000,
             poison_attempts_max: 3,
+            parked_streams_max: 100,
             step_ms_max: 60_000,
             rebuild_slowdown_max: 0.2,
             rebuild_workers_max: rebuild::PLACES,
@@ -127,8 +134,10 @@ pub enum ConsumerError {
     /// The read model has no live generation for this tenant.
     #[error("read model {0:?} has not been started for this tenant")]
     NotStarted(String),
-    /// Only the event at which a read model has stopped can be skipped.
-    #[error("read model {projection:?} is not stopped at position {position}")]
+    /// Only the event at which a read model has stopped, or parked a stream, can be tried again or skipped.
+    #[error(
+        "read model {projection:?} is not stopped at position {position}, nor is a stream parked there"
+    )]
     NotStoppedThere {
         /// Which read model.
         projection: String,

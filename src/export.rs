@@ -67,6 +67,11 @@ pub enum ExportError {
         "no read model {0:?} answers for this tenant; `daybook projection list` shows those there are"
     )]
     NoReadModel(String),
+    /// What lacks events of some streams is as of no position.
+    #[error(
+        "{1} streams of read model {0} are parked: have them taken in first (`daybook projection failed`)"
+    )]
+    Parked(String, i32),
     /// A read model has no such table.
     #[error("there is no table {table:?} in it, but {tables}")]
     NoTable {

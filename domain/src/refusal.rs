@@ -216,11 +216,14 @@ codes! {
         "Another generation answers, `live`, than the one that was to be gone away from.";
     ReadModelOutdated "READ_MODEL_OUTDATED" false
         "The generation that answers was built by another version of the read model: rebuild it first.";
+    ReadModelParked "READ_MODEL_PARKED" false
+        "The generation that answers goes on without some `streams`: have them taken in first (`retryFailedEvent`, `skipFailedEvent`).";
     ScratchLimit "SCRATCH_LIMIT" false
         "There are as many generations as of positions as may be, `limit`: drop one first.";
     GenerationInUse "GENERATION_IN_USE" true
         "The generation answers, is being built or is being read: it cannot be dropped.";
-    NotStopped "NOT_STOPPED" false "The read model is not stopped at this event.";
+    NotStopped "NOT_STOPPED" false
+        "The read model is not stopped at this event, nor is a stream parked there.";
 }
 
 /// The catalogue as a Markdown table, one line a code: `docs/errors.md` is made of it.

@@ -24,6 +24,10 @@ pub trait Projection: Send + Sync + 'static {
     const AGGREGATES: &'static [&'static str];
     /// Base names of its tables.
     const TABLES: &'static [&'static str];
+    /// Is every row of one stream, and a fold of that stream's events alone? Then an event that cannot be
+    /// taken in parks its stream, and all others go on. Not so where a row is of several streams, or counts
+    /// over them: it would be wrong for whoever asks about another one.
+    const BY_STREAM: bool = false;
     /// What a batch of events adds up to.
     type Delta: Default + Send + 'static;
 
@@ -115,6 +119,10 @@ pub trait AnyProjection: Send + Sync + 'static {
     fn aggregates(&self) -> &[&'static str];
     /// See [`Projection::TABLES`].
     fn tables(&self) -> &[&'static str];
+    /// See [`Projection::BY_STREAM`].
+    fn by_stream(&self) -> bool {
+        false
+    }
     /// See [`Projection::ddl`].
     fn ddl(&self, target: &Target<'_>) -> Vec<String>;
     /// An empty delta.
@@ -176,6 +184,9 @@ impl<P: Projection> AnyProjection for Erased<P> {
     }
     fn tables(&self) -> &[&'static str] {
         P::TABLES
+    }
+    fn by_stream(&self) -> bool {
+        P::BY_STREAM
     }
     fn ddl(&self, target: &Target<'_>) -> Vec<String> {
         P::ddl(target)

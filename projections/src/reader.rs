@@ -104,7 +104,7 @@ impl<T> Page<T> {
 }
 
 /// The generation of a read model that answers, and how far it has come. What the read model says is a
-/// function of the two; the greater of two states is the later one, since a new generation takes its
+/// function of the two, unless streams of it are [parked](Snapshot::is_parked); the greater of two states is the later one, since a new generation takes its
 /// place at or beyond the old one's position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Live {
@@ -120,6 +120,8 @@ struct Answering {
     live: Live,
     /// The number in its tables' names.
     storage: i32,
+    /// It goes on without some streams.
+    parked: bool,
 }
 
 /// One moment of all read models of one tenant: a repeatable-read, read-only transaction.
@@ -142,7 +144,8 @@ impl Reader {
 
     /// Opens a snapshot. It is closed (rolled back) when dropped.
     pub async fn snapshot(&self, tenant: &str) -> Result<Snapshot, ReadError> {
-        let of_live = "select projection, generation, position, coalesce(storage, generation), pg_backend_pid()
+        let of_live = "select projection, generation, position, coalesce(storage, generation), pg_backend_pid(),
+                    parked > 0
              from generations where tenant = $1 and state = 'live'";
         self.open(tenant, sqlx::query(of_live).bind(tenant), None)
             .await
@@ -162,7 +165,7 @@ impl Reader {
             .unzip();
         let of_scratches = "
             select distinct on (projection) projection, generation, position,
-                   coalesce(storage, generation), pg_backend_pid()
+                   coalesce(storage, generation), pg_backend_pid(), parked > 0
             from generations
             where tenant = $1 and state = 'scratch' and position = $2
               and (projection, version) in (select * from unnest($3::text[], $4::integer[]))
@@ -197,8 +200,12 @@ impl Reader {
                     generation: row.get(1),
                     position: Position(row.get(2)),
                 };
-                let storage = row.get(3);
-                (row.get::<String, _>(0), Answering { live, storage })
+                let answering = Answering {
+                    live,
+                    storage: row.get(3),
+                    parked: row.get(5),
+                };
+                (row.get::<String, _>(0), answering)
             })
             .collect();
         Ok(Snapshot {
@@ -241,6 +248,14 @@ impl Snapshot {
     /// The generation of a read model that answers.
     pub fn live(&self, projection: &'static str) -> Result<Live, ReadError> {
         self.answering(projection).map(|answering| answering.live)
+    }
+
+    /// Does the read model go on without some streams? What it says of those is as of before, and changes
+    /// once they are taken in, whatever the position.
+    pub fn is_parked(&self, projection: &str) -> bool {
+        self.live
+            .get(projection)
+            .is_some_and(|answering| answering.parked)
     }
 
     fn answering(&self, projection: &'static str) -> Result<Answering, ReadError> {

@@ -95,6 +95,8 @@ impl Projection for Slos {
     const AGGREGATES: &'static [&'static str] = &["slo"];
     const TABLES: &'static [&'static str] =
         &["slos", "slo_revisions", "slo_exclusions", "slo_alerts"];
+    // One stream is one objective, and every row names its objective.
+    const BY_STREAM: bool = true;
     type Delta = Delta;
 
     fn ddl(target: &Target<'_>) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! What the folds' tests share: events from a short notation, and the check that order is no matter.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -109,6 +110,38 @@ pub(crate) fn check_order_is_no_matter<P: Projection, T: PartialEq + Debug>(
     assert_eq!(canonical(right), expect, "3 (2 (1 0))");
     let pairs = merge(merge(hand(2), hand(0)), merge(hand(3), hand(1)));
     assert_eq!(canonical(pairs), expect, "(2 0) (3 1)");
+}
+
+/// Checks what [`Projection::BY_STREAM`] says: no two streams touch one row, and of each stream alone its rows
+/// are what they are of all. `rows` takes a delta apart, by the names of its rows.
+pub(crate) fn check_rows_are_of_one_stream<P: Projection>(
+    events: &[Recorded<Event>],
+    rows: impl Fn(P::Delta) -> BTreeMap<String, String>,
+) {
+    const { assert!(P::BY_STREAM) };
+    let fold = |stream: Option<&str>| {
+        let mut delta = P::Delta::default();
+        let of = |event: &&Recorded<Event>| stream.is_none_or(|id| *id == *stream_of(event));
+        for event in events.iter().filter(of) {
+            P::fold(&mut delta, event).expect("a well-formed event");
+        }
+        rows(delta)
+    };
+    let streams: BTreeSet<String> = events.iter().map(stream_of).collect();
+    let mut apart = BTreeMap::new();
+    for stream in &streams {
+        for (row, says) in fold(Some(stream)) {
+            let before = apart.insert(row, says);
+            assert_eq!(before, None, "{stream} touches another's row");
+        }
+    }
+    assert_eq!(apart, fold(None));
+}
+
+/// Kind and key: an event knows its kind by its type.
+fn stream_of(event: &Recorded<Event>) -> String {
+    let (kind, _) = event.event.event_type().split_once('.').expect("a kind");
+    format!("{kind} {}", event.aggregate_id)
 }
 
 /// How events are dealt out.

@@ -66,6 +66,8 @@ impl Projection for Vehicles {
     const VERSION: i32 = 1;
     const AGGREGATES: &'static [&'static str] = &["vehicle", "fleet"];
     const TABLES: &'static [&'static str] = &["vehicles", "fleets", "fleet_members"];
+    // A membership is the vehicle's: what a fleet says touches the fleet's own row alone.
+    const BY_STREAM: bool = true;
     type Delta = Delta;
 
     fn ddl(target: &Target<'_>) -> Vec<String> {
@@ -213,7 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::testing::{check_order_is_no_matter, deal, recorded};
+    use crate::testing::{check_order_is_no_matter, check_rows_are_of_one_stream, deal, recorded};
 
     fn named(name: &str) -> VehicleProfile {
         VehicleProfile {
@@ -267,6 +269,18 @@ mod tests {
             let events: Vec<_> =
                 (1..).zip(events).map(|(at, (id, event))| recorded(at, &id, event)).collect();
             check_order_is_no_matter::<Vehicles, _>(&events, &deal, |delta| delta);
+        }
+
+        #[test]
+        fn no_two_streams_touch_one_row(events in proptest::collection::vec(any_event(), 0..16)) {
+            let events: Vec<_> =
+                (1..).zip(events).map(|(at, (id, event))| recorded(at, &id, event)).collect();
+            check_rows_are_of_one_stream::<Vehicles>(&events, |delta| {
+                let vehicles = delta.vehicles.iter().map(|(k, v)| (format!("v {k}"), format!("{v:?}")));
+                let fleets = delta.fleets.iter().map(|(k, v)| (format!("f {k}"), format!("{v:?}")));
+                let members = delta.members.iter().map(|(k, v)| (format!("m {k:?}"), format!("{v:?}")));
+                vehicles.chain(fleets).chain(members).collect()
+            });
         }
     }
 }

@@ -1,7 +1,9 @@
 //! One operation: who asks, what it has read so far, and the doors it goes through.
 
+mod moment;
 mod watched;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use domain::{Code, Position, Refusal};
 use projections::{Live, ReadError, Reader, Snapshot};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
+
+pub use moment::Moment;
 
 use super::failure::{read_fault, stale_read};
 use super::fault::{Fault, FaultCode};
@@ -135,6 +139,8 @@ struct Reads {
     moment: Option<Moment>,
     /// How many snapshots were opened.
     opened: u32,
+    /// The read models that were read, and go on without some streams.
+    parked: BTreeSet<&'static str>,
 }
 
 impl Reads {
@@ -146,6 +152,7 @@ impl Reads {
             turn: None,
             moment: None,
             opened: 0,
+            parked: BTreeSet::new(),
         }
     }
 
@@ -153,28 +160,6 @@ impl Reads {
     fn shows(&self, models: &[&'static str], at_least: Position) -> bool {
         let position = self.snapshot.as_ref().map(|s| s.position(models));
         matches!(position, Some(Ok(position)) if position >= at_least)
-    }
-}
-
-/// One moment of the read models: the state of each, and which of them were asked.
-#[derive(Clone, Debug, Default)]
-pub struct Moment {
-    states: Vec<(String, Live)>,
-    asked: Vec<&'static str>,
-}
-
-impl Moment {
-    /// The states of these read models; `None` if one of them was not there, or another was asked.
-    pub fn states_of(&self, models: &[&'static str]) -> Option<Vec<(&'static str, Live)>> {
-        if self.asked.iter().any(|name| !models.contains(name)) {
-            tracing::error!(asked = ?self.asked, ?models, "more read models were asked than foreseen");
-            return None;
-        }
-        let of = |name: &&'static str| {
-            let found = self.states.iter().find(|(n, _)| n == name);
-            found.map(|(_, live)| (*name, *live))
-        };
-        models.iter().map(of).collect()
     }
 }
 
@@ -273,8 +258,17 @@ impl Operation {
             }
         }
         self.open(&mut reads).await?;
-        if let Some(moment) = &mut reads.moment {
-            moment.asked.extend_from_slice(models);
+        let Reads {
+            moment,
+            snapshot,
+            parked,
+            ..
+        } = &mut *reads;
+        if let Some(moment) = moment {
+            moment.ask(models);
+        }
+        if let Some(snapshot) = snapshot {
+            parked.extend(models.iter().filter(|name| snapshot.is_parked(name)));
         }
         let at_least = reads.at_least;
         let reading = Reading(reads);
@@ -309,10 +303,9 @@ impl Operation {
                 consumers.saw(tenant, snapshot.states());
             }
             reads.opened += 1;
-            reads.moment = (reads.opened == 1).then(|| Moment {
-                states: snapshot.states().map(|(n, l)| (n.to_owned(), l)).collect(),
-                asked: Vec::new(),
-            });
+            // What goes on without some streams has no state that an answer could be kept for.
+            let states = snapshot.states().filter(|(n, _)| !snapshot.is_parked(n));
+            reads.moment = (reads.opened == 1).then(|| Moment::of(states));
             reads.snapshot = Some(snapshot);
         }
         Ok(())
@@ -336,6 +329,11 @@ impl Operation {
             let later = (model, Live { position, ..live });
             self.parts.consumers.saw(self.tenant(), [later].into_iter());
         }
+    }
+
+    /// The read models that were read, and go on without some streams.
+    pub async fn parked(&self) -> BTreeSet<&'static str> {
+        std::mem::take(&mut self.reads.lock().await.parked)
     }
 
     async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {

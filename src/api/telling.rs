@@ -1,5 +1,7 @@
 //! How results are written for a client: data, errors cut to their bounds and with codes, the position.
 
+use std::collections::BTreeMap;
+
 use async_graphql::{Response, ServerError, Value};
 use bytes::Bytes;
 use serde::Serialize;
@@ -71,7 +73,8 @@ impl Telling {
 
     /// The result of an operation that was carried out.
     pub fn result(&self, response: &Response, position: Option<Mark>) -> Vec<u8> {
-        write(Some(&response.data), &self.errors(response), position)
+        let told = (position, &response.extensions);
+        write(Some(&response.data), &self.errors(response), told)
     }
 
     fn error(&self, fault: &Fault, error: Option<&ServerError>) -> serde_json::Value {
@@ -99,16 +102,23 @@ impl Telling {
 
 /// A result that is errors and nothing else.
 pub fn errors_alone(errors: &[serde_json::Value]) -> Bytes {
-    write(None, errors, None).into()
+    write(None, errors, (None, &BTreeMap::new())).into()
 }
 
 /// A result whose data is null for these errors.
 pub fn null_for(errors: &[serde_json::Value]) -> Bytes {
-    write(Some(&Value::Null), errors, None).into()
+    write(Some(&Value::Null), errors, (None, &BTreeMap::new())).into()
 }
 
-fn write(data: Option<&Value>, errors: &[serde_json::Value], position: Option<Mark>) -> Vec<u8> {
-    let mut extensions = Map::new();
+fn write(
+    data: Option<&Value>,
+    errors: &[serde_json::Value],
+    (position, beside): (Option<Mark>, &BTreeMap<String, Value>),
+) -> Vec<u8> {
+    let told = beside
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)));
+    let mut extensions = Map::from_iter(told);
     if let Some(position) = position {
         extensions.insert("position".to_owned(), position.to_string().into());
     }

@@ -83,6 +83,7 @@ pub fn consumers(settings: &Settings) -> ConsumerSettings {
         retry_ms_min: ms(consumers.retry_min),
         retry_ms_max: ms(consumers.retry_max),
         poison_attempts_max: consumers.attempts_max,
+        parked_streams_max: consumers.parked_streams_max,
         step_ms_max: ms(consumers.step_time_max),
         rebuild_slowdown_max: consumers.rebuild_slowdown_max,
         rebuild_workers_max: consumers.rebuild_workers_max,

@@ -46,17 +46,25 @@ async fn read_models(consumers: Consumers) -> Probed {
     let lag_events = rows.iter().map(|row| row.lag_events).max().unwrap_or(0);
     let lag_ms = rows.iter().map(|row| row.lag_ms).max().unwrap_or(0);
     let lag = format!("at most {lag_events} events, {lag_ms} ms behind");
-    match stopped.is_empty() {
+    let parked = rows.iter().filter(|row| row.parked_streams > 0);
+    let parked: Vec<String> = parked
+        .map(|row| format!("{} ({} streams)", row.name, row.parked_streams))
+        .collect();
+    let mut ill = Vec::new();
+    if !stopped.is_empty() {
+        ill.push(format!("stopped: {}", stopped.join(", ")));
+    }
+    if !parked.is_empty() {
+        ill.push(format!("parked: {}", parked.join(", ")));
+    }
+    match ill.is_empty() {
         true => Probed {
             detail: Some(lag),
             ..Probed::ok()
         },
         false => {
-            let names = stopped.join(", ");
-            Probed::because(
-                State::Degraded,
-                format!("stopped: {names} (`daybook projection list`)"),
-            )
+            let why = format!("{} (`daybook projection failed`)", ill.join("; "));
+            Probed::because(State::Degraded, why)
         }
     }
 }

@@ -86,11 +86,18 @@ enum Action {
     },
     /// Show the events that read models could not take in
     Failed,
-    /// Go on without the event a read model stopped at; needs --reason
+    /// Try the event again that a read model stopped at, or that it has parked a stream at
+    Retry {
+        /// Which read model
+        name: String,
+        /// The event's position, as `failed` shows it
+        position: i64,
+    },
+    /// Go on without the event a read model stopped at, or has parked a stream at; needs --reason
     Skip {
         /// Which read model
         name: String,
-        /// The event's position, as `list` shows it
+        /// The event's position, as `failed` shows it
         position: i64,
     },
     /// Show rebuilds, the newest first
@@ -167,6 +174,10 @@ async fn act(store: &Store, analysts: &Analysts, args: &ProjectionArgs) -> anyho
         Action::Remove { name } => consumers::remove(store, tenant, name, decider).await?,
         Action::Pause { name } => consumers::pause(store, tenant, name, decider).await?,
         Action::Resume { name } => consumers::resume(store, tenant, name, decider).await?,
+        Action::Retry { name, position } => {
+            let at = Position(*position);
+            consumers::retry(store, tenant, name, at, decider).await?;
+        }
         Action::Skip { name, position } => {
             let Some(reason) = &args.reason else {
                 bail!("say why, with --reason: it is kept");
@@ -227,6 +238,7 @@ async fn show(
         Action::List
         | Action::Pause { .. }
         | Action::Resume { .. }
+        | Action::Retry { .. }
         | Action::Skip { .. }
         | Action::Add { .. }
         | Action::Remove { .. } => {

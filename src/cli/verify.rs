@@ -179,6 +179,7 @@ async fn check_model(
         Err(
             error @ (RebuildError::DigestsDiffer { .. }
             | RebuildError::Poison { .. }
+            | RebuildError::Parked(_)
             | RebuildError::NotComparable(_)),
         ) => {
             println!("read model {name}: {error}");

@@ -255,8 +255,11 @@ section! {
         retry_min: Duration = "50ms", "1ms" ..= "1m";
         /// Longest pause after faults.
         retry_max: Duration = "5s", "1ms" ..= "10m";
-        /// How often an event that the database refuses is tried before its read model stops.
+        /// How often an event that the database refuses is tried before its read model stops or parks its stream.
         attempts_max: u32 = "3", "1" ..= "100";
+        /// Streams that one read model may have parked because it could not take in an event of theirs; the
+        /// next such event stops it. `0`: each does.
+        parked_streams_max: usize = "100", "0" ..= "10000";
         /// A batch whose transaction takes longer is given up and tried again.
         step_time_max: Duration = "1m", "100ms" ..= "1h";
         /// How long a query waits for the position its caller insists on.

@@ -8,6 +8,7 @@ use domain::Position;
 use projections::{AnyDelta, AnyProjection, Target};
 use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 
+use super::parking::ParkedStreams;
 use super::tail::LogEvent;
 use super::{ConsumerSettings, retry};
 use crate::store::quoted;
@@ -30,9 +31,23 @@ pub(super) struct Bookmark {
     pub(super) state: &'static str,
     /// Positions someone decided to go on without.
     pub(super) skipped: Arc<BTreeSet<i64>>,
+    /// Streams of which nothing is folded.
+    pub(super) parked: Arc<ParkedStreams>,
 }
 
 impl Bookmark {
+    /// Whose generation, of which read model, which one.
+    pub(super) fn of_generation(&self) -> (&str, &str, i32) {
+        (&self.tenant, self.projection.name(), self.generation)
+    }
+
+    /// Is the event one that this generation is to fold?
+    fn wants(&self, event: &LogEvent) -> bool {
+        concerns(self.projection.as_ref(), event)
+            && !self.skipped.contains(&event.position.0)
+            && (self.parked.is_empty() || !self.parked.hold(event))
+    }
+
     /// Where it will be once a batch up to there is written.
     pub(super) fn after(&self, up_to: Position) -> Bookmark {
         Bookmark {
@@ -119,7 +134,7 @@ fn fold_now(bookmark: &Bookmark, events: &[Arc<LogEvent>], bounds: BatchBounds) 
     let projection = bookmark.projection.as_ref();
     let mut batch = Batch::empty(bookmark);
     for (n, event) in events.iter().enumerate() {
-        if concerns(projection, event) && !bookmark.skipped.contains(&event.position.0) {
+        if bookmark.wants(event) {
             let delta = batch.delta.get_or_insert_with(|| projection.delta());
             if let Err(reason) = fold_one(projection, delta, event) {
                 // A fold that refuses may have begun to change the delta: start over without it.
@@ -144,13 +159,14 @@ fn fold_now(bookmark: &Bookmark, events: &[Arc<LogEvent>], bounds: BatchBounds) 
 }
 
 /// Does the read model fold events of this kind of stream?
-fn concerns(projection: &dyn AnyProjection, event: &LogEvent) -> bool {
+pub(super) fn concerns(projection: &dyn AnyProjection, event: &LogEvent) -> bool {
     projection
         .aggregates()
         .contains(&event.aggregate_type.as_ref())
 }
 
-fn fold_one(
+/// Adds an event to a delta; if it cannot be, why. The delta may have begun to change then.
+pub(super) fn fold_one(
     projection: &dyn AnyProjection,
     delta: &mut AnyDelta,
     event: &LogEvent,
@@ -230,8 +246,7 @@ pub(super) async fn write_within(
     bookmark: &mut Bookmark,
     batch: Batch,
 ) -> Result<(), WriteError> {
-    let sql = format!("select {}", advance(bookmark, batch.up_to));
-    tx.execute(sql.as_str()).await.map_err(fenced)?;
+    advance_to(tx, bookmark, batch.up_to).await?;
     if let Some(delta) = batch.delta {
         write_rows(tx, bookmark, delta).await?;
     }
@@ -239,7 +254,18 @@ pub(super) async fn write_within(
     Ok(())
 }
 
-async fn write_rows(
+/// Moves the checkpoint to a position, or leaves it there: no other owner writes before the transaction ends.
+pub(super) async fn advance_to(
+    tx: &mut Transaction<'_, Postgres>,
+    bookmark: &Bookmark,
+    to: Position,
+) -> Result<(), WriteError> {
+    let sql = format!("select {}", advance(bookmark, to));
+    tx.execute(sql.as_str()).await.map_err(fenced)?;
+    Ok(())
+}
+
+pub(super) async fn write_rows(
     tx: &mut Transaction<'_, Postgres>,
     bookmark: &Bookmark,
     delta: AnyDelta,

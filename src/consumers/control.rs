@@ -20,15 +20,21 @@ pub async fn pause(
     decide(store, (tenant, projection), sql, Action::Pause, decider).await
 }
 
-/// Lets a paused read model go on, or a stopped one try its event again.
+/// Lets a paused read model go on, or a stopped one try its event again; streams it has parked are tried
+/// again too.
 pub async fn resume(
     store: &Store,
     tenant: &str,
     projection: &str,
     decider: &Decider,
 ) -> Result<(), ConsumerError> {
-    let sql = "update generations set status = 'running', error = null
-         where tenant = $1 and projection = $2 and state = 'live' returning generation";
+    let sql = "with live as (
+             update generations set status = 'running', error = null
+             where tenant = $1 and projection = $2 and state = 'live' returning generation),
+         parked as (
+             update parked_streams p set asked = true from live l
+             where p.tenant = $1 and p.projection = $2 and p.generation = l.generation)
+         select generation from live";
     decide(store, (tenant, projection), sql, Action::Resume, decider).await
 }
 
@@ -60,7 +66,7 @@ async fn decide(
     Ok(())
 }
 
-/// Lets a read model that is stopped at an event try it again.
+/// Lets a read model that is stopped at an event, or has parked its stream, try it again.
 pub async fn retry(
     store: &Store,
     tenant: &str,
@@ -84,7 +90,7 @@ pub async fn retry(
     Ok(())
 }
 
-/// Lets a stopped read model go on without the event it is stopped at. Who decided so and why is
+/// Lets a stopped read model, or a parked stream, go on without the event it is stopped at. Who decided so and why is
 /// kept beside the failure; rebuilds try the event again and only then go on without it as well.
 pub async fn skip(
     store: &Store,
@@ -125,24 +131,53 @@ pub async fn skip(
     Ok(())
 }
 
-/// Lets the live generation go on from the event it is stopped at; which generation that is, if it is.
+/// Lets the live generation go on from the event it is stopped at, or has the stream taken in that is parked
+/// at it; which generation that is, if it is.
 async fn go_on(
     conn: &mut sqlx::PgConnection,
     tenant: &str,
     projection: &str,
     position: Position,
 ) -> Result<Option<i32>, sqlx::Error> {
-    sqlx::query_scalar(
-        "update generations set status = 'running', error = null
-         where tenant = $1 and projection = $2 and state = 'live'
-           and status = 'stopped' and position = $3 - 1
-         returning generation",
+    // Its row first, as whoever folds takes hold of it: neither waits for the other.
+    let live: Option<(i32, bool)> = sqlx::query_as(
+        "select generation, status = 'stopped' and position = $3 - 1 from generations
+         where tenant = $1 and projection = $2 and state = 'live' for update",
     )
     .bind(tenant)
     .bind(projection)
     .bind(position.0)
-    .fetch_optional(conn)
-    .await
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some((generation, is_stopped_there)) = live else {
+        return Ok(None);
+    };
+    if !is_stopped_there {
+        let parked = sqlx::query(
+            "update parked_streams set asked = true
+             where tenant = $1 and projection = $2 and generation = $3 and position = $4",
+        )
+        .bind(tenant)
+        .bind(projection)
+        .bind(generation)
+        .bind(position.0)
+        .execute(&mut *conn)
+        .await?;
+        if parked.rows_affected() == 0 {
+            return Ok(None);
+        }
+    }
+    // One that is stopped because no more streams could be parked goes on with this one.
+    sqlx::query(
+        "update generations set status = 'running', error = null
+         where tenant = $1 and projection = $2 and generation = $3 and status = 'stopped'",
+    )
+    .bind(tenant)
+    .bind(projection)
+    .bind(generation)
+    .execute(conn)
+    .await?;
+    Ok(Some(generation))
 }
 
 fn not_stopped_there(projection: &str, position: Position) -> ConsumerError {

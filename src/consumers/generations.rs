@@ -30,13 +30,19 @@ pub(super) struct LiveRow {
     pub(super) version: i32,
     pub(super) position: Position,
     pub(super) status: String,
+    /// A stream that is parked in it is to be taken in.
+    pub(super) asked: bool,
 }
 
 /// The live generations of one tenant.
 pub(super) async fn live(pool: &PgPool, tenant: &str) -> Result<Vec<LiveRow>, sqlx::Error> {
     let rows = sqlx::query(
-        "select projection, generation, version, position, status
-         from generations where tenant = $1 and state = 'live' order by projection",
+        "select projection, generation, version, position, status,
+                parked > 0 and exists (
+                    select from parked_streams p where p.asked
+                      and (p.tenant, p.projection, p.generation)
+                          = (g.tenant, g.projection, g.generation))
+         from generations g where tenant = $1 and state = 'live' order by projection",
     )
     .bind(tenant)
     .fetch_all(pool)
@@ -49,6 +55,7 @@ pub(super) async fn live(pool: &PgPool, tenant: &str) -> Result<Vec<LiveRow>, sq
             version: r.get(2),
             position: Position(r.get(3)),
             status: r.get(4),
+            asked: r.get(5),
         })
         .collect())
 }
@@ -239,6 +246,14 @@ pub(super) async fn drop_decided(
         };
         decisions::note(&mut tx, subject, Action::Drop, decider).await?;
     }
+    sqlx::query(
+        "delete from parked_streams where tenant = $1 and projection = $2 and generation = $3",
+    )
+    .bind(tenant)
+    .bind(projection)
+    .bind(generation)
+    .execute(&mut *tx)
+    .await?;
     let shared: bool = sqlx::query_scalar(
         "select exists (select from generations
          where projection = $1 and coalesce(storage, generation) = $2 and state <> 'dropped'

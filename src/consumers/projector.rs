@@ -7,26 +7,26 @@ use std::time::Duration;
 use domain::Position;
 use metrics::{Counter, Histogram, counter, histogram};
 use projections::{AnyProjection, Live};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::batch::{self, Batch, BatchBounds, Bookmark, WriteError};
 use super::generations::LiveRow;
+use super::halt::{self, Culprit};
 use super::pace::Pace;
+use super::parking::{self, Asked, Hindered, ParkedStreams, Taken, Taking};
 use super::retry::{Backoff, Fault};
 use super::tail::Tail;
 use super::wait::Board;
-use super::{ConsumerSettings, connection};
+use super::{ConsumerSettings, connection, failed};
 use crate::store::{Store, StoreError};
-
-/// What is said about a poison event is kept up to this many characters.
-const ERROR_CHARS_MAX: usize = 2_000;
 
 /// The head was seen to move, yet nothing could be read: look again after this many milliseconds.
 const NOTHING_READ_MS: u64 = 5;
 
-/// A read model that rests is looked at again after this many milliseconds, whatever was heard of it.
+/// A read model that rests, or has parked streams, is looked at again after this many milliseconds, whatever
+/// was heard of it.
 const RESTING_MS: u64 = 1_000;
 
 /// Everything a projector works with.
@@ -100,14 +100,15 @@ pub(super) enum Ended {
 }
 
 /// Keeps the read model up to date until `stop` turns true or a newer owner is found. Faults are
-/// waited out however long they last; only an event that cannot be folded or written stops it, and
-/// then it waits here until someone decides.
+/// waited out however long they last; only an event that cannot be folded or written stops it, or parks
+/// the event's stream, until someone decides.
 ///
 /// Dropping the future drops its connection, and with it the transaction in flight.
 pub(super) async fn run(place: Workplace, token: i64, stop: watch::Receiver<bool>) -> Ended {
     let settings = place.settings.clone();
     let mut this = Projector {
         pace: Pace::new(settings.batch_events_max),
+        taking: Taking::new(&settings),
         backoff: Backoff::new(settings.retry_ms_min, settings.retry_ms_max),
         meters: Meters::of(place.projection.name()),
         place,
@@ -129,7 +130,7 @@ pub(super) async fn run(place: Workplace, token: i64, stop: watch::Receiver<bool
                 }
                 continue;
             }
-            Ok(Opened::Ready(bookmark)) => this.follow(bookmark, &mut live).await,
+            Ok(Opened::Ready(bookmark, asked)) => this.follow(bookmark, asked, &mut live).await,
             Err(error) => Interrupted::Fault(error.to_string()),
         };
         if let Interrupted::Fault(error) = interrupted {
@@ -144,13 +145,15 @@ struct Projector {
     token: i64,
     stop: watch::Receiver<bool>,
     pace: Pace,
+    taking: Taking,
     backoff: Backoff,
     meters: Meters,
 }
 
 /// How the live generation is found when its owner opens it.
 enum Opened {
-    Ready(Bookmark),
+    /// With the parked stream that is to be taken in, if there is one.
+    Ready(Bookmark, Option<Asked>),
     /// Paused or stopped.
     Resting,
     OtherVersion,
@@ -175,17 +178,17 @@ impl Projector {
     /// Takes the live generation over: from here on older tokens write nothing.
     async fn open(&self) -> Result<Opened, sqlx::Error> {
         let (pool, name) = (self.place.store.pool(), self.place.projection.name());
-        let row: Option<(i32, i32, i32, i64, String)> = sqlx::query_as(
+        let row: Option<(i32, i32, i32, i64, String, i32)> = sqlx::query_as(
             "update generations set fence = $3
              where tenant = $1 and projection = $2 and state = 'live' and fence <= $3
-             returning generation, coalesce(storage, generation), version, position, status",
+             returning generation, coalesce(storage, generation), version, position, status, parked",
         )
         .bind(&*self.place.tenant)
         .bind(name)
         .bind(self.token)
         .fetch_optional(pool)
         .await?;
-        let Some((generation, storage, version, position, status)) = row else {
+        let Some((generation, storage, version, position, status, parked)) = row else {
             return Ok(Opened::NotOurs);
         };
         if version != self.place.projection.version() {
@@ -199,17 +202,16 @@ impl Projector {
         if status != "running" {
             return Ok(Opened::Resting);
         }
-        let skipped: Vec<i64> = sqlx::query_scalar(
-            "select position from failed_events where tenant = $1 and projection = $2
-             and generation = $3 and position > $4 and skipped_by is not null",
-        )
-        .bind(&*self.place.tenant)
-        .bind(name)
-        .bind(generation)
-        .bind(position)
-        .fetch_all(pool)
-        .await?;
-        Ok(Opened::Ready(Bookmark {
+        let which = (&*self.place.tenant, name, generation);
+        let skipped = failed::skipped(pool, which, Position(position)).await?;
+        let (parked, asked) = match parked {
+            0 => (ParkedStreams::default(), None),
+            _ => (
+                parking::parked(pool, which).await?,
+                parking::asked(pool, which).await?,
+            ),
+        };
+        let bookmark = Bookmark {
             projection: self.place.projection.clone(),
             tenant: self.place.tenant.clone(),
             generation,
@@ -217,14 +219,17 @@ impl Projector {
             position: Position(position),
             fence: self.token,
             state: "live",
-            skipped: Arc::new(skipped.into_iter().collect()),
-        }))
+            skipped: Arc::new(skipped),
+            parked: Arc::new(parked),
+        };
+        Ok(Opened::Ready(bookmark, asked))
     }
 
     /// Folds batch after batch from the bookmark on, on a connection of its own.
     async fn follow(
         &mut self,
         mut bookmark: Bookmark,
+        mut asked: Option<Asked>,
         live: &mut watch::Receiver<Arc<Vec<LiveRow>>>,
     ) -> Interrupted {
         let mut conn =
@@ -236,15 +241,36 @@ impl Projector {
         // What comes after the batch that was written last. It goes with the bookmark: whoever is interrupted
         // folds it anew.
         let mut ahead = None;
+        let look = Duration::from_millis(RESTING_MS);
         loop {
-            tokio::select! {
+            if let Some(asked) = &mut asked {
+                match self.take_in(&mut conn, &bookmark, asked).await {
+                    Ok(()) if self.asked_to_end() => return Interrupted::LookAgain,
+                    // Where no more can be parked, what follows waits until this one is not.
+                    Ok(()) if halt::is_full(&self.place, &bookmark) => continue,
+                    Ok(()) if *head.borrow() <= bookmark.position => continue,
+                    Ok(()) => {}
+                    Err(interrupted) => return interrupted,
+                }
+            }
+            let has_moved = tokio::select! {
                 biased;
                 _ = self.stop.changed() => return Interrupted::LookAgain,
                 // Paused, swapped, or the database has gone back: the bookmark may be another.
                 _ = live.changed() => return Interrupted::LookAgain,
-                moved = head.wait_for(|head| *head > bookmark.position) => if moved.is_err() {
-                    return Interrupted::Fault("nobody watches the log's head".to_owned());
+                moved = head.wait_for(|head| *head > bookmark.position) => match moved {
+                    Ok(_) => true,
+                    Err(_) => return Interrupted::Fault("nobody watches the log's head".to_owned()),
+                },
+                () = sleep(look), if !bookmark.parked.is_empty() => false,
+            };
+            if !has_moved {
+                let pool = self.place.store.pool();
+                match parking::asked(pool, bookmark.of_generation()).await {
+                    Ok(found) => asked = found,
+                    Err(error) => return Interrupted::Fault(error.to_string()),
                 }
+                continue;
             }
             let batch = match ahead.take() {
                 Some(batch) => Ok(Some(batch)),
@@ -274,10 +300,11 @@ impl Projector {
     ) -> Result<Option<Batch>, Interrupted> {
         let step_max = Duration::from_millis(self.place.settings.step_ms_max);
         if batch.up_to == bookmark.position {
-            let reason = batch
-                .poison
-                .unwrap_or_else(|| "the runtime shuts down".to_owned());
-            return Err(self.halt(bookmark, &reason, 1).await);
+            let (reason, culprit) = match batch.poison {
+                Some(reason) => (reason, Culprit::Event),
+                None => ("the runtime shuts down".to_owned(), Culprit::Unknown),
+            };
+            return Err(self.halt(bookmark, (1, &reason), culprit).await);
         }
         let (from, up_to) = (bookmark.position, batch.up_to);
         let (folded, began) = (batch.folded, batch.began);
@@ -335,29 +362,67 @@ impl Projector {
             return Interrupted::LookAgain;
         }
         self.pace.attempts += 1;
-        if fault == Fault::Lasting && self.pace.attempts >= self.place.settings.poison_attempts_max
-        {
-            return self.halt(bookmark, &error, self.pace.attempts).await;
+        let culprit = match fault {
+            Fault::OfRow => Culprit::Event,
+            _ => Culprit::Unknown,
+        };
+        let attempts = self.pace.attempts;
+        if fault != Fault::TooLong && attempts >= self.place.settings.poison_attempts_max {
+            return self.halt(bookmark, (attempts, &error), culprit).await;
         }
         Interrupted::Fault(error)
     }
 
-    /// Stops the read model before the event after the bookmark, for everyone to see.
-    async fn halt(&mut self, bookmark: &Bookmark, reason: &str, attempts: u32) -> Interrupted {
-        let at = bookmark.position.0 + 1;
-        let reason: String = reason.chars().take(ERROR_CHARS_MAX).collect();
+    /// Parks the stream of the event after the bookmark, or stops the read model before it.
+    async fn halt(
+        &mut self,
+        bookmark: &Bookmark,
+        (attempts, reason): (u32, &str),
+        culprit: Culprit,
+    ) -> Interrupted {
         self.pace.attempts = 0;
-        match record_halt(self.place.store.pool(), bookmark, &reason, attempts).await {
+        match halt::halt(&self.place, bookmark, (attempts, reason), culprit).await {
             Ok(false) => Interrupted::LookAgain,
             Ok(true) => {
-                let name = bookmark.projection.name();
                 self.meters.failures.increment(1);
                 self.place.board.poke();
-                tracing::error!(projection = name, tenant = %bookmark.tenant, position = at,
-                    "read model {name} is stopped at position {at}: {reason}");
                 Interrupted::LookAgain
             }
             Err(error) => Interrupted::Fault(error.to_string()),
+        }
+    }
+
+    /// Takes in a page of a parked stream. An error unless there is more to take in.
+    async fn take_in(
+        &mut self,
+        conn: &mut PgConnection,
+        bookmark: &Bookmark,
+        asked: &mut Asked,
+    ) -> Result<(), Interrupted> {
+        let store = &self.place.store;
+        match self.taking.take_in(store, conn, bookmark, asked).await {
+            Ok(taken) => {
+                self.backoff.reset();
+                let (name, tenant) = (bookmark.projection.name(), &*bookmark.tenant);
+                match taken {
+                    Taken::Part => return Ok(()),
+                    Taken::Whole => {
+                        tracing::info!(projection = name, tenant, "{asked} of {name} is taken in");
+                    }
+                    Taken::Not(at) => {
+                        self.meters.failures.increment(1);
+                        tracing::error!(
+                            projection = name,
+                            tenant,
+                            "{asked} of {name} is parked again at position {at}"
+                        );
+                    }
+                }
+                self.place.board.poke();
+                Err(Interrupted::LookAgain)
+            }
+            Err(Hindered::LookAgain) => Err(Interrupted::LookAgain),
+            Err(Hindered::Fault(error)) => Err(Interrupted::Fault(error)),
         }
     }
 
@@ -373,55 +438,6 @@ impl Projector {
             _ = self.stop.changed() => {}
         }
     }
-}
-
-/// Records in one transaction that the generation is stopped, and at which event. False if the
-/// checkpoint is not ours any more.
-async fn record_halt(
-    pool: &PgPool,
-    bookmark: &Bookmark,
-    reason: &str,
-    attempts: u32,
-) -> Result<bool, sqlx::Error> {
-    let at = bookmark.position.0 + 1;
-    let line = format!(
-        "position {at}: {}",
-        reason.lines().next().unwrap_or_default()
-    );
-    let mut tx = projections::begin(pool, "begin").await?;
-    let stopped = sqlx::query(
-        "update generations set status = 'stopped', error = $6
-         where tenant = $1 and projection = $2 and generation = $3 and position = $4
-           and fence <= $5 and state = 'live' and status = 'running'",
-    )
-    .bind(&*bookmark.tenant)
-    .bind(bookmark.projection.name())
-    .bind(bookmark.generation)
-    .bind(bookmark.position.0)
-    .bind(bookmark.fence)
-    .bind(line)
-    .execute(&mut *tx)
-    .await?;
-    if stopped.rows_affected() == 0 {
-        return Ok(false);
-    }
-    sqlx::query(
-        "insert into failed_events as f
-            (tenant, projection, generation, position, attempts, error)
-         values ($1, $2, $3, $4, $5, $6)
-         on conflict (tenant, projection, generation, position) do update
-         set attempts = f.attempts + excluded.attempts, error = excluded.error",
-    )
-    .bind(&*bookmark.tenant)
-    .bind(bookmark.projection.name())
-    .bind(bookmark.generation)
-    .bind(at)
-    .bind(attempts as i32)
-    .bind(reason)
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await?;
-    Ok(true)
 }
 
 struct Meters {

@@ -13,7 +13,9 @@ pub(super) enum Fault {
     Passing,
     /// It was cut off for taking too long: less of it may pass.
     TooLong,
-    /// The data or the statement: it fails the same way every time.
+    /// The data: with this row it fails the same way every time.
+    OfRow,
+    /// The statement, or nobody knows what: it fails the same way every time.
     Lasting,
 }
 
@@ -28,6 +30,7 @@ impl Fault {
             | sqlx::Error::PoolClosed
             | sqlx::Error::BeginFailed
             | sqlx::Error::WorkerCrashed => Fault::Passing,
+            sqlx::Error::Encode(_) => Fault::OfRow,
             sqlx::Error::Database(e) => Fault::of_sqlstate(e.as_ref()),
             _ => Fault::Lasting,
         }
@@ -39,6 +42,8 @@ impl Fault {
         };
         match (code.as_ref(), code.get(..2).unwrap_or_default()) {
             ("57014", _) => Fault::TooLong,
+            // the value, a constraint on it, a value too large for an index
+            ("54000", _) | (_, "22" | "23") => Fault::OfRow,
             // connection, transaction state (a server turned read-only), rollback, resources,
             // locks, operator intervention, the operating system
             (_, "08" | "25" | "40" | "53" | "55" | "57" | "58") => Fault::Passing,

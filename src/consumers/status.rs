@@ -56,6 +56,8 @@ pub struct ProjectionStatus {
     pub lag_ms: i64,
     /// May it advance?
     pub status: Status,
+    /// How many streams it goes on without until a person decides.
+    pub parked_streams: i32,
     /// Why it is stopped, one line.
     pub error: Option<String>,
     /// A projector of this process is at work on it.
@@ -70,7 +72,8 @@ pub async fn status(
 ) -> Result<Vec<ProjectionStatus>, ConsumerError> {
     let rows = sqlx::query(
         "select g.projection, g.generation, g.version, g.position, l.position, g.status, g.error,
-                coalesce(1000 * extract(epoch from clock_timestamp() - e.recorded_at), 0)::bigint
+                coalesce(1000 * extract(epoch from clock_timestamp() - e.recorded_at), 0)::bigint,
+                g.parked
          from logs l
          left join generations g on g.tenant = l.tenant and g.state = 'live'
          left join lateral (select recorded_at from events
@@ -119,6 +122,7 @@ fn started(
             "paused" => Status::Paused,
             _ => Status::Stopped,
         },
+        parked_streams: row.get(8),
         error: row.get(6),
         owned_here: false,
     }
@@ -135,6 +139,7 @@ fn not_started(tenant: Arc<str>, name: &'static str, head: Position) -> Projecti
         lag_events: head.0,
         lag_ms: 0,
         status: Status::NotStarted,
+        parked_streams: 0,
         error: None,
         owned_here: false,
     }
@@ -151,5 +156,7 @@ pub(super) fn show_gauges(statuses: &[ProjectionStatus]) {
         gauge!("daybook_projection_lag_seconds", &labels).set(s.lag_ms as f64 / 1_000.0);
         let stopped = s.status == Status::Stopped;
         gauge!("daybook_projection_stopped", &labels).set(f64::from(u8::from(stopped)));
+        let parked = f64::from(s.parked_streams);
+        gauge!("daybook_projection_parked_streams", &labels).set(parked);
     }
 }

@@ -175,7 +175,8 @@ impl Ring {
     }
 }
 
-fn limits(events_max: usize) -> PageLimits {
+/// The bounds of a page that is read to be folded.
+pub(super) fn limits(events_max: usize) -> PageLimits {
     PageLimits {
         events_max: events_max as i64,
         bytes_max: PAGE_STORED_BYTES_MAX,
@@ -183,7 +184,8 @@ fn limits(events_max: usize) -> PageLimits {
     }
 }
 
-async fn decode_all(stored: Vec<StoredEvent>) -> Vec<Arc<LogEvent>> {
+/// Reads what is stored; on a blocking thread where it is much.
+pub(super) async fn decode_all(stored: Vec<StoredEvent>) -> Vec<Arc<LogEvent>> {
     let all = |stored: Vec<StoredEvent>| -> Vec<Arc<LogEvent>> {
         stored.into_iter().map(|e| Arc::new(decode(e))).collect()
     };

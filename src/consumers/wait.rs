@@ -186,8 +186,8 @@ impl Board {
             .is_some_and(|(_, e)| e.owned_here.load(Ordering::Relaxed))
     }
 
-    /// The live generations as last seen; changes when one of them was paused, stopped or swapped, or has
-    /// gone back.
+    /// The live generations as last seen; changes when one of them was paused, stopped or swapped, is to take in
+    /// a parked stream, or has gone back.
     pub(super) fn watch_live(&self) -> watch::Receiver<Arc<Vec<LiveRow>>> {
         self.live.subscribe()
     }
@@ -229,7 +229,14 @@ impl Board {
         }
         self.known.looked(begun);
         self.live.send_if_modified(|seen| {
-            let key = |r: &LiveRow| (r.projection.clone(), r.generation, r.status.clone());
+            let key = |r: &LiveRow| {
+                (
+                    r.projection.clone(),
+                    r.generation,
+                    r.status.clone(),
+                    r.asked,
+                )
+            };
             let moved = !seen.iter().map(key).eq(rows.iter().map(key));
             *seen = Arc::new(rows);
             moved || gone_back

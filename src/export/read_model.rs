@@ -128,17 +128,20 @@ pub async fn export_read_model(
 /// The generation that answers, the position it is at, and those of its tables that are wanted; they stay
 /// until the transaction ends.
 async fn live(conn: &mut PgConnection, what: &ReadModelExport) -> Result<Live, ExportError> {
-    let found: Option<(i32, i32, i64, Vec<String>)> = sqlx::query_as(
-        "select generation, coalesce(storage, generation), position, tables from generations
+    let found: Option<(i32, i32, i64, Vec<String>, i32)> = sqlx::query_as(
+        "select generation, coalesce(storage, generation), position, tables, parked from generations
          where tenant = $1 and projection = $2 and state = 'live'",
     )
     .bind(&*what.tenant)
     .bind(&what.name)
     .fetch_optional(&mut *conn)
     .await?;
-    let Some((generation, storage, position, mut tables)) = found else {
+    let Some((generation, storage, position, mut tables, parked)) = found else {
         return Err(ExportError::NoReadModel(what.name.clone()));
     };
+    if parked > 0 {
+        return Err(ExportError::Parked(what.name.clone(), parked));
+    }
     tables.sort();
     if let Some(unknown) = what.tables.iter().find(|table| !tables.contains(table)) {
         return Err(ExportError::NoTable {

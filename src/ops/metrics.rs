@@ -62,6 +62,8 @@ metrics! {
         "Age of the oldest event not folded yet, by `tenant` and `projection`.";
     gauge PROJECTION_STOPPED "daybook_projection_stopped" Count
         "1 while a read model has stopped at an event, by `tenant` and `projection`.";
+    gauge PROJECTION_PARKED_STREAMS "daybook_projection_parked_streams" Count
+        "Streams that a read model goes on without until somebody decides, by `tenant` and `projection`.";
     gauge DATABASE_CONNECTIONS "daybook_database_connections" Count
         "Connections of the pool for queries, by `state` (open, idle).";
     gauge PROCESS_MEMORY_BYTES "process_resident_memory_bytes" Bytes

@@ -124,16 +124,21 @@ impl Store {
         Ok(found.fetch_all(self.pool()).await?)
     }
 
-    /// A read model of these tenants that has not come to a position.
+    /// A read model of these tenants that has not come to a position, or has parked a stream before it.
     pub async fn read_model_behind(
         &self,
         tenants: &[String],
         position: i64,
     ) -> Result<Option<Behind>, StoreError> {
         let behind = sqlx::query_as(
-            "select tenant, projection, position from generations
-             where tenant = any($1) and state in ('live', 'building') and position < $2
-             order by position limit 1",
+            "select tenant, projection, least(position, p.folded_to) as position
+             from generations g left join lateral (
+                 select min(folded_to) as folded_to from parked_streams p
+                 where (p.tenant, p.projection, p.generation)
+                     = (g.tenant, g.projection, g.generation)) p on true
+             where tenant = any($1) and state in ('live', 'building')
+               and least(position, p.folded_to) < $2
+             order by 3 limit 1",
         );
         Ok(behind
             .bind(tenants)

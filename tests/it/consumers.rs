@@ -7,6 +7,8 @@ mod golden;
 mod mishaps;
 mod models;
 mod pausing;
+mod parked;
+mod parking;
 mod past;
 mod poison;
 mod rebuilding;

@@ -1,6 +1,7 @@
 //! Exports: files have every event byte for byte, prove themselves, and are whole or not there.
 
 mod archive;
+mod asked;
 mod events;
 mod read_models;
 

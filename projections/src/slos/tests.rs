@@ -8,7 +8,7 @@ use domain::slo::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{at, check_order_is_no_matter, deal, recorded};
+use crate::testing::{at, check_order_is_no_matter, check_rows_are_of_one_stream, deal, recorded};
 
 fn objective(n: i64) -> Objective {
     Objective {
@@ -79,5 +79,21 @@ proptest! {
             .map(|(n, (id, kind))| recorded(n, &format!("slo{id}"), event(kind, n)))
             .collect();
         check_order_is_no_matter::<Slos, _>(&events, &deal, |delta| delta);
+    }
+
+    #[test]
+    fn no_two_streams_touch_one_row(told in proptest::collection::vec((0..3_u32, 0..6_u32), 0..30)) {
+        let events: Vec<_> = (1..)
+            .zip(told)
+            .map(|(n, (id, kind))| recorded(n, &format!("slo{id}"), event(kind, n)))
+            .collect();
+        check_rows_are_of_one_stream::<Slos>(&events, |delta| {
+            let slos = delta.slos.iter().map(|(k, v)| (k.clone(), format!("{v:?}")));
+            let told = |kind, key, what| (format!("{kind} {key:?}"), what);
+            let revisions = delta.revisions.iter().map(|(k, v)| told("r", k, format!("{v:?}")));
+            let exclusions = delta.exclusions.iter().map(|(k, v)| told("e", k, format!("{v:?}")));
+            let alerts = delta.alerts.iter().map(|(k, v)| told("a", k, format!("{v:?}")));
+            slos.chain(revisions).chain(exclusions).chain(alerts).collect()
+        });
     }
 }

@@ -239,7 +239,8 @@ impl ProjectionCommands {
         .await
     }
 
-    /// Has a read model follow the log again; one that is stopped at an event tries it again.
+    /// Has a read model follow the log again; one that is stopped at an event, or has parked streams, tries
+    /// again.
     #[graphql(directive = auth::apply(AuthRole::Operator, None))]
     async fn resume_projection(
         &self,
@@ -254,7 +255,8 @@ impl ProjectionCommands {
         .await
     }
 
-    /// Has a read model try the event again that it is stopped at.
+    /// Has a read model try the event again that it is stopped at, or that it has parked a stream at: then all
+    /// of the stream from there on is taken in.
     #[graphql(directive = auth::apply(AuthRole::Operator, None))]
     async fn retry_failed_event(
         &self,
@@ -269,7 +271,7 @@ impl ProjectionCommands {
         .await
     }
 
-    /// Has a read model go on without the event it is stopped at. Rebuilds try it again, and only then go on
+    /// Has a read model, or a parked stream, go on without the event it is stopped at. Rebuilds try it again, and only then go on
     /// without it as well.
     #[graphql(directive = auth::apply(AuthRole::Operator, None))]
     async fn skip_failed_event(

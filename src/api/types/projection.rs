@@ -25,6 +25,9 @@ pub struct ProjectionStatus {
     lag: Duration,
     /// `running`, `paused`, `stopped` (an event could not be folded) or `not_started`.
     status: String,
+    /// How many streams it goes on without, because it could not take in an event of theirs: what it tells of
+    /// those is as of before that event. See `failedEvents`.
+    parked_streams: i32,
     /// Why it is stopped; null otherwise.
     error: Option<String>,
 }
@@ -40,6 +43,7 @@ impl From<consumers::ProjectionStatus> for ProjectionStatus {
             lag_events: Long(row.lag_events),
             lag: Duration(TimeDelta::milliseconds(row.lag_ms.max(0))),
             status: row.status.as_str().to_owned(),
+            parked_streams: row.parked_streams,
             error: row.error,
         }
     }

@@ -285,6 +285,13 @@ pub struct FailedEvent {
     failed_at: DateTime,
     /// The read model is stopped there until somebody decides: `retryFailedEvent` or `skipFailedEvent`.
     blocks: bool,
+    /// The event's stream is parked there until somebody decides in the same way: nothing of it is taken in
+    /// from there on. All other streams are.
+    parked: bool,
+    /// What kind of stream is parked; null if none is.
+    aggregate_type: Option<String>,
+    /// Which stream of that kind.
+    aggregate_id: Option<String>,
     /// Who decided to go on without it; null if nobody did.
     skipped_by: Option<String>,
     /// Why they did.
@@ -299,6 +306,7 @@ impl From<consumers::FailedEvent> for FailedEvent {
             Some((by, why, at)) => (Some(by), Some(why), Some(DateTime(at))),
             None => (None, None, None),
         };
+        let (aggregate_type, aggregate_id) = row.parked.unzip();
         FailedEvent {
             name: row.projection,
             generation: row.generation,
@@ -307,6 +315,9 @@ impl From<consumers::FailedEvent> for FailedEvent {
             error: row.error,
             failed_at: DateTime(row.failed_at),
             blocks: row.blocks,
+            parked: aggregate_type.is_some(),
+            aggregate_type,
+            aggregate_id,
             skipped_by: by,
             skip_reason: why,
             skipped_at: at,

@@ -26,6 +26,13 @@ pub(super) fn projections(rows: &[ProjectionStatus]) -> Vec<String> {
         "LAG",
         "ERROR",
     ];
+    let stands = |row: &ProjectionStatus| {
+        let status = format!("{:?}", row.status).to_lowercase();
+        match row.parked_streams {
+            0 => status,
+            parked => format!("{status}, {parked} parked"),
+        }
+    };
     let lag = |row: &ProjectionStatus| {
         let seconds = row.lag_ms as f64 / 1e3;
         format!("{} events, {seconds:.1} s", row.lag_events)
@@ -33,7 +40,7 @@ pub(super) fn projections(rows: &[ProjectionStatus]) -> Vec<String> {
     let cells = rows.iter().map(|row| {
         [
             row.name.to_owned(),
-            format!("{:?}", row.status).to_lowercase(),
+            stands(row),
             row.generation.to_string(),
             row.position.to_string(),
             lag(row),
@@ -46,10 +53,11 @@ pub(super) fn projections(rows: &[ProjectionStatus]) -> Vec<String> {
 /// Events that could not be taken in.
 pub(super) fn failed(rows: &[FailedEvent]) -> Vec<String> {
     let head = ["READ MODEL", "POSITION", "STANDS", "TRIED", "ERROR"];
-    let stands = |row: &FailedEvent| match (&row.skipped, row.blocks) {
-        (Some((by, why, _)), _) => format!("skipped by {by}: {why}"),
-        (None, true) => "stopped here".to_owned(),
-        (None, false) => "over".to_owned(),
+    let stands = |row: &FailedEvent| match (&row.skipped, row.blocks, &row.parked) {
+        (Some((by, why, _)), ..) => format!("skipped by {by}: {why}"),
+        (None, true, _) => "stopped here".to_owned(),
+        (None, false, Some((kind, id))) => format!("parked: {kind} {id}"),
+        (None, false, None) => "over".to_owned(),
     };
     let cells = rows.iter().map(|row| {
         [

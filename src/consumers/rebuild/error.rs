@@ -52,6 +52,11 @@ pub enum RebuildError {
         /// The program's.
         ours: i32,
     },
+    /// What lacks events of some streams is not what all events fold to.
+    #[error(
+        "{0} streams of the one that answers are parked: have them taken in first (retry or skip)"
+    )]
+    Parked(i32),
     /// The idempotency key was used for something else.
     #[error("this commandId was used for another rebuild")]
     KeyReused,
@@ -122,6 +127,11 @@ impl RebuildError {
             RebuildError::OtherVersion { .. } => {
                 Some(refusal(Code::ReadModelOutdated).at(["name"]))
             }
+            RebuildError::Parked(streams) => Some(
+                refusal(Code::ReadModelParked)
+                    .at(["name"])
+                    .with("streams", *streams),
+            ),
             RebuildError::KeyReused => Some(refusal(Code::IdempotencyKeyReused).at(["commandId"])),
             RebuildError::Bookkeeping(error) => error.refusal(),
             _ => None,
@@ -136,6 +146,7 @@ impl RebuildError {
                 | RebuildError::Store(StoreError::Archived { .. })
                 | RebuildError::DigestsDiffer { .. }
                 | RebuildError::NotComparable(_)
+                | RebuildError::Parked(_)
         )
     }
 

@@ -9,6 +9,7 @@ use super::plan;
 use super::{Mode, RebuildError, RebuildOptions};
 use crate::consumers::decisions::{self, Action, Subject};
 use crate::consumers::generations;
+use crate::consumers::parking;
 use crate::store::{Store, check_held};
 
 /// No range is made smaller than this many events.
@@ -47,15 +48,7 @@ pub(super) async fn begin(order: &Order<'_>) -> Result<i32, RebuildError> {
         check_held(&mut tx, tenant, 1..=to.0).await?;
     }
     generations::lock_tables(&mut tx).await?;
-    if order.options.mode == Mode::Check {
-        let (live, ours) = (
-            live(&mut tx, order).await?.version,
-            order.projection.version(),
-        );
-        if live != ours {
-            return Err(RebuildError::OtherVersion { live, ours });
-        }
-    }
+    check_comparable(&mut tx, order).await?;
     if let Some(other) = plan::unfinished_of(&mut tx, tenant, name).await? {
         if other.version == order.projection.version() {
             return Err(RebuildError::Running);
@@ -93,6 +86,24 @@ async fn create(conn: &mut PgConnection, order: &Order<'_>) -> Result<i32, sqlx:
     generations::create(conn, order.tenant, order.projection, "building").await
 }
 
+/// The generation that answers is compared with what its events fold to: it must be of this version, and
+/// without parked streams.
+async fn check_comparable(conn: &mut PgConnection, order: &Order<'_>) -> Result<(), RebuildError> {
+    let is_check = order.options.mode == Mode::Check;
+    if !is_check && !order.options.compare {
+        return Ok(());
+    }
+    let (live, ours) = (live(conn, order).await?, order.projection.version());
+    if is_check && live.version != ours {
+        let live = live.version;
+        return Err(RebuildError::OtherVersion { live, ours });
+    }
+    if live.parked > 0 && live.version == ours {
+        return Err(RebuildError::Parked(live.parked));
+    }
+    Ok(())
+}
+
 /// Generations as of positions are bounded, those under way included.
 async fn check_scratches(conn: &mut PgConnection, order: &Order<'_>) -> Result<(), RebuildError> {
     let there: i64 = sqlx::query_scalar(
@@ -116,12 +127,14 @@ struct Live {
     generation: i32,
     version: i32,
     position: i64,
+    /// How many streams are parked in it.
+    parked: i32,
 }
 
 /// No rebuild is under way that could put another in its place: the caller holds the tables' lock.
 async fn live(conn: &mut PgConnection, order: &Order<'_>) -> Result<Live, sqlx::Error> {
     let live = sqlx::query(
-        "select generation, version, position from generations
+        "select generation, version, position, parked from generations
          where tenant = $1 and projection = $2 and state = 'live'",
     )
     .bind(order.tenant)
@@ -132,6 +145,7 @@ async fn live(conn: &mut PgConnection, order: &Order<'_>) -> Result<Live, sqlx::
         generation: live.get(0),
         version: live.get(1),
         position: live.get(2),
+        parked: live.get(3),
     })
 }
 
@@ -168,7 +182,6 @@ async fn take_back(
     .fetch_optional(&mut *conn)
     .await?;
     let (kept, position) = kept.ok_or(RebuildError::NothingKept)?;
-    check_held(&mut *conn, tenant, position + 1..=live.position).await?;
     let generation = generations::next_number(conn, tenant, order.projection).await?;
     sqlx::query(
         "insert into generations
@@ -183,6 +196,10 @@ async fn take_back(
     .bind(generation)
     .execute(&mut *conn)
     .await?;
+    let of = (tenant, name);
+    let folded_to = parking::carry_over(&mut *conn, of, (kept, generation)).await?;
+    let from = folded_to.map_or(position, |parked| position.min(parked.0));
+    check_held(&mut *conn, tenant, from + 1..=live.position).await?;
     Ok((generation, Position(live.position)))
 }
 

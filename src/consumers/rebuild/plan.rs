@@ -12,6 +12,7 @@ use sqlx::{PgConnection, PgPool, Postgres, Row, Transaction};
 use super::{Cause, Job, Mode, RebuildError, WORKERS_MAX, order};
 use crate::consumers::batch::Bookmark;
 use crate::consumers::generations::{self, Kept};
+use crate::consumers::parking;
 use crate::store::check_held;
 
 /// Why a rebuild failed is kept up to this many characters.
@@ -321,6 +322,8 @@ pub(super) async fn bookmark(job: &Job, plan: &Plan) -> Result<Bookmark, Rebuild
     .bind(plan.generation)
     .fetch_one(job.store.pool())
     .await?;
+    let which = (&*job.tenant, job.projection.name(), plan.generation);
+    let parked = parking::parked(job.store.pool(), which).await?;
     Ok(Bookmark {
         projection: job.projection.clone(),
         tenant: job.tenant.clone(),
@@ -330,6 +333,8 @@ pub(super) async fn bookmark(job: &Job, plan: &Plan) -> Result<Bookmark, Rebuild
         fence: job.token,
         state: "building",
         skipped: Arc::default(),
+        // Only what was gone back to can have any: a rebuild takes in all of the log, or fails.
+        parked: Arc::new(parked),
     })
 }
 

@@ -371,7 +371,7 @@ async fn write_cut(conn: &mut PgConnection, line: &Line, cut: Cut) -> Result<(),
 fn unwritable(error: sqlx::Error, range: &Range, up_to: i64) -> RebuildError {
     match Fault::of(&error) {
         Fault::Passing => error.into(),
-        Fault::TooLong | Fault::Lasting => RebuildError::Poison {
+        Fault::TooLong | Fault::OfRow | Fault::Lasting => RebuildError::Poison {
             position: Position(range.0),
             reason: format!(
                 "positions {} to {up_to} cannot be written: {error}",

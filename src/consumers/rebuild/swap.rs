@@ -37,6 +37,8 @@ struct Live {
     storage: i32,
     version: i32,
     position: Position,
+    /// How many streams are parked in it.
+    parked: i32,
 }
 
 /// Brings the new generation to the head, compares it if asked, and makes it the live one; one that is as
@@ -230,6 +232,9 @@ async fn compare(follower: &mut Follower<'_>) -> Result<Option<Both>, RebuildErr
         if live.version != follower.job.projection.version() {
             return Ok(None);
         }
+        if live.parked > 0 {
+            return Err(RebuildError::Parked(live.parked));
+        }
         if live.position < follower.bookmark.position {
             held.rollback().await?;
             if Instant::now() > until {
@@ -295,8 +300,8 @@ async fn lock_live(
     tx: &mut Transaction<'_, Postgres>,
     follower: &Follower<'_>,
 ) -> Result<Live, sqlx::Error> {
-    let (generation, storage, version, position): (i32, i32, i32, i64) = sqlx::query_as(
-        "select generation, coalesce(storage, generation), version, position from generations
+    let (generation, storage, version, position, parked): (_, _, _, i64, _) = sqlx::query_as(
+        "select generation, coalesce(storage, generation), version, position, parked from generations
          where tenant = $1 and projection = $2 and state = 'live' for update",
     )
     .bind(&*follower.job.tenant)
@@ -308,6 +313,7 @@ async fn lock_live(
         storage,
         version,
         position: Position(position),
+        parked,
     })
 }
 

@@ -191,33 +191,28 @@ async fn d21_a_stream_longer_than_any_page() {
 async fn d22_an_event_nobody_knows_stops_its_read_models_and_no_other() {
     let app = TestApp::start().await;
     app.data(REGISTER, json!({})).await;
-    plant(
-        app.db().pool(),
-        "vehicle",
-        "v",
-        "vehicle.teleported",
-        r##"{"to":"#"}"##,
-        1,
-    )
-    .await;
-    let status = "{ projections { name status position error } }";
+    let unknown = ["vehicle", "deployment"];
+    for kind in unknown {
+        let (event_type, payload) = (format!("{kind}.teleported"), r##"{"to":"#"}"##);
+        plant(app.db().pool(), kind, "v", &event_type, payload, 1).await;
+    }
+    let status = "{ projections { name status position error parkedStreams } }";
     let mut rows = Value::Null;
-    eventually("the read model of vehicles stops", async || {
+    eventually("the read model of deployments stops", async || {
         rows = app.data(status, json!({})).await["projections"].take();
-        rows[0]["status"] == "stopped"
+        rows[5]["status"] == "stopped" && rows[0]["position"] == "3"
     })
     .await;
     assert_eq!(
-        (&rows[0]["name"], &rows[0]["position"]),
-        (&json!("vehicles"), &json!("1"))
+        (&rows[5]["name"], &rows[5]["position"]),
+        (&json!("deployments"), &json!("2"))
     );
-    assert!(
-        rows[0]["error"]
-            .as_str()
-            .unwrap()
-            .contains("vehicle.teleported"),
-        "{rows}"
-    );
+    let said = rows[5]["error"].as_str().unwrap();
+    assert!(said.contains("deployment.teleported"), "{rows}");
+    // Where every row is of one stream, the vehicle is parked, and nothing stops.
+    let vehicles = json!({ "name": "vehicles", "status": "running", "position": "3",
+                           "error": null, "parkedStreams": 1 });
+    assert_eq!(rows[0], vehicles);
     eventually("health tells it", async || {
         app.get("/healthz").await.json()["status"] == "degraded"
     })

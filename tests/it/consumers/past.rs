@@ -373,11 +373,11 @@ async fn progress_is_told_to_whoever_listens_and_decisions_to_auditors() {
 async fn a_poison_event_is_listed_tried_again_and_skipped_for_a_reason() {
     let app = TestApp::start().await;
     live_on(&app, 1).await;
-    let poison = ("vehicle", "vehicle.registered", "1", r#"{"name":7}"#);
+    let poison = ("deployment", "deployment.teleported", "1", "{}");
     let at = super::scene::append(app.db().pool(), "bad", &[poison])
         .await
         .0;
-    let failed = r#"{ failedEvents(name: "vehicles") { nodes { position attempts blocks skippedBy skipReason } } }"#;
+    let failed = r#"{ failedEvents(name: "deployments") { nodes { position attempts blocks skippedBy skipReason } } }"#;
     let list = async || {
         let told = app.data(failed, json!({})).await;
         told["failedEvents"]["nodes"].clone()
@@ -392,7 +392,7 @@ async fn a_poison_event_is_listed_tried_again_and_skipped_for_a_reason() {
         let told = app.data(&query, json!({ "i": input })).await;
         told[field].clone()
     };
-    let here = |position: i64| json!({ "name": "vehicles", "position": position.to_string(), "reason": "lost" });
+    let here = |position: i64| json!({ "name": "deployments", "position": position.to_string(), "reason": "lost" });
     for field in ["retryFailedEvent", "skipFailedEvent"] {
         let elsewhere = decide(field, here(at - 1)).await;
         assert_eq!(elsewhere["userErrors"][0]["code"], "NOT_STOPPED");
@@ -410,14 +410,14 @@ async fn a_poison_event_is_listed_tried_again_and_skipped_for_a_reason() {
         decide("skipFailedEvent", here(at)).await["userErrors"],
         json!([])
     );
-    app.settled("{ vehicles { nodes { id } } }", json!({}))
+    app.settled("{ deployments { nodes { id } } }", json!({}))
         .await;
     let told = &list().await[0];
     assert_eq!(
         (&told["blocks"], &told["skippedBy"], &told["skipReason"]),
         (&json!(false), &json!("user:tester"), &json!("lost"))
     );
-    let decisions = r#"{ projectionDecisions(name: "vehicles") { nodes { action position } } }"#;
+    let decisions = r#"{ projectionDecisions(name: "deployments") { nodes { action position } } }"#;
     let told = app.data(decisions, json!({})).await;
     let at = at.to_string();
     let expect =

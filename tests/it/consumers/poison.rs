@@ -12,7 +12,7 @@ use super::tally::Tally;
 use crate::support::{TestDb, eventually};
 
 /// What cannot be folded: event type, version, payload, and what is said about it.
-const UNREADABLE: &[(&str, &str, &str, &str)] = &[
+pub const UNREADABLE: &[(&str, &str, &str, &str)] = &[
     ("fleet.created", "1", "{}", "missing field"),
     ("fleet.created", "1", "[1]", "cannot be read"),
     ("fleet.created", "1", "null", "cannot be read"),
@@ -234,7 +234,7 @@ fn vehicles_only() -> std::sync::Arc<dyn projections::AnyProjection> {
 }
 
 /// The log's truth without some positions.
-async fn without(db: &TestDb, at: Position, excluded: &[i64]) -> super::tally::Counts {
+pub async fn without(db: &TestDb, at: Position, excluded: &[i64]) -> super::tally::Counts {
     let mut counts = truth(db.pool(), at).await;
     let gone: Vec<(String, i64)> = sqlx::query_as(
         "select aggregate_id, position from events where position = any($1) and position <= $2",

@@ -7,8 +7,8 @@ use daybook::consumers::{ConsumerSettings, Consumers, ProjectionStatus, Status};
 use daybook::store::{Store, StoreSettings};
 use domain::Position;
 use projections::AnyProjection;
-use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{PgConnection, PgPool};
 use tokio::runtime::Runtime;
 
 use super::tally::{self, Counts};
@@ -71,6 +71,14 @@ pub struct Process {
 
 impl Process {
     pub fn start(options: PgConnectOptions, projections: Vec<Arc<dyn AnyProjection>>) -> Process {
+        Process::start_with(options, projections, settings())
+    }
+
+    pub fn start_with(
+        options: PgConnectOptions,
+        projections: Vec<Arc<dyn AnyProjection>>,
+        settings: ConsumerSettings,
+    ) -> Process {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -79,7 +87,8 @@ impl Process {
         let starting = std::thread::spawn(move || {
             let consumers = runtime.block_on(async {
                 let store = store(options).await;
-                start(&store, &projections).await
+                let started = Consumers::start(store, projections, settings).await;
+                started.unwrap()
             });
             (runtime, consumers)
         });
@@ -129,8 +138,25 @@ pub async fn append(pool: &PgPool, fleet: &str, facts: &[Fact<'_>]) -> Position 
         .await
         .unwrap();
     }
+    note_streams(&mut tx, head - facts.len() as i64).await;
     tx.commit().await.unwrap();
     Position(head)
+}
+
+/// Notes where the streams of the events behind a position lie, as any appender does.
+async fn note_streams(conn: &mut PgConnection, after: i64) {
+    sqlx::query(
+        "insert into streams
+         select tenant, aggregate_type, aggregate_id, max(sequence), min(position), max(position)
+         from events where tenant = $1 and position > $2 group by 1, 2, 3
+         on conflict (tenant, aggregate_type, aggregate_id) do update
+         set version = excluded.version, last_position = excluded.last_position",
+    )
+    .bind(TENANT)
+    .bind(after)
+    .execute(conn)
+    .await
+    .unwrap();
 }
 
 /// Appends `count` events of `fleets` fleets, and of vehicles in between, in one transaction.
@@ -160,6 +186,7 @@ pub async fn append_many(pool: &PgPool, count: i64, fleets: i64) -> Position {
     .execute(&mut *tx)
     .await
     .unwrap();
+    note_streams(&mut tx, head - count).await;
     tx.commit().await.unwrap();
     Position(head)
 }

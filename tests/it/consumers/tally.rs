@@ -21,6 +21,8 @@ pub type Counts = BTreeMap<String, (i64, i64)>;
 pub struct Tally {
     pub name: &'static str,
     pub version: i32,
+    /// An event that cannot be taken in parks its fleet instead of stopping all.
+    pub by_stream: bool,
     /// After the rows are written, before the commit: waits as long.
     pub write_pause: Duration,
     /// While true, writes wait in the middle until the gate is opened.
@@ -45,6 +47,7 @@ impl Default for Tally {
         Self {
             name: "tally",
             version: 1,
+            by_stream: false,
             write_pause: Duration::ZERO,
             gated: AtomicBool::new(false),
             gate: Semaphore::new(0),
@@ -98,6 +101,9 @@ impl AnyProjection for Tally {
             "c" => &["c"],
             _ => &["d"],
         }
+    }
+    fn by_stream(&self) -> bool {
+        self.by_stream
     }
     fn ddl(&self, target: &Target<'_>) -> Vec<String> {
         vec![format!(
