@@ -25,7 +25,7 @@ pub struct ProjectionStatus {
     lag: Duration,
     /// `running`, `paused`, `stopped` (an event could not be folded) or `not_started`.
     status: String,
-    /// Why it is stopped; null otherwise.
+    /// Why it is stopped; null otherwise. Whoever is no operator is told only that there is something to know.
     error: Option<String>,
 }
 
