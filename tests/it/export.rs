@@ -3,6 +3,7 @@
 mod archive;
 mod events;
 mod read_models;
+mod readers;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
