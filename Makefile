@@ -1,7 +1,7 @@
 # Thin: each target is one obvious command.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test conformance tokens otlp lint fmt bench load ci schema compose freeze-migrations clean
+.PHONY: help demo run test conformance tokens otlp check-exports lint fmt bench load ci schema compose freeze-migrations clean
 
 help: ## Lists the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1\t\2/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "make %-18s %s\n", $$1, $$2 }'
@@ -35,6 +35,11 @@ otlp: ## Has OpenTelemetry's exporters for Python send us log records; needs Pyt
 	@scripts/ensure-rust
 	@scripts/ensure-servers test
 	scripts/check-otlp
+
+check-exports: ## Has DuckDB read exports of real data and compares them with the truth; needs Python
+	@scripts/ensure-rust
+	@scripts/ensure-servers test
+	scripts/check-exports
 
 lint: ## Checks format and lints, warnings being errors
 	cargo fmt --all --check

@@ -30,6 +30,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use domain::Position;
 use sqlx::PgPool;
 use sqlx::error::{DatabaseError, ErrorKind};
 
@@ -44,8 +45,10 @@ pub struct AnalystSettings {
     pub url: Option<String>,
     /// Projections a tenant may have installed.
     pub projections_max: usize,
-    /// Analysts' connections of this process.
+    /// Connections of this process for questions.
     pub connections_max: usize,
+    /// Connections of this process for folding: questions cannot take them.
+    pub fold_connections_max: usize,
     /// How long the SQL of a projection may take for a piece of a batch.
     pub fold_timeout: Duration,
     /// How long a question may take.
@@ -62,6 +65,7 @@ impl Default for AnalystSettings {
             url: None,
             projections_max: 50,
             connections_max: 4,
+            fold_connections_max: 4,
             fold_timeout: Duration::from_secs(10),
             query_timeout: Duration::from_secs(10),
             rows_max: 10_000,
@@ -100,9 +104,20 @@ pub enum AnalystError {
          analyst.url to it"
     )]
     NoLogin(String),
-    /// All connections for analysts' SQL are in use.
+    /// All connections for such SQL are in use.
     #[error("too much analysts' SQL is running")]
     Busy,
+    /// A projection that was asked for as of a position was not built for it.
+    #[error(
+        "{name} has no generation as of position {position}: \
+         `daybook rebuild {name} --mode scratch --up-to {position}` builds one"
+    )]
+    NotBuiltAsOf {
+        /// Which projection.
+        name: String,
+        /// The position.
+        position: Position,
+    },
     /// The log does not know the tenant, or cannot be asked.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,6 +4,7 @@ mod activities;
 mod decide;
 mod elsewhere;
 mod envelope;
+mod history;
 mod loading;
 mod logs;
 mod past;
@@ -16,6 +17,7 @@ mod states;
 pub use activities::{ActivitiesReceipt, SyncActivities, SyncOutcome};
 pub use elsewhere::{recorded_deployment_id, recorded_incident_id};
 pub use envelope::{CommandContext, check_command_id};
+pub use history::{History, HistoryPage, PageBounds, StateAfter, StateBounds};
 pub use logs::{
     IngestLogs, KeptRejected, LogsReceipt, RecordOutcome, RecoverRejected, Recovered, RejectedOf,
     Room,
@@ -162,6 +164,8 @@ pub struct Door {
     vault: Option<Vault>,
     limiter: Option<Limiter>,
     log_rooms: Arc<Rooms>,
+    /// Where pages of histories ended.
+    history: Arc<history::Pages>,
 }
 
 impl Door {
@@ -172,6 +176,7 @@ impl Door {
             states: Arc::new(States::new(settings.state_bytes_max)),
             receipts: Arc::new(Receipts::new(settings.receipts_max)),
             log_rooms: Arc::new(Rooms::new(settings.log_bytes_max)),
+            history: Arc::new(history::pages()),
             settings: Arc::new(settings),
             snapshotting: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
             vault: None,

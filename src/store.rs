@@ -19,6 +19,7 @@ mod rejected;
 mod scan;
 mod snapshots;
 mod statement;
+mod stream;
 mod sweep;
 mod tallies;
 mod wake;
@@ -38,6 +39,7 @@ pub use scan::{
     scan_filtered, write_stored,
 };
 pub use snapshots::StoredState;
+pub use stream::STREAM_LOOKED_THROUGH_MAX;
 pub use tallies::{Tallies, Tally};
 
 use std::sync::Arc;

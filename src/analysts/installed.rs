@@ -251,22 +251,26 @@ impl Analysts {
         SqlProjection::new(tenant, header, select, self.login().clone(), time_max)
     }
 
-    /// How far the live generations of the tenant's own read models are: name, the number in their tables'
-    /// names, position.
-    pub(super) async fn live(
+    /// How far the generations of the tenant's own read models are that answer, or those that were built as of a
+    /// position by the version that is installed: name, the number in their tables' names, position.
+    pub(super) async fn answering(
         &self,
         tenant: &str,
+        as_of: Option<Position>,
     ) -> Result<Vec<(String, i32, Position)>, sqlx::Error> {
         let rows: Vec<(String, i32, i64)> = sqlx::query_as(
-            "select g.projection, coalesce(g.storage, g.generation), g.position
+            "select distinct on (g.projection) g.projection, coalesce(g.storage, g.generation), g.position
              from generations g join sql_projections s on s.tenant = g.tenant and s.name = g.projection
-             where g.tenant = $1 and g.state = 'live' order by g.projection",
+             where g.tenant = $1 and case when $2::bigint is null then g.state = 'live'
+                   else g.state = 'scratch' and g.position = $2 and g.version = s.version end
+             order by g.projection, g.generation desc",
         )
         .bind(tenant)
+        .bind(as_of.map(|position| position.0))
         .fetch_all(self.pool())
         .await?;
-        let live = |(name, storage, position)| (name, storage, Position(position));
-        Ok(rows.into_iter().map(live).collect())
+        let found = |(name, storage, position)| (name, storage, Position(position));
+        Ok(rows.into_iter().map(found).collect())
     }
 }
 

@@ -14,6 +14,7 @@ use sqlx::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::sql::Purpose;
 use super::{AnalystError, AnalystSettings};
 use crate::store::Store;
 
@@ -29,6 +30,9 @@ const SILENCE_MS_MAX: u32 = 10_000;
 /// What sorting and hashing of one statement may hold in memory before they go to files.
 const WORK_MEM: &str = "16MB";
 
+/// PostgreSQL's word for a server, or a role, that has no connection left.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
 /// Beyond the server's own limit a statement is given up after so long.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -38,14 +42,20 @@ pub(super) struct Login {
     options: Arc<PgConnectOptions>,
     /// Where it is said whose rows a connection is shown.
     pool: PgPool,
-    permits: Arc<Semaphore>,
+    /// For questions, and for folding: neither waits for the other.
+    asking: Arc<Semaphore>,
+    folding: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<PgConnection>>>,
-    wait_max: Duration,
+    /// How long a question waits for a connection, and a fold.
+    asking_waits: Duration,
+    folding_waits: Duration,
 }
 
 /// What a transaction of an analyst's is bounded by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
+    /// Whose connections it takes one of.
+    pub purpose: Purpose,
     /// How long its statement may run.
     pub time: Duration,
     /// Rows it may answer.
@@ -82,15 +92,21 @@ impl Login {
                     .statement_cache_capacity(0),
             ),
             pool: store.pool().clone(),
-            permits: Arc::new(Semaphore::new(settings.connections_max)),
+            asking: Arc::new(Semaphore::new(settings.connections_max)),
+            folding: Arc::new(Semaphore::new(settings.fold_connections_max)),
             idle: Arc::default(),
-            wait_max: settings.query_timeout,
+            asking_waits: settings.query_timeout,
+            folding_waits: settings.fold_timeout,
         })
     }
 
     /// Begins a transaction that reads only, on a connection for the caller alone.
     pub(super) async fn begin(&self, bounds: Bounds) -> Result<Session, AnalystError> {
-        let waiting = timeout(self.wait_max, self.permits.clone().acquire_owned()).await;
+        let (permits, wait_max) = match bounds.purpose {
+            Purpose::Question => (&self.asking, self.asking_waits),
+            Purpose::Fold => (&self.folding, self.folding_waits),
+        };
+        let waiting = timeout(wait_max, permits.clone().acquire_owned()).await;
         let Ok(Ok(permit)) = waiting else {
             return Err(AnalystError::Busy);
         };
@@ -132,6 +148,7 @@ impl Login {
         let connecting = timeout(CONNECT_MAX, self.options.connect()).await;
         let mut conn = match connecting {
             Err(_) => return Err(AnalystError::NoLogin("it does not answer".to_owned())),
+            Ok(Err(error)) if is_full(&error) => return Err(AnalystError::Busy),
             Ok(Err(error)) => return Err(AnalystError::NoLogin(error.to_string())),
             Ok(Ok(conn)) => conn,
         };
@@ -140,6 +157,12 @@ impl Login {
             Some(why) => Err(AnalystError::NoLogin(why)),
         }
     }
+}
+
+/// Has the role, or the server, as many connections as it may?
+fn is_full(error: &sqlx::Error) -> bool {
+    let said = error.as_database_error().and_then(|said| said.code());
+    said.is_some_and(|code| code == TOO_MANY_CONNECTIONS)
 }
 
 async fn backend_of(conn: &mut PgConnection) -> Result<i32, sqlx::Error> {

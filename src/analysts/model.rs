@@ -13,6 +13,7 @@ use sqlx::{Arguments as _, Executor as _, PgConnection};
 use super::header::Header;
 use super::login::{Bounds, Login};
 use super::names::interned;
+use super::sql::Purpose;
 use super::{AnalystError, merge};
 
 /// A batch is given to the SQL in pieces of at most so many events.
@@ -145,6 +146,7 @@ impl SqlProjection {
 /// The bounds of one piece.
 pub(super) fn bounds(time: Duration) -> Bounds {
     Bounds {
+        purpose: Purpose::Fold,
         time,
         rows: PIECE_ROWS_MAX,
         bytes: PIECE_ANSWER_BYTES_MAX,

@@ -48,6 +48,8 @@ pub struct Question {
     pub parameters: Vec<Option<String>>,
     /// Rows wanted; as many as there may be if not said.
     pub first: Option<usize>,
+    /// Of the generations that were built as of this position; of those that answer if not said.
+    pub as_of: Option<Position>,
 }
 
 impl Analysts {
@@ -67,8 +69,9 @@ impl Analysts {
             }
             None => most,
         };
-        let (offered, read) = self.offered(tenant, &checked).await?;
+        let (offered, read) = self.offered(tenant, &checked, question.as_of).await?;
         let bounds = Bounds {
+            purpose: Purpose::Question,
             time: self.settings().query_timeout,
             rows: rows_max,
             bytes: self.settings().answer_bytes_max,
@@ -94,12 +97,18 @@ impl Analysts {
         &self,
         tenant: &str,
         checked: &Checked,
+        as_of: Option<Position>,
     ) -> Result<(String, Vec<(String, Position)>), AnalystError> {
-        let (models, live) = (self.known(tenant).await?, self.live(tenant).await?);
+        let models = self.known(tenant).await?;
+        let answering = self.answering(tenant, as_of).await?;
         let (mut definitions, mut read) = (Vec::new(), Vec::new());
         for name in &checked.relations {
             let model = models.iter().find(|m| m.name() == name);
-            let at = live.iter().find(|(live, ..)| live == name);
+            let at = answering.iter().find(|(found, ..)| found == name);
+            if let (Some(_), None, Some(position)) = (model, at, as_of) {
+                let name = name.clone();
+                return Err(AnalystError::NotBuiltAsOf { name, position });
+            }
             let (Some(model), Some((_, storage, position))) = (model, at) else {
                 let names: Vec<&str> = models.iter().map(|m| m.name()).collect();
                 return Err(Refused::new(format!(

@@ -10,7 +10,8 @@ use super::access;
 use super::document::operation_of;
 use super::fault::{Fault, FaultCode};
 
-/// Root fields that are answered by the snapshot of an operation alone. Left out are those that read the
+/// Root fields that are answered by the snapshot of an operation alone, and an analyst's own question, which
+/// looks for its generations itself. Left out are those that read the
 /// log itself (`events`, a `deployment`, an `slo`, `slaStats`), boards, which are kept beside the read
 /// models, accounts and whatever depends on who asks, and bookkeeping. What goes by the clock, such as
 /// freezes of an `environment`, goes by the present one.
@@ -44,6 +45,7 @@ const FIELDS: &[&str] = &[
     "logSources",
     "logStatus",
     "logStats",
+    "analystQuery",
 ];
 
 /// Refuses what cannot be asked as of a position.

@@ -34,20 +34,23 @@ pub fn read_fault(error: ReadError) -> Fault {
         ReadError::NotBuilt(name) => {
             Fault::of(FaultCode::ReadModelBuilding).with("readModel", name)
         }
-        ReadError::NotBuiltAsOf { model, position } => {
-            let message = format!(
-                "read model {model} has no generation as of position {position}: build it with \
-                 rebuildProjection(input: {{ name: \"{model}\", mode: SCRATCH, \
-                 upTo: {{ position: \"{position}\" }} }})"
-            );
-            let fault = Fault::new(FaultCode::AsOfNotBuilt, message);
-            fault
-                .with("readModel", model)
-                .with("asOf", position.to_string())
-        }
+        ReadError::NotBuiltAsOf { model, position } => not_built_as_of(model, position),
         ReadError::Database(error) => store_fault(error.into()),
         callers => Refusal::new(Code::Validation, callers.to_string()).into(),
     }
+}
+
+/// What a client is told who asks a read model as of a position that it was not built for.
+pub fn not_built_as_of(model: &str, position: Position) -> Fault {
+    let message = format!(
+        "read model {model} has no generation as of position {position}: build it with \
+         rebuildProjection(input: {{ name: \"{model}\", mode: SCRATCH, \
+         upTo: {{ position: \"{position}\" }} }})"
+    );
+    let fault = Fault::new(FaultCode::AsOfNotBuilt, message);
+    fault
+        .with("readModel", model)
+        .with("asOf", position.to_string())
 }
 
 /// What a client is told of a fault of the store. What it was is logged here, once.

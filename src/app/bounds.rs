@@ -98,6 +98,7 @@ pub fn analysts(settings: &Settings) -> AnalystSettings {
         url: analyst.url.as_ref().map(|url| url.expose().to_owned()),
         projections_max: analyst.projections_max,
         connections_max: analyst.connections_max,
+        fold_connections_max: analyst.fold_connections_max,
         fold_timeout: analyst.fold_timeout,
         query_timeout: analyst.query_timeout,
         rows_max: analyst.rows_max,

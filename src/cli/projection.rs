@@ -16,6 +16,7 @@ use projections::AnyProjection;
 use super::operator;
 use crate::analysts::Analysts;
 use crate::app::{self, Log};
+use crate::commands::check_command_id;
 use crate::config::Settings;
 use crate::consumers::{self, Decider, Mode, RebuildOptions};
 use crate::store::Store;
@@ -32,7 +33,7 @@ Examples:
   daybook projection skip heatmap 4711 --reason 'unreadable, reported as incident 12'
   daybook projection rebuilds
   daybook projection cancel-rebuild heatmap
-  daybook projection roll-back heatmap --reason 'counts twice'
+  daybook projection roll-back heatmap --generation 4 --command-id back-1 --reason 'counts twice'
   daybook projection add signups_by_day.sql
   daybook projection remove signups_by_day
 
@@ -121,6 +122,13 @@ enum Action {
     RollBack {
         /// Which read model
         name: String,
+        /// The generation to go away from; refused if it is not the one that answers. Without it:
+        /// whichever is
+        #[arg(long)]
+        generation: Option<i32>,
+        /// Idempotency key, 1 to 255 characters: run again with it, it does not go back and forth
+        #[arg(long, value_name = "ID")]
+        command_id: Option<String>,
     },
     /// Show the generations there are
     Generations,
@@ -194,14 +202,23 @@ async fn act(store: &Store, analysts: &Analysts, args: &ProjectionArgs) -> anyho
         Action::CancelRebuild { name } => {
             consumers::cancel_rebuild(store, tenant, name, decider).await?;
         }
-        Action::RollBack { name } => {
+        Action::RollBack {
+            name,
+            generation,
+            command_id,
+        } => {
+            let key = command_id.as_deref();
+            if let Some(Err(refusal)) = key.map(check_command_id) {
+                bail!("--command-id: {}", refusal.message);
+            }
             let options = RebuildOptions {
                 mode: Mode::RollBack,
+                away_from: *generation,
                 decider: Some(decider.clone()),
                 ..RebuildOptions::default()
             };
             let projection = projection(analysts, tenant, name).await?;
-            consumers::ask_rebuild(store, &projection, tenant, &options, None).await?;
+            consumers::ask_rebuild(store, &projection, tenant, &options, key).await?;
         }
         Action::Drop { name, generation } => {
             consumers::drop_generation(store, tenant, name, *generation, decider).await?;

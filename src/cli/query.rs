@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use domain::Position;
+
 use crate::analysts::{Answered, Question};
 use crate::app::{self, Log};
 use crate::config::Settings;
@@ -12,6 +14,7 @@ use crate::config::Settings;
 #[command(after_help = "\
 Examples:
   daybook query 'select * from signups_by_day order by day'
+  daybook query 'select * from signups_by_day' --as-of 48211
   daybook query 'select sum(users) from signups_by_day where day >= $1::date' --param 2026-01-01
 
 It runs with no right but to read those tables, and for `analyst.query_timeout` at most. Rows are written as \
@@ -25,6 +28,9 @@ pub struct QueryArgs {
     /// At most this many rows
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
+    /// As of this position, of what `daybook rebuild NAME --mode scratch --up-to POSITION` has built
+    #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(i64).range(0..))]
+    as_of: Option<i64>,
     /// Whose projections
     #[arg(long, default_value = "default")]
     tenant: String,
@@ -37,6 +43,7 @@ pub async fn run(args: QueryArgs, settings: Settings) -> anyhow::Result<ExitCode
         sql: args.sql,
         parameters: args.params.into_iter().map(Some).collect(),
         first: args.rows,
+        as_of: args.as_of.map(Position),
     };
     let answered = match app::analysts(&settings, log.store()) {
         Ok(analysts) => analysts

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::progress::Progress;
 use crate::app::Log;
+use crate::commands::{History, StateBounds};
 use crate::config::Settings;
 use crate::export::{archive_files, read_archived};
 use crate::store::{EventFilter, PageLimits, Store, StoreError, StoredEvent};
@@ -34,11 +35,17 @@ Examples:
   daybook replay --aggregate vehicle/2417 --format table
   daybook replay --type deployment.approved --actor user:ann --since 2026-11-01T00:00:00Z
   daybook replay --format csv --bookmark audit.bookmark >> audit.csv
+  daybook replay --aggregate vehicle/2417 --states --format table
   daybook replay --archive /archive > everything.ndjson
 
 Conditions add up. Personal values stay sealed. With --bookmark a replay that was interrupted, or that \
 came to the end, goes on behind the last event it wrote when it is run again; one that was killed may \
-write its last events again, which their positions tell.")]
+write its last events again, which their positions tell.
+
+With --states each event tells what it made of its stream: the state after it, and what differs from the \
+state before, as aggregateHistory tells it. States hold no personal values. Those of 10,000 streams are held \
+at once, and no more than come to 64 MiB of JSON; one that had to make room is folded from its stream's \
+first event again, which takes time where more streams than that go on side by side.")]
 pub struct ReplayArgs {
     /// Only this kind of stream, or this stream of it: `vehicle`, `vehicle/2417`
     #[arg(long, value_name = "KIND[/ID]")]
@@ -64,6 +71,9 @@ pub struct ReplayArgs {
     /// Only events recorded before this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// Tell with each event the state it led to, and what it changed in it
+    #[arg(long)]
+    states: bool,
     /// How events are written: a table for people is what a terminal gets
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -103,6 +113,11 @@ pub async fn run(args: ReplayArgs, settings: Settings) -> anyhow::Result<ExitCod
         moment(&args.since, "--since").map_err(|refusal| anyhow::anyhow!(refusal.message))?;
     let until =
         moment(&args.until, "--until").map_err(|refusal| anyhow::anyhow!(refusal.message))?;
+    ensure!(
+        !args.states || args.archive.is_none(),
+        "--states is told of streams that are in the log whole, not of an archive: put it back first \
+         (`daybook archive restore`), or leave one of both out"
+    );
     let log = Log::open(&settings).await?;
     let looked = replay(log.store(), &args, (since, until)).await;
     log.close().await;
@@ -128,7 +143,7 @@ async fn replay(
     let format = args
         .format
         .unwrap_or_else(|| Format::for_output(std::io::stdout().is_terminal()));
-    let mut writer = Writer::new(format, std::io::stdout().lock());
+    let mut writer = Writer::new((format, args.states), std::io::stdout().lock());
     // Where a bookmark goes on, the names of columns were written before.
     if bookmark.as_ref().is_none_or(Bookmark::is_new) {
         writer.head()?;
@@ -145,8 +160,10 @@ async fn replay(
             Some((to.0 - after.0).max(0).unsigned_abs()),
         ),
     };
+    let history = |tenant| History::new(store.clone(), tenant, StateBounds::default());
     let mut replay = Replay {
         store,
+        history: args.states.then(|| history(tenant.clone())),
         tenant,
         wanted: args.wanted(times),
         writer,
@@ -168,7 +185,7 @@ async fn replay(
             .read_filtered(&replay.tenant, filter, after, limits)
             .await?;
         after = page.up_to;
-        replay.write(&page.events, after)?;
+        replay.write(&page.events, after).await?;
     }
     let Replay { bar, events, .. } = replay;
     bar.finish();
@@ -182,6 +199,8 @@ async fn replay(
 struct Replay<'a> {
     store: &'a Store,
     tenant: Arc<str>,
+    /// What events made of their streams, if it is told.
+    history: Option<History>,
     wanted: Wanted,
     writer: Writer<std::io::StdoutLock<'static>>,
     bookmark: Option<Bookmark>,
@@ -192,21 +211,41 @@ struct Replay<'a> {
 
 impl Replay<'_> {
     /// Writes those of these events that are wanted; all up to `up_to` was looked through.
-    fn write(&mut self, events: &[StoredEvent], up_to: Position) -> anyhow::Result<()> {
-        for event in events {
-            if self.wanted.passes(event) {
-                let metadata: Option<Metadata> = serde_json::from_str(&event.metadata).ok();
-                self.writer.write(event, metadata.as_ref())?;
-                self.events += 1;
-            }
+    async fn write(&mut self, events: &[StoredEvent], up_to: Position) -> anyhow::Result<()> {
+        for event in events.iter().filter(|event| self.wanted.passes(event)) {
+            let metadata: Option<Metadata> = serde_json::from_str(&event.metadata).ok();
+            let told = match &mut self.history {
+                None => None,
+                Some(history) => match history.after(event).await {
+                    Ok(told) => Some(told),
+                    Err(error) => {
+                        let at = event.position;
+                        self.reached(Position(at.0 - 1))?;
+                        return Err(error).with_context(|| {
+                            format!(
+                                "the state after the event at {at} is not known; without --states \
+                                 the event can be told"
+                            )
+                        });
+                    }
+                },
+            };
+            self.writer.write(event, metadata.as_ref(), told.as_ref())?;
+            self.events += 1;
         }
-        self.writer.flush()?;
-        if let Some(bookmark) = &mut self.bookmark {
-            bookmark.put(up_to)?;
-        }
+        self.reached(up_to)?;
         let looked = (up_to.0 - self.began.0).unsigned_abs();
         self.bar.at(looked, self.events);
         Ok(())
+    }
+
+    /// All up to here is told.
+    fn reached(&mut self, up_to: Position) -> anyhow::Result<()> {
+        self.writer.flush()?;
+        match &mut self.bookmark {
+            Some(bookmark) => bookmark.put(up_to),
+            None => Ok(()),
+        }
     }
 
     /// Replays what the files of a folder have of what comes next, and tells where the log goes on.
@@ -230,7 +269,7 @@ impl Replay<'_> {
                 let mut batches = batches;
                 while let Some(events) = batches.recv().await {
                     if let Some(end) = events.last().map(|event| event.position) {
-                        self.write(&events, end)?;
+                        self.write(&events, end).await?;
                     }
                 }
                 Ok::<_, anyhow::Error>(())
@@ -307,6 +346,7 @@ impl ReplayArgs {
             correlation,
             after,
             since,
+            states,
             format,
             tenant,
             // How far, and where that is kept.
@@ -318,7 +358,7 @@ impl ReplayArgs {
         } = self;
         let format = format.map(|format| format!("{format:?}"));
         let log = (database, tenant);
-        serde_json::json!([
+        let of = serde_json::json!([
             log,
             aggregate,
             types,
@@ -327,8 +367,12 @@ impl ReplayArgs {
             after,
             since,
             format
-        ])
-        .to_string()
+        ]);
+        // As it was written before there were states to tell.
+        match states {
+            true => format!("{of} with states"),
+            false => of.to_string(),
+        }
     }
 }
 

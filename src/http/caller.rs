@@ -96,6 +96,15 @@ pub fn as_of(headers: &HeaderMap) -> Result<Option<Position>, Fault> {
     position(headers, AS_OF, "Daybook-As-Of")
 }
 
+/// Refuses a command that is sent with `Daybook-As-Of`: it is of the present, whatever the header says.
+pub fn of_the_present(headers: &HeaderMap) -> Result<(), Fault> {
+    if !headers.contains_key(AS_OF) {
+        return Ok(());
+    }
+    let message = "a command is decided now, not as of a position: send it without Daybook-As-Of";
+    Err(Fault::new(FaultCode::AsOfUnsupported, message).with("field", "Daybook-As-Of"))
+}
+
 fn position(headers: &HeaderMap, header: &str, field: &str) -> Result<Option<Position>, Fault> {
     let refused = || Fault::of(FaultCode::BadPosition).with("field", field);
     let mut values = headers.get_all(header).iter();

@@ -7,7 +7,7 @@ use domain::{Position, StreamKey};
 use sqlx::PgConnection;
 
 use super::StoreError;
-use super::read::Bounds;
+use super::stream::Bounds;
 
 /// Where a reader's next position is by the log's head, and where the next event is that is there.
 const NEXT_THERE: &str = "

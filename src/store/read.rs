@@ -1,16 +1,16 @@
-//! Reading the log: pages by position, streams by sequence.
+//! Reading the log: pages by position.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use domain::tenant::INSTALLATION_LOG;
-use domain::{DecodeError, Event, Metadata, Position, Recorded, StreamKey};
+use domain::{DecodeError, Event, Metadata, Position, Recorded};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
 use super::filter::EventFilter;
-use super::{Store, StoreError, StoredRow, held};
+use super::{Store, StoreError, StoredRow, held, stream};
 
 /// The bounds of one page of the log.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,8 @@ pub struct FilteredPage {
     /// The events that pass, in position order.
     pub events: Vec<StoredEvent>,
     /// Everything up to here was looked through. Before `up_to` of the limits only if the page was full, by
-    /// its number of events or by their bytes: reading goes on behind it, else events are left out.
+    /// its number of events or by their bytes, or if it is of one stream and enough of that was looked
+    /// through: reading goes on behind it, else events are left out.
     pub up_to: Position,
 }
 
@@ -116,6 +117,7 @@ macro_rules! event_columns {
          recorded_at, payload, metadata"
     };
 }
+pub(super) use event_columns;
 
 /// The window keeps a page of large events from filling the memory; sizes are read without decompressing.
 const LOG_PAGE: &str = concat!(
@@ -144,16 +146,6 @@ const FILTERED_PAGE: &str = concat!(
                 and ($8::text is null or strpos(metadata::text, $8) > 0)
               order by position limit $9) page) sized
       where bytes <= $10 or nth = 1 order by position"
-);
-
-/// Bounds choose partitions, never the index: to statistics that lag behind, a plain range is next to nothing.
-const STREAM: &str = concat!(
-    "select ",
-    event_columns!(),
-    " from events
-      where tenant = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence > $4
-        and position >= (select $5::bigint) and position <= any(array[(select $6::bigint)])
-      order by sequence limit $7"
 );
 
 /// Which streams exist. Each is looked up by the whole key: asked for all at once, a young table's streams
@@ -223,22 +215,15 @@ impl Store {
         limits: PageLimits,
     ) -> Result<FilteredPage, StoreError> {
         let mut conn = self.pool().acquire().await?;
-        let (mut after, mut last) = (after, limits.up_to);
         if let (Some(kind), Some(id)) = (&filter.aggregate_type, &filter.aggregate_id) {
-            // One stream: what lies outside of its bounds need not be there.
-            let bounds = stream_bounds(&mut conn, tenant, kind, id).await?;
-            let Some(bounds) = bounds else {
-                let (events, up_to) = (Vec::new(), limits.up_to);
-                return Ok(FilteredPage { events, up_to });
-            };
-            after = after.max(Position(bounds.first - 1));
-            last = last.min(Position(bounds.last));
+            let stream = (kind.as_str(), id.as_str());
+            return stream::read_filtered(&mut conn, (tenant, stream), filter, after, limits).await;
         }
         let [actor, correlation_id] = filter.written_causes();
         let rows = sqlx::query(FILTERED_PAGE)
             .bind(&**tenant)
             .bind(after.0)
-            .bind(last.0)
+            .bind(limits.up_to.0)
             .bind(&filter.aggregate_type)
             .bind(&filter.aggregate_id)
             .bind(&filter.event_types)
@@ -248,51 +233,19 @@ impl Store {
             .bind(limits.bytes_max)
             .fetch_all(&mut *conn)
             .await?;
-        let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found"))?;
-        let is_full = found >= limits.events_max || found > rows.len() as i64;
-        let cut = match rows.last() {
-            Some(row) if is_full => Some(Position(row.try_get(0)?)),
-            _ => None,
-        };
-        held::check_held(&mut conn, tenant, after.0 + 1..=cut.unwrap_or(last).0).await?;
+        let cut = cut(&rows, limits)?;
+        held::check_held(
+            &mut conn,
+            tenant,
+            after.0 + 1..=cut.unwrap_or(limits.up_to).0,
+        )
+        .await?;
         let mut events = decode_rows(tenant, rows)?;
         events.retain(|event| filter.has_cause(event));
         Ok(FilteredPage {
             events,
             up_to: cut.unwrap_or(limits.up_to),
         })
-    }
-
-    /// Events of one stream with `sequence > after`, in order, at most `events_max`. None is passed over:
-    /// where one of them is not in the log any more, the answer is [`StoreError::Archived`].
-    pub async fn read_stream(
-        &self,
-        tenant: &Arc<str>,
-        stream: &StreamKey,
-        after: i64,
-        events_max: i64,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let up_to = Position(i64::MAX);
-        self.read_stream_up_to(tenant, stream, after, up_to, events_max)
-            .await
-    }
-
-    /// The same of the events up to a position.
-    pub async fn read_stream_up_to(
-        &self,
-        tenant: &Arc<str>,
-        stream: &StreamKey,
-        after: i64,
-        up_to: Position,
-        events_max: i64,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut conn = self.pool().acquire().await?;
-        let (kind, id) = (stream.aggregate_type, &*stream.aggregate_id);
-        let Some(bounds) = stream_bounds(&mut conn, tenant, kind, id).await? else {
-            return Ok(Vec::new());
-        };
-        let bounds = Bounds { up_to, ..bounds };
-        read_within(&mut conn, tenant, stream, bounds, after, events_max).await
     }
 
     /// Which of these streams of one kind exist.
@@ -371,6 +324,17 @@ impl Store {
     }
 }
 
+/// The last position of a page that is full, by its number of events or by their bytes; each row tells how many
+/// there were.
+pub(super) fn cut(rows: &[PgRow], limits: PageLimits) -> Result<Option<Position>, sqlx::Error> {
+    let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found"))?;
+    let is_full = found >= limits.events_max || found > rows.len() as i64;
+    match rows.last() {
+        Some(row) if is_full => Ok(Some(Position(row.try_get(0)?))),
+        _ => Ok(None),
+    }
+}
+
 /// [`Store::read_log`] on a connection of the caller's: rebuilds keep one per worker.
 pub async fn read_log(
     conn: &mut PgConnection,
@@ -397,67 +361,10 @@ pub async fn read_log(
     decode_rows(tenant, rows)
 }
 
-/// Positions of a stream's first and last event and the last one's sequence; none behind `up_to` is asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub first: i64,
-    pub last: i64,
-    pub version: i64,
-    pub up_to: Position,
-}
-
-/// Events of one stream with `sequence > after`, in order and without a gap, within these bounds.
-pub(super) async fn read_within(
-    conn: &mut PgConnection,
+pub(super) fn decode_rows(
     tenant: &Arc<str>,
-    stream: &StreamKey,
-    bounds: Bounds,
-    after: i64,
-    events_max: i64,
+    rows: Vec<PgRow>,
 ) -> Result<Vec<StoredEvent>, StoreError> {
-    let after = after.max(0);
-    let rows = sqlx::query(STREAM)
-        .bind(&**tenant)
-        .bind(stream.aggregate_type)
-        .bind(&*stream.aggregate_id)
-        .bind(after)
-        .bind(bounds.first)
-        .bind(bounds.last.min(bounds.up_to.0))
-        .bind(events_max)
-        .fetch_all(&mut *conn)
-        .await?;
-    let events = decode_rows(tenant, rows)?;
-    let is_full = events.len() as i64 >= events_max;
-    let sequences = (after, events.iter().map(|event| event.sequence));
-    held::check_stream(conn, (tenant, stream), bounds, sequences, is_full).await?;
-    Ok(events)
-}
-
-/// Where a stream's events lie; `None` if there is no such stream.
-async fn stream_bounds(
-    conn: &mut PgConnection,
-    tenant: &str,
-    aggregate_type: &str,
-    aggregate_id: &str,
-) -> Result<Option<Bounds>, sqlx::Error> {
-    let found: Option<(i64, i64, i64)> = sqlx::query_as(
-        "select first_position, last_position, version from streams
-         where tenant = $1 and aggregate_type = $2 and aggregate_id = $3",
-    )
-    .bind(tenant)
-    .bind(aggregate_type)
-    .bind(aggregate_id)
-    .fetch_optional(conn)
-    .await?;
-    Ok(found.map(|(first, last, version)| Bounds {
-        first,
-        last,
-        version,
-        up_to: Position(i64::MAX),
-    }))
-}
-
-fn decode_rows(tenant: &Arc<str>, rows: Vec<PgRow>) -> Result<Vec<StoredEvent>, StoreError> {
     let mut words = Words::default();
     rows.iter()
         .map(|row| words.event(tenant, row))

@@ -9,7 +9,8 @@ use domain::{Position, StreamKey};
 use sqlx::{PgConnection, Row as _};
 
 use super::append::digest;
-use super::read::{Bounds, StoredEvent, read_within};
+use super::read::StoredEvent;
+use super::stream::{Bounds, read_within};
 use super::{Store, StoreError};
 
 /// A state as of one version of its stream.

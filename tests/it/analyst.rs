@@ -3,6 +3,7 @@
 mod cli;
 mod folding;
 mod installing;
+mod past;
 mod questions;
 mod scene;
 mod walls;

@@ -4,6 +4,7 @@ mod archive;
 mod asked;
 mod events;
 mod read_models;
+mod readers;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

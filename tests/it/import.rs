@@ -374,6 +374,40 @@ async fn a_rebuild_is_asked_for_as_of_then_listed_and_dropped_on_the_command_lin
     paused.check(0, &["folding, paused"]);
     let cancelled = run("projection cancel-rebuild heatmap --by user:ann").await;
     cancelled.check(0, &["cancelled"]);
+    let back = run("projection roll-back heatmap --generation 7").await;
+    assert_eq!(back.code, Some(1));
+    assert!(
+        back.err.contains("generation 1 answers, not 7"),
+        "{}",
+        back.err
+    );
+    run("rebuild heatmap --workers 1").await.check(0, &[]);
+    let back = "projection roll-back heatmap --generation 3 --command-id back-1 --by user:ann";
+    let told = run(back).await;
+    told.check(0, &["roll_back", "catching_up"]);
+    let again = run(back).await;
+    let of = |told: &Told| told.out.matches("roll_back").count();
+    assert_eq!(
+        (again.code, of(&again)),
+        (Some(0), of(&told)),
+        "{}",
+        again.err
+    );
+    for (other, why) in [
+        (
+            "projection roll-back heatmap --generation 4 --command-id back-1",
+            "was used for another rebuild",
+        ),
+        (
+            "projection roll-back heatmap --command-id ",
+            "--command-id: ",
+        ),
+    ] {
+        let refused = run(other).await;
+        assert_eq!(refused.code, Some(1), "{other}");
+        assert!(refused.err.contains(why), "{other}: {}", refused.err);
+    }
+    run("projection cancel-rebuild heatmap").await.check(0, &[]);
     let dropped = run("projection drop vehicles 2 --by user:ann --reason done").await;
     assert!(!dropped.out.contains("scratch"), "{}", dropped.out);
     let decided = run("projection decisions").await;
@@ -381,7 +415,7 @@ async fn a_rebuild_is_asked_for_as_of_then_listed_and_dropped_on_the_command_lin
         assert!(decided.out.contains(what), "{what} in {}", decided.out);
     }
     let kept = decided.out.lines().filter(|line| line.contains("user:ann"));
-    assert_eq!(kept.count(), 5, "{}", decided.out);
+    assert_eq!(kept.count(), 6, "{}", decided.out);
 }
 
 const VEHICLES: usize = 40;

@@ -146,6 +146,36 @@ async fn aliases_refuse_with_problems() {
 }
 
 #[tokio::test]
+async fn a_command_as_of_then_is_refused_whichever_it_is() {
+    let app = TestApp::start().await;
+    let before = app.head().await;
+    for (line, body) in [
+        ("POST /api/vehicles/positions", json!({ "fixes": [] })),
+        ("POST /api/v1/ingest", json!({ "message": "hello" })),
+        ("POST /api/v1/batch-ingest", json!([])),
+        ("POST /v1/logs", json!({ "resourceLogs": [] })),
+        ("POST /api/deployments", json!({ "id": "d1" })),
+        ("PUT /api/deployments/d1/approval", json!({})),
+        ("POST /api/slos", json!({})),
+        ("POST /api/v1/leaderboard/update", json!({})),
+        ("POST /api/v1/auth/sign-in", json!({})),
+    ] {
+        for as_of in ["1", "soon"] {
+            let headers = [
+                ("content-type", "application/json"),
+                ("daybook-as-of", as_of),
+            ];
+            let reply = app.send(line, &headers, body.to_string().as_bytes()).await;
+            let problem = reply.json();
+            assert_eq!(reply.status, 422, "{line}: {problem}");
+            assert_eq!(problem["code"], "AS_OF_UNSUPPORTED", "{line}: {problem}");
+            assert_eq!(problem["field"], "Daybook-As-Of", "{line}: {problem}");
+        }
+    }
+    assert_eq!(app.head().await, before, "nothing was appended");
+}
+
+#[tokio::test]
 async fn nobody_is_let_in_without_a_good_token_and_all_are_told_the_same() {
     let app = TestApp::start().await;
     let good = format!("Bearer {}", app.token(&[], "default"));

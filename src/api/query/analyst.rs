@@ -5,7 +5,7 @@ use domain::{Code, Refusal};
 
 use crate::analysts::{AnalystError, Question};
 use crate::api::access::{AuthRole, Scope, auth, to};
-use crate::api::failure::store_fault;
+use crate::api::failure::{not_built_as_of, store_fault};
 use crate::api::fault::{Fault, FaultCode, MESSAGE_CHARS_MAX, cut};
 use crate::api::operation::Operation;
 use crate::api::types::analyst::AnalystAnswer;
@@ -17,7 +17,8 @@ pub struct AnalystQueries;
 #[Object]
 impl AnalystQueries {
     /// Answers one SELECT over the tables of the tenant's own projections (`daybook projection add`). It runs with
-    /// no right but to read them, for a bounded time.
+    /// no right but to read them, for a bounded time. With `extensions.asOf` it is asked of generations that were
+    /// built as of that position, by `rebuildProjection` with SCRATCH.
     #[graphql(directive = auth::apply(AuthRole::Auditor, to(Scope::AuditRead)))]
     async fn analyst_query(
         &self,
@@ -37,6 +38,7 @@ impl AnalystQueries {
             sql,
             parameters: params.unwrap_or_default(),
             first: rows.map(|n| usize::try_from(n).unwrap_or(0)),
+            as_of: operation.as_of,
         };
         let Some(analysts) = operation.parts.consumers.analysts() else {
             return Err(Fault::from(no_analysts()).into());
@@ -70,6 +72,7 @@ fn analyst_fault(error: AnalystError) -> Fault {
             no_analysts().into()
         }
         AnalystError::Busy => Fault::of(FaultCode::Overloaded).with("retryAfterMs", 1_000),
+        AnalystError::NotBuiltAsOf { name, position } => not_built_as_of(&name, position),
         AnalystError::Store(error) => store_fault(error),
         AnalystError::Database(error) => store_fault(error.into()),
     }

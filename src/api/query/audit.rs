@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use async_graphql::{Context, Object, OneofObject, Result};
 use domain::{StreamKey, folded};
 use projections::Page;
-use serde_json::Value as Tree;
 
 use super::deployment::AsOfInput;
 use super::dora::known_at;
@@ -15,13 +14,17 @@ use crate::api::fault::{Fault, FaultCode};
 use crate::api::operation::Operation;
 use crate::api::page::{AsOf, Ask, Paged};
 use crate::api::scalars::{DateTime, Position};
-use crate::api::types::history::{AggregateState, AggregateVersion};
+use crate::api::types::history::{AggregateState, AggregateVersion, HistoryAsOf};
+use crate::api::types::int;
 use crate::api::types::seal::{LogProof, Seal};
-use crate::commands::CommandError;
+use crate::commands::{CommandError, PageBounds};
 use crate::seals::{Proof, ProofError, SealError, prove_event, prove_growth, seals_before};
 
 /// A page of versions is cut where their states come to this many bytes of JSON.
 const STATES_BYTES_MAX: usize = 4 << 20;
+
+/// Events of a stream that one question for its history folds at most: about a second's work.
+const FOLDED_MAX: i64 = 50_000;
 
 /// Events of a stream that are read at once.
 const EVENTS_AT_ONCE: i64 = 1_000;
@@ -98,7 +101,8 @@ impl AuditQueries {
     }
 
     /// Every version of a thing, the first one first: the event that led to it, the state after it, and what
-    /// it changed. A page of large states is cut short.
+    /// it changed. A page of large states is cut short, and one question folds a bounded number of events: a page
+    /// may be empty although there is a next one, and then `foldedThrough` tells how far it came.
     #[graphql(directive = auth::apply(AuthRole::Auditor, to(Scope::AuditRead)))]
     async fn aggregate_history(
         &self,
@@ -112,7 +116,7 @@ impl AuditQueries {
         #[graphql(desc = "As it was known then; as it is if not said.")] as_of: Option<AsOfInput>,
         #[graphql(desc = "At most this many, 1 to 200; 50 if not said.")] first: Option<i32>,
         #[graphql(desc = "Those behind this cursor.")] after: Option<String>,
-    ) -> Result<Paged<AggregateVersion>> {
+    ) -> Result<Paged<AggregateVersion, HistoryAsOf>> {
         let operation = Operation::of(ctx);
         let stream = stream(&kind, id)?;
         let list = (&stream, &as_of);
@@ -127,14 +131,29 @@ impl AuditQueries {
             Some(as_of) => known_at(operation, as_of).await?,
             None => head(operation).await?,
         };
-        let page = versions(operation, &stream, up_to, &ask).await?;
+        let bounds = PageBounds {
+            versions_max: ask.first as usize,
+            bytes_max: STATES_BYTES_MAX,
+            folded_max: FOLDED_MAX,
+        };
+        let (door, after) = (&operation.parts.door, ask.after.unwrap_or_default());
+        let history = door.history(operation.tenant(), &stream, (after, up_to), bounds);
+        let history = history.await.map_err(command_fault)?;
         operation.touch(up_to);
-        let extra = AsOf::from(page.as_of);
+        let extra = HistoryAsOf {
+            as_of_position: Position(up_to),
+            folded_through: int(history.folded_through),
+        };
+        let page = Page {
+            items: history.versions,
+            has_next: history.has_next,
+            as_of: up_to,
+        };
         Ok(ask.connection(
             page,
             extra,
-            |(sequence, _)| *sequence,
-            |(_, version)| version,
+            |(event, _)| event.sequence,
+            |(event, made)| AggregateVersion::new(&event, made),
         ))
     }
 
@@ -188,50 +207,6 @@ impl AuditQueries {
         let (store, tenant) = (&operation.parts.store, operation.tenant());
         Ok(proof(prove_growth(store, tenant, size.0.0).await)?)
     }
-}
-
-/// The page of versions that is asked for; each with its number.
-async fn versions(
-    operation: &Operation,
-    stream: &StreamKey,
-    up_to: domain::Position,
-    ask: &Ask<i64>,
-) -> Result<Page<(i64, AggregateVersion)>, Fault> {
-    let after = ask.after.unwrap_or_default();
-    let begin = folded::Folded::begin(stream.aggregate_type);
-    let mut before = begin.map_or(Tree::Null, |state| state.show());
-    let (mut items, mut bytes, mut has_next) = (Vec::new(), 0, false);
-    let folding = operation.parts.door.fold_any(
-        operation.tenant(),
-        stream,
-        up_to,
-        EVENTS_AT_ONCE.min(after + i64::from(ask.first) + 1),
-        |event, state| {
-            if event.sequence < after {
-                return ControlFlow::Continue(());
-            }
-            if event.sequence == after {
-                before = state.show();
-                return ControlFlow::Continue(());
-            }
-            if items.len() == ask.first as usize || bytes >= STATES_BYTES_MAX {
-                has_next = true;
-                return ControlFlow::Break(());
-            }
-            let state = state.show();
-            bytes += event.payload.len() + state.to_string().len();
-            let version = AggregateVersion::new(event, &before, state.clone());
-            items.push((event.sequence, version));
-            before = state;
-            ControlFlow::Continue(())
-        },
-    );
-    folding.await.map_err(command_fault)?;
-    Ok(Page {
-        items,
-        has_next,
-        as_of: up_to,
-    })
 }
 
 fn stream(kind: &str, id: String) -> Result<StreamKey, Fault> {

@@ -12,6 +12,7 @@ use crate::api::page::{Ask, Paged};
 use crate::api::scalars::{DateTime, Position};
 use crate::api::types::event::Event;
 use crate::api::types::projection::ProjectionStatus;
+use crate::api::types::rebuild::why;
 use crate::store::{EventFilter, PageLimits, StoredEvent};
 
 /// Positions that one question looks through at most: about a second's work.
@@ -112,7 +113,10 @@ impl LogQueries {
     async fn projections(&self, ctx: &Context<'_>) -> Result<Vec<ProjectionStatus>> {
         let operation = Operation::of(ctx);
         let rows = operation.parts.consumers.status(operation.tenant()).await;
-        let rows = rows.map_err(consumer_fault)?;
+        let mut rows = rows.map_err(consumer_fault)?;
+        for row in &mut rows {
+            row.error = why(ctx, row.error.as_deref()).map(str::to_owned);
+        }
         Ok(rows.into_iter().map(ProjectionStatus::from).collect())
     }
 }
@@ -161,7 +165,8 @@ async fn events(
     first: u32,
 ) -> Result<(Page<StoredEvent>, domain::Position), Fault> {
     let (store, most) = (&operation.parts.store, first as usize);
-    // The events of one stream are found without looking through others.
+    // The events of one stream are found without looking through others, and a page looks through a bounded
+    // number of them.
     let (at_once, in_all) = match filter.aggregate_id {
         Some(_) => (i64::MAX, i64::MAX),
         None => (LOOKED_AT_ONCE, LOOKED_THROUGH_MAX),

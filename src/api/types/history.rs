@@ -7,6 +7,7 @@ use serde_json::Value as Tree;
 use super::event::Event;
 use super::int;
 use crate::api::scalars::{DateTime, Json, Position};
+use crate::commands::StateAfter;
 use crate::store::StoredEvent;
 
 /// A thing as it was after one of its events.
@@ -40,6 +41,17 @@ pub struct AggregateVersion {
     changes: Vec<StateChange>,
 }
 
+/// What a page of a history tells beside its versions.
+#[derive(SimpleObject)]
+pub struct HistoryAsOf {
+    /// The position in the log the page is as of: it shows every event up to it and none after.
+    pub as_of_position: Position,
+    /// Every version up to here was folded. One question folds a bounded number of events: where this lies before
+    /// the versions that were asked for, the page is empty although there is a next one, and the same question
+    /// again goes on from here.
+    pub folded_through: i32,
+}
+
 /// What an event made of one place in a state.
 #[derive(SimpleObject)]
 pub struct StateChange {
@@ -66,14 +78,13 @@ impl AggregateState {
 }
 
 impl AggregateVersion {
-    /// What an event made of a state.
-    pub fn new(event: &StoredEvent, before: &Tree, after: Tree) -> AggregateVersion {
-        let changes = folded::changes(before, &after);
+    /// What an event made of its stream.
+    pub fn new(event: &StoredEvent, made: StateAfter) -> AggregateVersion {
         AggregateVersion {
             version: int(event.sequence),
             event: Event::from(event),
-            state: json(after),
-            changes: changes.into_iter().map(StateChange::from).collect(),
+            state: json(made.state),
+            changes: made.changes.into_iter().map(StateChange::from).collect(),
         }
     }
 }

@@ -28,7 +28,7 @@ pub struct ProjectionStatus {
     /// How many streams it goes on without, because it could not take in an event of theirs: what it tells of
     /// those is as of before that event. See `failedEvents`.
     parked_streams: i32,
-    /// Why it is stopped; null otherwise.
+    /// Why it is stopped; null otherwise. Whoever is no operator is told only that there is something to know.
     error: Option<String>,
 }
 

@@ -10,6 +10,9 @@ use crate::api::scalars::{DateTime, Duration, Long, Position};
 use crate::auth::Role;
 use crate::consumers;
 
+/// What is told in the place of a reason that is for operators.
+const UNTOLD: &str = "it failed; operators are told why";
+
 /// What becomes of the generation that a rebuild builds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum RebuildMode {
@@ -36,7 +39,7 @@ pub enum RebuildPhase {
     Built,
     /// Somebody ended it.
     Cancelled,
-    /// It could not come to its end; `error` tells why.
+    /// It could not come to its end; `error` tells why to whoever may rebuild.
     Failed,
 }
 
@@ -164,10 +167,20 @@ impl Rebuild {
         Ok(Some(difference.clone().into()))
     }
 
-    /// Why it failed; null otherwise.
-    async fn error(&self) -> Option<&str> {
-        self.0.error.as_deref()
+    /// Why it failed; null otherwise. It may quote rows and events, so whoever is no operator is told only
+    /// that there is something to know.
+    async fn error(&self, ctx: &Context<'_>) -> Option<&str> {
+        why(ctx, self.0.error.as_deref())
     }
+}
+
+/// A reason for a failure, as the caller may know it: it may quote what only operators are to see.
+pub fn why<'e>(ctx: &Context<'_>, error: Option<&'e str>) -> Option<&'e str> {
+    let error = error?;
+    Some(match Operation::of(ctx).caller.may(Role::Operator) {
+        true => error,
+        false => UNTOLD,
+    })
 }
 
 /// A row that two generations of a read model tell differently. Values are cut to 200 characters.

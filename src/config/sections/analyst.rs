@@ -13,8 +13,12 @@ section! {
         url: Option<PostgresUrl> = "";
         /// Projections a tenant may have installed.
         projections_max: usize = "50", "0" ..= "1000";
-        /// Connections for analysts' SQL of one process; who finds none free waits as long as a question may take.
+        /// Connections for questions of one process; who finds none free waits as long as a question may take. The
+        /// role has 50 of all processes together, which `alter role daybook_analyst connection limit` changes.
         connections_max: usize = "4", "1" ..= "100";
+        /// Connections for folding of one process, which questions never take; a fold that finds none free waits as
+        /// long as its SQL may take, and is tried again.
+        fold_connections_max: usize = "4", "1" ..= "100";
         /// How long the SQL of a projection may take for a piece of at most 5,000 events.
         fold_timeout: Duration = "10s", "10ms" ..= "1m";
         /// How long a question may take. An operation as a whole takes 10 seconds at most.

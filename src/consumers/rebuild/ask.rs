@@ -30,7 +30,7 @@ pub async fn ask_rebuild(
     let pool = store.pool();
     generations::ensure(pool, tenant, std::slice::from_ref(projection)).await?;
     let name = projection.name();
-    if let Some(known) = asked_before(store, tenant, (name, options.mode), command_id).await? {
+    if let Some(known) = asked_before(store, tenant, (name, options), command_id).await? {
         return Ok(known);
     }
     if let Mode::Scratch { up_to } = options.mode {
@@ -51,7 +51,7 @@ pub async fn ask_rebuild(
         Ok(generation) => Ok(record::one(pool, tenant, name, generation).await?),
         Err(error) if is_taken(&error) => {
             // the same may have been asked at the same moment
-            let known = asked_before(store, tenant, (name, options.mode), command_id).await?;
+            let known = asked_before(store, tenant, (name, options), command_id).await?;
             known.ok_or(error)
         }
         Err(error) => Err(error),
@@ -71,7 +71,7 @@ fn is_taken(error: &RebuildError) -> bool {
 async fn asked_before(
     store: &Store,
     tenant: &str,
-    (name, mode): (&str, Mode),
+    (name, options): (&str, &RebuildOptions),
     command_id: Option<&str>,
 ) -> Result<Option<RebuildStatus>, RebuildError> {
     let Some(command_id) = command_id else {
@@ -79,7 +79,10 @@ async fn asked_before(
     };
     let known = record::of_command(store.pool(), tenant, command_id).await?;
     let is_other = |known: &RebuildStatus| {
-        let same = known.projection == name && known.mode == mode.as_str();
+        let mode = options.mode;
+        let same = known.projection == name
+            && known.mode == mode.as_str()
+            && known.away_from == options.away_from;
         !same || matches!(mode, Mode::Scratch { up_to } if up_to != known.to_position)
     };
     if known.as_ref().is_some_and(is_other) {

@@ -214,8 +214,8 @@ async fn record(
     let folds = options.mode != Mode::RollBack;
     sqlx::query(
         "insert into rebuilds (tenant, projection, generation, to_position, phase, mode, workers,
-                               compare, asked_by, reason, command_id)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                               compare, asked_by, reason, command_id, away_from)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(tenant)
     .bind(name)
@@ -228,6 +228,7 @@ async fn record(
     .bind(decider.map(|decider| &decider.by))
     .bind(decider.and_then(|decider| decider.reason.as_ref()))
     .bind(order.command_id)
+    .bind(options.away_from)
     .execute(&mut *conn)
     .await?;
     if !folds {

@@ -38,6 +38,8 @@ pub struct RebuildStatus {
     pub workers: i32,
     /// Both generations are compared before the swap.
     pub compare: bool,
+    /// Whoever goes back named this generation to go away from.
+    pub away_from: Option<i32>,
     /// Who asked for it; nobody did where it is `None`.
     pub asked_by: Option<String>,
     /// Why they did.
@@ -82,7 +84,7 @@ const SELECT: &str = "
                                                           = (r.tenant, r.projection, r.generation)
                     )::bigint),
            r.events_per_second, r.workers, r.compare, r.asked_by, r.reason, r.started_at,
-           r.finished_at, r.digest_old, r.digest_new, r.difference, r.error
+           r.finished_at, r.digest_old, r.digest_new, r.difference, r.error, r.away_from
     from rebuilds r where r.tenant = $1";
 
 /// The rebuilds of a tenant, of one read model or of all: the newest first, those begun before another.
@@ -189,5 +191,6 @@ fn of_row(row: &PgRow) -> RebuildStatus {
             .get::<Option<Json<Difference>>, _>(16)
             .map(|json| json.0),
         error: row.get(17),
+        away_from: row.get(18),
     }
 }

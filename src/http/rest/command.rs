@@ -63,8 +63,10 @@ async fn carry_out(
     let meter = Meter::of(&request);
     let (head, body) = request.into_parts();
     let engine = edge.transport.engine();
+    let caller = caller::admit(engine, &meter, &head.headers).await?;
+    caller::of_the_present(&head.headers)?;
     let asking = graphql::Asking {
-        caller: caller::admit(engine, &meter, &head.headers).await?,
+        caller,
         at_least: None,
         as_of: None,
         pages: Pages {

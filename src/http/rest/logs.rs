@@ -116,6 +116,7 @@ async fn admit(
     })?;
     let source = source.unwrap_or(DEFAULT_SOURCE).to_owned();
     let at_least = caller::at_least(&head.headers)?;
+    caller::of_the_present(&head.headers)?;
     let pages = Pages {
         default: edge.settings.limits.page_default as u32,
         max: edge.settings.http.page_max as u32,

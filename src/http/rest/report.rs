@@ -41,6 +41,7 @@ async fn take_in(edge: &Edge, request: Request, id: &Id) -> Result<PositionsRece
     meter.operation(&caller, 1)?;
     // Nothing is read here, but what cannot be meant is refused wherever it is said.
     let at_least = caller::at_least(&head.headers)?;
+    caller::of_the_present(&head.headers)?;
     let bytes = graphql::read_body(&edge.settings.http, &head.headers, body).await?;
     let body = fixes::decode(&bytes)?;
     let pages = Pages {

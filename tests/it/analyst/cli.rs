@@ -63,6 +63,25 @@ async fn a_file_is_checked_installed_rebuilt_asked_and_removed() {
         "nobody",
     ]));
     assert_eq!(asked.trim(), r#"{"n":800}"#);
+    let built = [
+        "rebuild",
+        "fleet_tally",
+        "--mode",
+        "scratch",
+        "--up-to",
+        "10",
+    ];
+    out(&run(&built));
+    let sum = "select sum(events) as n, max(positions) <= 55 as early from fleet_tally";
+    let then = out(&run(&["query", sum, "--as-of", "10"]));
+    assert_eq!(then.trim(), r#"{"n":8,"early":true}"#);
+    let unbuilt = run(&["query", sum, "--as-of", "11"]);
+    let said = String::from_utf8_lossy(&unbuilt.stderr);
+    assert_eq!(unbuilt.status.code(), Some(1));
+    assert!(
+        said.contains("`daybook rebuild fleet_tally --mode scratch --up-to 11` builds one"),
+        "{said}"
+    );
     let shown = out(&run(&["projection", "show", "fleet_tally"]));
     assert_eq!(shown.trim_end(), TALLY.trim_end());
     out(&run(&["projection", "remove", "fleet_tally"]));

@@ -1,10 +1,12 @@
 //! Folding in SQL: the same as in Rust, however the log is cut, whoever is killed.
 
+use daybook::analysts::Question;
 use daybook::consumers::{Consumers, Decider, Mode, RebuildOptions, Status, rebuild};
 use tokio::runtime::Runtime;
 
 use super::scene::{
-    RULES, SOON, Scene, TALLY, append, append_many, in_parallel, start, status_of, stopped, tenant,
+    RULES, SOON, Scene, TALLY, TENANT, append, append_many, in_parallel, start, status_of, stopped,
+    tenant,
 };
 use crate::consumers::scene::{self, CREATED, truth};
 use crate::consumers::tally::Tally;
@@ -119,6 +121,46 @@ async fn whoever_comes_after_a_kill_goes_on_from_the_checkpoint() {
     scene.reaches("fleet_tally", head).await;
     assert_eq!(scene.tally().await, truth(scene.db.pool(), head).await);
     assert_eq!(scene.live("fleet_tally").await.0, 1, "nothing was rebuilt");
+    consumers.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_never_take_the_connections_that_fold() {
+    let scene = Scene::with(|settings| {
+        settings.connections_max = 1;
+        settings.fold_connections_max = 1;
+    })
+    .await;
+    scene.install(TALLY).await.unwrap();
+    let analysts = scene.analysts.clone();
+    let asking = tokio::spawn(async move {
+        let question = Question {
+            sql: "select count(*) from generate_series(1, 10000000000) a".to_owned(),
+            parameters: Vec::new(),
+            first: None,
+            as_of: None,
+        };
+        analysts.ask(TENANT, &question).await
+    });
+    eventually("it is asked", async || {
+        let asked: bool = sqlx::query_scalar(
+            "select count(*) = 1 from pg_stat_activity where usename = 'daybook_analyst'
+               and datname = current_database() and query like '%10000000000%' and state = 'active'",
+        )
+        .fetch_one(scene.db.pool())
+        .await
+        .unwrap();
+        asked
+    })
+    .await;
+    let consumers = scene.start(&[]).await;
+    let head = append_many(scene.db.pool(), 1_000, 3).await;
+    scene.reaches("fleet_tally", head).await;
+    assert!(
+        !asking.is_finished(),
+        "the one connection for questions is taken all along"
+    );
+    asking.abort();
     consumers.stop().await;
 }
 

@@ -28,6 +28,7 @@ async fn a_question_is_answered_with_columns_rows_and_how_far() {
             .to_owned(),
         parameters: vec![Some("0".to_owned()), Some("2020-01-01".to_owned())],
         first: Some(2),
+        as_of: None,
     };
     let answered = scene.analysts.ask(TENANT, &question).await.unwrap();
     let columns: Vec<_> = answered.columns.iter().map(|(n, t)| (&**n, &**t)).collect();

@@ -88,8 +88,20 @@ impl Scene {
             sql: sql.to_owned(),
             parameters: Vec::new(),
             first: None,
+            as_of: None,
         };
         self.analysts.ask(tenant, &question).await
+    }
+
+    /// The same of what was built as of a position.
+    pub async fn ask_as_of(&self, sql: &str, as_of: Position) -> Result<Answered, AnalystError> {
+        let question = Question {
+            sql: sql.to_owned(),
+            parameters: Vec::new(),
+            first: None,
+            as_of: Some(as_of),
+        };
+        self.analysts.ask(TENANT, &question).await
     }
 
     /// What SQL was refused or failed with.

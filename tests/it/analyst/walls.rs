@@ -128,6 +128,51 @@ async fn a_setting_that_is_changed_in_the_middle_is_taken_back() {
     assert_ne!(kept.1, "read");
 }
 
+/// What the first wall should never have let through, as if it had: a function that says of itself that it depends
+/// on its arguments alone, and leaves behind what outlives its transaction; and one that looks for it.
+const LEFT_BEHIND: &str = "
+    create function pg_catalog.stain_session() returns void language plpgsql volatile as $$
+    begin
+        perform pg_advisory_lock(4711);
+        if not exists (select from pg_prepared_statements where name = 'stain') then
+            execute 'prepare stain as select 1';
+        end if;
+    end $$;
+    create function pg_catalog.stain() returns integer language plpgsql immutable as $$
+    begin
+        perform stain_session();
+        return pg_backend_pid();
+    end $$;
+    create function pg_catalog.stains() returns text language sql immutable as $$
+        select pg_backend_pid() || ':'
+               || (select count(*) from pg_prepared_statements where name = 'stain')
+               || (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory')
+    $$";
+
+#[tokio::test]
+async fn what_a_question_leaves_in_its_session_never_reaches_the_next() {
+    let scene = Scene::with(|settings| settings.connections_max = 1).await;
+    scene.db.pool().execute(LEFT_BEHIND).await.unwrap();
+    // Within one question it is there: the test finds what it looks for.
+    let both = scene.rows("select stain(), stains()").await;
+    let (backend, seen): (i32, String) = serde_json::from_str(&both[0]).unwrap();
+    assert_eq!(seen, format!("{backend}:11"));
+    let next = scene.rows("select stains()").await;
+    assert_eq!(
+        next,
+        [format!("[\"{backend}:00\"]")],
+        "the same connection, and clean"
+    );
+    let held: i64 = sqlx::query_scalar(
+        "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711
+           and database = (select oid from pg_database where datname = current_database())",
+    )
+    .fetch_one(scene.db.pool())
+    .await
+    .unwrap();
+    assert_eq!(held, 0);
+}
+
 #[tokio::test]
 async fn rows_of_one_tenant_are_shown_to_its_own_questions_alone() {
     let scene = Scene::new().await;

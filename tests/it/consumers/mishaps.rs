@@ -204,6 +204,10 @@ async fn going_back_asked_for_again_does_not_go_forward() {
     build(&store, &tally, Mode::RollBack).await.unwrap();
     let again = back(Some(2), Some("k1")).await.unwrap();
     assert_eq!((again.generation, again.phase.as_str()), (3, "swapped"));
+    for other in [Some(1), None] {
+        let reused = back(other, Some("k1")).await.unwrap_err();
+        assert!(matches!(reused, RebuildError::KeyReused), "{reused:?}");
+    }
     let late = back(Some(2), None).await.unwrap_err();
     assert!(
         matches!(late, RebuildError::NotLive { asked: 2, live: 3 }),

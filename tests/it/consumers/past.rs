@@ -321,6 +321,11 @@ async fn going_back_is_done_once_however_often_it_is_sent() {
     assert_eq!(back(asked.clone()).await, done);
     comes_to(3).await;
     assert_eq!(back(asked).await, done);
+    let other = back(json!({ "name": "vehicles", "generation": 3, "commandId": "c1" })).await;
+    assert_eq!(
+        other["userErrors"],
+        json!([{ "code": "IDEMPOTENCY_KEY_REUSED", "path": ["input", "commandId"] }])
+    );
     let refused = back(json!({ "name": "vehicles", "generation": 2 })).await;
     assert_eq!(
         refused["userErrors"],
@@ -367,6 +372,52 @@ async fn progress_is_told_to_whoever_listens_and_decisions_to_auditors() {
         .await
         .json();
     assert_eq!(refused["errors"][0]["extensions"]["code"], "FORBIDDEN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_something_failed_is_told_to_who_may_do_something_about_it() {
+    let app = TestApp::start().await;
+    live_on(&app, 1).await;
+    all_at(&app, app.head().await).await;
+    let poison = (
+        "vehicle",
+        "vehicle.registered",
+        "1",
+        r#"{"name":"classified"}"#,
+    );
+    super::scene::append(app.db().pool(), "bad", &[poison]).await;
+    rebuild(&app, json!({ "name": "vehicles" })).await;
+    let query = r#"{ rebuilds(name: "vehicles") { nodes { phase error } }
+                     projections { name error } }"#;
+    let seen_by = async |role| {
+        let token = format!("Bearer {}", app.token(&[role], "default"));
+        let body = json!({ "query": query }).to_string();
+        let reply = app
+            .post(body.as_bytes(), &[("authorization", &token)])
+            .await
+            .json();
+        let data = &reply["data"];
+        let stopped = data["projections"].as_array().unwrap().iter();
+        let stopped = stopped.filter(|row| row["name"] == "vehicles");
+        let stopped: Vec<Value> = stopped.map(|row| row["error"].clone()).collect();
+        let rebuild = &data["rebuilds"]["nodes"][0];
+        (rebuild["phase"].clone(), rebuild["error"].clone(), stopped)
+    };
+    eventually("both have failed", async || {
+        let (phase, _, stopped) = seen_by(Role::Operator).await;
+        phase == "FAILED" && stopped[0].is_string()
+    })
+    .await;
+    let (_, error, stopped) = seen_by(Role::Operator).await;
+    assert!(
+        error.as_str().unwrap().contains("cannot be folded"),
+        "{error}"
+    );
+    assert_ne!(stopped[0], error);
+    let (phase, error, stopped) = seen_by(Role::Viewer).await;
+    assert_eq!(phase, "FAILED");
+    let untold = json!("it failed; operators are told why");
+    assert_eq!((error, &stopped[0]), (untold.clone(), &untold));
 }
 
 #[tokio::test(flavor = "multi_thread")]
