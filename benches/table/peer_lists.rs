@@ -30,12 +30,9 @@ const FILL: &str = r#"insert into peer.vehicles
 
 /// The line's rows.
 pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
-    let [yoga_name, graphile_name] = [
-        ("graphql-yoga", "graphql-yoga"),
-        ("PostGraphile", "postgraphile"),
-    ]
-    .map(|(name, package)| anyhow::Ok(format!("{name} {}", peers::version(package)?)));
-    let (yoga_name, graphile_name) = (yoga_name?, graphile_name?);
+    let named = |name, package| anyhow::Ok(format!("{name} {}", peers::version(package)?));
+    let yoga_name = named("graphql-yoga", "graphql-yoga")?;
+    let graphile_name = named("PostGraphile", "postgraphile")?;
     let [yoga_what, graphile_what, made_what] = [
         format!("kept list against {yoga_name}, a static list"),
         format!("kept list against {graphile_name}"),
