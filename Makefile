@@ -43,10 +43,12 @@ check-exports: ## Has DuckDB read exports of real data and compares them with th
 
 lint: ## Checks format and lints, warnings being errors
 	cargo fmt --all --check
+	cargo fmt --manifest-path benches/peers/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 fmt: ## Formats the code
 	cargo fmt --all
+	cargo fmt --manifest-path benches/peers/Cargo.toml
 
 bench: ## Measures what needs no arguments and prints the table of ratios
 	@scripts/ensure-servers test

@@ -27,6 +27,9 @@ mod table {
     pub mod searched;
     pub mod weighed;
     pub mod commands;
+    pub mod peers;
+    pub mod peer_commands;
+    pub mod peer_lists;
     pub mod mutations;
     pub mod history;
     pub mod lossless;
@@ -106,6 +109,16 @@ const LINES: &[Line] = &[
         measure: |stand| Box::pin(table::commands::measure(stand)),
     },
     Line {
+        name: "P2",
+        about: "the same commands against esrs",
+        measure: |stand| Box::pin(table::peer_commands::esrs(stand)),
+    },
+    Line {
+        name: "P2",
+        about: "the same commands against Emmett, where Node.js is",
+        measure: |stand| Box::pin(table::peer_commands::emmett(stand)),
+    },
+    Line {
         name: "P3",
         about: "durable commands as GraphQL mutations over HTTP against postgres-es in process",
         measure: |stand| Box::pin(table::mutations::measure(stand)),
@@ -149,6 +162,11 @@ const LINES: &[Line] = &[
         name: "P8",
         about: "a list over GraphQL, kept and made, against axum and stock async-graphql",
         measure: |stand| Box::pin(table::cached::measure(stand)),
+    },
+    Line {
+        name: "P8",
+        about: "the same list against graphql-yoga and PostGraphile, where Node.js is",
+        measure: |stand| Box::pin(table::peer_lists::measure(stand)),
     },
     Line {
         name: "P9",

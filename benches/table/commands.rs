@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use cqrs_es::AggregateError;
 use daybook::commands::Door;
+use daybook::store::Store;
 use domain::fleet::Fleet;
 use tokio::task::JoinSet;
 
@@ -18,15 +19,21 @@ use super::stand::Stand;
 pub const STOCK_CONNECTIONS: u32 = 10;
 
 /// Events of each fleet before the first command.
-const HISTORY_EVENTS: usize = 10;
+pub const HISTORY_EVENTS: usize = 10;
 
 /// Fleets that commands go to, so that no stream's history grows by much.
-const FLEETS: usize = 4_096;
+pub const FLEETS: usize = 4_096;
+
+/// Our side: a write door over a log.
+pub struct Ours {
+    door: Door,
+    tenant: Arc<str>,
+    next: AtomicU64,
+}
 
 /// Both sides of the line.
 struct Sides {
-    door: Door,
-    tenant: Arc<str>,
+    ours: Arc<Ours>,
     stock: Stock,
     next: AtomicU64,
 }
@@ -37,20 +44,17 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let stock_in = stand.database().await?;
     let pool = stand.pool(stock_in.clone(), STOCK_CONNECTIONS).await?;
     stock_tables(&pool).await?;
-    let tenant: Arc<str> = "default".into();
     let wide = fleets("fleet-", FLEETS);
     let hot = fleets("hot-", 4);
     for fleets in [wide, hot] {
-        fleets.seed(&store, &tenant).await?;
         fleets.seed_stock(&pool).await?;
     }
     let sides = Arc::new(Sides {
-        door: door(&store),
-        tenant,
+        ours: Arc::new(Ours::start(&store, &[wide, hot]).await?),
         stock: stock(pool.clone()),
         next: AtomicU64::new(0),
     });
-    sides.warm(&wide).await?;
+    sides.ours.warm(&wide).await?;
     let mut rows = Vec::new();
     for (callers, goal) in [(1, 2.0), (32, 6.0), (256, 10.0)] {
         let rounds = self::rounds(stand, &sides, wide, callers).await?;
@@ -72,7 +76,8 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn fleets(prefix: &'static str, count: usize) -> Fleets {
+/// So many fleets, each with a history.
+pub fn fleets(prefix: &'static str, count: usize) -> Fleets {
     Fleets {
         prefix,
         count,
@@ -89,21 +94,54 @@ fn rows_of(rounds: &Rounds, what: &str, goal: Goal) -> [Row; 2] {
     ]
 }
 
-impl Sides {
+impl Ours {
+    /// Appends the histories.
+    pub async fn start(store: &Store, sets: &[Fleets]) -> anyhow::Result<Ours> {
+        let tenant: Arc<str> = "default".into();
+        for fleets in sets {
+            fleets.seed(store, &tenant).await?;
+        }
+        Ok(Ours {
+            door: door(store),
+            tenant,
+            next: AtomicU64::new(0),
+        })
+    }
+
     /// States in the door's cache, pages in the server's.
-    async fn warm(&self, fleets: &Fleets) -> anyhow::Result<()> {
+    pub async fn warm(&self, fleets: &Fleets) -> anyhow::Result<()> {
         for n in 0..fleets.count {
             self.door.load::<Fleet>(&self.tenant, &fleets.id(n)).await?;
         }
         Ok(())
     }
 
-    async fn ours(&self, id: &str, n: u64) -> anyhow::Result<()> {
+    async fn rename(&self, id: &str, n: u64) -> anyhow::Result<()> {
         let ctx = context(&self.tenant);
         self.door.execute::<Fleet>(&ctx, id, rename(n)).await?;
         Ok(())
     }
 
+    /// A round of so many callers.
+    pub async fn round(
+        self: &Arc<Ours>,
+        stand: &Stand,
+        to: Fleets,
+        callers: usize,
+    ) -> anyhow::Result<Round> {
+        round(stand, callers, |caller| {
+            let ours = self.clone();
+            move |turn| {
+                let (ours, n) = (ours.clone(), ours.next.fetch_add(1, Ordering::Relaxed));
+                let id = to.id(turn * callers + caller);
+                async move { ours.rename(&id, n).await }
+            }
+        })
+        .await
+    }
+}
+
+impl Sides {
     async fn stock(&self, id: &str, n: u64) -> anyhow::Result<()> {
         loop {
             match self.stock.execute(id, rename(n)).await {
@@ -126,15 +164,7 @@ async fn rounds(
     stand.settle().await?;
     let mut rounds = Rounds::default();
     for n in 0..=stand.rounds() {
-        let ours = round(stand, callers, |caller| {
-            let sides = sides.clone();
-            move |turn| {
-                let (sides, n) = (sides.clone(), sides.next.fetch_add(1, Ordering::Relaxed));
-                let id = to.id(turn * callers + caller);
-                async move { sides.ours(&id, n).await }
-            }
-        });
-        let ours = ours.await?;
+        let ours = sides.ours.round(stand, to, callers).await?;
         let reference = round(stand, callers, |caller| {
             let sides = sides.clone();
             move |turn| {

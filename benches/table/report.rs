@@ -82,6 +82,15 @@ impl Row {
         }
     }
 
+    /// Stands for a figure that cannot be had on this machine.
+    pub fn absent(what: &str, why: &str) -> Row {
+        Row {
+            what: format!("{what}: not measured: {why}"),
+            goal: Goal::Shown,
+            ..Row::failed(what)
+        }
+    }
+
     /// Does the goal hold? `None` if there is none.
     fn holds(&self) -> Option<bool> {
         let ratio = self.ratio.unwrap_or(f64::NAN);

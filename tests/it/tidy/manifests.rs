@@ -67,37 +67,69 @@ const IMPURE_FEATURES: &[(&str, &[&str])] = &[
     ("uuid", &["v1", "v4", "v6", "v7", "rng", "fast-rng"]),
 ];
 
+/// A package outside the workspace, with a lock file of its own: what the workspace must not be built
+/// with. What it depends on, and which of that nothing of ours names.
+const APART: (&str, &[&str], &[&str]) = (
+    "benches/peers/Cargo.toml",
+    &[
+        "anyhow",
+        "esrs",
+        "serde",
+        "serde_json",
+        "sqlx",
+        "thiserror",
+        "tokio",
+        "uuid",
+    ],
+    &["esrs"],
+);
+
+#[test]
+fn what_the_bench_is_held_against_stays_outside_the_workspace() {
+    let (manifest, ..) = APART;
+    assert_none(&apart_offences(
+        &metadata("Cargo.toml"),
+        &metadata(manifest),
+    ));
+}
+
 #[test]
 fn pure_crates_depend_on_the_allowed_crates_only() {
-    assert_none(&pure_offences(&metadata()));
+    assert_none(&pure_offences(&metadata("Cargo.toml")));
 }
 
 #[test]
 fn the_load_tool_depends_on_the_allowed_crates_only() {
-    assert_none(&outside_offences(&metadata()));
+    assert_none(&outside_offences(&metadata("Cargo.toml")));
 }
 
 #[test]
 fn every_dependency_of_the_process_has_an_owner_and_a_use() {
-    assert_none(&dependency_offences(&metadata(), &source::all()));
+    assert_none(&dependency_offences(
+        &metadata("Cargo.toml"),
+        &source::all(),
+    ));
 }
 
 #[test]
 fn there_is_one_integration_binary() {
-    assert_none(&integration_offences(&metadata()));
+    assert_none(&integration_offences(&metadata("Cargo.toml")));
 }
 
-/// The root files of all targets of the workspace.
+/// The root files of all targets, of the workspace and of what is apart from it.
 pub(super) fn target_roots() -> Vec<String> {
-    let metadata = metadata();
-    let targets = packages(&metadata).flat_map(|package| list(&package["targets"]));
+    let all = ["Cargo.toml", APART.0].map(metadata);
+    let targets = all
+        .iter()
+        .flat_map(packages)
+        .flat_map(|package| list(&package["targets"]));
     targets
         .map(|target| source::relative(text(&target["src_path"]).as_ref()))
         .collect()
 }
 
-/// `cargo metadata` of the workspace's own packages.
-fn metadata() -> Value {
+/// `cargo metadata` of the packages that belong to a manifest.
+fn metadata(manifest: &str) -> Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
@@ -106,6 +138,8 @@ fn metadata() -> Value {
             "--offline",
             "--format-version",
             "1",
+            "--manifest-path",
+            manifest,
         ])
         .current_dir(source::root())
         .output()
@@ -170,6 +204,30 @@ fn outside_offences(metadata: &Value) -> Vec<Offence> {
         for krate in names.filter(|krate| !allowed.contains(krate)) {
             let advice = format!("`{name}` may not depend on `{krate}`: it asks from outside");
             offences.push(Offence::of("load/Cargo.toml", advice));
+        }
+    }
+    offences
+}
+
+fn apart_offences(workspace: &Value, apart: &Value) -> Vec<Offence> {
+    let (manifest, allowed, foreign) = APART;
+    let mut offences = Vec::new();
+    for dependency in packages(apart).flat_map(|p| list(&p["dependencies"])) {
+        let krate = text(&dependency["name"]);
+        if !allowed.contains(&krate) {
+            let advice = format!("`{krate}` is not among what the table of manifests.rs allows");
+            offences.push(Offence::of(manifest, advice));
+        }
+    }
+    for package in packages(workspace) {
+        let names = list(&package["dependencies"]).map(|d| text(&d["name"]));
+        for krate in names.filter(|name| foreign.contains(name)) {
+            let advice = format!("`{krate}` belongs to {manifest}: tests would be built with it");
+            offences.push(Offence::of("Cargo.toml", advice));
+        }
+        if packages(apart).any(|p| p["name"] == package["name"]) {
+            let advice = "it is a member of the workspace: tests would be built with it";
+            offences.push(Offence::of(manifest, advice));
         }
     }
     offences
@@ -299,4 +357,23 @@ fn a_second_integration_binary_is_found() {
         {"name": "daybook", "kind": ["bin"], "src_path": "src/main.rs"},
     ]}]});
     assert_places(&integration_offences(&planted), &["tests/slow.rs"]);
+}
+
+#[test]
+fn what_should_be_apart_is_found_in_the_workspace() {
+    let peers = json!({"name": "daybook-peers", "dependencies": [{"name": "esrs"}]});
+    let apart = json!({"packages": [&peers]});
+    let ours = json!({"packages": [{"name": "daybook", "dependencies": []}]});
+    assert_none(&apart_offences(&ours, &apart));
+    let member = json!({"packages": [&peers]});
+    assert_places(
+        &apart_offences(&member, &apart),
+        &["Cargo.toml", "benches/peers/Cargo.toml"],
+    );
+    let greedy =
+        json!({"packages": [{"name": "daybook-peers", "dependencies": [{"name": "axum"}]}]});
+    assert_places(
+        &apart_offences(&ours, &greedy),
+        &["benches/peers/Cargo.toml"],
+    );
 }
