@@ -106,7 +106,7 @@ async fn of_log(stand: &Stand, much: usize, little: usize) -> anyhow::Result<Vec
             cpu_us,
         ),
         positions.row(
-            format!("a page of {PAGE} latest positions, p50, {with}"),
+            format!("a page of {PAGE} latest positions of the same vehicles, p50, {with}"),
             "ms",
             FLAT,
             |r| r.latency_ms(50.0),

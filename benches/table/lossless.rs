@@ -1,6 +1,6 @@
 //! P5: what readers see of what was acknowledged, under full load.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -35,6 +35,7 @@ const PAGES: [i64; 4] = [1, 16, 250, 1_000];
 #[derive(Default)]
 struct Seen {
     commands: HashMap<i64, u64>,
+    numbers: HashSet<u64>,
     flaws: usize,
 }
 
@@ -151,7 +152,10 @@ async fn read(
             let known = stored.decode().context("an event of this program")?;
             if let Event::Fleet(FleetEvent::FleetRenamed(FleetRenamed { name })) = known.event {
                 let n = name.split(' ').find_map(|word| word.parse().ok());
-                seen.commands.insert(after.0, n.context("its number")?);
+                let n = n.context("its number")?;
+                seen.commands.insert(after.0, n);
+                // A command that was appended twice.
+                seen.flaws += usize::from(!seen.numbers.insert(n));
             }
         }
     }

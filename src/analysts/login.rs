@@ -30,6 +30,9 @@ const SILENCE_MS_MAX: u32 = 10_000;
 /// What sorting and hashing of one statement may hold in memory before they go to files.
 const WORK_MEM: &str = "16MB";
 
+/// How long a statement runs on at most once nobody waits for it any more, in milliseconds.
+const GONE_MS_MAX: u32 = 500;
+
 /// PostgreSQL's word for a server, or a role, that has no connection left.
 const TOO_MANY_CONNECTIONS: &str = "53300";
 
@@ -45,7 +48,8 @@ pub(super) struct Login {
     /// For questions, and for folding: neither waits for the other.
     asking: Arc<Semaphore>,
     folding: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<PgConnection>>>,
+    /// Connections of either purpose that are open, and of use to nobody at the moment.
+    idle: Arc<[Mutex<Vec<PgConnection>>; 2]>,
     /// How long a question waits for a connection, and a fold.
     asking_waits: Duration,
     folding_waits: Duration,
@@ -110,7 +114,7 @@ impl Login {
         let Ok(Ok(permit)) = waiting else {
             return Err(AnalystError::Busy);
         };
-        let idle = self.idle().pop();
+        let idle = self.idle(bounds.purpose).pop();
         // The server may have been started again since: then it is a new one.
         let kept = match idle {
             Some(mut conn) => backend_of(&mut conn).await.ok().map(|pid| (conn, pid)),
@@ -140,8 +144,13 @@ impl Login {
         })
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<PgConnection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self, purpose: Purpose) -> MutexGuard<'_, Vec<PgConnection>> {
+        let [asking, folding] = &*self.idle;
+        let idle = match purpose {
+            Purpose::Question => asking,
+            Purpose::Fold => folding,
+        };
+        idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn connect(&self) -> Result<PgConnection, AnalystError> {
@@ -252,7 +261,7 @@ impl Session {
             && self.conn.execute("rollback").await.is_ok()
             && self.conn.execute("discard all").await.is_ok();
         if clean {
-            let mut idle = self.login.idle();
+            let mut idle = self.login.idle(self.bounds.purpose);
             idle.push(self.conn);
         }
     }
@@ -260,10 +269,12 @@ impl Session {
 
 /// The beginning of a transaction that reads only: settings that are the same for all, and its limits. A
 /// SELECT can change settings, but not what its transaction was begun with nor when the server gives up on it.
+/// A question whose caller has gone has given its permit back: the server looks whether anybody is there.
 fn beginning(bounds: Bounds) -> String {
     format!(
         "begin transaction isolation level repeatable read read only; \
          set local search_path = pg_catalog; set local statement_timeout = {}; \
+         set local client_connection_check_interval = {GONE_MS_MAX}; \
          set local lock_timeout = 1000; set local idle_in_transaction_session_timeout = {SILENCE_MS_MAX}; \
          set local work_mem = '{WORK_MEM}'; set local jit = off; \
          set local max_parallel_workers_per_gather = 0; set local timezone = 'UTC'; \

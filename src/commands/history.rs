@@ -172,8 +172,14 @@ pub struct HistoryPage {
     pub has_next: bool,
 }
 
-/// States that pages of histories ended at: the next page goes on there.
-pub(super) type Pages = Mutex<Held<(Arc<str>, StreamKey), State>>;
+/// States that pages of histories ended at: the next page goes on there. Of a stream there may be one in each
+/// [`BAND`], so that whoever reads its beginning does not take the place of whoever reads its end.
+pub(super) type Pages = Mutex<Held<PageKey, State>>;
+
+type PageKey = (Arc<str>, StreamKey, i64);
+
+/// Versions of a stream of which one state is held at a time.
+const BAND: i64 = 10_000;
 
 /// Bounds of [`Pages`].
 const PAGES: StateBounds = StateBounds {
@@ -200,9 +206,13 @@ impl Door {
             stream: stream.to_string(),
             reason,
         };
-        let key = (tenant.clone(), stream.clone());
-        let held = self.history_pages().take(&key);
-        let mut state = match held.filter(|held| held.sequence <= after) {
+        let key = |version: i64| (tenant.clone(), stream.clone(), version / BAND);
+        let held = (0..=after / BAND).rev().find_map(|band| {
+            let is_before = |held: &State| held.sequence <= after;
+            let mut pages = self.history_pages();
+            pages.take_if(&key(band * BAND), is_before)
+        });
+        let mut state = match held {
             Some(held) if self.is_still(tenant, stream, &held).await? => held,
             _ => State::begin(stream.aggregate_type).map_err(unreadable)?,
         };
@@ -250,11 +260,12 @@ impl Door {
         }
         page.folded_through = state.sequence;
         let bytes = state.folded.show().to_string().len();
+        let key = key(state.sequence);
         self.history_pages().put(key, state, bytes);
         Ok(page)
     }
 
-    fn history_pages(&self) -> MutexGuard<'_, Held<(Arc<str>, StreamKey), State>> {
+    fn history_pages(&self) -> MutexGuard<'_, Held<PageKey, State>> {
         let pages = self.history.lock();
         pages.unwrap_or_else(PoisonError::into_inner)
     }
@@ -307,6 +318,12 @@ impl<K: Clone + Eq + Hash, T> Held<K, T> {
         self.used.remove(&kept.turn);
         self.bytes -= kept.bytes;
         Some(kept.thing)
+    }
+
+    /// Takes out what is held under a key if it is of use.
+    fn take_if(&mut self, key: &K, is_of_use: impl Fn(&T) -> bool) -> Option<T> {
+        let kept = self.of.get(key)?;
+        is_of_use(&kept.thing).then(|| self.take(key)).flatten()
     }
 
     /// Holds something, in the place of what is held under its key.

@@ -42,8 +42,8 @@ const FILTERED: &str = concat!(
       where bytes <= $12 or nth = 1 order by sequence"
 );
 
-/// How many events a stream had up to a position, found by halving: positions never run against sequences. What
-/// is not there any more was early.
+/// How many events a stream had up to a position, found by halving: positions never run against sequences. Whether
+/// what is not there any more was early is for the caller to say.
 const SEQUENCE_AT: &str = "
     with recursive search (low, high) as (
         select 0::bigint, $4::bigint
@@ -55,7 +55,7 @@ const SEQUENCE_AT: &str = "
                                        where e.tenant = $1 and e.aggregate_type = $2
                                          and e.aggregate_id = $3 and e.sequence = m.mid
                                          and e.position >= (select $6::bigint)
-                                         and e.position <= any(array[(select $7::bigint)])), true) as early) t
+                                         and e.position <= any(array[(select $7::bigint)])), $8) as early) t
         where low < high)
     select low from search where low = high";
 
@@ -174,11 +174,18 @@ pub(super) async fn read_filtered(
     if after >= last {
         return Ok(nothing);
     }
+    let stream = (&**tenant, kind, id);
     let from = match after.0 < bounds.first {
         true => 0,
-        false => sequence_at(conn, (tenant, kind, id), bounds, after).await?,
+        false => sequence_at(conn, stream, bounds, after).await?,
     };
-    let to = bounds.version.min(from + STREAM_LOOKED_THROUGH_MAX);
+    // What is not there takes no time to look through: the page ends at the next one that is.
+    let ends = from + STREAM_LOOKED_THROUGH_MAX;
+    let (to, at) = match ends < bounds.version {
+        true => next_there(conn, stream, bounds, ends).await?,
+        false => None,
+    }
+    .map_or((bounds.version, None), |(to, at)| (to, Some(at)));
     let [actor, correlation_id] = filter.written_causes();
     let rows = sqlx::query(FILTERED)
         .bind(&**tenant)
@@ -196,8 +203,7 @@ pub(super) async fn read_filtered(
         .fetch_all(&mut *conn)
         .await?;
     let mut looked = cut(&rows, limits)?;
-    if looked.is_none() && to < bounds.version {
-        let at = position_of(conn, (tenant, kind, id), bounds, to).await?;
+    if looked.is_none() {
         looked = at.filter(|at| *at < limits.up_to);
     }
     held::check_held(conn, tenant, after.0 + 1..=looked.unwrap_or(last).0).await?;
@@ -209,12 +215,33 @@ pub(super) async fn read_filtered(
     })
 }
 
-/// How many events a stream had up to a position.
+/// A sequence behind which all of a stream's events after a position lie: the last one up to the position,
+/// unless part of the stream is not in the log any more.
 async fn sequence_at(
+    conn: &mut PgConnection,
+    stream: (&str, &str, &str),
+    bounds: Bounds,
+    position: Position,
+) -> Result<i64, sqlx::Error> {
+    let mut found = 0;
+    // Nearly always what is away is the log's beginning. Where it is not, what was found may lie in a gap behind
+    // the position: then what is away counts as late, and what is found is there.
+    for gone_was_early in [true, false] {
+        found = halved(conn, stream, bounds, position, gone_was_early).await?;
+        let there = found == 0 || is_there(conn, stream, bounds, found).await?;
+        if there {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+async fn halved(
     conn: &mut PgConnection,
     (tenant, kind, id): (&str, &str, &str),
     bounds: Bounds,
     position: Position,
+    gone_was_early: bool,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(SEQUENCE_AT)
         .bind(tenant)
@@ -224,21 +251,33 @@ async fn sequence_at(
         .bind(position.0)
         .bind(bounds.first)
         .bind(bounds.last)
+        .bind(gone_was_early)
         .fetch_one(conn)
         .await
 }
 
-/// Where in the log a stream's event is; `None` if it is not there any more.
-async fn position_of(
+async fn is_there(
+    conn: &mut PgConnection,
+    stream: (&str, &str, &str),
+    bounds: Bounds,
+    sequence: i64,
+) -> Result<bool, sqlx::Error> {
+    let next = next_there(conn, stream, bounds, sequence).await?;
+    Ok(next.is_some_and(|(there, _)| there == sequence))
+}
+
+/// The first event of a stream from a sequence on that is in the log, and where; `None` if there is none.
+async fn next_there(
     conn: &mut PgConnection,
     (tenant, kind, id): (&str, &str, &str),
     bounds: Bounds,
     sequence: i64,
-) -> Result<Option<Position>, sqlx::Error> {
-    let found: Option<i64> = sqlx::query_scalar(
-        "select position from events
-         where tenant = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence = $4
-           and position >= (select $5::bigint) and position <= any(array[(select $6::bigint)])",
+) -> Result<Option<(i64, Position)>, sqlx::Error> {
+    let found: Option<(i64, i64)> = sqlx::query_as(
+        "select sequence, position from events
+         where tenant = $1 and aggregate_type = $2 and aggregate_id = $3 and sequence >= $4
+           and position >= (select $5::bigint) and position <= any(array[(select $6::bigint)])
+         order by sequence limit 1",
     )
     .bind(tenant)
     .bind(kind)
@@ -248,5 +287,5 @@ async fn position_of(
     .bind(bounds.last)
     .fetch_optional(conn)
     .await?;
-    Ok(found.map(Position))
+    Ok(found.map(|(sequence, position)| (sequence, Position(position))))
 }

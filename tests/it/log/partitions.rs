@@ -320,17 +320,34 @@ async fn a_partition_can_be_taken_out_of_the_middle() {
         })
     ));
     assert_eq!(read(127).await.unwrap(), (128, 73));
-    let filter = EventFilter {
-        aggregate_id: Some("large".to_owned()),
-        ..EventFilter::default()
-    };
-    for (after, events_max, whole) in [(0, 63, true), (0, 64, false), (127, 100, true)] {
-        let limits = PageLimits {
-            events_max,
-            ..PageLimits::default()
+    for aggregate_type in [None, Some("vehicle".to_owned())] {
+        let filter = EventFilter {
+            aggregate_type,
+            aggregate_id: Some("large".to_owned()),
+            ..EventFilter::default()
         };
-        let page = store.read_filtered(&log, &filter, Position(after), limits);
-        assert_eq!(page.await.is_ok(), whole, "{events_max} after {after}");
+        let found = async |after, events_max, up_to| {
+            let limits = PageLimits {
+                events_max,
+                up_to: Position(up_to),
+                ..PageLimits::default()
+            };
+            let page = store.read_filtered(&log, &filter, Position(after), limits);
+            page.await.ok().map(|page| page.events.len())
+        };
+        let all = i64::MAX;
+        for (after, events_max, up_to, events) in [
+            (0, 63, all, Some(63)),
+            (0, 64, all, None),
+            (127, 100, all, Some(73)),
+            (10, 30, all, Some(30)),
+            (10, 100, 50, Some(40)),
+            (10, 100, 70, None),
+            (150, 100, 180, Some(30)),
+        ] {
+            let known = found(after, events_max, up_to).await;
+            assert_eq!(known, events, "{events_max} after {after} up to {up_to}");
+        }
     }
 }
 
