@@ -186,12 +186,13 @@ pub async fn sealing(stand: &Stand) -> anyhow::Result<Vec<Row>> {
 }
 
 async fn seal_all(seals: &Seals, tenant: &Arc<str>) -> anyhow::Result<()> {
-    while seals
-        .seal_next(tenant, Clock::system().now(), SEAL_EVENTS)
-        .await?
-        > 0
-    {}
+    while seal_next(seals, tenant).await? > 0 {}
     Ok(())
+}
+
+async fn seal_next(seals: &Seals, tenant: &Arc<str>) -> anyhow::Result<u64> {
+    let now = Clock::system().now();
+    Ok(seals.seal_next(tenant, now, SEAL_EVENTS).await?)
 }
 
 fn sealed_beside(seals: Seals, tenant: Arc<str>) -> tokio::task::JoinHandle<anyhow::Result<()>> {
@@ -200,7 +201,8 @@ fn sealed_beside(seals: Seals, tenant: Arc<str>) -> tokio::task::JoinHandle<anyh
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
-            seal_all(&seals, &tenant).await?;
+            // As the process does: what comes meanwhile is the next turn's.
+            while seal_next(&seals, &tenant).await? == u64::from(SEAL_EVENTS) {}
         }
     })
 }

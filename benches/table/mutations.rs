@@ -42,7 +42,7 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let data_dir = stand.dir().join("mutations");
     let settings = [("DAYBOOK_CONSUMERS__PROJECT", "false")];
     let served = Served::start(&data_dir, Some(&ours_in), &settings).await?;
-    let token = token(&data_dir, None).await?;
+    let token = token(&data_dir, Some(&ours_in)).await?;
     let (stock, next) = (Arc::new(stock(pool.clone())), Arc::new(AtomicU64::new(0)));
     stand.settle().await?;
     let mut rounds = Rounds::default();

@@ -380,14 +380,14 @@ async fn why_something_failed_is_told_to_who_may_do_something_about_it() {
     live_on(&app, 1).await;
     all_at(&app, app.head().await).await;
     let poison = (
-        "vehicle",
-        "vehicle.registered",
+        "deployment",
+        "deployment.teleported",
         "1",
         r#"{"name":"classified"}"#,
     );
     super::scene::append(app.db().pool(), "bad", &[poison]).await;
-    rebuild(&app, json!({ "name": "vehicles" })).await;
-    let query = r#"{ rebuilds(name: "vehicles") { nodes { phase error } }
+    rebuild(&app, json!({ "name": "deployments" })).await;
+    let query = r#"{ rebuilds(name: "deployments") { nodes { phase error } }
                      projections { name error } }"#;
     let seen_by = async |role| {
         let token = format!("Bearer {}", app.token(&[role], "default"));
@@ -398,7 +398,7 @@ async fn why_something_failed_is_told_to_who_may_do_something_about_it() {
             .json();
         let data = &reply["data"];
         let stopped = data["projections"].as_array().unwrap().iter();
-        let stopped = stopped.filter(|row| row["name"] == "vehicles");
+        let stopped = stopped.filter(|row| row["name"] == "deployments");
         let stopped: Vec<Value> = stopped.map(|row| row["error"].clone()).collect();
         let rebuild = &data["rebuilds"]["nodes"][0];
         (rebuild["phase"].clone(), rebuild["error"].clone(), stopped)
