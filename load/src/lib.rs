@@ -11,6 +11,7 @@ mod clock;
 mod descriptors;
 mod figures;
 mod histogram;
+mod interrupt;
 mod meter;
 mod options;
 mod pacing;
@@ -29,6 +30,7 @@ mod world;
 
 pub use chance::Chance;
 pub use claims::Of;
+pub use interrupt::run as run_until_told;
 pub use options::Options;
 pub use resources::Taken;
 pub use scenario::Scenario;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use daybook_load::{Options, report, run};
+use daybook_load::{Options, report, run_until_told};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -12,12 +12,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .expect("a runtime can be made");
-    let interrupted = async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
-    match runtime.block_on(run(&options, interrupted)) {
+    match runtime.block_on(run_until_told(&options)) {
         Ok(summary) => {
             print!("{}", report::text(&summary));
             for path in &options.report {

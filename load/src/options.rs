@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::pacing::Pace;
+use crate::pacing::{OVERRUN_MAX, Pace};
 use crate::scenario::Scenario;
 
 /// Where it is asked if nothing is said.
@@ -34,6 +34,8 @@ Examples:
 A token of an administrator is needed, since vehicles, people and competitions are made first, under ids that
 begin with `load-` and the seed; they stay. Use a database for it that may be thrown away.
 A server counts what one caller asks: docs/load.md tells which settings to raise, and several tokens take turns.
+
+Ctrl-C or SIGTERM ends a run early, and what was counted is printed; a second one ends at once.
 
 Exit codes: 0 done; 1 more failed than --max-failures allows, or nothing could be asked; 2 the command line
 cannot be used."
@@ -69,7 +71,8 @@ pub struct Options {
     #[arg(long, default_value = "30s", value_name = "TIME", value_parser = time)]
     pub duration: Duration,
     /// Requests a second, due whether or not earlier ones were answered, their time counted from when they
-    /// were due; without it each worker asks again once it was answered
+    /// were due; what is left at the end is sent for 10 s more, and what then is left has failed (NOT_SENT).
+    /// Without it each worker asks again once it was answered
     #[arg(long, value_name = "N/s", value_parser = rate)]
     pub rate: Option<f64>,
     /// What data and choices follow from
@@ -102,6 +105,7 @@ impl Options {
             ramp_up: self.ramp_up,
             duration: self.duration,
             rate: self.rate,
+            overrun_max: OVERRUN_MAX,
         }
     }
 }
@@ -184,6 +188,7 @@ mod tests {
                 ramp_up: Duration::from_millis(500),
                 duration: Duration::from_secs(90),
                 rate: Some(1_200.0),
+                overrun_max: OVERRUN_MAX,
             }
         );
         assert_eq!(options.report, [PathBuf::from("a.json"), "b.md".into()]);
@@ -217,6 +222,15 @@ mod tests {
             let refused = parsed(words).expect_err(words).to_string();
             assert!(refused.contains(named), "{words}: {refused}");
         }
+    }
+
+    #[test]
+    fn how_long_is_sent_after_the_end_is_told() {
+        let help = <Options as clap::CommandFactory>::command()
+            .render_long_help()
+            .to_string();
+        let told = format!("{} s more", OVERRUN_MAX.as_secs());
+        assert!(help.contains(&told), "{help}");
     }
 
     #[test]

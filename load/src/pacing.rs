@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// How long after the end what was due before it is still sent.
+pub const OVERRUN_MAX: Duration = Duration::from_secs(10);
+
 /// How much is asked, and from when on it counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
@@ -12,6 +15,8 @@ pub struct Pace {
     /// Requests a second, due whether or not earlier ones were answered; none: each worker asks again once
     /// it was answered.
     pub rate: Option<f64>,
+    /// How long after the end what was due is still sent; the rest is not.
+    pub overrun_max: Duration,
 }
 
 impl Pace {
@@ -29,6 +34,27 @@ impl Pace {
         };
         let due = Duration::try_from_secs_f64(seconds).ok()?;
         (due < self.end()).then_some(due)
+    }
+
+    /// How many requests are due before then.
+    pub fn due_before(&self, at: Duration) -> u64 {
+        let Some(rate) = self.rate else { return 0 };
+        let at = at.min(self.end());
+        // The rate is never above what it grows to. What is due is asked of `due`, so that both say the same.
+        let (mut from, mut to) = (0, (rate * at.as_secs_f64()).ceil() as u64 + 1);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match self.due(middle).is_some_and(|due| due < at) {
+                true => from = middle + 1,
+                false => to = middle,
+            }
+        }
+        from
+    }
+
+    /// Is it too late by now to send what was due before the end?
+    pub fn is_over(&self, now: Duration) -> bool {
+        now >= self.end() + self.overrun_max
     }
 
     /// When a worker begins where each asks as fast as it is answered: they come one after the other.
@@ -62,6 +88,7 @@ mod tests {
             ramp_up: S * ramp_up,
             duration: S * duration,
             rate: Some(rate),
+            overrun_max: OVERRUN_MAX,
         }
     }
 
@@ -95,12 +122,32 @@ mod tests {
     }
 
     #[test]
+    fn how_many_are_due_before_a_time_is_as_many_as_are_due_one_after_the_other() {
+        for pace in [pace(0, 2, 4.0), pace(10, 5, 33.3), pace(3, 1, 0.5)] {
+            for ms in [0, 1, 250, 999, 1_000, 2_000, 9_999, 10_000, 12_345, 60_000] {
+                let at = Duration::from_millis(ms);
+                let counted = due_within(&pace, Duration::ZERO, at) as u64;
+                assert_eq!(pace.due_before(at), counted, "{pace:?} {ms}");
+            }
+            let all = due_within(&pace, Duration::ZERO, Duration::MAX) as u64;
+            assert_eq!(pace.due_before(Duration::MAX), all);
+        }
+    }
+
+    #[test]
+    fn what_was_due_is_sent_for_a_while_after_the_end() {
+        let pace = pace(1, 2, 4.0);
+        assert!(!pace.is_over(S * 3) && !pace.is_over(S * 12));
+        assert!(pace.is_over(S * 13));
+    }
+
+    #[test]
     fn without_a_rate_nothing_is_due_and_workers_begin_one_after_the_other() {
         let pace = Pace {
             rate: None,
             ..pace(10, 5, 1.0)
         };
-        assert_eq!(pace.due(0), None);
+        assert_eq!((pace.due(0), pace.due_before(S * 9)), (None, 0));
         let begin: Vec<Duration> = (0..4).map(|n| pace.begins(n, 4)).collect();
         assert_eq!(begin, [Duration::ZERO, S * 5 / 2, S * 5, S * 15 / 2]);
         assert_eq!(pace.end(), S * 15);

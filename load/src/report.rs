@@ -1,7 +1,7 @@
 //! The report: as a table for people, as Markdown, as JSON.
 
 use std::fs::{self, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -48,6 +48,17 @@ pub fn write(path: &Path, summary: &Summary) -> anyhow::Result<()> {
         false => markdown(summary),
     };
     fs::write(path, text).with_context(|| format!("--report {} cannot be written", path.display()))
+}
+
+/// Writes all reports; only then tells what went wrong in leaving the server, lest the run be lost with it.
+pub fn write_all(
+    paths: &[PathBuf],
+    summary: anyhow::Result<Summary>,
+    left: anyhow::Result<()>,
+) -> anyhow::Result<Summary> {
+    let summary = summary?;
+    paths.iter().try_for_each(|path| write(path, &summary))?;
+    left.map(|()| summary)
 }
 
 /// For a terminal.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::call::{Call, Stage};
 use crate::chance::Chance;
 use crate::client::Client;
-use crate::figures::Figures;
+use crate::figures::{Figures, NOT_ANSWERED};
 use crate::histogram::Histogram;
 use crate::pacing::{Pace, counted_from};
 use crate::scenario::Scenario;
@@ -23,6 +23,9 @@ const TIMER: Duration = Duration::from_millis(1);
 /// How long answers are waited for once a run is ended early.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// When a run is told to end early; nothing as long as it is not.
+pub type Stop = watch::Receiver<Option<Instant>>;
+
 /// What workers share.
 pub struct Run {
     /// What they speak of.
@@ -32,7 +35,7 @@ pub struct Run {
     began: Instant,
     tickets: AtomicU64,
     counted: Mutex<Counted>,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 }
 
 /// What came of it so far.
@@ -44,8 +47,6 @@ pub struct Counted {
     pub measured: Figures,
     /// Since it was last looked at.
     pub tick: Tick,
-    /// When the last answer came, after the beginning.
-    pub last: Duration,
     /// How often each vehicle was changed.
     pub changes: Vec<u64>,
 }
@@ -61,12 +62,7 @@ pub struct Tick {
 
 impl Run {
     /// Begins now; ends when it is time, or when it is told to.
-    pub fn begin(
-        world: World,
-        scenario: Scenario,
-        pace: Pace,
-        stop: watch::Receiver<bool>,
-    ) -> Arc<Run> {
+    pub fn begin(world: World, scenario: Scenario, pace: Pace, stop: Stop) -> Arc<Run> {
         let counted = Counted {
             changes: vec![0; world.users()],
             ..Counted::default()
@@ -94,7 +90,19 @@ impl Run {
 
     /// Was it told to end?
     pub fn is_stopped(&self) -> bool {
-        *self.stop.borrow()
+        self.stop.borrow().is_some()
+    }
+
+    /// When no more is due: as it was meant, or when it was told to end.
+    pub fn end(&self) -> Duration {
+        let stopped = *self.stop.borrow();
+        let end = self.pace.end();
+        stopped.map_or(end, |at| end.min(at.saturating_duration_since(self.began)))
+    }
+
+    /// How long is measured, from when the load is as it shall be to the end; nothing if that never was.
+    pub fn measured(&self) -> Duration {
+        self.end().saturating_sub(self.pace.ramp_up)
     }
 
     /// What was counted.
@@ -115,24 +123,48 @@ impl Run {
             let from = self.pace.begins(n, count);
             workers.spawn(worker.work(from));
         }
-        let mut stop = self.stop.clone();
-        let all = async { while workers.join_next().await.is_some() {} };
-        tokio::pin!(all);
-        tokio::select! {
-            () = &mut all => return,
-            // Whoever could tell is gone, and so is the run.
-            _ = stop.wait_for(|stop| *stop) => {}
-        }
-        // What is not answered by then is left: dropping the set ends it.
-        let _ = timeout(GRACE, all).await;
+        while workers.join_next().await.is_some() {}
+        self.leave();
     }
 
-    /// Takes an answer in: of a request that belongs to this time, counted from that.
-    fn record(&self, call: Call, due: Duration, since: Duration, told: Result<(), String>) {
-        let now = self.elapsed();
-        let took = now.saturating_sub(since);
+    /// Counts what was due and that nobody came to send.
+    fn leave(&self) {
+        let before = |at| self.pace.due_before(at);
+        let until = before(self.end());
+        let from = self.tickets.load(Ordering::Relaxed).min(until);
+        let grown = before(self.pace.ramp_up).clamp(from, until);
         let mut counted = self.counted();
-        counted.last = counted.last.max(now);
+        counted.ramp_up.unsent(grown - from);
+        counted.measured.unsent(until - grown);
+    }
+
+    /// Counts what was due then and is not sent, if it was due before the end.
+    fn unsent(&self, due: Duration) {
+        if due < self.end() {
+            let counted = &mut *self.counted();
+            self.figures(counted, due).unsent(1);
+        }
+    }
+
+    /// The figures that what was due then belongs to.
+    fn figures<'c>(&self, counted: &'c mut Counted, due: Duration) -> &'c mut Figures {
+        match self.is_measured(due) {
+            true => &mut counted.measured,
+            false => &mut counted.ramp_up,
+        }
+    }
+
+    /// Takes an answer in that came now: of a request that belongs to this time, counted from that.
+    fn record(
+        &self,
+        call: Call,
+        due: Duration,
+        since: Duration,
+        now: Duration,
+        told: Result<(), String>,
+    ) {
+        let took = now.saturating_sub(since);
+        let counted = &mut *self.counted();
         match &told {
             Ok(()) => counted.tick.took.record(took.as_micros() as u64),
             Err(_) => counted.tick.failed += 1,
@@ -142,13 +174,12 @@ impl Run {
         {
             *times += 1;
         }
+        if told.is_ok() && self.is_measured(now) && now < self.end() {
+            counted.measured.came(call.operation, call.units);
+        }
         let then: Option<Stage> = call.then.filter(|_| told.is_ok());
-        let figures = match self.is_measured(due) {
-            true => &mut counted.measured,
-            false => &mut counted.ramp_up,
-        };
-        figures.record(call.operation, call.units, took, told);
-        drop(counted);
+        self.figures(counted, due)
+            .record(call.operation, took, told);
         then.into_iter().for_each(|stage| self.world.wait(stage));
     }
 }
@@ -158,7 +189,7 @@ struct Worker {
     run: Arc<Run>,
     client: Client,
     chance: Chance,
-    stop: watch::Receiver<bool>,
+    stop: Stop,
 }
 
 impl Worker {
@@ -176,7 +207,9 @@ impl Worker {
             let Some(due) = self.run.pace.due(ticket) else {
                 return;
             };
-            if self.is_stopped_before(due.saturating_sub(TIMER)).await {
+            let is_stopped = self.is_stopped_before(due.saturating_sub(TIMER)).await;
+            if is_stopped || self.run.pace.is_over(self.run.elapsed()) {
+                self.run.unsent(due);
                 return;
             }
             let since = counted_from(due, self.run.elapsed());
@@ -191,7 +224,7 @@ impl Worker {
         }
         loop {
             let now = self.run.elapsed();
-            if now >= self.run.pace.end() || *self.stop.borrow() {
+            if now >= self.run.pace.end() || self.run.is_stopped() {
                 return;
             }
             self.ask(now, now).await;
@@ -200,13 +233,17 @@ impl Worker {
 
     async fn ask(&mut self, due: Duration, since: Duration) {
         let call = self.run.scenario.call(&self.run.world, &mut self.chance);
-        let told = self.client.ask(&call).await;
-        self.run.record(call, due, since, told);
+        let told = tokio::select! {
+            told = self.client.ask(&call) => told,
+            () = given_up(&mut self.stop) => Err(NOT_ANSWERED.to_owned()),
+        };
+        let now = self.run.elapsed();
+        self.run.record(call, due, since, now, told);
     }
 
     /// Waits until then, unless the run is over before.
     async fn is_stopped_before(&mut self, at: Duration) -> bool {
-        if *self.stop.borrow() {
+        if self.run.is_stopped() {
             return true;
         }
         let at = self.run.began + at;
@@ -215,7 +252,18 @@ impl Worker {
         }
         tokio::select! {
             () = sleep_until(at) => false,
-            _ = self.stop.wait_for(|stop| *stop) => true,
+            // Whoever could tell is gone, and so is the run.
+            _ = self.stop.wait_for(Option::is_some) => true,
         }
     }
 }
+
+/// Until answers are no longer waited for, since the run was told to end.
+async fn given_up(stop: &mut Stop) {
+    let told = stop.wait_for(Option::is_some).await;
+    let at = told.ok().and_then(|at| *at);
+    sleep_until(at.unwrap_or_else(Instant::now) + GRACE).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -32,7 +32,10 @@ const CONNECTIONS: &[&str] = &[
 /// Connections of others, such as the one that makes what is needed.
 const OTHERS: u64 = 64;
 
-/// A serving process. Killed when dropped without [`Server::stop`].
+/// How long it may take to stop where nobody waits for it any more.
+const HURRY: Duration = Duration::from_secs(5);
+
+/// A serving process. Asked to stop when dropped without [`Server::stop`], and killed if it does not.
 pub struct Server {
     child: Child,
     directory: Directory,
@@ -49,6 +52,18 @@ struct Directory(PathBuf);
 impl Drop for Directory {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + HURRY;
+        // It may end this moment.
+        let _ = self.ask_to_stop();
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // Whoever does not stop is killed as the child is dropped.
     }
 }
 
@@ -76,6 +91,13 @@ impl Server {
         })?;
         let pid = child.id().context("it ended at once")?;
         let mut lines = BufReader::new(child.stdout.take().context("it is piped")?).lines();
+        let mut server = Server {
+            child,
+            directory,
+            program: program.to_owned(),
+            address: String::new(),
+            pid,
+        };
         let told = async {
             while let Some(line) = lines.next_line().await? {
                 if let Some((_, rest)) = line.split_once("http://") {
@@ -85,18 +107,12 @@ impl Server {
             }
             bail!("--server {} ended before it listened", program.display())
         };
-        let address = timeout(PATIENCE, told)
+        server.address = timeout(PATIENCE, told)
             .await
             .with_context(|| format!("--server {} does not listen", program.display()))??;
         // What it says later is of no interest, but must not block it.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Server {
-            child,
-            directory,
-            program: program.to_owned(),
-            address,
-            pid,
-        })
+        Ok(server)
     }
 
     /// A token for everything there.
@@ -115,11 +131,78 @@ impl Server {
 
     /// Asks it to stop, waits, and removes what it kept.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = Pid::from_raw(self.pid.cast_signed()).context("a process")?;
-        kill_process(pid, Signal::TERM)?;
+        self.ask_to_stop()?;
         timeout(PATIENCE, self.child.wait())
             .await
             .context("the server does not stop")??;
         Ok(())
+    }
+
+    fn ask_to_stop(&mut self) -> anyhow::Result<()> {
+        // One that was waited for has no process any more: its number may be another's.
+        if self.child.try_wait()?.is_none() {
+            let pid = Pid::from_raw(self.pid.cast_signed()).context("a process")?;
+            kill_process(pid, Signal::TERM)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// A program that says that it listens, or not, and notes when it is asked to stop.
+    fn program(here: &Path, name: &str, says: &str) -> PathBuf {
+        let path = here.join(name);
+        let noted = here.join("stopped");
+        let script = format!(
+            "#!/bin/sh\ntrap 'echo {name} >> {}; exit 0' TERM\n{says}\nwhile :; do sleep 0.05; done\n",
+            noted.display()
+        );
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_a_server_without_stopping_it_leaves_none_behind() {
+        let here = std::env::temp_dir().join(format!("daybook-load-test-{}", std::process::id()));
+        let here = Directory(here);
+        fs::create_dir_all(&here.0).unwrap();
+        let listens = program(
+            &here.0,
+            "listens",
+            "echo it is at http://127.0.0.1:9/graphql",
+        );
+        let server = Server::start(&listens, 1).await.unwrap();
+        assert_eq!(server.address, "127.0.0.1:9");
+        drop(server);
+
+        // So does whoever gives up before it listens.
+        let begun = here.0.join("begun");
+        let silent = program(&here.0, "silent", &format!("echo > {}", begun.display()));
+        let has_begun = async {
+            while !begun.exists() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let starting = async {
+            tokio::select! {
+                _ = Server::start(&silent, 1) => unreachable!("it never listens"),
+                () = has_begun => {}
+            }
+        };
+        starting.await;
+
+        let server = Server::start(&listens, 1).await.unwrap();
+        server.stop().await.unwrap();
+        let noted = fs::read_to_string(here.0.join("stopped")).unwrap();
+        assert_eq!(noted, "listens\nsilent\nlistens\n");
     }
 }

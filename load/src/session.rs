@@ -1,12 +1,13 @@
 //! A whole session: who is asked, what must be there, the run, and the report of it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::call::Call;
 use crate::client::Client;
@@ -15,7 +16,7 @@ use crate::descriptors;
 use crate::meter::Meter;
 use crate::options::{Options, URL};
 use crate::report;
-use crate::run::{Run, Tick};
+use crate::run::{Run, Stop, Tick};
 use crate::scenario::Scenario;
 use crate::server::Server;
 use crate::setup::{self, advice};
@@ -27,6 +28,9 @@ use crate::world::World;
 /// How often it is told how things go, and looked at what processes take.
 const TICK: Duration = Duration::from_secs(1);
 
+/// What is told who ends a run before it has begun.
+const EARLY: &str = "ended before anything was asked";
+
 /// Does what the options say, until it is over or `stop` comes about; then tells what came of it.
 pub async fn run(
     options: &Options,
@@ -36,38 +40,61 @@ pub async fn run(
         .report
         .iter()
         .try_for_each(|path| report::check(path))?;
-    let connections = u64::from(options.concurrency) + u64::from(options.users);
+    let connections = connections(options);
     if let Some(possible) = descriptors::fewer_than(connections) {
         bail!(
             "{connections} connections are too many: {possible} files can be open here; raise `ulimit -n`"
         );
     }
-    let (told, stopped) = watch::channel(false);
+    let (told, stopped) = watch::channel(None);
     let waiting = tokio::spawn(async move {
         stop.await;
-        told.send_replace(true);
+        told.send_replace(Some(Instant::now()));
         // Whoever waits for it must not find that nobody can tell.
         told.closed().await;
     });
-    let summary = match &options.server {
-        None => asked(options, &options.url, &options.token, options.pid, stopped).await,
-        Some(program) => {
-            let server = Server::start(program, connections).await?;
-            let url = format!("http://{}", server.address);
-            let summary = match server.token().await {
-                Ok(token) => asked(options, &url, &[token], Some(server.pid), stopped).await,
-                Err(error) => Err(error),
-            };
-            server.stop().await?;
-            summary
+    let (summary, left) = match &options.server {
+        None => {
+            let asked = asked(options, &options.url, &options.token, options.pid, stopped);
+            (asked.await, Ok(()))
         }
+        Some(program) => served(options, program, connections, stopped).await,
     };
     waiting.abort();
-    let summary = summary?;
-    for path in &options.report {
-        report::write(path, &summary)?;
-    }
-    Ok(summary)
+    report::write_all(&options.report, summary, left)
+}
+
+/// How many connections there are at once.
+fn connections(options: &Options) -> u64 {
+    let sockets = match options.scenario {
+        Scenario::Subscriptions => options.users,
+        _ => 0,
+    };
+    u64::from(options.concurrency) + u64::from(sockets)
+}
+
+/// Asks a server of our own; what came of it, and of stopping the server.
+async fn served(
+    options: &Options,
+    program: &Path,
+    connections: u64,
+    mut stopped: Stop,
+) -> (anyhow::Result<Summary>, anyhow::Result<()>) {
+    say(options, "starting a server");
+    let started = tokio::select! {
+        started = Server::start(program, connections) => started,
+        _ = stopped.wait_for(Option::is_some) => Err(anyhow!(EARLY)),
+    };
+    let server = match started {
+        Ok(server) => server,
+        Err(error) => return (Err(error), Ok(())),
+    };
+    let url = format!("http://{}", server.address);
+    let summary = match server.token().await {
+        Ok(token) => asked(options, &url, &[token], Some(server.pid), stopped).await,
+        Err(error) => Err(error),
+    };
+    (summary, server.stop().await)
 }
 
 /// Asks this server.
@@ -76,7 +103,7 @@ async fn asked(
     url: &str,
     tokens: &[String],
     pid: Option<u32>,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: Stop,
 ) -> anyhow::Result<Summary> {
     let target = Arc::new(Target::parse(url)?);
     let token = |n: usize| tokens.get(n % tokens.len().max(1)).map(String::as_str);
@@ -103,7 +130,7 @@ async fn asked(
     };
     let subscribers = tokio::select! {
         prepared = prepared => prepared?,
-        _ = stopped.wait_for(|stop| *stop) => bail!("ended before anything was asked"),
+        _ = stopped.wait_for(Option::is_some) => bail!(EARLY),
     };
     let meter = Meter::start(pid)?;
     let clients = (0..options.concurrency as usize)
@@ -167,41 +194,30 @@ async fn watched(
                 () = &mut work => break,
                 // Looked at here too, so that what came while the load grew is in no figure.
                 () = &mut grown, if !is_measured => {
-                    subscribers.iter_mut().for_each(|subscribers| subscribers.take(false));
+                    subscribers.iter_mut().for_each(Subscribers::measure);
                     is_measured = true;
                     meter.look(run.elapsed(), is_measured);
                 }
                 _ = ticks.tick() => {
-                    subscribers.iter_mut().for_each(|subscribers| subscribers.take(is_measured));
-                    meter.look(run.elapsed(), is_measured);
+                    subscribers.iter_mut().for_each(|subscribers| { subscribers.take(); });
+                    meter.look(run.elapsed(), is_measured && !is_late(run));
                     progress(options, run);
                 }
             }
         }
     }
-    let ended = run.elapsed();
-    let ended_early = run.is_stopped();
-    meter.look(ended, is_measured);
-    let (ramp_up, measured, changes, last) = {
+    let (ended_early, took) = (run.is_stopped(), run.measured());
+    meter.look(run.elapsed(), is_measured && !is_late(run));
+    let (ramp_up, measured, changes) = {
         let counted = &mut *run.counted();
-        let figures = std::mem::take(&mut counted.measured);
-        let changes = std::mem::take(&mut counted.changes);
         (
             std::mem::take(&mut counted.ramp_up),
-            figures,
-            changes,
-            counted.last,
+            std::mem::take(&mut counted.measured),
+            std::mem::take(&mut counted.changes),
         )
     };
-    // What is answered after the end belongs to the time it took, and the end of a run belongs to it though
-    // nothing is due in its last moments.
-    let end = match ended_early {
-        true => ended,
-        false => last.max(options.pace().end()),
-    };
-    let took = end.saturating_sub(options.ramp_up);
     let deliveries = match subscribers {
-        Some(subscribers) => Some(subscribers.end(&changes, took.as_secs_f64()).await),
+        Some(subscribers) => Some(subscribers.end(&changes, took).await),
         None => None,
     };
     let (server, own) = meter.taken();
@@ -216,6 +232,11 @@ async fn watched(
         server,
         own,
     }
+}
+
+/// Is it over but for what is still waited for? Whoever rests meanwhile must not look idle.
+fn is_late(run: &Run) -> bool {
+    run.elapsed() > run.end() + TICK
 }
 
 /// One line of how it goes.
@@ -242,5 +263,23 @@ fn progress(options: &Options, run: &Run) {
 fn say(options: &Options, what: &str) {
     if !options.quiet {
         eprintln!("{what} ...");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn users_have_connections_of_their_own_only_where_they_are_sockets() {
+        let of = |scenario: &str| {
+            let words = "daybook-load --users 90000 --concurrency 8 --scenario";
+            let words = words.split_whitespace().chain([scenario]);
+            connections(&Options::parse_from(words))
+        };
+        assert_eq!(of("mixed"), 8);
+        assert_eq!(of("subscriptions"), 90_008);
     }
 }

@@ -8,9 +8,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::calls::vehicles::rename_one;
 use crate::client::Client;
+use crate::figures::per_second;
 use crate::histogram::Histogram;
 use crate::setup::advice;
-use crate::sockets::{Keep, Order, Swarm};
+use crate::sockets::{Keep, Order, Swarm, now_us};
 use crate::target::Target;
 use crate::world::World;
 
@@ -23,8 +24,11 @@ const PROBES_MAX: usize = 50;
 /// How long nothing comes before it is taken for all there is.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// How long is waited for what is missing at the end.
+/// How long is waited for what is missing at the end, and for silence.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often is looked at what has come.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What to do where sockets are refused.
 const MORE: &str = "a server allows one caller 20 sockets: raise sockets.per_caller_max, sockets.total_max, \
@@ -36,6 +40,8 @@ pub struct Subscribers {
     opened: usize,
     /// Is what they are told known from what is changed?
     is_known: bool,
+    /// From when on what comes is measured, in microseconds.
+    from_us: Option<u64>,
     ramp_up: u64,
     measured: u64,
     bytes: u64,
@@ -54,12 +60,15 @@ pub struct Deliveries {
     pub ramp_up: u64,
     /// What came after that.
     pub deliveries: u64,
-    /// That, a second.
+    /// That, a second, until the last came if that was after the end.
     pub per_second: f64,
     /// Of each, its size.
     pub mean_bytes: Option<f64>,
-    /// What should have come and did not, from the beginning; none where nobody knows.
+    /// What should have come and did not, from the beginning, on each socket by itself; none where nobody
+    /// knows.
     pub missing: Option<u64>,
+    /// What came on sockets beyond what should have: of changes that were not answered, or of others.
+    pub extra: Option<u64>,
     /// What should have come.
     pub expected: Option<u64>,
     /// From when it was recorded until it came, milliseconds: the least.
@@ -109,6 +118,7 @@ impl Subscribers {
             swarm,
             opened: count,
             is_known,
+            from_us: None,
             ramp_up: 0,
             measured: 0,
             bytes: 0,
@@ -116,11 +126,17 @@ impl Subscribers {
         })
     }
 
-    /// Takes what came since the last time.
-    pub fn take(&mut self, is_measured: bool) {
+    /// From now on what comes is measured.
+    pub fn measure(&mut self) {
+        self.take();
+        self.from_us = Some(now_us());
+    }
+
+    /// Takes what came since the last time; when the last came, in microseconds.
+    pub fn take(&mut self) -> u64 {
         let heard = self.swarm.take();
         let new = heard.deliveries - self.ramp_up - self.measured;
-        if is_measured {
+        if self.from_us.is_some() {
             self.measured += new;
             heard
                 .lags_us
@@ -130,22 +146,38 @@ impl Subscribers {
             self.ramp_up += new;
         }
         self.bytes = heard.bytes;
+        heard.last_us
     }
 
-    /// Waits for what is missing, and tells all.
-    pub async fn end(mut self, changes: &[u64], seconds: f64) -> Deliveries {
-        let expected = self.is_known.then(|| expected(changes, self.opened));
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline
-            && expected.is_some_and(|expected| self.swarm.deliveries() < expected)
-        {
-            sleep(Duration::from_millis(10)).await;
-        }
-        if expected.is_none() {
-            quiet(&self.swarm).await;
-        }
-        self.take(true);
+    /// Waits for what is missing, and tells all, of a run that was measured for so long.
+    pub async fn end(mut self, changes: &[u64], measured: Duration) -> Deliveries {
+        let begun = Instant::now();
+        let mut silence = Silence::new(begun, self.swarm.deliveries());
+        let last_us = loop {
+            let last_us = self.take();
+            let is_all = match self.is_known {
+                true => self.swarm.each(|told| differ(changes, told).0 == 0),
+                false => silence.is_over(Instant::now(), self.swarm.deliveries()),
+            };
+            if is_all || begun.elapsed() >= PATIENCE {
+                break last_us;
+            }
+            sleep(LOOK).await;
+        };
+        let (missing, extra) = self.swarm.each(|told| differ(changes, told));
+        self.told(measured, last_us, changes, missing, extra)
+    }
+
+    fn told(
+        mut self,
+        measured: Duration,
+        last_us: u64,
+        changes: &[u64],
+        missing: u64,
+        extra: u64,
+    ) -> Deliveries {
         let all = self.ramp_up + self.measured;
+        let span = span(measured, self.from_us, last_us);
         let ms = |us: u64| us as f64 / 1_000.0;
         let percentile = |percent| self.lag.percentile_us(percent).map(ms);
         Deliveries {
@@ -153,10 +185,11 @@ impl Subscribers {
             open: self.swarm.count(),
             ramp_up: self.ramp_up,
             deliveries: self.measured,
-            per_second: self.measured as f64 / seconds.max(f64::MIN_POSITIVE),
+            per_second: per_second(self.measured, span.as_secs_f64()),
             mean_bytes: (all > 0).then(|| self.bytes as f64 / all as f64),
-            missing: expected.map(|expected| expected.saturating_sub(all)),
-            expected,
+            missing: self.is_known.then_some(missing),
+            extra: self.is_known.then_some(extra),
+            expected: self.is_known.then(|| expected(changes, self.opened)),
             min_ms: self.lag.min_us().map(ms),
             mean_ms: self.lag.mean_us().map(|us| us / 1_000.0),
             p50_ms: percentile(50.0),
@@ -176,12 +209,27 @@ fn follows(world: &World, n: usize) -> String {
     )
 }
 
+/// What deliveries are divided by: how long was measured, or until the last came, if that was later.
+fn span(measured: Duration, from_us: Option<u64>, last_us: u64) -> Duration {
+    let until_last = from_us.map(|from_us| Duration::from_micros(last_us.saturating_sub(from_us)));
+    until_last.map_or(Duration::ZERO, |until_last| measured.max(until_last))
+}
+
 /// How many deliveries so many changes of each vehicle lead to, where sockets take turns in following them.
 fn expected(changes: &[u64], sockets: usize) -> u64 {
-    let followers =
-        |n: usize| (sockets / changes.len() + usize::from(n < sockets % changes.len())) as u64;
-    let each = changes.iter().enumerate();
-    each.map(|(n, times)| times * followers(n)).sum()
+    changes.iter().cycle().take(sockets).sum()
+}
+
+/// What is missing on these sockets, and what came beyond what should have: each is looked at by itself, so
+/// that one that is told twice does not stand for another that is told nothing.
+fn differ(changes: &[u64], told: &[u64]) -> (u64, u64) {
+    let each = changes.iter().cycle().zip(told);
+    each.fold((0, 0), |(missing, extra), (change, told)| {
+        (
+            missing + change.saturating_sub(*told),
+            extra + told.saturating_sub(*change),
+        )
+    })
 }
 
 /// Changes all vehicles until every socket has had something: only then has it subscribed.
@@ -210,15 +258,36 @@ async fn reach(
     )
 }
 
-/// Until nothing comes for a while.
+/// Until nothing comes for a while, or patience ends.
 async fn quiet(swarm: &Swarm) {
-    let mut before = swarm.deliveries();
-    loop {
-        sleep(SILENCE).await;
-        let now = swarm.deliveries();
-        if std::mem::replace(&mut before, now) == now {
-            return;
+    let mut silence = Silence::new(Instant::now(), swarm.deliveries());
+    while !silence.is_over(Instant::now(), swarm.deliveries()) {
+        sleep(LOOK).await;
+    }
+}
+
+/// Waits for silence where it may never come.
+struct Silence {
+    begun: Instant,
+    since: Instant,
+    deliveries: u64,
+}
+
+impl Silence {
+    fn new(now: Instant, deliveries: u64) -> Silence {
+        Silence {
+            begun: now,
+            since: now,
+            deliveries,
         }
+    }
+
+    /// Has nothing come for a while, or is this waited for too long?
+    fn is_over(&mut self, now: Instant, deliveries: u64) -> bool {
+        if std::mem::replace(&mut self.deliveries, deliveries) != deliveries {
+            self.since = now;
+        }
+        now - self.since >= SILENCE || now - self.begun >= PATIENCE
     }
 }
 
@@ -232,5 +301,43 @@ mod tests {
         assert_eq!(expected(&[5, 1, 0], 7), 5 * 3 + 2);
         assert_eq!(expected(&[5, 5], 1), 5, "nobody follows the second");
         assert_eq!(expected(&[0, 0], 100), 0);
+    }
+
+    #[test]
+    fn a_socket_that_is_told_twice_does_not_stand_for_one_that_is_told_nothing() {
+        assert_eq!(differ(&[2, 1], &[2, 1, 2, 1]), (0, 0));
+        assert_eq!(differ(&[2, 1], &[4, 1, 0, 1]), (2, 2));
+        assert_eq!(
+            differ(&[1, 1, 1], &[1, 0]),
+            (1, 0),
+            "nobody follows the third"
+        );
+    }
+
+    #[test]
+    fn silence_is_waited_for_and_where_it_never_comes_no_longer_than_patience() {
+        let begun = Instant::now();
+        let mut silent = Silence::new(begun, 5);
+        assert!(!silent.is_over(begun + SILENCE / 2, 6));
+        assert!(!silent.is_over(begun + SILENCE, 6));
+        assert!(silent.is_over(begun + SILENCE * 3 / 2, 6));
+
+        let mut loud = Silence::new(begun, 0);
+        let looks = (PATIENCE.as_millis() / LOOK.as_millis()) as u32;
+        let over = (0..2 * looks).find(|n| loud.is_over(begun + LOOK * *n, u64::from(*n)));
+        assert_eq!(over, Some(looks));
+    }
+
+    #[test]
+    fn what_comes_after_the_end_is_divided_by_the_time_until_it_came() {
+        let s = Duration::from_secs(1);
+        assert_eq!(span(s * 10, Some(5_000_000), 8_000_000), s * 10);
+        assert_eq!(span(s * 10, Some(5_000_000), 25_000_000), s * 20);
+        assert_eq!(span(s * 10, Some(5_000_000), 0), s * 10, "nothing came");
+        assert_eq!(
+            span(s * 10, None, 8_000_000),
+            Duration::ZERO,
+            "it ended before"
+        );
     }
 }

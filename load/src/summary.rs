@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::calls::logs;
 use crate::claims::{self, Claim, Of};
-use crate::figures::{Figures, Operation};
+use crate::figures::{Figures, NOT_ANSWERED, NOT_SENT, Operation, per_second};
 use crate::options::Options;
 use crate::resources::Taken;
 use crate::scenario::Scenario;
@@ -37,7 +37,7 @@ pub struct Summary {
     pub ramp_up_requests: u64,
     /// Those of them that failed.
     pub ramp_up_failed: u64,
-    /// How long was measured, until the last answer, seconds.
+    /// How long was measured, until the end or until it was ended, seconds.
     pub measured_s: f64,
     /// Was it ended early?
     pub ended_early: bool,
@@ -75,9 +75,10 @@ pub struct Line {
     pub failed: u64,
     /// By code.
     pub failures: BTreeMap<String, u64>,
-    /// Those that were answered well, a second: what is refused at once must not look fast.
+    /// Good answers that came while it was measured, a second: what is refused at once must not look fast,
+    /// and what is answered after the end must not make the rest look slow.
     pub per_second: f64,
-    /// Records a second, where they come in batches; else as many as succeeded.
+    /// Records of these a second, where they come in batches; else as many as answers.
     pub units_per_second: f64,
     /// Of those that were answered well, the fastest.
     pub min_ms: Option<f64>,
@@ -223,7 +224,29 @@ impl Summary {
         if all.failures.contains_key("NOT_CONNECTED") {
             notes.push("Connections were refused: is the server still there, and http.connections_max high enough?".to_owned());
         }
-        if let Some(rate) = self.rate.filter(|rate| all.per_second < rate * 0.95) {
+        if let Some(unanswered) = all.failures.get(NOT_ANSWERED) {
+            notes.push(format!(
+                "{unanswered} requests were under way when the run was ended and not answered soon after: they count as failed."
+            ));
+        }
+        if let Some(unsent) = all.failures.get(NOT_SENT) {
+            notes.push(format!(
+                "{unsent} requests that were due were not sent, since all connections waited for answers: they count as failed."
+            ));
+        }
+        if let Some(extra) = self
+            .deliveries
+            .as_ref()
+            .and_then(|d| d.extra)
+            .filter(|extra| *extra > 0)
+        {
+            notes.push(format!(
+                "{extra} deliveries came that were not expected: somebody else changes these vehicles, or changes were \
+                 made whose requests failed."
+            ));
+        }
+        let is_slow = |rate: &f64| self.measured_s > 0.0 && all.per_second < rate * 0.95;
+        if let Some(rate) = self.rate.filter(is_slow) {
             notes.push(format!(
                 "{:.1} requests/s were answered well where {rate} were due: the server, or --concurrency {}, is not enough for more.",
                 all.per_second, self.concurrency
@@ -250,18 +273,14 @@ impl Line {
         let requests = figures.successes() + figures.failed();
         let ms = |us: u64| us as f64 / 1_000.0;
         let percentile = |percent| figures.took.percentile_us(percent).map(ms);
-        let per_second = |count: u64| match count {
-            0 => 0.0,
-            count => count as f64 / seconds.max(f64::MIN_POSITIVE),
-        };
         Line {
             operation,
             requests,
             successes: figures.successes(),
             failed: figures.failed(),
             failures: figures.failures.clone(),
-            per_second: per_second(figures.successes()),
-            units_per_second: per_second(figures.units),
+            per_second: per_second(figures.in_time, seconds),
+            units_per_second: per_second(figures.units, seconds),
             min_ms: figures.took.min_us().map(ms),
             mean_ms: figures.took.mean_us().map(|us| us / 1_000.0),
             p50_ms: percentile(50.0),

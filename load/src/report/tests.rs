@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Parser as _;
 
 use super::*;
-use crate::figures::Figures;
+use crate::figures::{Figures, NOT_ANSWERED};
 use crate::options::Options;
 use crate::summary::Outcome;
 
@@ -17,16 +17,21 @@ fn summary(words: &str, well: u64, limited: u64) -> Summary {
     let mut measured = Figures::default();
     for n in 0..well {
         let took = Duration::from_millis(10 + n % 10);
-        measured.record("GET deployments", 1, took, Ok(()));
+        measured.record("GET deployments", took, Ok(()));
+        measured.came("GET deployments", 1);
     }
     for _ in 0..limited {
         let refused = Err("RATE_LIMITED".to_owned());
-        measured.record("GET deployments", 1, Duration::ZERO, refused);
+        measured.record("GET deployments", Duration::ZERO, refused);
     }
-    let outcome = Outcome {
+    Summary::of(&options(words), outcome(measured, Duration::from_secs(10)))
+}
+
+fn outcome(measured: Figures, took: Duration) -> Outcome {
+    Outcome {
         ramp_up: Figures::default(),
         measured,
-        took: Duration::from_secs(10),
+        took,
         ended_early: false,
         began: "2026-03-01T12:00:00Z".to_owned(),
         url: "http://h:1".to_owned(),
@@ -38,8 +43,7 @@ fn summary(words: &str, well: u64, limited: u64) -> Summary {
             cores: 0.5,
         }),
         own: None,
-    };
-    Summary::of(&options(words), outcome)
+    }
 }
 
 #[test]
@@ -100,6 +104,50 @@ fn a_rate_that_was_not_kept_up_with_is_told() {
     assert!(text(&slow).contains("100.0 requests/s were answered well where 200 were due"));
     let kept = summary("--scenario s2 --rate 100/s", 1_000, 0);
     assert!(!text(&kept).contains("were due:"));
+}
+
+#[test]
+fn what_was_not_sent_or_answered_when_a_run_was_ended_is_told_and_does_not_pass() {
+    let mut measured = Figures::default();
+    for _ in 0..95 {
+        measured.record("GET deployments", Duration::from_millis(1), Ok(()));
+        measured.came("GET deployments", 1);
+    }
+    measured.record("GET deployments", Duration::ZERO, Err(NOT_ANSWERED.into()));
+    measured.unsent(4);
+    let ended = Summary::of(&options("--scenario s2"), outcome(measured, Duration::ZERO));
+    assert!(!ended.passed);
+    let told = text(&ended);
+    for part in [
+        "1 requests were under way",
+        "4 requests that were due were not sent",
+        "Not passed: 5.00 % failed",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn a_run_that_is_ended_while_the_load_grows_has_no_rate_and_none_is_missed() {
+    let none = outcome(Figures::default(), Duration::ZERO);
+    let none = Summary::of(&options("--scenario s2 --rate 100/s"), none);
+    assert_eq!((none.overall.per_second, none.measured_s), (0.0, 0.0));
+    let told = text(&none);
+    assert!(
+        !told.contains("inf") && !told.contains("were due:"),
+        "{told}"
+    );
+}
+
+#[test]
+fn reports_are_written_though_the_server_could_not_be_left() {
+    let path = std::env::temp_dir().join(format!("daybook-load-left-{}.md", std::process::id()));
+    let left = Err(anyhow::anyhow!("the server does not stop"));
+    let told = write_all(&[path.clone()], Ok(summary("--scenario s2", 1, 0)), left).unwrap_err();
+    assert_eq!(told.to_string(), "the server does not stop");
+    let written = fs::read_to_string(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert!(written.contains("GET deployments"), "{written}");
 }
 
 #[test]

@@ -68,6 +68,8 @@ struct Inner {
     heard: Heard,
     /// Sockets that have had a delivery since they were opened.
     reached: usize,
+    /// What each had since the last beginning, in the order of their numbers.
+    each: Vec<u64>,
     /// Why the first socket that ended did.
     ended: Option<String>,
 }
@@ -87,6 +89,7 @@ impl Swarm {
                 buffer: vec![0; BUFFER_BYTES],
                 heard: Heard::default(),
                 reached: 0,
+                each: vec![0; count],
                 ended: None,
             }),
         });
@@ -94,13 +97,14 @@ impl Swarm {
         for n in 0..count + OPENING {
             if n < count {
                 let shared = shared.clone();
-                opening.spawn(async move { open(&shared.order, n).await });
+                opening.spawn(async move { (n, open(&shared.order, n).await) });
             }
             if n >= OPENING.min(count)
                 && let Some(opened) = opening.join_next().await
             {
-                let (stream, frames) = opened?.context("a socket could not be opened")?;
-                sockets.spawn(listen(shared.clone(), stream, frames));
+                let (n, opened) = opened?;
+                let (stream, frames) = opened.context("a socket could not be opened")?;
+                sockets.spawn(listen(shared.clone(), n, stream, frames));
             }
         }
         Ok(Swarm { shared, sockets })
@@ -108,7 +112,9 @@ impl Swarm {
 
     /// Forgets what came; from now on keeps this.
     pub fn begin(&self, keep: Keep) {
-        self.shared.lock().heard = Heard {
+        let mut inner = self.shared.lock();
+        inner.each.fill(0);
+        inner.heard = Heard {
             keep,
             ..Heard::default()
         };
@@ -131,6 +137,11 @@ impl Swarm {
     /// How many deliveries came since the last beginning.
     pub fn deliveries(&self) -> u64 {
         self.shared.lock().heard.deliveries
+    }
+
+    /// Looks at what each socket had since the last beginning; the n-th subscribed to the n-th document.
+    pub fn each<T>(&self, look: impl FnOnce(&[u64]) -> T) -> T {
+        look(&self.shared.lock().each)
     }
 
     /// How many sockets have had a delivery since they were opened.
@@ -160,7 +171,7 @@ impl Shared {
 }
 
 /// Counts what comes until the socket ends.
-async fn listen(shared: Arc<Shared>, mut stream: TcpStream, mut frames: Frames) {
+async fn listen(shared: Arc<Shared>, n: usize, mut stream: TcpStream, mut frames: Frames) {
     let mut reached = false;
     let why = loop {
         let heard = std::future::poll_fn(|cx| {
@@ -168,6 +179,7 @@ async fn listen(shared: Arc<Shared>, mut stream: TcpStream, mut frames: Frames) 
                 buffer,
                 heard,
                 reached: all_reached,
+                each,
                 ..
             } = &mut *shared.lock();
             let mut buffer = ReadBuf::new(buffer);
@@ -175,6 +187,7 @@ async fn listen(shared: Arc<Shared>, mut stream: TcpStream, mut frames: Frames) 
             read.map_ok(|()| {
                 let before = heard.deliveries;
                 let said = heard.hear(&mut frames, buffer.filled());
+                each[n] += heard.deliveries - before;
                 if heard.deliveries > before && !std::mem::replace(&mut reached, true) {
                     *all_reached += 1;
                 }
