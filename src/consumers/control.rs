@@ -102,9 +102,13 @@ pub async fn skip(
 ) -> Result<(), ConsumerError> {
     let mut tx = projections::begin(store.pool(), "begin").await?;
     let generation = go_on(&mut tx, tenant, projection, position).await?;
+    // One that has been taken in meanwhile is not skipped any more.
     let skipped = sqlx::query(
         "update failed_events set skipped_by = $5, skip_reason = $6, skipped_at = now()
-         where tenant = $1 and projection = $2 and generation = $3 and position = $4",
+         where tenant = $1 and projection = $2 and generation = $3 and position = $4
+           and not exists (select from parked_streams p
+                           where (p.tenant, p.projection, p.generation, p.position) = ($1, $2, $3, $4)
+                             and p.folded_to >= $4)",
     )
     .bind(tenant)
     .bind(projection)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::Position;
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::{PgConnection, PgExecutor, Row};
 
 use super::ConsumerError;
 use super::batch::Bookmark;
@@ -41,7 +41,7 @@ pub type Place = (i64, String, i32);
 
 /// Events behind a position that somebody decided to go on without.
 pub(super) async fn skipped(
-    pool: &PgPool,
+    conn: impl PgExecutor<'_>,
     (tenant, projection, generation): (&str, &str, i32),
     after: Position,
 ) -> Result<BTreeSet<i64>, sqlx::Error> {
@@ -53,7 +53,7 @@ pub(super) async fn skipped(
     .bind(projection)
     .bind(generation)
     .bind(after.0)
-    .fetch_all(pool)
+    .fetch_all(conn)
     .await?;
     Ok(skipped.into_iter().collect())
 }

@@ -252,7 +252,8 @@ impl Taking {
         asked: &mut Asked,
     ) -> Result<Taken, Hindered> {
         let page = match read(store, bookmark, asked, self.events_max).await {
-            Ok((events, up_to)) => fold(bookmark, asked, events, up_to).await,
+            Ok(Some((events, up_to))) => fold(bookmark, asked, events, up_to).await,
+            Ok(None) => None,
             // It cannot go on before they are restored.
             Err(error @ StoreError::Archived { .. }) => {
                 Some(Page::stuck(asked.position, 1, error.to_string()))
@@ -297,20 +298,22 @@ impl Taking {
             return Err(Hindered::LookAgain);
         }
         self.attempts += 1;
-        if fault == Fault::TooLong || self.attempts < self.attempts_max {
+        // Only a row is one event's fault: no stream is parked for a statement's.
+        if fault != Fault::OfRow || self.attempts < self.attempts_max {
             return Err(Hindered::Fault(error.to_owned()));
         }
         Ok(std::mem::take(&mut self.attempts))
     }
 }
 
-/// The next events of a stream, and up to where they are all there are.
+/// The next events of a stream, and up to where they are all there are. `None` only while the runtime shuts
+/// down.
 async fn read(
     store: &Store,
     bookmark: &Bookmark,
     asked: &Asked,
     events_max: usize,
-) -> Result<(Vec<Arc<LogEvent>>, Position), StoreError> {
+) -> Result<Option<(Vec<Arc<LogEvent>>, Position)>, StoreError> {
     let filter = EventFilter {
         aggregate_type: Some(asked.aggregate_type.clone()),
         aggregate_id: Some(asked.aggregate_id.clone()),
@@ -322,7 +325,9 @@ async fn read(
     };
     let page = store.read_filtered(&bookmark.tenant, &filter, asked.folded_to, limits);
     let page = page.await?;
-    Ok((tail::decode_all(page.events).await, page.up_to))
+    let (count, up_to) = (page.events.len(), page.up_to);
+    let events = tail::decode_all(page.events).await;
+    Ok((events.len() == count).then_some((events, up_to)))
 }
 
 /// Folds the events of a page up to the first that cannot be. `None` only while the runtime shuts down.
@@ -372,6 +377,14 @@ async fn write(
 ) -> Result<Taken, WriteError> {
     let mut tx = conn.begin().await?;
     batch::advance_to(&mut tx, bookmark, bookmark.position).await?;
+    // Decided while the page was folded: it is to be folded anew.
+    let skipped = failed::skipped(&mut *tx, bookmark.of_generation(), asked.folded_to).await?;
+    if !skipped
+        .iter()
+        .eq(asked.skipped.range(asked.folded_to.0 + 1..))
+    {
+        return Err(WriteError::Fenced);
+    }
     if let Some(delta) = page.delta {
         batch::write_rows(&mut tx, bookmark, delta).await?;
     }
@@ -382,7 +395,8 @@ async fn write(
             reason,
         }) => {
             failed::record(&mut tx, bookmark, *at, (*attempts, reason)).await?;
-            let again = "position = $6, folded_to = $6 - 1, asked = false";
+            // What is in the tables stays there: it never goes back.
+            let again = "position = $6, folded_to = greatest(folded_to, $6 - 1), asked = false";
             keep_place(&mut tx, bookmark, asked, (again, *at)).await?;
             Taken::Not(*at)
         }

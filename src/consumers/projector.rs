@@ -9,14 +9,14 @@ use metrics::{Counter, Histogram, counter, histogram};
 use projections::{AnyProjection, Live};
 use sqlx::PgConnection;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::batch::{self, Batch, BatchBounds, Bookmark, WriteError};
 use super::generations::LiveRow;
 use super::halt::{self, Culprit};
 use super::pace::Pace;
 use super::parking::{self, Asked, Hindered, ParkedStreams, Taken, Taking};
-use super::retry::{Backoff, Fault};
+use super::retry::{Backoff, Fault, Respite};
 use super::tail::Tail;
 use super::wait::Board;
 use super::{ConsumerSettings, connection, failed};
@@ -106,10 +106,12 @@ pub(super) enum Ended {
 /// Dropping the future drops its connection, and with it the transaction in flight.
 pub(super) async fn run(place: Workplace, token: i64, stop: watch::Receiver<bool>) -> Ended {
     let settings = place.settings.clone();
+    let backoff = || Backoff::new(settings.retry_ms_min, settings.retry_ms_max);
     let mut this = Projector {
         pace: Pace::new(settings.batch_events_max),
         taking: Taking::new(&settings),
-        backoff: Backoff::new(settings.retry_ms_min, settings.retry_ms_max),
+        respite: Respite::new(backoff()),
+        backoff: backoff(),
         meters: Meters::of(place.projection.name()),
         place,
         token,
@@ -146,6 +148,8 @@ struct Projector {
     stop: watch::Receiver<bool>,
     pace: Pace,
     taking: Taking,
+    /// Of taking in parked streams: what follows the log goes on meanwhile.
+    respite: Respite,
     backoff: Backoff,
     meters: Meters,
 }
@@ -241,9 +245,11 @@ impl Projector {
         // What comes after the batch that was written last. It goes with the bookmark: whoever is interrupted
         // folds it anew.
         let mut ahead = None;
-        let look = Duration::from_millis(RESTING_MS);
+        let mut look = interval(Duration::from_millis(RESTING_MS));
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        look.reset();
         loop {
-            if let Some(asked) = &mut asked {
+            if let Some(asked) = asked.as_mut().filter(|_| self.respite.is_over()) {
                 match self.take_in(&mut conn, &bookmark, asked).await {
                     Ok(()) if self.asked_to_end() => return Interrupted::LookAgain,
                     // Where no more can be parked, what follows waits until this one is not.
@@ -258,11 +264,12 @@ impl Projector {
                 _ = self.stop.changed() => return Interrupted::LookAgain,
                 // Paused, swapped, or the database has gone back: the bookmark may be another.
                 _ = live.changed() => return Interrupted::LookAgain,
+                // However busy the log is.
+                _ = look.tick(), if !bookmark.parked.is_empty() => false,
                 moved = head.wait_for(|head| *head > bookmark.position) => match moved {
                     Ok(_) => true,
                     Err(_) => return Interrupted::Fault("nobody watches the log's head".to_owned()),
                 },
-                () = sleep(look), if !bookmark.parked.is_empty() => false,
             };
             if !has_moved {
                 let pool = self.place.store.pool();
@@ -392,7 +399,8 @@ impl Projector {
         }
     }
 
-    /// Takes in a page of a parked stream. An error unless there is more to take in.
+    /// Takes in a page of a parked stream. An error unless there is more to take in. After a fault it is left
+    /// alone for a while: the others go on, on a connection that knows nothing of it.
     async fn take_in(
         &mut self,
         conn: &mut PgConnection,
@@ -402,7 +410,7 @@ impl Projector {
         let store = &self.place.store;
         match self.taking.take_in(store, conn, bookmark, asked).await {
             Ok(taken) => {
-                self.backoff.reset();
+                self.respite.reset();
                 let (name, tenant) = (bookmark.projection.name(), &*bookmark.tenant);
                 match taken {
                     Taken::Part => return Ok(()),
@@ -422,7 +430,18 @@ impl Projector {
                 Err(Interrupted::LookAgain)
             }
             Err(Hindered::LookAgain) => Err(Interrupted::LookAgain),
-            Err(Hindered::Fault(error)) => Err(Interrupted::Fault(error)),
+            Err(Hindered::Fault(error)) => {
+                self.meters.failures.increment(1);
+                if self.respite.begin() {
+                    let (name, tenant) = (bookmark.projection.name(), &*bookmark.tenant);
+                    tracing::warn!(
+                        projection = name,
+                        tenant,
+                        "{asked} of {name} waits for a fault to pass: {error}"
+                    );
+                }
+                Err(Interrupted::LookAgain)
+            }
         }
     }
 

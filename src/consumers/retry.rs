@@ -2,7 +2,7 @@
 //! computing is done.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::error::DatabaseError;
 
@@ -76,16 +76,53 @@ impl Backoff {
 
     /// Waits, the longer the more faults came in a row.
     pub(super) async fn wait(&mut self) {
+        tokio::time::sleep(self.next()).await;
+    }
+
+    /// The next pause: the longer the more faults came in a row.
+    fn next(&mut self) -> Duration {
         let pause = self
             .first
             .saturating_mul(1 << self.faults.min(16))
             .min(self.longest);
         self.faults = self.faults.saturating_add(1);
-        tokio::time::sleep(pause).await;
+        pause
     }
 
     pub(super) fn reset(&mut self) {
         self.faults = 0;
+    }
+}
+
+/// Work that is left alone for a while after each fault, and meanwhile holds up nothing else.
+#[derive(Debug)]
+pub(super) struct Respite {
+    backoff: Backoff,
+    not_before: Option<Instant>,
+}
+
+impl Respite {
+    pub(super) fn new(backoff: Backoff) -> Respite {
+        Respite {
+            backoff,
+            not_before: None,
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.not_before.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// After a fault. True if it is the first in a row.
+    pub(super) fn begin(&mut self) -> bool {
+        let is_first = self.backoff.faults == 0;
+        self.not_before = Some(Instant::now() + self.backoff.next());
+        is_first
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.backoff.reset();
+        self.not_before = None;
     }
 }
 
@@ -150,6 +187,17 @@ mod tests {
         let here = thread();
         assert_eq!(by_weight(INLINE_BYTES_MAX, thread).await, Some(here));
         assert_ne!(by_weight(INLINE_BYTES_MAX + 1, thread).await, Some(here));
+    }
+
+    #[test]
+    fn what_failed_is_left_alone_and_due_again_once_it_passed() {
+        let mut respite = Respite::new(Backoff::new(60_000, 60_000));
+        assert!(respite.is_over());
+        assert!(respite.begin(), "the first fault is told");
+        assert!(!respite.is_over());
+        assert!(!respite.begin(), "the next in a row is not");
+        respite.reset();
+        assert!(respite.is_over() && respite.begin());
     }
 
     #[test]

@@ -188,10 +188,15 @@ impl Question for TrendQuery {
 }
 
 /// The kept answer, or a new one. Nothing is ever invalidated: the key names the generation and the
-/// position of the read models, and those of a newer answer differ.
+/// position of the read models, and those of a newer answer differ. While one of them goes on without a stream
+/// they name no state, and nothing is kept.
 async fn cached<Q: Question>(operation: &Operation, question: &Q) -> Result<Q::Kept, Fault> {
     let models = question.models();
     let mut snapshot = operation.read(&models).await?;
+    if models.iter().any(|name| snapshot.is_parked(name)) {
+        let kept = question.ask(&mut snapshot).await;
+        return snapshot.answer(kept);
+    }
     let mut state = Vec::with_capacity(models.len());
     for name in models {
         let live = snapshot.live(name).map_err(read_fault)?;

@@ -54,9 +54,9 @@ pub(super) fn projections(rows: &[ProjectionStatus]) -> Vec<String> {
 pub(super) fn failed(rows: &[FailedEvent]) -> Vec<String> {
     let head = ["READ MODEL", "POSITION", "STANDS", "TRIED", "ERROR"];
     let stands = |row: &FailedEvent| match (&row.skipped, row.blocks, &row.parked) {
+        (_, _, Some((kind, id))) => format!("parked: {kind} {id}"),
         (Some((by, why, _)), ..) => format!("skipped by {by}: {why}"),
-        (None, true, _) => "stopped here".to_owned(),
-        (None, false, Some((kind, id))) => format!("parked: {kind} {id}"),
+        (None, true, None) => "stopped here".to_owned(),
         (None, false, None) => "over".to_owned(),
     };
     let cells = rows.iter().map(|row| {
