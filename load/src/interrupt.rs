@@ -38,13 +38,23 @@ impl Signals {
 /// Does what the options say until it is over. The first signal ends it early; the second ends it at once,
 /// whatever is waited for.
 pub async fn run(options: &Options) -> anyhow::Result<Summary> {
-    let mut signals = Signals::listen()?;
-    let (tell, told) = oneshot::channel::<()>();
-    let first = async move {
+    let first = |told: oneshot::Receiver<()>| async move {
         if told.await.is_err() {
             pending::<()>().await;
         }
     };
+    until_told(Signals::listen()?, async |told| {
+        session::run(options, first(told)).await
+    })
+    .await
+}
+
+/// Does this, which is told of the first signal, to its end or to the second signal.
+async fn until_told<T>(
+    mut signals: Signals,
+    run: impl AsyncFnOnce(oneshot::Receiver<()>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let (tell, told) = oneshot::channel();
     let second = async move {
         signals.next().await;
         eprintln!("ending early; once more ends at once, without a report");
@@ -52,7 +62,7 @@ pub async fn run(options: &Options) -> anyhow::Result<Summary> {
         signals.next().await;
     };
     tokio::select! {
-        summary = session::run(options, first) => summary,
+        done = run(told) => done,
         () = second => bail!("ended at once: nothing is reported"),
     }
 }
@@ -61,38 +71,39 @@ pub async fn run(options: &Options) -> anyhow::Result<Summary> {
 mod tests {
     use std::time::Duration;
 
-    use clap::Parser as _;
     use rustix::process::{self, getpid, kill_process};
-    use tokio::net::TcpListener;
-    use tokio::time::{sleep, timeout};
+    use tokio::time::timeout;
 
     use super::*;
 
-    #[tokio::test]
-    async fn both_signals_end_a_run_and_the_second_ends_it_at_once() {
-        // It takes connections and never answers, so that a run waits for it.
-        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", silent.local_addr().unwrap());
-        let words = ["daybook-load", "--quiet", "--token", "t", "--url", &url];
-        let options = Options::parse_from(words);
-        let ended = timeout(Duration::from_secs(10), async {
-            tokio::select! {
-                ended = run(&options) => ended,
-                () = async {
-                    sleep(Duration::from_millis(300)).await;
-                    kill_process(getpid(), process::Signal::TERM).unwrap();
-                    pending::<()>().await;
-                } => unreachable!(),
-            }
-        });
-        let told = ended.await.unwrap().unwrap_err().to_string();
-        assert!(told.contains("ended before anything was asked"), "{told}");
+    fn send(signal: process::Signal) {
+        kill_process(getpid(), signal).unwrap();
+    }
 
-        let mut signals = Signals::listen().unwrap();
-        for signal in [process::Signal::INT, process::Signal::TERM] {
-            kill_process(getpid(), signal).unwrap();
-            let next = timeout(Duration::from_secs(10), signals.next());
-            next.await.unwrap();
+    /// One test, since signals are of the whole process.
+    #[tokio::test]
+    async fn the_first_signal_is_told_and_the_second_ends_it_at_once() {
+        let both = (process::Signal::INT, process::Signal::TERM);
+        for (one, other) in [both, (both.1, both.0)] {
+            let mut has_been_told = false;
+            let ended = until_told(Signals::listen().unwrap(), async |told| {
+                send(one);
+                told.await?;
+                has_been_told = true;
+                send(other);
+                pending::<anyhow::Result<()>>().await
+            });
+            let ended = timeout(Duration::from_secs(10), ended).await.unwrap();
+            assert!(ended.unwrap_err().to_string().contains("ended at once"));
+            assert!(has_been_told);
+
+            let ended = until_told(Signals::listen().unwrap(), async |told| {
+                send(one);
+                told.await?;
+                Ok("what was counted")
+            });
+            let ended = timeout(Duration::from_secs(10), ended).await.unwrap();
+            assert_eq!(ended.unwrap(), "what was counted");
         }
     }
 }

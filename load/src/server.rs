@@ -56,6 +56,10 @@ impl Drop for Directory {
 }
 
 impl Drop for Server {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing can be awaited here, and the run it would block is over"
+    )]
     fn drop(&mut self) {
         let deadline = Instant::now() + HURRY;
         // It may end this moment.

@@ -101,7 +101,7 @@ async fn every_socket_is_told_of_every_change_of_its_vehicle() {
     );
     let told = summary.deliveries.clone().unwrap();
     assert_eq!((told.opened, told.open), (150, 150));
-    assert_eq!(told.missing, Some(0));
+    assert_eq!((told.missing, told.extra), (Some(0), Some(0)));
     // One or two sockets follow each vehicle.
     assert!((90..=180).contains(&told.expected.unwrap()), "{told:?}");
     assert_eq!(told.ramp_up + told.deliveries, told.expected.unwrap());
@@ -144,6 +144,22 @@ async fn a_run_that_is_ended_early_tells_what_it_has() {
         .unwrap();
     assert!(summary.ended_early);
     assert!(summary.overall.requests > 0 && summary.measured_s < 60.0);
+    assert!(summary.passed, "{:?}", summary.overall.failures);
+}
+
+#[tokio::test]
+async fn a_run_that_is_ended_while_the_load_grows_measured_nothing() {
+    let app = server().await;
+    let options = of(
+        &app,
+        "--scenario s3 --users 5 --concurrency 2 --ramp-up 10m --duration 10m --rate 100/s",
+    );
+    let summary = run(&options, tokio::time::sleep(Duration::from_secs(2)))
+        .await
+        .unwrap();
+    assert!(summary.ended_early && !summary.passed);
+    assert_eq!((summary.overall.requests, summary.measured_s), (0, 0.0));
+    assert_eq!(summary.overall.per_second, 0.0);
 }
 
 #[tokio::test]

@@ -143,7 +143,12 @@ fn a_run_that_is_ended_while_the_load_grows_has_no_rate_and_none_is_missed() {
 fn reports_are_written_though_the_server_could_not_be_left() {
     let path = std::env::temp_dir().join(format!("daybook-load-left-{}.md", std::process::id()));
     let left = Err(anyhow::anyhow!("the server does not stop"));
-    let told = write_all(&[path.clone()], Ok(summary("--scenario s2", 1, 0)), left).unwrap_err();
+    let told = write_all(
+        std::slice::from_ref(&path),
+        Ok(summary("--scenario s2", 1, 0)),
+        left,
+    )
+    .unwrap_err();
     assert_eq!(told.to_string(), "the server does not stop");
     let written = fs::read_to_string(&path).unwrap();
     fs::remove_file(&path).unwrap();

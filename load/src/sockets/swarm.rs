@@ -279,3 +279,6 @@ pub fn text_of<'p>(payload: &'p [u8], name: &[u8]) -> Option<&'p str> {
     let len = payload[from..].iter().position(|byte| *byte == b'"')?;
     std::str::from_utf8(&payload[from..from + len]).ok()
 }
+
+#[cfg(test)]
+mod tests;
