@@ -119,8 +119,13 @@ async fn a_quota_is_told_apart_and_a_refused_request_is_not_sent_again() {
     let words = "--scenario s3 --users 5 --concurrency 2 --ramp-up 0s --duration 1s --rate 20/s";
     let summary = ran(&app, words).await;
     assert_eq!(summary.overall.requests, 20);
-    // One of the five was spent on asking who it is.
-    assert_eq!(summary.overall.failures["RATE_LIMITED"], 16);
+    // One of the five was spent on asking who it is, if the tool asked before the first minute's was earned.
+    let limited = summary.overall.failures["RATE_LIMITED"];
+    assert!(
+        (15..=16).contains(&limited),
+        "{:?}",
+        summary.overall.failures
+    );
     assert!(!summary.passed);
     assert!(
         summary
