@@ -27,7 +27,7 @@ const REQUEST_HEADERS: &str = "authorization, content-type, x-api-key, idempoten
 
 /// Headers of our answers that a page may read.
 const ANSWER_HEADERS: &str = "RateLimit, RateLimit-Policy, Retry-After, Daybook-Position, \
-     X-Request-Id, X-Correlation-Id";
+     Daybook-Parked, X-Request-Id, X-Correlation-Id";
 
 /// Who may load what we answer without asking first.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

@@ -17,7 +17,7 @@ mod ws;
 pub use body::{collect as collect_body, content_length, json_fault, object_of, read as read_body};
 pub use documents::DocumentsError;
 pub use engine::{Asking, Credentials, Engine, Product, Wanted, turned_away};
-pub use run::{Alias, ask};
+pub use run::{Alias, Told, ask};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,7 +16,6 @@ pub mod webhooks;
 
 pub use report::report;
 
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
@@ -29,6 +28,7 @@ use super::meter::Meter;
 use super::{Edge, caller, graphql, problem};
 use crate::api::Pages;
 use crate::api::fault::{Fault, FaultCode, FaultKind};
+use graphql::Told;
 use named::Named;
 use params::Kind::{Bbox, Ids, Near, Text, Whole};
 use params::Param;
@@ -186,6 +186,8 @@ pub async fn summary(State(edge): State<Edge>, request: Request) -> Response {
 
 const POSITION: HeaderName = HeaderName::from_static("daybook-position");
 
+const PARKED: HeaderName = HeaderName::from_static("daybook-parked");
+
 async fn answer(edge: &Edge, alias: &'static Alias, request: Request) -> Response {
     let (id, meter) = (Id::of(&request), Meter::of(&request));
     let (head, _) = request.into_parts();
@@ -202,9 +204,9 @@ async fn answer_one(
     let (id, meter) = (Id::of(&request), Meter::of(&request));
     let (head, _) = request.into_parts();
     let asked = ask(edge, alias, Some(named), &head, (&id, &meter)).await;
-    let found = asked.and_then(|(body, position)| match &*body {
+    let found = asked.and_then(|told| match &*told.body {
         b"null" => Err(Refusal::new(Code::NotFound, "there is none with this id").into()),
-        _ => Ok((body, position)),
+        _ => Ok(told),
     });
     told(found, &id)
 }
@@ -223,13 +225,14 @@ async fn answer_shaped(
     )
 }
 
-fn told(asked: Result<(Bytes, Option<Position>), Fault>, id: &Id) -> Response {
+fn told(asked: Result<Told, Fault>, id: &Id) -> Response {
     match asked {
-        Ok((body, position)) => {
-            let mut answer = problem::answer(StatusCode::OK, "application/json", body);
-            if let Some(position) = position {
+        Ok(told) => {
+            let mut answer = problem::answer(StatusCode::OK, "application/json", told.body);
+            if let Some(position) = told.position {
                 tell(&mut answer, position);
             }
+            tell_parked(&mut answer, &told.parked);
             answer
         }
         Err(fault) => problem::problem(&fault, id),
@@ -242,13 +245,23 @@ fn tell(answer: &mut Response, position: Position) {
     answer.headers_mut().insert(POSITION, value);
 }
 
+/// Tells which read models an answer rests on that go on without some streams, as `extensions.parked` does
+/// in GraphQL.
+fn tell_parked(answer: &mut Response, parked: &[String]) {
+    if parked.is_empty() {
+        return;
+    }
+    let value = HeaderValue::try_from(parked.join(", ")).expect("names of read models");
+    answer.headers_mut().insert(PARKED, value);
+}
+
 async fn ask(
     edge: &Edge,
     alias: &'static Alias,
     named: Option<(&'static str, Named)>,
     head: &Parts,
     by: (&Id, &Meter),
-) -> Result<(Bytes, Option<Position>), Fault> {
+) -> Result<Told, Fault> {
     let shaped = Shaped {
         document: alias.document,
         shape: page,
@@ -269,7 +282,7 @@ async fn put(
     variables: Variables<'_>,
     head: &Parts,
     (id, meter): (&Id, &Meter),
-) -> Result<(Bytes, Option<Position>), Fault> {
+) -> Result<Told, Fault> {
     let engine = edge.transport.engine();
     let asking = graphql::Asking {
         caller: caller::admit(engine, meter, &head.headers).await?,

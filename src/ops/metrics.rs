@@ -101,7 +101,7 @@ metrics! {
     histogram FEED_DELIVERY_SECONDS "daybook_feed_delivery_seconds" Seconds
         "From an event's commit to its item's handing over, by `feed`; scans not counted.";
     counter SLO_MEASUREMENTS_TOTAL "daybook_slo_measurements_total" Count
-        "Objectives measured to raise and clear their alerts, by `outcome` (ok, failed).";
+        "Objectives measured to raise and clear their alerts, by `outcome` (ok, failed, parked).";
     counter SLO_ALERT_CHANGES_TOTAL "daybook_slo_alert_changes_total" Count
         "Alerts of objectives that went up or down, by `change` (raised, cleared).";
     histogram SLO_LOOK_SECONDS "daybook_slo_look_duration_seconds" Seconds

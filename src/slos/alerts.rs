@@ -4,8 +4,8 @@
 //! What is said rests on the version that was looked at, so nothing is said twice, nor of what was revised
 //! or retired meanwhile: the next look sees to that.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use domain::slo::{BurnRates, EXCLUSIONS_MAX, Slo, SloCommand};
@@ -61,6 +61,16 @@ struct Watch {
     settings: config::Slos,
     duty: Duty,
     places: HashMap<Arc<str>, String>,
+    /// Objectives of which nothing can be said because their stream is parked, by tenant: told once.
+    parked: Mutex<HashSet<(Arc<str>, String)>>,
+}
+
+/// What came of measuring an objective.
+enum Measured {
+    /// What was to be said of its alerts is said, or is left to the next look.
+    Said,
+    /// Nothing can be said while its stream is parked: the version is not known.
+    Parked,
 }
 
 /// Starts looking at all objectives, again and again; ends with the returned set.
@@ -70,6 +80,7 @@ pub fn start(settings: &config::Slos, on: Foundation) -> JoinSet<()> {
         on,
         settings: settings.clone(),
         places: HashMap::new(),
+        parked: Mutex::default(),
     };
     let mut tasks = JoinSet::new();
     tasks.spawn(watch.run());
@@ -140,7 +151,17 @@ impl Watch {
                 }
                 // One that cannot be measured does not keep the others from it.
                 let measured = self.measure_one(tenant, &row).await;
-                let outcome = if measured.is_ok() { "ok" } else { "failed" };
+                let is_parked = matches!(measured, Ok(Measured::Parked));
+                let outcome = match measured {
+                    Ok(Measured::Said) => "ok",
+                    Ok(Measured::Parked) => "parked",
+                    Err(_) => "failed",
+                };
+                if self.is_news(tenant, &row.id, is_parked) {
+                    let (tenant, slo) = (&**tenant, &*row.id);
+                    let what = "alerts of an objective rest: its stream is parked";
+                    tracing::warn!(tenant, slo, "{what}");
+                }
                 counter!(names::SLO_MEASUREMENTS_TOTAL, "outcome" => outcome).increment(1);
                 if let Err(error) = measured {
                     let (tenant, slo) = (&**tenant, &*row.id);
@@ -154,10 +175,23 @@ impl Watch {
         }
     }
 
+    /// Notes whether an objective is parked. True if it is, and was not before.
+    fn is_news(&self, tenant: &Arc<str>, slo: &str, is_parked: bool) -> bool {
+        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let which = (tenant.clone(), slo.to_owned());
+        match is_parked {
+            true => parked.insert(which),
+            false => {
+                parked.remove(&which);
+                false
+            }
+        }
+    }
+
     /// Measures one objective, and says of its alerts what is not said yet.
-    async fn measure_one(&self, tenant: &Arc<str>, row: &SloRow) -> Result<(), AlertError> {
+    async fn measure_one(&self, tenant: &Arc<str>, row: &SloRow) -> Result<Measured, AlertError> {
         let now = self.on.clock.now();
-        let found = {
+        let (found, some_are_parked) = {
             let mut snapshot = self.on.reader.snapshot(tenant).await?;
             let first = EXCLUSIONS_MAX as u32;
             let excluded = slos::exclusions(&mut snapshot, &row.id, None, None, first).await?;
@@ -167,7 +201,8 @@ impl Watch {
                 at: now,
                 known_at: None,
             };
-            measure(&mut snapshot, &query).await?
+            let found = measure(&mut snapshot, &query).await?;
+            (found, snapshot.is_parked(slos::NAME))
         };
         let mut version = row.stream_version;
         for command in changes(row, &found) {
@@ -178,15 +213,18 @@ impl Watch {
             let ctx = context(tenant, now, version);
             version = match self.on.door.execute::<Slo>(&ctx, &row.id, command).await {
                 Ok(receipt) => receipt.version,
-                // Somebody has said something else of it since it was looked up.
+                // Somebody has said something else of it since it was looked up, or nothing of it is taken in.
                 Err(CommandError::Refused(refusal)) if refusal.code == Code::VersionConflict => {
-                    return Ok(());
+                    return Ok(match some_are_parked {
+                        true => Measured::Parked,
+                        false => Measured::Said,
+                    });
                 }
                 Err(error) => return Err(error.into()),
             };
             counter!(names::SLO_ALERT_CHANGES_TOTAL, "change" => change).increment(1);
         }
-        Ok(())
+        Ok(Measured::Said)
     }
 }
 

@@ -2,6 +2,7 @@
 //! one decodes and folds them on a thread of its own, one writes what they add up to.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -362,17 +363,35 @@ async fn write_cut(conn: &mut PgConnection, line: &Line, cut: Cut) -> Result<(),
         }
         None => job.projection.write(&mut tx, &target, cut.delta).await,
     };
-    written.map_err(|error| unwritable(error, &cut.range, cut.up_to))?;
+    written.map_err(|error| unwritable(error, line, &cut.range, cut.up_to))?;
     tx.commit().await?;
     Ok(())
 }
 
-/// A write that fails the same way every time is about some event of the cut.
-fn unwritable(error: sqlx::Error, range: &Range, up_to: i64) -> RebuildError {
-    match Fault::of(&error) {
+impl Plan {
+    /// The first event in a range that someone decided to go on without, of those not given up yet.
+    pub(super) fn decided(
+        &self,
+        within: RangeInclusive<i64>,
+        given_up: &BTreeSet<i64>,
+    ) -> Option<Position> {
+        let mut decided = self.forgiven.range(within);
+        let position = decided.find(|position| !given_up.contains(position));
+        position.copied().map(Position)
+    }
+}
+
+/// A write that fails the same way every time is about some event of the cut: about one that someone had
+/// decided to go on without, if there is one left.
+fn unwritable(error: sqlx::Error, line: &Line, range: &Range, up_to: i64) -> RebuildError {
+    let fault = Fault::of(&error);
+    let decided = line.plan.decided(range.0..=up_to, &line.given_up);
+    match fault {
         Fault::Passing => error.into(),
         Fault::TooLong | Fault::OfRow | Fault::Lasting => RebuildError::Poison {
-            position: Position(range.0),
+            position: decided
+                .filter(|_| fault == Fault::OfRow)
+                .unwrap_or(Position(range.0)),
             reason: format!(
                 "positions {} to {up_to} cannot be written: {error}",
                 range.0

@@ -144,10 +144,34 @@ impl Follower<'_> {
                 continue;
             }
             let (from, to) = (self.bookmark.position, batch.up_to);
-            batch::write(&mut self.conn, &mut self.bookmark, batch)
-                .await
-                .map_err(|error| lasting(error.into(), from, to))?;
+            let written = batch::write(&mut self.conn, &mut self.bookmark, batch).await;
+            if let Err(error) = written {
+                self.give_up(error.into(), (from, to)).await?;
+            }
         }
+        Ok(())
+    }
+
+    /// The database did not take a batch: an event of it that was given up before is given up again, and it
+    /// is to be folded anew. If there is none, that is the end.
+    async fn give_up(
+        &mut self,
+        error: RebuildError,
+        (from, up_to): (Position, Position),
+    ) -> Result<(), RebuildError> {
+        let is_row = matches!(&error, RebuildError::Database(e) if Fault::of(e) == Fault::OfRow);
+        let within = from.0 + 1..=up_to.0;
+        match self.plan.decided(within, &self.bookmark.skipped) {
+            Some(position) if is_row => self.forgive(position).await,
+            _ => Err(lasting(error, from, up_to)),
+        }
+    }
+
+    /// Goes on without an event, as someone had decided.
+    async fn forgive(&mut self, position: Position) -> Result<(), RebuildError> {
+        plan::forgive(self.job, self.plan, position).await?;
+        let skipped: &BTreeSet<i64> = &self.bookmark.skipped;
+        self.bookmark.skipped = Arc::new(skipped.iter().copied().chain([position.0]).collect());
         Ok(())
     }
 
@@ -192,9 +216,7 @@ impl Follower<'_> {
         if !self.plan.forgiven.contains(&position.0) {
             return Err(RebuildError::Poison { position, reason });
         }
-        plan::forgive(self.job, self.plan, position).await?;
-        let skipped: &BTreeSet<i64> = &self.bookmark.skipped;
-        self.bookmark.skipped = Arc::new(skipped.iter().copied().chain([position.0]).collect());
+        self.forgive(position).await?;
         Ok(batch)
     }
 }
@@ -346,7 +368,13 @@ async fn swap_in_one(
         if batch.up_to == follower.bookmark.position {
             continue;
         }
-        batch::write_within(&mut tx, &mut follower.bookmark, batch).await?;
+        let (from, to) = (follower.bookmark.position, batch.up_to);
+        let written = batch::write_within(&mut tx, &mut follower.bookmark, batch).await;
+        if let Err(error) = written {
+            tx.rollback().await?;
+            follower.give_up(error.into(), (from, to)).await?;
+            return Ok(false);
+        }
     }
     put_in_place(&mut tx, follower, &live).await?;
     let swapped = sqlx::query(

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_graphql::parser::parse_query;
-use async_graphql::{Request, Variables};
+use async_graphql::{Request, Response, Value as GraphqlValue, Variables};
 use bytes::Bytes;
 use domain::Position;
 use futures::FutureExt as _;
@@ -162,13 +162,34 @@ impl Alias<'_> {
     }
 }
 
+/// What is sent of an answer to one of our own documents.
+pub struct Told {
+    /// What its root field says.
+    pub body: Bytes,
+    /// How far it is, if it was read.
+    pub position: Option<Position>,
+    /// Read models it rests on that go on without some streams.
+    pub parked: Vec<String>,
+}
+
+impl Told {
+    /// Nothing that goes on without a stream is in it.
+    fn whole(body: Bytes, position: Option<Position>) -> Told {
+        Told {
+            body,
+            position,
+            parked: Vec::new(),
+        }
+    }
+}
+
 /// Answers one of our own documents: what is sent of its root field, or the first thing that failed.
 pub async fn ask(
     engine: &dyn Engine,
     limits: &Limits,
     asking: Asking,
     alias: Alias<'_>,
-) -> Result<(Bytes, Option<Position>), Fault> {
+) -> Result<Told, Fault> {
     let (question, cost) = alias.question(engine, &asking, limits)?;
     alias.meter.operation(&asking.caller, cost)?;
     let execute = |asking| {
@@ -185,12 +206,27 @@ pub async fn ask(
     let answer = match given {
         Given::Kept(body) => {
             let position = body.position();
-            return Ok((Bytes::from_owner(body), Some(position)));
+            return Ok(Told::whole(Bytes::from_owner(body), Some(position)));
         }
         Given::Made(made) => (*made)?,
     };
     match answer.response.errors.first() {
         Some(error) => Err(Fault::of_error(error)),
-        None => Ok((alias.write(&answer).into(), answer.position)),
+        None => Ok(Told {
+            parked: parked(&answer.response),
+            ..Told::whole(alias.write(&answer).into(), answer.position)
+        }),
     }
+}
+
+/// The read models that `extensions.parked` lists.
+fn parked(response: &Response) -> Vec<String> {
+    let Some(GraphqlValue::List(names)) = response.extensions.get("parked") else {
+        return Vec::new();
+    };
+    let name = |name: &GraphqlValue| match name {
+        GraphqlValue::String(name) => Some(name.clone()),
+        _ => None,
+    };
+    names.iter().filter_map(name).collect()
 }

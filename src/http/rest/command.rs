@@ -99,7 +99,7 @@ async fn carry_out(
         meter: &meter,
     };
     let told = graphql::ask(engine, &edge.settings.limits, asking, alias).await;
-    let (bytes, _) = told.map_err(super::as_parameter)?;
+    let bytes = told.map_err(super::as_parameter)?.body;
     let mut told: Value =
         serde_json::from_slice(&bytes).map_err(|_| Fault::of(FaultCode::Internal))?;
     if let Some(error) = told["userErrors"].get(0) {

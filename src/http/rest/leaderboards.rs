@@ -191,12 +191,12 @@ async fn answer(
     let (id, meter) = (Id::of(&request), Meter::of(&request));
     let (head, _) = request.into_parts();
     let asked = put(edge, shaped, variables, &head, (&id, &meter)).await;
-    let found = asked.and_then(|(body, position)| match &*body {
+    let found = asked.and_then(|told| match &*told.body {
         b"null" => {
             let why = "there is no such competition, or they are not on its board";
             Err(Refusal::new(Code::NotFound, why).into())
         }
-        _ => Ok((body, position)),
+        _ => Ok(told),
     });
     told(found, &id)
 }

@@ -102,6 +102,39 @@ async fn what_was_skipped_is_skipped_by_a_rebuild_as_well() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_written_and_was_skipped_is_skipped_by_whatever_folds_it_anew() {
+    let db = TestDb::create().await;
+    let store = store(db.options()).await;
+    let consumers = start(&store, &[keyed()]).await;
+    let rebuild = async |options| consumers.rebuild(&tenant(), "tally", options, |_| {}).await;
+    append_many(db.pool(), 60, 3).await;
+    rebuild(RebuildOptions::default()).await.unwrap();
+    let at = append(db.pool(), "unwritable", &[CREATED]).await;
+    append_many(db.pool(), 60, 3).await;
+    parked(&consumers, 1).await;
+    consumers
+        .skip(TENANT, "tally", at, "user:ann", "lost")
+        .await
+        .unwrap();
+    parked(&consumers, 0).await;
+    let checked = rebuild(check()).await;
+    assert!(checked.unwrap().digest.is_some(), "ranges are folded");
+    rebuild(back()).await.unwrap();
+    caught_up(db.pool(), "tally").await;
+    let (counts, _, position) = live(db.pool(), "tally").await;
+    assert_eq!(counts, without(&db, position, &[at.0]).await, "followed");
+    // Nobody has decided about the next.
+    append(db.pool(), "unwritable", &[CREATED]).await;
+    parked(&consumers, 1).await;
+    let refused = rebuild(RebuildOptions::default()).await;
+    assert!(
+        matches!(&refused, Err(RebuildError::Poison { .. })),
+        "{refused:?}"
+    );
+    consumers.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_parked_stream_still_needs_is_not_archived() {
     let db = TestDb::create().await;
     let store = store(db.options()).await;
@@ -157,6 +190,8 @@ async fn whoever_asks_is_told_that_a_stream_is_parked_and_sees_it_once_it_is_tak
         json!(["vehicles"]),
         "{before}"
     );
+    let by_rest = app.get("/api/vehicles/latest?fleetId=f1").await;
+    assert_eq!(by_rest.header("daybook-parked"), "vehicles");
     let status = "{ projections { name status parkedStreams } }";
     let vehicles = app.data(status, json!({})).await["projections"][0].take();
     let expected = json!({ "name": "vehicles", "status": "running", "parkedStreams": 1 });

@@ -50,8 +50,7 @@ fn told(reply: &Reply) -> [&str; 4] {
     .map(|name| reply.header(name))
 }
 
-const EXPOSED: &str =
-    "RateLimit, RateLimit-Policy, Retry-After, Daybook-Position, X-Request-Id, X-Correlation-Id";
+const EXPOSED: &str = "RateLimit, RateLimit-Policy, Retry-After, Daybook-Position, Daybook-Parked, X-Request-Id, X-Correlation-Id";
 
 /// Nobody: the answer is for the process's own pages.
 const NOTHING: [&str; 4] = ["", "", "", "same-origin"];
