@@ -120,7 +120,11 @@ async fn what_cannot_be_written_and_was_skipped_is_skipped_by_whatever_folds_it_
     let checked = rebuild(check()).await;
     assert!(checked.unwrap().digest.is_some(), "ranges are folded");
     rebuild(back()).await.unwrap();
-    caught_up(db.pool(), "tally").await;
+    let head = store.head(TENANT).await.unwrap();
+    eventually("it is at the head again", async || {
+        live(db.pool(), "tally").await.2 >= head
+    })
+    .await;
     let (counts, _, position) = live(db.pool(), "tally").await;
     assert_eq!(counts, without(&db, position, &[at.0]).await, "followed");
     // Nobody has decided about the next.
