@@ -250,8 +250,9 @@ impl Door {
         .await
     }
 
-    /// The state of one aggregate and its version: as of now, or of a moment ago where another process
-    /// has just written. Version 0: there is no such stream.
+    /// The state of one aggregate and its version with everything decided on it here: some of it may be
+    /// on its way and never kept, and what another process has just written may be missing. Good for what
+    /// an append looks at again, not for an answer. Version 0: there is no such stream.
     pub async fn load<A: Aggregate>(
         &self,
         tenant: &Arc<str>,
@@ -269,19 +270,7 @@ impl Door {
         id: &str,
         version: i64,
     ) -> Result<A, CommandError> {
-        let cell = self.loaded::<A>(tenant, id).await?;
-        if let Some((state, at)) = cell.peek_kept() {
-            if at >= version {
-                return Ok(state);
-            }
-            // Another process has written.
-            decide::forget(&cell);
-            let cell = self.loaded::<A>(tenant, id).await?;
-            if let Some((state, _)) = cell.peek_kept().filter(|(_, at)| *at >= version) {
-                return Ok(state);
-            }
-        }
-        self.load_kept(tenant, id).await
+        Ok(self.kept_from(tenant, id, version).await?.0)
     }
 
     /// The state of one aggregate as the log has it now, whoever wrote it.
@@ -290,10 +279,41 @@ impl Door {
         tenant: &Arc<str>,
         id: &str,
     ) -> Result<A, CommandError> {
+        Ok(self.load_now_versioned(tenant, id).await?.0)
+    }
+
+    /// As [`Door::load_now`], with the version. 0: there is no such stream.
+    pub async fn load_now_versioned<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+    ) -> Result<(A, i64), CommandError> {
         let stream = StreamKey::of::<A>(id);
         let versions = self.store.stream_versions(tenant, &[&stream]).await?;
         let version = versions.first().copied().unwrap_or_default();
-        self.load_from(tenant, id, version).await
+        self.kept_from(tenant, id, version).await
+    }
+
+    /// A state and its version, this one or a later one, all of it in the log.
+    async fn kept_from<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+        version: i64,
+    ) -> Result<(A, i64), CommandError> {
+        let cell = self.loaded::<A>(tenant, id).await?;
+        if let Some((state, at)) = cell.peek_kept() {
+            if at >= version {
+                return Ok((state, at));
+            }
+            // Another process has written.
+            decide::forget(&cell);
+            let cell = self.loaded::<A>(tenant, id).await?;
+            if let Some(kept) = cell.peek_kept().filter(|(_, at)| *at >= version) {
+                return Ok(kept);
+            }
+        }
+        self.load_kept(tenant, id).await
     }
 }
 

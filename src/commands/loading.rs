@@ -177,14 +177,15 @@ impl Door {
         Ok(())
     }
 
-    /// The state of one aggregate from the log itself, whatever is cached of it.
+    /// The state of one aggregate and its version from the log itself, whatever is cached of it.
     pub(super) async fn load_kept<A: Aggregate>(
         &self,
         tenant: &Arc<str>,
         id: &str,
-    ) -> Result<A, CommandError> {
+    ) -> Result<(A, i64), CommandError> {
         let stream = StreamKey::of::<A>(id);
-        Ok(self.load_stream::<A>(tenant, &stream).await?.state)
+        let loaded = self.load_stream::<A>(tenant, &stream).await?;
+        Ok((loaded.state, loaded.version))
     }
 
     /// Folds a stream, page by page.

@@ -91,19 +91,15 @@ impl Deployments {
         Err(Refusal::new(Code::VersionConflict, message).into())
     }
 
-    /// Where the deployment stands, or stood a moment ago if another process has just written: the command
-    /// that follows from it is decided on what the log says. One of another project has the same names
+    /// Where the deployment stands by what the log holds: what is still on its way may never be kept, and
+    /// a delivery that was answered on it would not come again. One of another project has the same names
     /// elsewhere by mistake, or by design.
     async fn standing(
         &self,
         ctx: &CommandContext,
         told: &Told,
     ) -> Result<Deployment, DeploymentsError> {
-        let (ours, _) = self
-            .0
-            .door
-            .load::<Deployment>(&ctx.tenant, &told.id)
-            .await?;
+        let ours: Deployment = self.0.door.load_now(&ctx.tenant, &told.id).await?;
         if ours.status.is_some() && ours.project != told.record.plan.project {
             let message = "a deployment of another project has this external id";
             return Err(Refusal::new(Code::ExternalIdTaken, message).into());

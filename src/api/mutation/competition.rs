@@ -290,6 +290,6 @@ async fn present<A: Aggregate>(ctx: &Context<'_>, id: &str) -> Result<(A, i64)> 
     let fault = |error| refusal_or_fault(error).map_or_else(|fault| fault, Fault::from);
     let operation = Operation::of(ctx);
     let (door, tenant) = (&operation.parts.door, operation.tenant());
-    door.load_now::<A>(tenant, id).await.map_err(fault)?;
-    Ok(door.load::<A>(tenant, id).await.map_err(fault)?)
+    let present = door.load_now_versioned::<A>(tenant, id).await;
+    Ok(present.map_err(fault)?)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::scene::{CREATED, GITHUB, OTHER, SECRET, Yard, github, outcome, told};
+use super::scene::{CREATED, GITHUB, OTHER, SECRET, SUCCEEDED, Yard, github, outcome, told};
 use crate::support::eventually;
 
 #[tokio::test]
@@ -108,4 +108,52 @@ async fn an_answer_comes_in_time_whatever_the_log_does() {
     assert_eq!(told["receipt"]["replayed"], true);
     let id = told["deploymentId"].as_str().unwrap();
     assert_eq!(yard.types(id).await, ["recorded"]);
+}
+
+/// A copy of a delivery whose steps are on their way waits for them: were it answered on what may never be
+/// kept, it would not come again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_not_answered_on_steps_that_are_on_their_way() {
+    let yard = Yard::open().await;
+    let created = yard.github("deployment", "d0", CREATED).await;
+    assert_eq!(outcome(&created), (200, "recorded".to_owned()));
+    let pool = yard.app.db().pool();
+    let hold = "
+        create function hold() returns trigger language plpgsql as $$
+        begin
+            perform pg_advisory_xact_lock(4712);
+            return new;
+        end $$;
+        create trigger hold before insert on events for each row
+            when (new.event_type = 'deployment.succeeded') execute function hold()";
+    sqlx::raw_sql(hold).execute(pool).await.unwrap();
+    let mut held = projections::begin(pool, "begin").await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(4712)")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let deliver = async || yard.github("deployment_status", "d1", SUCCEEDED).await;
+    let on_its_way = eventually("its end waits in the log", async || {
+        let waits = "select exists (select from pg_locks where locktype = 'advisory' and not granted
+                     and objid = 4712
+                     and database = (select oid from pg_database where datname = current_database()))";
+        let waits = sqlx::query_scalar::<_, bool>(waits);
+        waits.fetch_one(pool).await.unwrap()
+    });
+    let mut first = Box::pin(deliver());
+    tokio::select! {
+        early = &mut first => panic!("{:?}", outcome(&early)),
+        () = on_its_way => {}
+    }
+    let mut copy = Box::pin(deliver());
+    let early = tokio::time::timeout(Duration::from_millis(500), &mut copy).await;
+    assert!(early.is_err(), "{:?}", early.map(|reply| outcome(&reply)));
+    held.rollback().await.unwrap();
+    let (first, copy) = tokio::join!(first, copy);
+    assert_eq!(outcome(&first), (200, "moved".to_owned()));
+    assert_eq!(copy.status, 200);
+    let told = copy.json();
+    assert_eq!(told["status"], "succeeded");
+    let id = told["deploymentId"].as_str().unwrap();
+    assert_eq!(yard.types(id).await, ["recorded", "started", "succeeded"]);
 }
