@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::scene::{CREATED, GITHUB, OTHER, SECRET, SUCCEEDED, Yard, github, outcome, told};
+use super::scene::{CREATED, GITHUB, OTHER, SUCCEEDED, Yard, github, outcome, told};
 use crate::support::eventually;
 
 #[tokio::test]
@@ -98,14 +98,14 @@ async fn an_answer_comes_in_time_whatever_the_log_does() {
     assert_eq!(outcome(&reply), (504, "TIMEOUT".to_owned()));
     assert_eq!(reply.json()["redeliver"], true);
     lock.rollback().await.unwrap();
-    eventually("it is taken", async || {
+    // On a busy machine more than one of them may be told to come again.
+    let mut told = json!(null);
+    eventually("it was taken, once", async || {
         let reply = yard.github("deployment", "d1", CREATED).await;
-        reply.status == 200
+        told = reply.json();
+        reply.status == 200 && told["receipt"]["replayed"] == true
     })
     .await;
-    let reply = github(&yard.app, (GITHUB, SECRET), ("deployment", "d1"), CREATED).await;
-    let told = reply.json();
-    assert_eq!(told["receipt"]["replayed"], true);
     let id = told["deploymentId"].as_str().unwrap();
     assert_eq!(yard.types(id).await, ["recorded"]);
 }
