@@ -6,24 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::claims::Of;
+use crate::latency;
 use crate::resources::Taken;
 use crate::subscribers::Deliveries;
 use crate::summary::{Line, Summary};
 
-/// What columns are called.
-const HEAD: [&str; 12] = [
+/// What columns are called, before those of latencies.
+const HEAD: [&str; 6] = [
     "operation",
     "requests",
     "ok",
     "failed",
     "req/s",
     "records/s",
-    "min ms",
-    "avg ms",
-    "p50 ms",
-    "p95 ms",
-    "p99 ms",
-    "max ms",
 ];
 
 /// A table: its head, then its lines.
@@ -125,20 +120,12 @@ fn headline(summary: &Summary) -> String {
 }
 
 fn operations(summary: &Summary) -> Table {
-    let mut table = vec![words(&HEAD)];
+    let mut table = vec![words(&[HEAD, latency::HEADS].concat())];
     table.extend(summary.operations.iter().chain([&summary.overall]).map(row));
     table
 }
 
 fn row(line: &Line) -> Vec<String> {
-    let times = [
-        line.min_ms,
-        line.mean_ms,
-        line.p50_ms,
-        line.p95_ms,
-        line.p99_ms,
-        line.max_ms,
-    ];
     let mut row = vec![
         line.operation.to_owned(),
         line.requests.to_string(),
@@ -147,7 +134,7 @@ fn row(line: &Line) -> Vec<String> {
         figure(line.per_second),
         figure(line.units_per_second),
     ];
-    row.extend(times.map(maybe));
+    row.extend(line.took.columns().map(maybe));
     row
 }
 
@@ -173,12 +160,6 @@ fn of_deliveries(told: &Deliveries) -> Table {
         "per s",
         "missing",
         "bytes each",
-        "min ms",
-        "avg ms",
-        "p50 ms",
-        "p95 ms",
-        "p99 ms",
-        "max ms",
     ];
     let mut row = vec![
         told.opened.to_string(),
@@ -189,18 +170,8 @@ fn of_deliveries(told: &Deliveries) -> Table {
             .map_or("not known".to_owned(), |missing| missing.to_string()),
         maybe(told.mean_bytes),
     ];
-    row.extend(
-        [
-            told.min_ms,
-            told.mean_ms,
-            told.p50_ms,
-            told.p95_ms,
-            told.p99_ms,
-            told.max_ms,
-        ]
-        .map(maybe),
-    );
-    vec![words(&head), row]
+    row.extend(told.lag.columns().map(maybe));
+    vec![words(&[head, latency::HEADS].concat()), row]
 }
 
 fn of_process(name: &str, taken: Taken) -> String {

@@ -10,6 +10,7 @@ use crate::calls::vehicles::rename_one;
 use crate::client::Client;
 use crate::figures::per_second;
 use crate::histogram::Histogram;
+use crate::latency::Latency;
 use crate::setup::advice;
 use crate::sockets::{Keep, Order, Swarm, now_us};
 use crate::target::Target;
@@ -71,18 +72,9 @@ pub struct Deliveries {
     pub extra: Option<u64>,
     /// What should have come.
     pub expected: Option<u64>,
-    /// From when it was recorded until it came, milliseconds: the least.
-    pub min_ms: Option<f64>,
-    /// The mean of it.
-    pub mean_ms: Option<f64>,
-    /// Half of them.
-    pub p50_ms: Option<f64>,
-    /// 95 of 100.
-    pub p95_ms: Option<f64>,
-    /// 99 of 100.
-    pub p99_ms: Option<f64>,
-    /// The most.
-    pub max_ms: Option<f64>,
+    /// From when it was recorded until it came.
+    #[serde(flatten)]
+    pub lag: Latency,
 }
 
 impl Subscribers {
@@ -178,8 +170,6 @@ impl Subscribers {
     ) -> Deliveries {
         let all = self.ramp_up + self.measured;
         let span = span(measured, self.from_us, last_us);
-        let ms = |us: u64| us as f64 / 1_000.0;
-        let percentile = |percent| self.lag.percentile_us(percent).map(ms);
         Deliveries {
             opened: self.opened,
             open: self.swarm.count(),
@@ -190,12 +180,7 @@ impl Subscribers {
             missing: self.is_known.then_some(missing),
             extra: self.is_known.then_some(extra),
             expected: self.is_known.then(|| expected(changes, self.opened)),
-            min_ms: self.lag.min_us().map(ms),
-            mean_ms: self.lag.mean_us().map(|us| us / 1_000.0),
-            p50_ms: percentile(50.0),
-            p95_ms: percentile(95.0),
-            p99_ms: percentile(99.0),
-            max_ms: self.lag.max_us().map(ms),
+            lag: Latency::of(&self.lag),
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::calls::logs;
 use crate::claims::{self, Claim, Of};
 use crate::figures::{Figures, NOT_ANSWERED, NOT_SENT, Operation, per_second};
+use crate::latency::Latency;
 use crate::options::Options;
 use crate::resources::Taken;
 use crate::scenario::Scenario;
@@ -80,18 +81,9 @@ pub struct Line {
     pub per_second: f64,
     /// Records of these a second, where they come in batches; else as many as answers.
     pub units_per_second: f64,
-    /// Of those that were answered well, the fastest.
-    pub min_ms: Option<f64>,
-    /// Their mean.
-    pub mean_ms: Option<f64>,
-    /// Half of them.
-    pub p50_ms: Option<f64>,
-    /// 95 of 100.
-    pub p95_ms: Option<f64>,
-    /// 99 of 100.
-    pub p99_ms: Option<f64>,
-    /// The slowest.
-    pub max_ms: Option<f64>,
+    /// Of those that were answered well.
+    #[serde(flatten)]
+    pub took: Latency,
 }
 
 /// A claim, and what was measured here.
@@ -175,10 +167,10 @@ impl Summary {
         let all = &self.overall;
         let ours = match claim.of {
             Of::Rate => Some(all.per_second),
-            Of::MeanMs => all.mean_ms,
-            Of::P50Ms => all.p50_ms,
-            Of::P95Ms => all.p95_ms,
-            Of::P99Ms => all.p99_ms,
+            Of::MeanMs => all.took.mean_ms,
+            Of::P50Ms => all.took.p50_ms,
+            Of::P95Ms => all.took.p95_ms,
+            Of::P99Ms => all.took.p99_ms,
             Of::FailedPercent => (all.requests > 0).then(|| all.failed_share() * 100.0),
             Of::MemoryMib => self.server.map(|server| server.resident_max_mib),
             Of::Cores => self.server.map(|server| server.cores),
@@ -271,8 +263,6 @@ impl Summary {
 impl Line {
     fn of(operation: &'static str, figures: &Operation, seconds: f64) -> Line {
         let requests = figures.successes() + figures.failed();
-        let ms = |us: u64| us as f64 / 1_000.0;
-        let percentile = |percent| figures.took.percentile_us(percent).map(ms);
         Line {
             operation,
             requests,
@@ -281,12 +271,7 @@ impl Line {
             failures: figures.failures.clone(),
             per_second: per_second(figures.in_time, seconds),
             units_per_second: per_second(figures.units, seconds),
-            min_ms: figures.took.min_us().map(ms),
-            mean_ms: figures.took.mean_us().map(|us| us / 1_000.0),
-            p50_ms: percentile(50.0),
-            p95_ms: percentile(95.0),
-            p99_ms: percentile(99.0),
-            max_ms: figures.took.max_us().map(ms),
+            took: Latency::of(&figures.took),
         }
     }
 

@@ -105,7 +105,7 @@ async fn every_socket_is_told_of_every_change_of_its_vehicle() {
     // One or two sockets follow each vehicle.
     assert!((90..=180).contains(&told.expected.unwrap()), "{told:?}");
     assert_eq!(told.ramp_up + told.deliveries, told.expected.unwrap());
-    assert!(told.max_ms.is_some() && summary.passed);
+    assert!(told.lag.max_ms.is_some() && summary.passed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,7 +62,7 @@ fn ours_stands_beside_what_a_source_claims_and_says_whose_it_is() {
     let rate = &summary.claims[1];
     assert_eq!((rate.of, rate.ours), (Of::Rate, Some(100.0)));
     assert!(summary.passed);
-    let p50_ms = summary.overall.p50_ms.unwrap();
+    let p50_ms = summary.overall.took.p50_ms.unwrap();
     assert!((14.0..14.0 + 14.0 / 128.0).contains(&p50_ms), "{p50_ms}");
 }
 
