@@ -61,6 +61,7 @@ impl Fleets {
         Append {
             command_id: Uuid::now_v7(),
             fingerprint: [0; 16],
+            remembered: false,
             writes: vec![StreamWrite {
                 stream: StreamKey::of::<Fleet>(&self.id(n)),
                 expected: 0,

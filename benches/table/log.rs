@@ -121,6 +121,7 @@ fn append() -> Append {
     Append {
         command_id: Uuid::now_v7(),
         fingerprint: [0; 16],
+        remembered: false,
         writes: Vec::new(),
         claims: Vec::new(),
         rejected: Vec::new(),

@@ -197,6 +197,7 @@ impl Door {
         let append = Append {
             command_id: envelope.command_id,
             fingerprint: envelope.fingerprint,
+            remembered: envelope.declared,
             writes,
             claims,
             rejected: Vec::new(),

@@ -16,6 +16,9 @@ pub struct Append {
     pub command_id: Uuid,
     /// Digest of the command's content: tells a retry from a reuse of its id.
     pub fingerprint: [u8; 16],
+    /// Does the log keep the id with what was answered, so that the command sent again is answered the same?
+    /// Where nobody else knows the id there is nobody to send it again. What adds no event is kept anyway.
+    pub remembered: bool,
     /// The streams it writes or relies on, each once. The first stream with events names the receipt's version.
     pub writes: Vec<StreamWrite>,
     /// Values only one object may hold.
@@ -38,6 +41,11 @@ impl Append {
             .map(|e| e.payload.len());
         let rejected = self.rejected.iter().map(|r| r.record.len());
         events.chain(rejected).sum()
+    }
+
+    /// Does the log keep its id? Of what adds no event nothing else would tell that it was there.
+    pub(super) fn is_remembered(&self) -> bool {
+        self.remembered || self.writes.iter().all(|w| w.events.is_empty())
     }
 
     /// Was something that it was decided on not kept?

@@ -9,12 +9,12 @@
 
 -- Commands, in the order they were decided, with what the log remembers of their ids.
 with c as materialized (
-    select u.*, (select k.fingerprint from commands k
-                 where k.tenant = $1 and k.command_id = u.command_id) as seen
+    select u.*, case when u.remembered then (select k.fingerprint from commands k
+                                             where k.tenant = $1 and k.command_id = u.command_id) end as seen
     from unnest($2::uuid[], $3::bytea[], $4::int4[], $5::text[], $6::text[], $7::int8[], $8::int4[],
-                $9::int8[], $10::text[], $11::int4[])
+                $9::int8[], $10::text[], $11::int4[], $45::bool[])
          with ordinality u(command_id, fingerprint, component, aggregate_type, aggregate_id, sequence,
-                           events, version, receipt, last_event, ord)),
+                           events, version, receipt, last_event, remembered, ord)),
 
 -- Streams, with the version they are at and their row's place in this snapshot.
 s as materialized (
@@ -50,13 +50,17 @@ n as materialized (
                           as kept
           from unnest($19::int4[]) with ordinality u(component, ord)) counted),
 
--- A scalar subquery, not $1: a tenant without a log fails on a null tenant, nothing is kept.
+-- Ids that nobody will ask for again take no row. A scalar subquery, not $1: a tenant without a log fails on
+-- a null tenant, with whatever command, and nothing is kept.
 k as (
     insert into commands (tenant, command_id, fingerprint, aggregate_type, aggregate_id, sequence,
                           events, version, receipt)
     select (select tenant from logs where tenant = $1), command_id, fingerprint, aggregate_type,
            aggregate_id, sequence, events, version, receipt::json
-    from c where component <> all((select components from bad)::int4[]) order by command_id
+    from c
+    where component <> all((select components from bad)::int4[])
+      and (remembered or (select tenant from logs where tenant = $1) is null)
+    order by command_id
     returning 1),
 claimed as (
     insert into claims (tenant, scope, value_hash, aggregate_id)

@@ -4,15 +4,18 @@
 -- others is run instead. $1 is the tenant, $10 the number of events, the other parameters are columns.
 -- Lock order as there: command ids, the head row; what follows the head is serialised by it.
 
--- A scalar subquery, not $1: a tenant without a log fails on a null tenant.
+-- Ids that nobody will ask for again take no row. A scalar subquery, not $1: a tenant without a log fails on
+-- a null tenant, with whatever command.
 with k as (
     insert into commands (tenant, command_id, fingerprint, aggregate_type, aggregate_id, sequence,
                           events, version, receipt)
     select (select tenant from logs where tenant = $1), command_id, fingerprint, aggregate_type,
            aggregate_id, sequence, events, version, receipt::json
     from unnest($2::uuid[], $3::bytea[], $4::text[], $5::text[], $6::int8[], $7::int4[], $8::int8[],
-                $9::text[])
-         u(command_id, fingerprint, aggregate_type, aggregate_id, sequence, events, version, receipt)
+                $9::text[], $29::bool[])
+         u(command_id, fingerprint, aggregate_type, aggregate_id, sequence, events, version, receipt,
+           remembered)
+    where remembered or (select tenant from logs where tenant = $1) is null
     order by command_id
     returning 1),
 head as (

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::append::{Append, AppendError, Appended};
 use super::executor::{Remedy, Source, remedy};
-use super::statement::{Outcome, append_group};
+use super::statement::{Outcome, Way, append_group};
 use super::tallies::{self, Tallies};
 use super::{Store, StoreError, StoreSettings};
 
@@ -178,7 +178,7 @@ async fn append_one(
     tenant: &str,
     append: &Append,
 ) -> Result<Outcome, sqlx::Error> {
-    let mut outcomes = append_group(conn, tenant, &[append], false).await?;
+    let mut outcomes = append_group(conn, tenant, &[append], Way::Apart).await?;
     Ok(outcomes.pop().expect("one outcome per append"))
 }
 

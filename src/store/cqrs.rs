@@ -237,6 +237,7 @@ where
         let append = Append {
             command_id,
             fingerprint: [0; 16],
+            remembered: false,
             writes: vec![StreamWrite {
                 stream: StreamKey::of::<A>(&context.id),
                 expected: context.version,

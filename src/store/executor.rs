@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::append::{Append, AppendError};
 use super::plain;
-use super::statement::{Outcome, append_group};
+use super::statement::{Outcome, Way, append_group};
 use super::{StoreError, StoreSettings};
 
 /// How long after its own time-outs the server's answer may take.
@@ -126,8 +126,8 @@ pub(super) enum Remedy {
 impl Executor {
     /// Appends a group; every command gets its outcome.
     ///
-    /// After a lost connection the same statement is sent again: command ids tell whether the first
-    /// attempt was kept. A group that the database refuses for what it holds is cut down to the culprit.
+    /// After a lost connection the group is sent again: command ids, or the events where no id is kept, tell
+    /// whether the first attempt was. A group that the database refuses for what it holds is cut down to the culprit.
     pub async fn execute(&mut self, group: &[&Append]) -> Vec<Outcome> {
         match self.attempt(group).await {
             Ok(outcomes) => outcomes,
@@ -159,14 +159,20 @@ impl Executor {
         let deadline = Instant::now() + Duration::from_millis(settings.write_timeout_ms);
         let mut races = 0;
         let mut pause = Duration::from_millis(settings.reconnect_min_ms);
-        let mut plain = plain::suits(group);
+        let mut way = match plain::suits(group) {
+            true => Way::Plain,
+            false => Way::Apart,
+        };
         loop {
-            let error = match self.once(group, plain).await {
+            let error = match self.once(group, way).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
             };
+            let was_plain = way == Way::Plain;
             // From here on each command's fate may differ.
-            let was_plain = std::mem::take(&mut plain);
+            if was_plain {
+                way = Way::Apart;
+            }
             match remedy(&error) {
                 Remedy::Again if was_plain => {}
                 Remedy::Again if races < settings.races_max => races += 1,
@@ -176,6 +182,7 @@ impl Executor {
                 }
                 Remedy::Reconnect => {
                     self.conn = None;
+                    way = Way::Again;
                     if Instant::now() >= deadline {
                         return Err(StoreError::Unavailable(error));
                     }
@@ -190,7 +197,7 @@ impl Executor {
         }
     }
 
-    async fn once(&mut self, group: &[&Append], plain: bool) -> Result<Vec<Outcome>, sqlx::Error> {
+    async fn once(&mut self, group: &[&Append], way: Way) -> Result<Vec<Outcome>, sqlx::Error> {
         let source = &self.source;
         let conn = &mut self.conn;
         source
@@ -199,7 +206,7 @@ impl Executor {
                     Some(conn) => conn,
                     none => none.insert(source.connect().await?),
                 };
-                append_group(conn, &self.tenant, group, plain).await
+                append_group(conn, &self.tenant, group, way).await
             })
             .await
     }

@@ -23,6 +23,8 @@ pub(super) struct Columns<'a> {
 pub(super) struct CommandColumns<'a> {
     pub id: Vec<Uuid>,
     pub fingerprint: Vec<&'a [u8]>,
+    /// Is its id kept?
+    pub remembered: Vec<bool>,
     /// Commands that share a stream are kept or refused together.
     pub component: Vec<i32>,
     /// The stream its receipt speaks of.
@@ -192,6 +194,7 @@ fn push_command<'a>(out: &mut Columns<'a>, append: &'a Append, component: i32) {
     let columns = &mut out.commands;
     columns.id.push(append.command_id);
     columns.fingerprint.push(&append.fingerprint);
+    columns.remembered.push(append.is_remembered());
     columns.component.push(component);
     columns
         .aggregate_type
@@ -316,6 +319,7 @@ mod tests {
         Append {
             command_id: Uuid::nil(),
             fingerprint: [0; 16],
+            remembered: false,
             writes,
             claims: vec![],
             rejected: vec![],

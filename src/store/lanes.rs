@@ -111,6 +111,7 @@ mod tests {
         let append = Append {
             command_id: Uuid::nil(),
             fingerprint: [0; 16],
+            remembered: false,
             writes: vec![write],
             claims: vec![],
             rejected: vec![],

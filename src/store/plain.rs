@@ -110,6 +110,7 @@ async fn run(
         .bind(&e.event_id)
         .bind(&e.payload)
         .bind(&e.metadata)
+        .bind(&c.remembered)
         .fetch_one(conn)
         .await?;
     row.try_get("base")

@@ -19,21 +19,45 @@ pub(super) const APPEND: &str = include_str!("append.sql");
 /// What became of one command of a group.
 pub(super) type Outcome = Result<Appended, AppendError>;
 
-/// Runs the statement once, or the short one where the group is plain. Outcomes are in the group's order.
+/// How a group is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the short statement: the group is plain.
+    Plain,
+    /// Command by command.
+    Apart,
+    /// The same after an attempt of which nobody knows whether it was kept.
+    Again,
+}
+
+/// Runs one statement once. Outcomes are in the group's order.
 pub(super) async fn append_group(
     conn: &mut PgConnection,
     tenant: &str,
     group: &[&Append],
-    plain: bool,
+    way: Way,
 ) -> Result<Vec<Outcome>, sqlx::Error> {
     let columns = columns(group);
-    if plain {
+    if way == Way::Plain {
         return plain::append_plain(conn, tenant, group, &columns).await;
     }
     let rows = run(conn, tenant, &columns).await?;
     let mut outcomes = Vec::with_capacity(group.len());
     for (append, row) in group.iter().zip(&rows) {
-        outcomes.push(outcome(conn, tenant, append, &columns, row).await?);
+        let mut outcome = outcome(conn, tenant, append, &columns, row).await?;
+        if way == Way::Again
+            && outcome.is_err()
+            && !append.is_remembered()
+            && let Some(position) = kept_before(conn, tenant, append).await?
+        {
+            outcome = Ok(Appended {
+                position,
+                version: row.try_get("version")?,
+                replayed: false,
+                receipt: append.receipt.clone(),
+            });
+        }
+        outcomes.push(outcome);
     }
     Ok(outcomes)
 }
@@ -90,6 +114,7 @@ async fn run(
         .bind(&columns.links.command)
         .bind(&columns.links.stream)
         .bind(&r.log_source)
+        .bind(&c.remembered)
         .fetch_all(conn)
         .await
 }
@@ -147,6 +172,29 @@ async fn first_receipt(
     let ours = events.next().map(|e| e.event_id);
     let found = find(conn, tenant, append.command_id, &append.fingerprint, ours).await?;
     Ok(found.unwrap_or(Err(AppendError::Stale)))
+}
+
+/// The position of the last event of an append without a remembered id, if an attempt whose answer was lost
+/// has kept it: then its first event is where it was to go, with its own id.
+async fn kept_before(
+    conn: &mut PgConnection,
+    tenant: &str,
+    append: &Append,
+) -> Result<Option<Position>, sqlx::Error> {
+    let mut writing = append.writes.iter().filter(|w| !w.events.is_empty());
+    let Some(first) = writing.next() else {
+        return Ok(None);
+    };
+    let events: usize = append.writes.iter().map(|w| w.events.len()).sum();
+    let position: Option<i64> = sqlx::query_scalar(KEPT)
+        .bind(tenant)
+        .bind(first.stream.aggregate_type)
+        .bind(&*first.stream.aggregate_id)
+        .bind(first.expected + 1)
+        .bind(first.events[0].event_id)
+        .fetch_optional(conn)
+        .await?;
+    Ok(position.map(|position| Position(position + events as i64 - 1)))
 }
 
 /// What the log knows of a command id: nothing, its receipt, or that it was used for something else.
@@ -225,6 +273,15 @@ pub(super) async fn stream_versions(
     .fetch_all(conn)
     .await
 }
+
+/// The bounds of the stream are spelled as in [`SEEN`].
+const KEPT: &str = "
+    select e.position from streams s cross join lateral (
+        select e.position, e.event_id from events e
+        where e.tenant = s.tenant and e.aggregate_type = s.aggregate_type
+          and e.aggregate_id = s.aggregate_id and e.sequence = $4
+          and e.position >= s.first_position and e.position <= any(array[s.last_position])) e
+    where s.tenant = $1 and s.aggregate_type = $2 and s.aggregate_id = $3 and e.event_id = $5";
 
 /// Positions of one command's events are consecutive, so the last one follows from the first. The bounds of
 /// the stream are spelled so that statistics that lag behind do not make a range scan of them.

@@ -63,6 +63,7 @@ impl Door {
         let append = Append {
             command_id: envelope.command_id,
             fingerprint: envelope.fingerprint,
+            remembered: true,
             writes,
             claims,
             rejected: Vec::new(),

@@ -211,6 +211,7 @@ impl<'a> Batch<'a> {
         let append = Append {
             command_id: self.envelope.command_id,
             fingerprint: self.envelope.fingerprint,
+            remembered: true,
             writes,
             claims: Vec::new(),
             rejected: rejected.map(|(_, rejected)| rejected.clone()).collect(),

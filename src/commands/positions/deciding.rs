@@ -119,6 +119,7 @@ impl<'a> Deciding<'a> {
         let append = Append {
             command_id: envelope.command_id,
             fingerprint: envelope.fingerprint,
+            remembered: true,
             writes: self.writes,
             claims: self.claims,
             rejected: reported

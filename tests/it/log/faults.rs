@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use daybook::store::{Append, Appended, Store};
+use daybook::store::{Append, AppendError, Appended, Store};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{Executor as _, PgPool};
 use uuid::Uuid;
 
-use super::scene::{append, claim, flaws, named, rejected, store, tenant, write};
+use super::scene::{claim, flaws, named, rejected, store, tenant, write};
 use crate::support::{Action, Child, Fault, Proxy, Step, TestDb, Trap, eventually, url_of};
 
 const LOG: &str = "DAYBOOK_TEST_FAULTS_LOG";
@@ -23,9 +23,26 @@ enum Kind {
     Plain,
     /// Refused records and no events: the head is not touched.
     Refused,
+    /// Events by the short statement, of a command whose id the log does not keep.
+    Nameless,
+    /// The same with a value taken: by the full statement.
+    Taking,
 }
 
-const KINDS: [Kind; 3] = [Kind::Full, Kind::Plain, Kind::Refused];
+const KINDS: [Kind; 5] = [
+    Kind::Full,
+    Kind::Plain,
+    Kind::Refused,
+    Kind::Nameless,
+    Kind::Taking,
+];
+
+impl Kind {
+    /// Is a second attempt told what the first one was?
+    fn is_remembered(self) -> bool {
+        !matches!(self, Kind::Nameless | Kind::Taking)
+    }
+}
 
 /// One append, the same however often it is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -42,23 +59,38 @@ impl Wish {
         let opened = write(&self.opened(), 0, 1);
         let mut append = named(self.id, 1, Vec::new());
         append.receipt = Some(format!(r#"{{"nth":{nth}}}"#));
+        append.remembered = self.kind.is_remembered();
+        if !append.remembered {
+            append.metadata = format!(r#"{{"actor":"user:ann","nameless":"{}"}}"#, self.id);
+        }
         match self.kind {
             Kind::Full => {
                 append.writes = vec![write(&known, 2 * nth - 1, 2), write("relied", 1, 0), opened];
-                let before = format!("plate {}", nth - 1);
+                let before = self.plate(nth - 1);
                 append.claims = vec![
-                    claim(&format!("plate {nth}"), "holder", false),
+                    claim(&self.plate(nth), "holder", false),
                     claim(&before, "holder", true),
                 ];
                 append.rejected = vec![rejected(r#"{"lat":1}"#), rejected(r#"{"lat":2}"#)];
             }
-            Kind::Plain => append.writes = vec![write(&known, 2 * nth - 1, 2), opened],
+            Kind::Plain | Kind::Nameless => {
+                append.writes = vec![write(&known, 2 * nth - 1, 2), opened];
+            }
+            Kind::Taking => {
+                append.writes = vec![write(&known, 2 * nth - 1, 2), opened];
+                append.claims = vec![claim(&self.plate(nth), "holder", false)];
+            }
             Kind::Refused => {
                 append.writes = vec![write("relied", 1, 0)];
                 append.rejected = vec![rejected("{}")];
             }
         }
         append
+    }
+
+    /// The value that the wish of this number takes, and the next one gives back.
+    fn plate(self, nth: i64) -> String {
+        format!("{:?} {nth}", self.kind)
     }
 
     fn opened(self) -> String {
@@ -72,6 +104,8 @@ impl Wish {
             Kind::Full => [1, 3, 1, 2, 2, 1, 1],
             Kind::Plain => [1, 3, 1, 2, 0, 0, 0],
             Kind::Refused => [1, 0, 0, 0, 1, 0, 0],
+            Kind::Nameless => [0, 3, 1, 2, 0, 0, 0],
+            Kind::Taking => [0, 3, 1, 2, 0, 1, 0],
         }
     }
 
@@ -82,8 +116,8 @@ impl Wish {
             .bind(self.opened())
             .bind(format!("{:?}", self.kind))
             .bind(2 * self.nth - 1)
-            .bind(claim(&format!("plate {}", self.nth), "", false).value_hash)
-            .bind(claim(&format!("plate {}", self.nth - 1), "", true).value_hash)
+            .bind(claim(&self.plate(self.nth), "", false).value_hash)
+            .bind(claim(&self.plate(self.nth - 1), "", true).value_hash)
             .bind(self.kind == Kind::Full)
             .fetch_one(pool)
             .await
@@ -102,22 +136,28 @@ impl Wish {
 const FOUND: &str = "
     select array[
         (select count(*) from commands where command_id = $1),
-        (select count(*) from events where metadata ->> 'command_id' = $1::text),
+        (select count(*) from events
+         where coalesce(metadata ->> 'command_id', metadata ->> 'nameless') = $1::text),
         (select count(*) from streams where aggregate_id = $2),
         (select coalesce(max(version - $4), 0) from streams where aggregate_id = $3),
         (select count(*) from rejected_records where command_id = $1),
         (select count(*) from claims where value_hash = $5),
         case when $7 then 1 - (select count(*) from claims where value_hash = $6) else 0 end]";
 
+const LAST: &str = "select max(position) from events where metadata ->> 'nameless' = $1::text";
+
 /// Receipts and events that do not belong together.
 const STRAYS: &str = "
     select count(*) from (select command_id::text as id, events from commands where events > 0) k
-    full join (select metadata ->> 'command_id' as id, count(*) as events from events group by 1) e
-        using (id, events)
+    full join (select metadata ->> 'command_id' as id, count(*) as events from events
+               where metadata ->> 'nameless' is null group by 1) e using (id, events)
     where k.id is null or e.id is null";
 
 fn steps(kind: Kind) -> Vec<Step> {
-    let mut writes = vec![("insert", "commands")];
+    let mut writes = Vec::new();
+    if kind.is_remembered() {
+        writes.push(("insert", "commands"));
+    }
     if kind != Kind::Refused {
         writes.extend([
             ("update", "logs"),
@@ -126,17 +166,24 @@ fn steps(kind: Kind) -> Vec<Step> {
             ("insert", "events"),
         ]);
     }
-    if kind == Kind::Full {
-        writes.extend([("insert", "claims"), ("delete", "claims")]);
+    if matches!(kind, Kind::Full | Kind::Taking) {
+        writes.push(("insert", "claims"));
     }
-    if kind != Kind::Plain {
+    if kind == Kind::Full {
+        writes.push(("delete", "claims"));
+    }
+    if matches!(kind, Kind::Full | Kind::Refused) {
         writes.push(("insert", "rejected_records"));
     }
     let around = writes
         .into_iter()
         .flat_map(|(event, table)| Step::around(event, table, ""));
+    let last = match kind.is_remembered() {
+        true => "commands",
+        false => "streams",
+    };
     around
-        .chain([Step::at_commit("insert", "commands", "")])
+        .chain([Step::at_commit("insert", last, "")])
         .collect()
 }
 
@@ -144,25 +191,24 @@ fn steps(kind: Kind) -> Vec<Step> {
 struct Scene {
     db: TestDb,
     trap: Trap,
-    nth: [i64; 3],
+    nth: [i64; 5],
 }
 
 impl Scene {
     async fn new() -> Scene {
         let db = TestDb::create().await;
         let store = store(db.options()).await;
-        let mut first = append(vec![
-            write("Full", 0, 1),
-            write("Plain", 0, 1),
-            write("relied", 0, 1),
-        ]);
-        first.claims = vec![claim("plate 0", "holder", false)];
+        let streams = ["Full", "Plain", "relied", "Nameless", "Taking"];
+        let mut first = named(Uuid::now_v7(), 0, streams.map(|id| write(id, 0, 1)).into());
+        first.claims = vec![claim("Full 0", "holder", false)];
         store.append(&tenant(), first).await.unwrap();
-        let trap = Trap::plant(&db, &steps(Kind::Full)).await;
+        let mut all = steps(Kind::Full);
+        all.extend(steps(Kind::Nameless).pop());
+        let trap = Trap::plant(&db, &all).await;
         Scene {
             db,
             trap,
-            nth: [0; 3],
+            nth: [0; 5],
         }
     }
 
@@ -182,6 +228,10 @@ impl Scene {
         if first.is_some() {
             assert!(there, "{what}: acknowledged and not there");
         }
+        if !wish.kind.is_remembered() {
+            self.holds_nameless(what, wish, first, there, anew).await;
+            return;
+        }
         let second = anew.append(&tenant(), wish.append()).await.unwrap();
         assert_eq!(second.replayed, there, "{what}");
         let third = anew.append(&tenant(), wish.append()).await.unwrap();
@@ -197,6 +247,43 @@ impl Scene {
             );
             assert_eq!(told(&first), told(&third), "{what}");
         }
+        self.is_there_once(what, wish).await;
+    }
+
+    /// Nobody is told of an earlier attempt; what was told of the attempt itself is so, and whoever comes
+    /// after it finds that others were faster.
+    async fn holds_nameless(
+        &self,
+        what: &str,
+        wish: Wish,
+        first: Option<Appended>,
+        there: bool,
+        anew: &Store,
+    ) {
+        if let Some(first) = first {
+            let last: i64 = sqlx::query_scalar(LAST)
+                .bind(wish.id)
+                .fetch_one(self.db.pool())
+                .await
+                .unwrap();
+            // It wrote to two streams: of no one version.
+            assert_eq!(first.position.0, last, "{what}");
+            assert_eq!((first.version, first.replayed), (0, false), "{what}");
+            assert_eq!(first.receipt, wish.append().receipt, "{what}");
+        }
+        let second = anew.append(&tenant(), wish.append()).await;
+        assert_eq!(second.is_ok(), !there, "{what}: {second:?}");
+        let third = anew.append(&tenant(), wish.append()).await;
+        let third = third.unwrap_err();
+        assert!(
+            matches!(third, AppendError::Conflict { .. }),
+            "{what}: {third}"
+        );
+        self.is_there_once(what, wish).await;
+    }
+
+    async fn is_there_once(&self, what: &str, wish: Wish) {
+        let pool = self.db.pool();
         assert_eq!(wish.found(pool).await, wish.all(), "{what}: not once");
         assert_eq!(flaws(pool).await, [""; 0], "{what}");
         let strays: i64 = sqlx::query_scalar(STRAYS).fetch_one(pool).await.unwrap();
@@ -350,7 +437,7 @@ async fn an_append_in_pieces_is_caught_at_every_seam() {
 impl Wish {
     fn piece(self, sql: &str) -> Arc<str> {
         let hash = |nth| {
-            let hash = claim(&format!("plate {nth}"), "", false).value_hash;
+            let hash = claim(&self.plate(nth), "", false).value_hash;
             hash.map(|byte| format!("{byte:02x}")).concat()
         };
         sql.replace("$id", &format!("'{}'", self.id))

@@ -122,9 +122,12 @@ pub fn write(id: &str, expected: i64, events: usize) -> StreamWrite {
     }
 }
 
-/// A command with a fresh id.
+/// A command with a fresh id, which the log does not keep.
 pub fn append(writes: Vec<StreamWrite>) -> Append {
-    named(Uuid::now_v7(), 0, writes)
+    Append {
+        remembered: false,
+        ..named(Uuid::now_v7(), 0, writes)
+    }
 }
 
 /// A command with this id; its content is told by `content`.
@@ -132,6 +135,7 @@ pub fn named(command_id: Uuid, content: u8, writes: Vec<StreamWrite>) -> Append 
     Append {
         command_id,
         fingerprint: [content; 16],
+        remembered: true,
         writes,
         claims: Vec::new(),
         rejected: Vec::new(),
