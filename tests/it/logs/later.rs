@@ -92,6 +92,9 @@ async fn a_receipt_can_be_asked_for_until_it_is_forgotten() {
     let told = ingest(&app, &mixed, None).await;
     let id = &told["batchId"];
     // Not another tenant's, not of another kind of command, not of nothing.
+    let pause = json!({ "reason": "a command of another kind", "commandId": "pause" });
+    let paused = tell(&app, "pauseLogSource", pause).await;
+    assert_eq!(paused["userErrors"], json!([]));
     let command: String = sqlx::query_scalar(
         "select command_id::text from commands where aggregate_type = 'log_source' and events = 1",
     )

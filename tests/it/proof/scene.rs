@@ -107,7 +107,10 @@ pub async fn ask_from(
 pub async fn register(app: &impl Node, email: &str, name: &str, roles: &[&str]) -> String {
     let document = "mutation($input: RegisterUserInput!) { registerUser(input: $input) {
         user { id } userErrors { code message path } } }";
-    let input = json!({ "email": email, "name": name, "password": PASSWORD, "roles": roles });
+    // With an id declared, so that the log keeps what an erasure has to take away.
+    let command_id = uuid::Uuid::now_v7();
+    let input = json!({ "email": email, "name": name, "password": PASSWORD, "roles": roles,
+                        "commandId": command_id });
     let told = kept(app, document, input).await;
     told["user"]["id"].as_str().unwrap().to_owned()
 }
