@@ -12,6 +12,7 @@ mod lanes;
 pub mod local;
 mod partitions;
 mod past;
+mod pick;
 mod plain;
 mod filter;
 mod read;
@@ -101,7 +102,8 @@ pub struct StoreSettings {
     pub bulk_connections_max: usize,
     /// Groups of one tenant in flight, each on its own connection.
     pub groups_in_flight_max: usize,
-    /// A second group departs only when this many commands wait; fewer are better off together.
+    /// Another group departs beside those in flight only when this many commands wait; fewer are better off
+    /// together. Twice as many and more are shared out among the free connections.
     pub second_group_commands_min: usize,
     /// How often a lane lets callers join before a group departs.
     pub gather_yields: usize,

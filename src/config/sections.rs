@@ -175,7 +175,7 @@ section! {
         bulk_connections_max: usize = "2", "1" ..= "16";
         /// Groups of one tenant in flight, each on a connection of its own.
         groups_in_flight_max: usize = "2", "1" ..= "16";
-        /// A second group leaves only when this many commands wait.
+        /// A second group leaves only when this many commands wait; of twice as many each takes half.
         second_group_commands_min: usize = "64", "1" ..= "4096";
         /// How often callers just answered are let in before a group leaves.
         gather_yields: usize = "16", "0" ..= "1000";

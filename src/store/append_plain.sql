@@ -1,4 +1,4 @@
--- One group of commands that only add events: no claims, no refused records, no stream merely relied on.
+-- One group of commands that add events: no claims, no refused records. They may rely on other streams.
 -- All or nothing: whatever stands in the way of one raises (an id seen before and a stream that exists
 -- already as 23505, a stream that has moved as 40001), and the statement that tells the kept from the
 -- others is run instead. $1 is the tenant, $10 the number of events, the other parameters are columns.
@@ -18,24 +18,35 @@ with k as (
     where remembered or (select tenant from logs where tenant = $1) is null
     order by command_id
     returning 1),
+
+-- A stream's row is found by its key in the statement's snapshot and again by its place under lock: one
+-- that another process has moved since is missing in the count below. The look-ups come before the head:
+-- a second group does them while the first one holds its lock.
+s as materialized (
+    select u.*, (select v.ctid from streams v
+                 where v.tenant = $1 and v.aggregate_type = u.aggregate_type
+                   and v.aggregate_id = u.aggregate_id limit 1) as place
+    from unnest($11::text[], $12::text[], $13::int8[], $14::int4[], $15::int4[])
+         u(aggregate_type, aggregate_id, expected, events, last_event)),
 head as (
     update logs set position = position + $10::int8,
                     recorded_at = greatest(recorded_at, clock_timestamp())
-    where tenant = $1 and (select count(*) from k) >= 0
+    where tenant = $1 and (select count(*) from k) + (select count(*) from s) >= 0
     returning position - $10 as base, recorded_at),
-
--- A stream's row is found by its key in the statement's snapshot and again by its place under lock: one
--- that another process has moved since is missing in the count below.
 advanced as (
     update streams t set version = s.expected + s.events,
                          last_position = (select base from head) + s.last_event
-    from (select u.*, (select v.ctid from streams v
-                       where v.tenant = $1 and v.aggregate_type = u.aggregate_type
-                         and v.aggregate_id = u.aggregate_id limit 1) as place
-          from unnest($11::text[], $12::text[], $13::int8[], $14::int4[], $15::int4[])
-               u(aggregate_type, aggregate_id, expected, events, last_event)) s
-    where t.ctid = s.place and t.version = s.expected
+    from s where t.ctid = s.place and t.version = s.expected
     returning 1),
+relied as (
+    select 1 from (select u.*, (select v.ctid from streams v
+                                where v.tenant = $1 and v.aggregate_type = u.aggregate_type
+                                  and v.aggregate_id = u.aggregate_id limit 1) as place
+                   from unnest($30::text[], $31::text[], $32::int8[])
+                        u(aggregate_type, aggregate_id, expected)) s
+    join streams t on t.ctid = s.place
+    where t.version = s.expected and (select count(*) from head) >= 0
+    for share of t),
 opened as (
     insert into streams (tenant, aggregate_type, aggregate_id, version, first_position, last_position)
     select $1, aggregate_type, aggregate_id, events,
@@ -54,6 +65,7 @@ stored as (
                            payload, metadata, ord)
     returning 1)
 select base,
-       case when (select count(*) from advanced) = cardinality($11::text[]) then false
-            else lost_race() end as lost
+       case when (select count(*) from advanced) + (select count(*) from relied)
+                 = cardinality($11::text[]) + cardinality($30::text[])
+            then false else lost_race() end as lost
 from head

@@ -4,18 +4,17 @@
 //! later group waits for the earlier. Small appends and bulk batches go in groups of their own, so that a
 //! batch does not hold up a person. Whatever is not kept withdraws the basis it was decided on.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use domain::StreamKey;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
-use uuid::Uuid;
 
-use super::append::{Append, AppendError, StreamWrite};
+use super::append::{Append, AppendError};
 use super::executor::Executor;
+use super::pick::{Busy, Pick};
 use super::statement::Outcome;
 use super::wake::Wakes;
 use super::{StoreSettings, executor};
@@ -171,15 +170,6 @@ struct Work {
     flights: JoinSet<Flight>,
 }
 
-/// What the groups in flight touch.
-#[derive(Default)]
-struct Busy {
-    streams: HashSet<StreamKey>,
-    claims: HashSet<(String, [u8; 16])>,
-    commands: HashSet<Uuid>,
-    bulk: usize,
-}
-
 /// A group that has come back.
 struct Flight {
     executor: Executor,
@@ -244,7 +234,7 @@ impl Work {
             let second = !self.flights.is_empty();
             if second
                 && self.waiting.len() < self.settings.second_group_commands_min
-                && self.busy.bulk == 0
+                && !self.busy.has_bulk()
             {
                 return;
             }
@@ -253,7 +243,7 @@ impl Work {
                 return;
             }
             let mut executor = self.idle.pop().expect("checked above");
-            self.busy.add(&group, bulk);
+            self.busy.add(group.iter().map(|s| &s.append), bulk);
             self.flights.spawn(async move {
                 let appends: Vec<&Append> = group.iter().map(|s| &s.append).collect();
                 let outcomes = executor.execute(&appends).await;
@@ -269,20 +259,19 @@ impl Work {
 
     /// Picks, in order, what may go together now.
     fn form_group(&mut self) -> (Vec<Submission>, bool) {
-        let mut pick = Pick::default();
-        let mut left = VecDeque::with_capacity(self.waiting.len());
-        for submission in self.waiting.drain(..) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut pick = Pick::new(&self.busy, &self.settings, waiting.len(), self.idle.len());
+        let mut group = Vec::new();
+        for submission in waiting {
             if submission.append.is_withdrawn() {
                 submission.answer(Err(AppendError::Stale));
-            } else if pick.takes(&submission.append, &self.busy, &self.settings) {
-                pick.group.push(submission);
+            } else if pick.takes(&submission.append) {
+                group.push(submission);
             } else {
-                pick.pass_over(&submission.append);
-                left.push_back(submission);
+                self.waiting.push_back(submission);
             }
         }
-        self.waiting = left;
-        (pick.group, pick.bulk.unwrap_or(false))
+        (group, pick.is_bulk())
     }
 
     /// Answers everyone in a group that has come back.
@@ -293,7 +282,7 @@ impl Work {
             outcomes,
             bulk,
         } = flight;
-        self.busy.remove(&group, bulk);
+        self.busy.remove(group.iter().map(|s| &s.append), bulk);
         self.idle.push(executor);
         metrics::histogram!("daybook_append_group_commands").record(group.len() as f64);
         let head = outcomes.iter().flatten().map(|a| a.position).max();
@@ -303,105 +292,5 @@ impl Work {
         for (submission, outcome) in group.into_iter().zip(outcomes) {
             submission.answer(outcome);
         }
-    }
-}
-
-impl Busy {
-    fn add(&mut self, group: &[Submission], bulk: bool) {
-        self.bulk += usize::from(bulk);
-        for append in group.iter().map(|s| &s.append) {
-            self.commands.insert(append.command_id);
-            self.streams
-                .extend(append.writes.iter().map(|w| w.stream.clone()));
-            self.claims.extend(
-                append
-                    .claims
-                    .iter()
-                    .map(|c| (c.scope.clone(), c.value_hash)),
-            );
-        }
-    }
-
-    fn remove(&mut self, group: &[Submission], bulk: bool) {
-        self.bulk -= usize::from(bulk);
-        for append in group.iter().map(|s| &s.append) {
-            self.commands.remove(&append.command_id);
-            for write in &append.writes {
-                self.streams.remove(&write.stream);
-            }
-            for claim in &append.claims {
-                self.claims.remove(&(claim.scope.clone(), claim.value_hash));
-            }
-        }
-    }
-}
-
-/// A group in the making.
-#[derive(Default)]
-struct Pick {
-    group: Vec<Submission>,
-    bytes: usize,
-    bulk: Option<bool>,
-    commands: HashSet<Uuid>,
-    claims: HashSet<(String, [u8; 16])>,
-    /// Where those picked leave their streams.
-    versions: HashMap<StreamKey, i64>,
-    /// Streams of those left behind: nobody overtakes them.
-    behind: HashSet<StreamKey>,
-}
-
-impl Pick {
-    fn takes(&mut self, append: &Append, busy: &Busy, settings: &StoreSettings) -> bool {
-        let bytes = append.bytes();
-        let bulk = bytes >= settings.bulk_bytes_min;
-        let bytes_max = if bulk {
-            settings.bulk_group_bytes_max
-        } else {
-            settings.group_bytes_max
-        };
-        let fits = self.bulk.is_none_or(|b| b == bulk)
-            && !(bulk && busy.bulk > 0)
-            && self.group.len() < settings.group_commands_max
-            && (self.group.is_empty() || self.bytes + bytes <= bytes_max);
-        let free = fits
-            && !busy.commands.contains(&append.command_id)
-            && !self.commands.contains(&append.command_id)
-            && append
-                .writes
-                .iter()
-                .all(|w| !busy.streams.contains(&w.stream) && !self.behind.contains(&w.stream))
-            && append.writes.iter().all(|w| self.continues(w))
-            && append.claims.iter().all(|c| {
-                let key = (c.scope.clone(), c.value_hash);
-                !busy.claims.contains(&key) && !self.claims.contains(&key)
-            });
-        if free {
-            self.bytes += bytes;
-            self.bulk = Some(bulk);
-            self.commands.insert(append.command_id);
-            for write in &append.writes {
-                let after = write.expected.saturating_add(write.events.len() as i64);
-                self.versions.insert(write.stream.clone(), after);
-            }
-            self.claims.extend(
-                append
-                    .claims
-                    .iter()
-                    .map(|c| (c.scope.clone(), c.value_hash)),
-            );
-        }
-        free
-    }
-
-    /// In a group only the first write of a stream meets the stream's version; the others must follow
-    /// on it. One that does not was decided on another state: it meets the version in a later group.
-    fn continues(&self, write: &StreamWrite) -> bool {
-        let before = self.versions.get(&write.stream);
-        before.is_none_or(|version| *version == write.expected)
-    }
-
-    fn pass_over(&mut self, append: &Append) {
-        self.behind
-            .extend(append.writes.iter().map(|w| w.stream.clone()));
     }
 }

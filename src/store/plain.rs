@@ -1,4 +1,4 @@
-//! The short way for the common group: commands that only add events, kept all together or not at all.
+//! The short way for the common group: commands that add events, kept all together or not at all.
 //!
 //! The statement that tells every command's fate apart has a fixed cost that a small group feels. Most
 //! groups need none of that: every command new, every stream where it was thought to be. For them this
@@ -8,24 +8,25 @@ use domain::Position;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::append::{Append, Appended};
+use super::append::{Append, Appended, StreamWrite};
 use super::group::Columns;
 use super::statement::Outcome;
 
 /// The statement. A test reads its plan.
 pub(super) const APPEND_PLAIN: &str = include_str!("append_plain.sql");
 
-/// Does every command of the group add events, and nothing else?
+/// Does every command of the group add events, and do nothing else but rely on streams there are?
 pub(super) fn suits(group: &[&Append]) -> bool {
+    let adds = |write: &StreamWrite| !write.events.is_empty();
     group.iter().all(|append| {
         append.claims.is_empty()
             && append.rejected.is_empty()
-            && !append.writes.is_empty()
-            && append.writes.iter().all(|write| !write.events.is_empty())
+            && append.writes.iter().any(adds)
+            && append.writes.iter().all(|w| adds(w) || w.expected > 0)
     })
 }
 
-/// Streams that exist already, and those that begin here.
+/// Streams as the statement's columns.
 #[derive(Default)]
 struct Streams<'a> {
     aggregate_type: Vec<&'a str>,
@@ -36,12 +37,27 @@ struct Streams<'a> {
     last_event: Vec<i32>,
 }
 
-impl<'a> Streams<'a> {
-    fn split(columns: &Columns<'a>) -> (Streams<'a>, Streams<'a>) {
-        let (mut known, mut new) = (Streams::default(), Streams::default());
+/// What becomes of the streams of a group.
+#[derive(Default)]
+struct Split<'a> {
+    /// Those that exist and go on.
+    known: Streams<'a>,
+    /// Those that begin here.
+    new: Streams<'a>,
+    /// Those that must be where they are.
+    relied: Streams<'a>,
+}
+
+impl<'a> Split<'a> {
+    fn of(columns: &Columns<'a>) -> Split<'a> {
+        let mut split = Split::default();
         let all = &columns.streams;
         for (i, expected) in all.expected.iter().enumerate() {
-            let side = if *expected > 0 { &mut known } else { &mut new };
+            let side = match (all.events[i], expected) {
+                (0, _) => &mut split.relied,
+                (_, 0) => &mut split.new,
+                _ => &mut split.known,
+            };
             side.aggregate_type.push(all.aggregate_type[i]);
             side.aggregate_id.push(all.aggregate_id[i]);
             side.expected.push(*expected);
@@ -49,7 +65,7 @@ impl<'a> Streams<'a> {
             side.first_event.push(all.first_event[i]);
             side.last_event.push(all.last_event[i]);
         }
-        (known, new)
+        split
     }
 }
 
@@ -79,7 +95,7 @@ async fn run(
     columns: &Columns<'_>,
 ) -> Result<i64, sqlx::Error> {
     let (c, e) = (&columns.commands, &columns.events);
-    let (known, new) = Streams::split(columns);
+    let Split { known, new, relied } = Split::of(columns);
     let ids: &[Uuid] = &c.id;
     let row = sqlx::query(APPEND_PLAIN)
         .bind(tenant)
@@ -111,6 +127,9 @@ async fn run(
         .bind(&e.payload)
         .bind(&e.metadata)
         .bind(&c.remembered)
+        .bind(&relied.aggregate_type)
+        .bind(&relied.aggregate_id)
+        .bind(&relied.expected)
         .fetch_one(conn)
         .await?;
     row.try_get("base")

@@ -517,6 +517,58 @@ async fn bulk_and_small_appends_keep_the_order_of_their_streams() {
     assert_eq!(flaws(db.pool()).await, [""; 0]);
 }
 
+#[tokio::test]
+async fn groups_that_rely_on_one_stream_are_under_way_at_once() {
+    let db = TestDb::create().await;
+    let settings = StoreSettings {
+        second_group_commands_min: 1,
+        ..settings()
+    };
+    let store = store_with(db.options(), settings).await;
+    check(&store, vec![(one("rules", 0), "kept p1 v1")]).await;
+    let relying = |id: &str, version| append(vec![write(id, 0, 1), write("rules", version, 0)]);
+
+    let mut hold = Hold::head(db.options()).await;
+    let mut pending = Vec::new();
+    for (waiting, id) in [(1, "a"), (2, "b")] {
+        pending.push(store.submit(&tenant(), relying(id, 1)).unwrap());
+        hold.until_waiting(waiting).await;
+    }
+    // Whoever writes it waits for both, and whoever was decided upon that waits for it.
+    for append in [one("rules", 1), relying("c", 2), relying("d", 1)] {
+        pending.push(store.submit(&tenant(), append).unwrap());
+    }
+    hold.release().await;
+    let mut outcomes = Vec::new();
+    for pending in pending {
+        outcomes.push(told(pending.outcome().await));
+    }
+    outcomes[..2].sort();
+    assert_eq!(outcomes[..3], ["kept p2 v1", "kept p3 v1", "kept p4 v2"]);
+    assert_eq!(outcomes[3], "kept p5 v1");
+    assert_eq!(outcomes[4], "conflict vehicle-rules v2");
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_another_process_moves_is_relied_on_no_more() {
+    let db = TestDb::create().await;
+    let (ours, theirs) = (store(db.options()).await, store(db.options()).await);
+    check(&ours, vec![(one("rules", 0), "kept p1 v1")]).await;
+    let relying = |id: &str| append(vec![write(id, 0, 1), write("rules", 1, 0)]);
+
+    let mut hold = Hold::head(db.options()).await;
+    let moving = theirs.submit(&tenant(), one("rules", 1)).unwrap();
+    hold.until_waiting(1).await;
+    let late = ours.submit(&tenant(), relying("a")).unwrap();
+    hold.until_waiting(2).await;
+    hold.release().await;
+    assert_eq!(told(moving.outcome().await), "kept p2 v2");
+    let late = told(late.outcome().await);
+    assert_eq!(late, "conflict vehicle-rules v2");
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
+}
+
 /// What only relies on streams takes no lock that what writes them could wait for in a ring.
 #[tokio::test]
 async fn relying_and_writing_never_deadlock() {

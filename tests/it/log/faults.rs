@@ -23,7 +23,8 @@ enum Kind {
     Plain,
     /// Refused records and no events: the head is not touched.
     Refused,
-    /// Events by the short statement, of a command whose id the log does not keep.
+    /// Events by the short statement, of a command whose id the log does not keep and which relies on
+    /// another stream.
     Nameless,
     /// The same with a value taken: by the full statement.
     Taking,
@@ -73,8 +74,9 @@ impl Wish {
                 ];
                 append.rejected = vec![rejected(r#"{"lat":1}"#), rejected(r#"{"lat":2}"#)];
             }
-            Kind::Plain | Kind::Nameless => {
-                append.writes = vec![write(&known, 2 * nth - 1, 2), opened];
+            Kind::Plain => append.writes = vec![write(&known, 2 * nth - 1, 2), opened],
+            Kind::Nameless => {
+                append.writes = vec![write(&known, 2 * nth - 1, 2), write("relied", 1, 0), opened];
             }
             Kind::Taking => {
                 append.writes = vec![write(&known, 2 * nth - 1, 2), opened];
