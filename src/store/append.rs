@@ -43,6 +43,16 @@ impl Append {
         events.chain(rejected).sum()
     }
 
+    /// What its receipt says of the version: of the one stream it writes, else of the first it relies on; 0
+    /// where it writes several.
+    pub(super) fn version(&self) -> i64 {
+        let mut writing = self.writes.iter().filter(|w| !w.events.is_empty());
+        match (writing.next().or(self.writes.first()), writing.next()) {
+            (Some(w), None) => w.expected + w.events.len() as i64,
+            _ => 0,
+        }
+    }
+
     /// Does the log keep its id? Of what adds no event nothing else would tell that it was there.
     pub(super) fn is_remembered(&self) -> bool {
         self.remembered || self.writes.iter().all(|w| w.events.is_empty())

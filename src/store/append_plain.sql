@@ -36,16 +36,11 @@ head as (
 advanced as (
     update streams t set version = s.expected + s.events,
                          last_position = (select base from head) + s.last_event
-    from s where t.ctid = s.place and t.version = s.expected
+    from s where t.ctid = s.place and t.version = s.expected and s.events > 0
     returning 1),
 relied as (
-    select 1 from (select u.*, (select v.ctid from streams v
-                                where v.tenant = $1 and v.aggregate_type = u.aggregate_type
-                                  and v.aggregate_id = u.aggregate_id limit 1) as place
-                   from unnest($30::text[], $31::text[], $32::int8[])
-                        u(aggregate_type, aggregate_id, expected)) s
-    join streams t on t.ctid = s.place
-    where t.version = s.expected and (select count(*) from head) >= 0
+    select 1 from s join streams t on t.ctid = s.place
+    where t.version = s.expected and s.events = 0 and (select count(*) from head) >= 0
     for share of t),
 opened as (
     insert into streams (tenant, aggregate_type, aggregate_id, version, first_position, last_position)
@@ -66,6 +61,5 @@ stored as (
     returning 1)
 select base,
        case when (select count(*) from advanced) + (select count(*) from relied)
-                 = cardinality($11::text[]) + cardinality($30::text[])
-            then false else lost_race() end as lost
+                 = cardinality($11::text[]) then false else lost_race() end as lost
 from head

@@ -178,6 +178,10 @@ async fn append_one(
     tenant: &str,
     append: &Append,
 ) -> Result<Outcome, sqlx::Error> {
+    debug_assert!(
+        append.is_remembered(),
+        "a lost answer is found out by its id"
+    );
     let mut outcomes = append_group(conn, tenant, &[append], Way::Apart).await?;
     Ok(outcomes.pop().expect("one outcome per append"))
 }

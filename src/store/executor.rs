@@ -129,69 +129,84 @@ impl Executor {
     /// After a lost connection the group is sent again: command ids, or the events where no id is kept, tell
     /// whether the first attempt was. A group that the database refuses for what it holds is cut down to the culprit.
     pub async fn execute(&mut self, group: &[&Append]) -> Vec<Outcome> {
-        match self.attempt(group).await {
+        let way = match plain::suits(group) {
+            true => Way::Plain,
+            false => Way::Apart,
+        };
+        match self.attempt(group, way).await {
             Ok(outcomes) => outcomes,
-            Err(StoreError::Database(e)) if group.len() > 1 => {
+            Err(Failure {
+                error: StoreError::Database(e),
+                in_doubt,
+            }) if group.len() > 1 => {
                 tracing::warn!(error = %e, commands = group.len(), "a group is cut down: {e}");
                 let mut outcomes = Vec::with_capacity(group.len());
                 for append in group {
-                    outcomes.push(self.execute_alone(append).await);
+                    outcomes.push(self.execute_alone(append, in_doubt).await);
                 }
                 outcomes
             }
-            Err(e) => fail(group.len())(e),
+            Err(failure) => fail(group.len())(failure),
         }
     }
 
-    /// Those of a group that is cut down may have been decided on one another.
-    async fn execute_alone(&mut self, append: &Append) -> Outcome {
-        if append.is_withdrawn() {
-            return Err(AppendError::Stale);
-        }
-        let mut outcomes = self.attempt(&[append]).await.unwrap_or_else(fail(1));
+    /// Those of a group that is cut down may have been decided on one another, and the whole group may have
+    /// been kept.
+    async fn execute_alone(&mut self, append: &Append, in_doubt: bool) -> Outcome {
+        let way = match (append.is_withdrawn(), in_doubt) {
+            (true, false) => return Err(AppendError::Stale),
+            (true, true) => Way::Asked,
+            (false, true) => Way::Again,
+            (false, false) => Way::Apart,
+        };
+        let attempted = self.attempt(&[append], way).await;
+        let mut outcomes = attempted.unwrap_or_else(fail(1));
         let outcome = outcomes.pop().expect("one outcome per append");
         append.withdraw_after(&outcome);
         outcome
     }
 
-    async fn attempt(&mut self, group: &[&Append]) -> Result<Vec<Outcome>, StoreError> {
+    async fn attempt(&mut self, group: &[&Append], mut way: Way) -> Result<Vec<Outcome>, Failure> {
+        let mut in_doubt = matches!(way, Way::Again | Way::Asked);
         let settings = self.source.settings.clone();
         let deadline = Instant::now() + Duration::from_millis(settings.write_timeout_ms);
         let mut races = 0;
         let mut pause = Duration::from_millis(settings.reconnect_min_ms);
-        let mut way = match plain::suits(group) {
-            true => Way::Plain,
-            false => Way::Apart,
-        };
         loop {
             let error = match self.once(group, way).await {
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
             };
+            let remedy = remedy(&error);
+            // These two are the statement's own word that it kept nothing. After any other it may have been
+            // the answer that failed, or a question behind it.
+            in_doubt |= !matches!(remedy, Remedy::Again | Remedy::AddPartition);
             let was_plain = way == Way::Plain;
             // From here on each command's fate may differ.
-            if was_plain {
-                way = Way::Apart;
-            }
-            match remedy(&error) {
+            way = match way {
+                Way::Asked => Way::Asked,
+                _ if in_doubt => Way::Again,
+                _ => Way::Apart,
+            };
+            let failed = |error| Failure { error, in_doubt };
+            match remedy {
                 Remedy::Again if was_plain => {}
                 Remedy::Again if races < settings.races_max => races += 1,
                 Remedy::AddPartition if races < settings.races_max => {
                     races += 1;
-                    self.source.add_partitions(group).await?;
+                    self.source.add_partitions(group).await.map_err(failed)?;
                 }
                 Remedy::Reconnect => {
                     self.conn = None;
-                    way = Way::Again;
                     if Instant::now() >= deadline {
-                        return Err(StoreError::Unavailable(error));
+                        return Err(failed(StoreError::Unavailable(error)));
                     }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_millis(settings.reconnect_max_ms));
                 }
                 _ => {
                     self.conn = None;
-                    return Err(self.source.fault(&self.tenant, error));
+                    return Err(failed(self.source.fault(&self.tenant, error)));
                 }
             }
         }
@@ -212,9 +227,16 @@ impl Executor {
     }
 }
 
-fn fail(n: usize) -> impl Fn(StoreError) -> Vec<Outcome> {
-    move |e| {
-        let e = Arc::new(e);
+/// Why a group has no outcomes.
+struct Failure {
+    error: StoreError,
+    /// May it have been kept nevertheless?
+    in_doubt: bool,
+}
+
+fn fail(n: usize) -> impl Fn(Failure) -> Vec<Outcome> {
+    move |failure| {
+        let e = Arc::new(failure.error);
         (0..n)
             .map(|_| Err(AppendError::Store(StoreError::Shared(e.clone()))))
             .collect()

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use domain::StreamKey;
 use uuid::Uuid;
 
-use super::append::Append;
+use super::append::{Append, StreamWrite};
 
 /// The columns of one group. Numbers of commands, streams and events are 1-based, as SQL ordinality is.
 #[derive(Debug, Default)]
@@ -100,10 +100,6 @@ pub(super) struct LinkColumns {
 pub(super) fn columns<'a>(group: &[&'a Append]) -> Columns<'a> {
     let mut out = Columns::default();
     let component = lay_streams(&mut out, group);
-    for (link, command) in out.links.stream.iter().zip(&out.links.command) {
-        let of_stream = component[to_index(*command)];
-        out.streams.component[to_index(*link)] = of_stream;
-    }
     for (append, component) in group.iter().zip(&component) {
         push_events(&mut out, append, *component);
         push_command(&mut out, append, *component);
@@ -137,27 +133,27 @@ pub(super) fn columns<'a>(group: &[&'a Append]) -> Columns<'a> {
 }
 
 /// Lays out the streams and the links; returns each command's component.
+///
+/// A stream that is only relied on stands there once for each component: whoever relies on what others rely
+/// on as well is not refused with them.
 fn lay_streams<'a>(out: &mut Columns<'a>, group: &[&'a Append]) -> Vec<i32> {
-    let mut place: HashMap<&'a StreamKey, usize> = HashMap::new();
-    let mut components = Components::new(group.len());
-    let mut last_command: Vec<usize> = Vec::new();
+    let mut components = join(group);
+    let mut place: HashMap<(&'a StreamKey, usize), usize> = HashMap::new();
     for (command, append) in group.iter().enumerate() {
+        let component = components.root(command);
         for write in &append.writes {
             let streams = &mut out.streams;
-            let stream = *place.entry(&write.stream).or_insert_with(|| {
-                streams.component.push(0);
+            let stream = *place.entry((&write.stream, component)).or_insert_with(|| {
+                streams.component.push(number(component));
                 streams.aggregate_type.push(write.stream.aggregate_type);
                 streams.aggregate_id.push(&write.stream.aggregate_id);
                 streams.expected.push(write.expected);
                 streams.events.push(0);
                 streams.first_event.push(0);
                 streams.last_event.push(0);
-                last_command.push(command);
-                last_command.len() - 1
+                streams.events.len() - 1
             });
             streams.events[stream] += count(write.events.len());
-            components.join(command, last_command[stream]);
-            last_command[stream] = command;
             out.links.command.push(number(command));
             out.links.stream.push(number(stream));
         }
@@ -165,6 +161,30 @@ fn lay_streams<'a>(out: &mut Columns<'a>, group: &[&'a Append]) -> Vec<i32> {
     (0..group.len())
         .map(|c| number(components.root(c)))
         .collect()
+}
+
+/// Commands hang together by the streams that one of them writes.
+fn join(group: &[&Append]) -> Components {
+    let adds = |write: &&StreamWrite| !write.events.is_empty();
+    let writes = || {
+        group
+            .iter()
+            .enumerate()
+            .map(|(i, append)| (i, &append.writes))
+    };
+    let mut last: HashMap<&StreamKey, usize> = HashMap::new();
+    for (command, writes) in writes() {
+        last.extend(writes.iter().filter(adds).map(|w| (&w.stream, command)));
+    }
+    let mut components = Components::new(group.len());
+    for (command, writes) in writes() {
+        for write in writes {
+            if let Some(other) = last.get(&write.stream) {
+                components.join(command, *other);
+            }
+        }
+    }
+    components
 }
 
 fn push_events<'a>(out: &mut Columns<'a>, append: &'a Append, component: i32) {
@@ -188,7 +208,6 @@ fn push_events<'a>(out: &mut Columns<'a>, append: &'a Append, component: i32) {
 fn push_command<'a>(out: &mut Columns<'a>, append: &'a Append, component: i32) {
     let mut writing = append.writes.iter().filter(|w| !w.events.is_empty());
     let first = writing.next();
-    let single = writing.next().is_none();
     let named = first.or(append.writes.first());
     let events: usize = append.writes.iter().map(|w| w.events.len()).sum();
     let columns = &mut out.commands;
@@ -204,10 +223,7 @@ fn push_command<'a>(out: &mut Columns<'a>, append: &'a Append, component: i32) {
         .push(named.map(|w| &*w.stream.aggregate_id));
     columns.sequence.push(first.map(|w| w.expected + 1));
     columns.events.push(count(events));
-    columns.version.push(match named {
-        Some(w) if single => w.expected + w.events.len() as i64,
-        _ => 0,
-    });
+    columns.version.push(append.version());
     columns.receipt.push(append.receipt.as_deref());
     columns.last_event.push(if events == 0 {
         0
@@ -258,11 +274,6 @@ fn number(index: usize) -> i32 {
     count(index + 1)
 }
 
-/// And back.
-fn to_index(number: i32) -> usize {
-    usize::try_from(number - 1).expect("numbers start at 1")
-}
-
 /// Which commands hang together: union-find over their indexes.
 struct Components {
     parent: Vec<usize>,
@@ -293,7 +304,7 @@ impl Components {
 
 #[cfg(test)]
 mod tests {
-    use super::super::append::{Basis, NewEvent, StreamWrite};
+    use super::super::append::{Basis, NewEvent};
     use super::*;
 
     fn write(id: &str, expected: i64, events: usize) -> StreamWrite {
@@ -360,5 +371,23 @@ mod tests {
         );
         assert_eq!(columns.links.command, [1, 2, 3, 4, 5, 5]);
         assert_eq!(columns.links.stream, [1, 2, 1, 3, 3, 2]);
+    }
+    #[test]
+    fn who_relies_on_one_stream_does_not_hang_together() {
+        let group = [
+            append(vec![write("a", 4, 1), write("rules", 7, 0)]),
+            append(vec![write("b", 0, 1), write("rules", 7, 0)]),
+            append(vec![write("a", 5, 1), write("rules", 7, 0)]),
+        ];
+        let columns = columns(&group.iter().collect::<Vec<_>>());
+        assert_eq!(columns.commands.component, [1, 2, 1]);
+        assert_eq!(
+            columns.streams.aggregate_id,
+            ["a", "rules", "b", "rules"],
+            "once for each component"
+        );
+        assert_eq!(columns.streams.component, [1, 1, 2, 2]);
+        assert_eq!(columns.streams.last_event, [3, 0, 2, 0]);
+        assert_eq!(columns.links.stream, [1, 2, 3, 4, 1, 2]);
     }
 }

@@ -230,18 +230,17 @@ impl Work {
 
     /// Sends as many groups as there are free connections and reasons to use one.
     fn depart(&mut self) {
+        let mut due = 0;
         while !self.idle.is_empty() && !self.waiting.is_empty() {
-            let second = !self.flights.is_empty();
-            if second
-                && self.waiting.len() < self.settings.second_group_commands_min
-                && !self.busy.has_bulk()
-            {
-                return;
+            // What is left of those that were shared out leaves, however few they are by then.
+            if due == 0 {
+                due = self.groups_due();
             }
-            let (group, bulk) = self.form_group();
+            let (group, bulk) = self.form_group(due);
             if group.is_empty() {
                 return;
             }
+            due -= 1;
             let mut executor = self.idle.pop().expect("checked above");
             self.busy.add(group.iter().map(|s| &s.append), bulk);
             self.flights.spawn(async move {
@@ -257,10 +256,21 @@ impl Work {
         }
     }
 
-    /// Picks, in order, what may go together now.
-    fn form_group(&mut self) -> (Vec<Submission>, bool) {
+    /// Among how many groups those who wait are shared out now.
+    fn groups_due(&self) -> usize {
+        let shares = self.waiting.len() / self.settings.second_group_commands_min;
+        let leaves_anyway = self.flights.is_empty() || self.busy.has_bulk();
+        shares.max(usize::from(leaves_anyway)).min(self.idle.len())
+    }
+
+    /// Picks, in order, what may go together now, in the first of so many groups; none of none.
+    fn form_group(&mut self, of: usize) -> (Vec<Submission>, bool) {
+        if of == 0 {
+            return (Vec::new(), false);
+        }
         let waiting = std::mem::take(&mut self.waiting);
-        let mut pick = Pick::new(&self.busy, &self.settings, waiting.len(), self.idle.len());
+        let share = waiting.len().div_ceil(of);
+        let mut pick = Pick::new(&self.busy, &self.settings, share);
         let mut group = Vec::new();
         for submission in waiting {
             if submission.append.is_withdrawn() {

@@ -116,18 +116,12 @@ pub(super) struct Pick<'a> {
 }
 
 impl<'a> Pick<'a> {
-    /// Of so many waiting commands, for so many free connections.
-    pub fn new(
-        busy: &'a Busy,
-        settings: &'a StoreSettings,
-        waiting: usize,
-        connections: usize,
-    ) -> Pick<'a> {
-        let groups = (waiting / settings.second_group_commands_min).clamp(1, connections.max(1));
+    /// A group of that many commands, and of those that could not leave beside it.
+    pub fn new(busy: &'a Busy, settings: &'a StoreSettings, share: usize) -> Pick<'a> {
         Pick {
             busy,
             settings,
-            share: waiting.div_ceil(groups),
+            share,
             commands: HashSet::new(),
             bytes: 0,
             bulk: None,
@@ -245,18 +239,11 @@ mod tests {
         append(vec![write(id, 0, 1), write(on, version, 0)])
     }
 
-    fn settings() -> StoreSettings {
-        StoreSettings {
-            second_group_commands_min: 3,
-            ..StoreSettings::default()
-        }
-    }
-
     /// Which of the waiting go in one group beside those in flight, by their places.
-    fn picked(flying: &[Append], waiting: &[Append], connections: usize) -> Vec<usize> {
-        let (mut busy, settings) = (Busy::default(), settings());
+    fn picked(flying: &[Append], waiting: &[Append], share: usize) -> Vec<usize> {
+        let (mut busy, settings) = (Busy::default(), StoreSettings::default());
         busy.add(flying.iter(), false);
-        let mut pick = Pick::new(&busy, &settings, waiting.len(), connections);
+        let mut pick = Pick::new(&busy, &settings, share);
         let taken = waiting.iter().enumerate();
         taken
             .filter(|(_, append)| pick.takes(append))
@@ -276,8 +263,8 @@ mod tests {
             relying("e", "b", 2),
             one("f", 0),
         ];
-        assert_eq!(picked(&flying, &waiting, 1), [0, 5]);
-        assert_eq!(picked(&[], &waiting, 1), [0, 1, 2, 3, 5]);
+        assert_eq!(picked(&flying, &waiting, 9), [0, 5]);
+        assert_eq!(picked(&[], &waiting, 9), [0, 1, 2, 3, 5]);
     }
 
     #[test]
@@ -285,20 +272,9 @@ mod tests {
         let flying = [one("a", 1)];
         let held_up = || append(vec![write("a", 2, 1), write("rules", 4, 0)]);
         let waiting = [held_up(), one("rules", 4), relying("b", "rules", 4)];
-        assert_eq!(picked(&flying, &waiting, 1), [0; 0]);
+        assert_eq!(picked(&flying, &waiting, 9), [0; 0]);
         let waiting = [held_up(), relying("b", "rules", 4)];
-        assert_eq!(picked(&flying, &waiting, 1), [1]);
-    }
-
-    #[test]
-    fn many_are_shared_out_among_the_free_connections() {
-        let many = |count: usize| (0..count).map(|n| one(&n.to_string(), 0)).collect();
-        let taken = |count, connections| {
-            let waiting: Vec<Append> = many(count);
-            picked(&[], &waiting, connections).len()
-        };
-        assert_eq!([taken(5, 2), taken(6, 2), taken(7, 2)], [5, 3, 4]);
-        assert_eq!([taken(7, 1), taken(9, 3), taken(8, 3)], [7, 3, 4]);
+        assert_eq!(picked(&flying, &waiting, 9), [1]);
     }
 
     #[test]
@@ -306,9 +282,9 @@ mod tests {
         let waiting: Vec<Append> = (0..8)
             .map(|n| one(["a", "b"][n % 2], n as i64 / 2))
             .collect();
-        assert_eq!(picked(&[], &waiting, 2).len(), 8);
+        assert_eq!(picked(&[], &waiting, 4).len(), 8);
         let relying: Vec<Append> = (0..8).map(|n| relying(&n.to_string(), "r", 1)).collect();
-        assert_eq!(picked(&[], &relying, 2), [0, 1, 2, 3]);
+        assert_eq!(picked(&[], &relying, 4), [0, 1, 2, 3]);
     }
 
     #[test]
@@ -321,8 +297,8 @@ mod tests {
             release: false,
         });
         let flying = [holding, relying("b", "rules", 4)];
-        let (mut busy, settings) = (Busy::default(), settings());
-        let takes = |busy: &Busy, append: &Append| Pick::new(busy, &settings, 1, 1).takes(append);
+        let (mut busy, settings) = (Busy::default(), StoreSettings::default());
+        let takes = |busy: &Busy, append: &Append| Pick::new(busy, &settings, 1).takes(append);
         let mut wanting = one("c", 0);
         wanting.claims = vec![Claim {
             scope: "plate".into(),

@@ -4,6 +4,8 @@
 //! groups need none of that: every command new, every stream where it was thought to be. For them this
 //! one does; where it raises, [`super::statement::append_group`] decides command by command.
 
+use std::collections::HashSet;
+
 use domain::Position;
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
@@ -40,22 +42,25 @@ struct Streams<'a> {
 /// What becomes of the streams of a group.
 #[derive(Default)]
 struct Split<'a> {
-    /// Those that exist and go on.
+    /// Those that exist: they go on, or must be where they are.
     known: Streams<'a>,
     /// Those that begin here.
     new: Streams<'a>,
-    /// Those that must be where they are.
-    relied: Streams<'a>,
 }
 
 impl<'a> Split<'a> {
     fn of(columns: &Columns<'a>) -> Split<'a> {
         let mut split = Split::default();
         let all = &columns.streams;
+        // One that many rely on, each for itself, is looked at once.
+        let mut relied = HashSet::new();
         for (i, expected) in all.expected.iter().enumerate() {
-            let side = match (all.events[i], expected) {
-                (0, _) => &mut split.relied,
-                (_, 0) => &mut split.new,
+            let only_relied = all.events[i] == 0;
+            if only_relied && !relied.insert((all.aggregate_type[i], all.aggregate_id[i])) {
+                continue;
+            }
+            let side = match expected {
+                0 => &mut split.new,
                 _ => &mut split.known,
             };
             side.aggregate_type.push(all.aggregate_type[i]);
@@ -95,7 +100,7 @@ async fn run(
     columns: &Columns<'_>,
 ) -> Result<i64, sqlx::Error> {
     let (c, e) = (&columns.commands, &columns.events);
-    let Split { known, new, relied } = Split::of(columns);
+    let Split { known, new } = Split::of(columns);
     let ids: &[Uuid] = &c.id;
     let row = sqlx::query(APPEND_PLAIN)
         .bind(tenant)
@@ -127,9 +132,6 @@ async fn run(
         .bind(&e.payload)
         .bind(&e.metadata)
         .bind(&c.remembered)
-        .bind(&relied.aggregate_type)
-        .bind(&relied.aggregate_id)
-        .bind(&relied.expected)
         .fetch_one(conn)
         .await?;
     row.try_get("base")

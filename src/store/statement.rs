@@ -28,6 +28,8 @@ pub(super) enum Way {
     Apart,
     /// The same after an attempt of which nobody knows whether it was kept.
     Again,
+    /// Not at all: after such an attempt it is only asked what was kept. What was not is stale.
+    Asked,
 }
 
 /// Runs one statement once. Outcomes are in the group's order.
@@ -41,21 +43,24 @@ pub(super) async fn append_group(
     if way == Way::Plain {
         return plain::append_plain(conn, tenant, group, &columns).await;
     }
-    let rows = run(conn, tenant, &columns).await?;
     let mut outcomes = Vec::with_capacity(group.len());
+    if way == Way::Asked {
+        for append in group {
+            let kept = kept_before(conn, tenant, append).await?;
+            outcomes.push(kept.unwrap_or(Err(AppendError::Stale)));
+        }
+        return Ok(outcomes);
+    }
+    let rows = run(conn, tenant, &columns).await?;
     for (append, row) in group.iter().zip(&rows) {
         let mut outcome = outcome(conn, tenant, append, &columns, row).await?;
+        // A remembered one was found by its id.
         if way == Way::Again
             && outcome.is_err()
             && !append.is_remembered()
-            && let Some(position) = kept_before(conn, tenant, append).await?
+            && let Some(kept) = kept_before(conn, tenant, append).await?
         {
-            outcome = Ok(Appended {
-                position,
-                version: row.try_get("version")?,
-                replayed: false,
-                receipt: append.receipt.clone(),
-            });
+            outcome = kept;
         }
         outcomes.push(outcome);
     }
@@ -174,16 +179,20 @@ async fn first_receipt(
     Ok(found.unwrap_or(Err(AppendError::Stale)))
 }
 
-/// The position of the last event of an append without a remembered id, if an attempt whose answer was lost
-/// has kept it: then its first event is where it was to go, with its own id.
+/// What became of an append if an attempt whose answer was lost has kept it: its id is there, or its first
+/// event is where it was to go, with its own id.
 async fn kept_before(
     conn: &mut PgConnection,
     tenant: &str,
     append: &Append,
-) -> Result<Option<Position>, sqlx::Error> {
+) -> Result<Option<Outcome>, sqlx::Error> {
     let mut writing = append.writes.iter().filter(|w| !w.events.is_empty());
-    let Some(first) = writing.next() else {
-        return Ok(None);
+    let first = match writing.next() {
+        Some(first) if !append.is_remembered() => first,
+        first => {
+            let ours = first.map(|w| w.events[0].event_id);
+            return find(conn, tenant, append.command_id, &append.fingerprint, ours).await;
+        }
     };
     let events: usize = append.writes.iter().map(|w| w.events.len()).sum();
     let position: Option<i64> = sqlx::query_scalar(KEPT)
@@ -194,7 +203,13 @@ async fn kept_before(
         .bind(first.events[0].event_id)
         .fetch_optional(conn)
         .await?;
-    Ok(position.map(|position| Position(position + events as i64 - 1)))
+    let kept = |position| Appended {
+        position: Position(position + events as i64 - 1),
+        version: append.version(),
+        replayed: false,
+        receipt: append.receipt.clone(),
+    };
+    Ok(position.map(|position| Ok(kept(position))))
 }
 
 /// What the log knows of a command id: nothing, its receipt, or that it was used for something else.

@@ -569,6 +569,79 @@ async fn what_another_process_moves_is_relied_on_no_more() {
     assert_eq!(flaws(db.pool()).await, [""; 0]);
 }
 
+/// What is not there yet is relied on too, and begun by others meanwhile.
+#[tokio::test]
+async fn what_another_process_begins_is_relied_on_no_more() {
+    let db = TestDb::create().await;
+    let (ours, theirs) = (store(db.options()).await, store(db.options()).await);
+    let relying = |id: &str, on: &str| append(vec![write(id, 0, 1), write(on, 0, 0)]);
+    check(&ours, vec![(relying("a", "rules"), "kept p1 v1")]).await;
+
+    let mut hold = Hold::head(db.options()).await;
+    let beginning = theirs.submit(&tenant(), one("rules", 0)).unwrap();
+    hold.until_waiting(1).await;
+    let late = ours.submit(&tenant(), relying("b", "rules")).unwrap();
+    let other = ours.submit(&tenant(), relying("c", "nothing")).unwrap();
+    hold.until_waiting(2).await;
+    hold.release().await;
+    assert_eq!(told(beginning.outcome().await), "kept p2 v1");
+    let late = told(late.outcome().await);
+    assert_eq!(late, "conflict vehicle-rules v1");
+    assert_eq!(told(other.outcome().await), "kept p3 v1");
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn who_relies_on_one_stream_is_not_refused_with_others_who_do() {
+    let db = TestDb::create().await;
+    let store = store(db.options()).await;
+    check(&store, vec![(one("rules", 0), "kept p1 v1")]).await;
+    let joining = |id: &str| Append {
+        claims: vec![claim("the last place", id, false)],
+        ..append(vec![write(id, 0, 1), write("rules", 1, 0)])
+    };
+    check(&store, vec![(joining("a"), "kept p2 v1")]).await;
+
+    let mut hold = Hold::head(db.options()).await;
+    let filler = store.submit(&tenant(), one("filler", 0)).unwrap();
+    hold.until_waiting(1).await;
+    let group = [
+        append(vec![write("b", 0, 1), write("rules", 1, 0)]),
+        joining("c"),
+        append(vec![write("d", 0, 1), write("rules", 1, 0)]),
+    ];
+    let pending = group.map(|append| store.submit(&tenant(), append).unwrap());
+    hold.release().await;
+    assert_eq!(told(filler.outcome().await), "kept p3 v1");
+    let mut outcomes = Vec::new();
+    for pending in pending {
+        outcomes.push(told(pending.outcome().await));
+    }
+    let expected = ["kept p4 v1", "claimed 0 by a", "kept p5 v1"];
+    assert_eq!(outcomes, expected);
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
+}
+
+/// Two groups are due; the first must have more than its half, and the other leaves with what is left.
+#[tokio::test]
+async fn what_is_left_of_those_shared_out_does_not_wait() {
+    let db = TestDb::create().await;
+    let settings = StoreSettings {
+        second_group_commands_min: 2,
+        ..settings()
+    };
+    let store = store_with(db.options(), settings).await;
+    let mut hold = Hold::head(db.options()).await;
+    let all = [one("a", 0), one("a", 1), one("a", 2), one("b", 0)];
+    let pending = all.map(|append| store.submit(&tenant(), append).unwrap());
+    hold.until_waiting(2).await;
+    hold.release().await;
+    for pending in pending {
+        assert!(told(pending.outcome().await).starts_with("kept"));
+    }
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
+}
+
 /// What only relies on streams takes no lock that what writes them could wait for in a ring.
 #[tokio::test]
 async fn relying_and_writing_never_deadlock() {

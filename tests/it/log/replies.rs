@@ -7,8 +7,8 @@ use domain::vehicle::Vehicle;
 use uuid::Uuid;
 
 use super::scene::{
-    count, ctx, declared, door, flaws, named, one, register, rename, settings, store, store_with,
-    tenant, told, write,
+    Hold, append, count, ctx, declared, door, flaws, named, one, register, rename, settings, store,
+    store_with, tenant, told, write,
 };
 use crate::support::{Fault, Proxy, TestDb};
 
@@ -96,6 +96,50 @@ async fn a_group_is_found_out_command_by_command() {
         assert_eq!(outcomes, expected, "{fault:?}");
         assert!(proxy.is_spent());
     }
+    assert_eq!(flaws(db.pool()).await, [""; 0]);
+}
+
+/// A group that was kept, of which nobody knows, and whose second attempt the database refuses: command by
+/// command it is found out just the same.
+#[tokio::test]
+async fn a_group_that_is_cut_down_remembers_its_doubt() {
+    let db = TestDb::create().await;
+    let proxy = Proxy::start(&db.options());
+    let settings = StoreSettings {
+        races_max: 0,
+        ..settings()
+    };
+    let store = store_with(proxy.options(), settings).await;
+    assert_eq!(
+        told(store.append(&tenant(), one("a", 0)).await),
+        "kept p1 v1"
+    );
+    let mut hold = Hold::head(db.options()).await;
+    proxy.arm(&[Fault::CutDuring]);
+    let group = [
+        one("a", 1),
+        one("a", 2),
+        named(Uuid::now_v7(), 1, vec![write("b", 0, 1)]),
+        one("c", 0),
+        append(vec![write("d", 0, 1), write("e", 0, 1)]),
+    ];
+    let pending = group.map(|append| store.submit(&tenant(), append).unwrap());
+    // The first attempt, which nobody listens to any more, and the second behind it.
+    hold.until_waiting(2).await;
+    hold.release().await;
+    let mut outcomes = Vec::new();
+    for pending in pending {
+        outcomes.push(told(pending.outcome().await));
+    }
+    let expected = [
+        "kept p2 v2",
+        "kept p3 v3",
+        "kept p4 v1",
+        "kept p5 v1",
+        "kept p7 v0",
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(count(db.pool(), "select count(*) from events").await, 7);
     assert_eq!(flaws(db.pool()).await, [""; 0]);
 }
 
