@@ -262,6 +262,20 @@ impl Door {
         Ok(cell.peek().unwrap_or_default())
     }
 
+    /// The same without what is still on its way. For what is decided and does not go by the lane of its
+    /// stream: of that nothing is withdrawn when a state it rests on is, and the version may fit by chance.
+    pub async fn load_settled<A: Aggregate>(
+        &self,
+        tenant: &Arc<str>,
+        id: &str,
+    ) -> Result<(A, i64), CommandError> {
+        let cell = self.loaded::<A>(tenant, id).await?;
+        match cell.peek_kept() {
+            Some(kept) => Ok(kept),
+            None => self.load_kept(tenant, id).await,
+        }
+    }
+
     /// The state of one aggregate at this version of its stream or a later one, which the log has reached.
     /// Nothing of it is still on its way: whoever may be let in by it must not be by what is never kept.
     pub async fn load_from<A: Aggregate>(

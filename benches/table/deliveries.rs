@@ -72,7 +72,7 @@ pub async fn deliveries(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         Row::memory(
             "most memory resident with 1,000 sockets served",
             vec![most],
-            160.0,
+            100.0,
         ),
         rates.row(
             "deliveries to 1,000 sockets, commits included, against stock async-graphql",

@@ -25,6 +25,10 @@ const CALLERS: u32 = 64;
 /// Every so many commits of a caller one is followed into the read models.
 const SAMPLED_EVERY: usize = 16;
 
+/// Read models that fixes are folded into: those that have nothing to do with one are there at once, and would
+/// make the figure look better than it is.
+const FOLDING: [&str; 4] = ["vehicles", "heatmap", "positions", "trends"];
+
 /// A read model that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,7 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let (store, database) = stand.store().await?;
     let all = projections::all();
-    let names: Vec<&'static str> = all.iter().map(|p| p.name()).collect();
+    for name in FOLDING {
+        anyhow::ensure!(all.iter().any(|p| p.name() == name), "no read model {name}");
+    }
     let consumers = Consumers::start(store.clone(), all, ConsumerSettings::default()).await?;
     let from = DateTime::from_timestamp(1_480_000_000, 0).expect("a time");
     let mut buses: Vec<Bus> = (0..u64::from(CALLERS)).map(|n| Bus::new(n, from)).collect();
@@ -40,7 +46,6 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         door: door(&store),
         tenant: "default".into(),
         consumers: consumers.clone(),
-        names: names.into(),
     };
     stand.settle().await?;
     let mut rounds = Rounds::default();
@@ -96,7 +101,6 @@ struct Sender {
     door: Door,
     tenant: Arc<str>,
     consumers: Consumers,
-    names: Arc<[&'static str]>,
 }
 
 /// Lags in microseconds, with the read model.
@@ -143,7 +147,7 @@ impl Sender {
             let committed = Instant::now();
             sent += 1;
             if sent % SAMPLED_EVERY == 0 {
-                for name in &*self.names {
+                for name in FOLDING {
                     let follow = self.clone().follow(name, kept.receipt.position, committed);
                     follows.spawn(follow);
                 }

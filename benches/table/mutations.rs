@@ -80,6 +80,9 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     Ok(vec![
         rounds.row(what, "/s", Goal::AtLeast(5.0), Round::rate),
         rounds.row("their p99", "ms", Goal::Shown, |r| r.latency_ms(99.0)),
+        rounds.row("CPU of one, all in", "us", Goal::OursAtMost(100.0), |r| {
+            (r.cpu.own + r.cpu.postgres) / r.units
+        }),
         Row::memory("most memory resident meanwhile", vec![most], 200.0),
     ])
 }

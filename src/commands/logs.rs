@@ -253,13 +253,13 @@ impl Door {
         may_register: bool,
     ) -> Result<(LogSource, i64), CommandError> {
         let cell = self.loaded::<LogSource>(&ctx.tenant, id).await?;
-        let (source, version) = cell.peek().unwrap_or_default();
+        let (source, version) = self.load_settled::<LogSource>(&ctx.tenant, id).await?;
         if source.must_take_records().is_ok() {
             return Ok((source, version));
         }
         // Another process may have told it so since.
         forget(&cell);
-        let (source, version) = self.load::<LogSource>(&ctx.tenant, id).await?;
+        let (source, version) = self.load_settled::<LogSource>(&ctx.tenant, id).await?;
         if source.registered || !may_register {
             source.must_take_records()?;
             return Ok((source, version));
@@ -282,7 +282,7 @@ impl Door {
             }
             registered => drop(registered?),
         }
-        let (source, version) = self.load::<LogSource>(&ctx.tenant, id).await?;
+        let (source, version) = self.load_settled::<LogSource>(&ctx.tenant, id).await?;
         source.must_take_records()?;
         Ok((source, version))
     }

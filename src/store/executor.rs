@@ -138,7 +138,7 @@ impl Executor {
             Err(Failure {
                 error: StoreError::Database(e),
                 in_doubt,
-            }) if group.len() > 1 => {
+            }) if group.len() > 1 || in_doubt => {
                 tracing::warn!(error = %e, commands = group.len(), "a group is cut down: {e}");
                 let mut outcomes = Vec::with_capacity(group.len());
                 for append in group {
@@ -178,9 +178,8 @@ impl Executor {
                 Err(error) => error,
             };
             let remedy = remedy(&error);
-            // These two are the statement's own word that it kept nothing. After any other it may have been
-            // the answer that failed, or a question behind it.
-            in_doubt |= !matches!(remedy, Remedy::Again | Remedy::AddPartition);
+            // Any other is the statement's own word that it kept nothing.
+            in_doubt |= matches!(remedy, Remedy::Reconnect);
             let was_plain = way == Way::Plain;
             // From here on each command's fate may differ.
             way = match way {
@@ -219,7 +218,8 @@ impl Executor {
             .answered(async {
                 let conn = match conn {
                     Some(conn) => conn,
-                    none => none.insert(source.connect().await?),
+                    // Why there is no connection says nothing of the group.
+                    none => none.insert(source.connect().await.map_err(lost)?),
                 };
                 append_group(conn, &self.tenant, group, way).await
             })
@@ -236,11 +236,19 @@ struct Failure {
 
 fn fail(n: usize) -> impl Fn(Failure) -> Vec<Outcome> {
     move |failure| {
-        let e = Arc::new(failure.error);
+        let e = Arc::new(match failure.error {
+            StoreError::Database(e) if failure.in_doubt => StoreError::Unavailable(e),
+            error => error,
+        });
         (0..n)
             .map(|_| Err(AppendError::Store(StoreError::Shared(e.clone()))))
             .collect()
     }
+}
+
+/// An error that leaves it open whether anything was kept.
+pub(super) fn lost(error: sqlx::Error) -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::other(error))
 }
 
 pub(super) fn remedy(error: &sqlx::Error) -> Remedy {

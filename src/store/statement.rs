@@ -9,7 +9,9 @@ use domain::{Position, StreamKey};
 use sqlx::{PgConnection, Row, postgres::PgRow};
 use uuid::Uuid;
 
+use super::StoreError;
 use super::append::{Append, AppendError, Appended};
+use super::executor::lost;
 use super::group::{Columns, columns};
 use super::plain;
 
@@ -28,7 +30,8 @@ pub(super) enum Way {
     Apart,
     /// The same after an attempt of which nobody knows whether it was kept.
     Again,
-    /// Not at all: after such an attempt it is only asked what was kept. What was not is stale.
+    /// Not at all: after such an attempt it is only asked what was kept. Of what was not nothing is known:
+    /// the server may still be at it.
     Asked,
 }
 
@@ -47,24 +50,38 @@ pub(super) async fn append_group(
     if way == Way::Asked {
         for append in group {
             let kept = kept_before(conn, tenant, append).await?;
-            outcomes.push(kept.unwrap_or(Err(AppendError::Stale)));
+            let unknown = StoreError::Unavailable(sqlx::Error::WorkerCrashed);
+            outcomes.push(kept.unwrap_or(Err(AppendError::Store(unknown))));
         }
         return Ok(outcomes);
     }
     let rows = run(conn, tenant, &columns).await?;
     for (append, row) in group.iter().zip(&rows) {
-        let mut outcome = outcome(conn, tenant, append, &columns, row).await?;
-        // A remembered one was found by its id.
-        if way == Way::Again
-            && outcome.is_err()
-            && !append.is_remembered()
-            && let Some(kept) = kept_before(conn, tenant, append).await?
-        {
-            outcome = kept;
-        }
-        outcomes.push(outcome);
+        // By now the group may be kept.
+        let outcome = outcome_of(conn, tenant, append, (&columns, row), way);
+        outcomes.push(outcome.await.map_err(lost)?);
     }
     Ok(outcomes)
+}
+
+/// What became of one command of a group that was appended command by command.
+async fn outcome_of(
+    conn: &mut PgConnection,
+    tenant: &str,
+    append: &Append,
+    (columns, row): (&Columns<'_>, &PgRow),
+    way: Way,
+) -> Result<Outcome, sqlx::Error> {
+    let outcome = outcome(conn, tenant, append, columns, row).await?;
+    // One whose id is kept was found by it.
+    if way == Way::Again
+        && outcome.is_err()
+        && !append.is_remembered()
+        && let Some(kept) = kept_before(conn, tenant, append).await?
+    {
+        return Ok(kept);
+    }
+    Ok(outcome)
 }
 
 async fn run(

@@ -13,7 +13,7 @@ mod mutants;
 mod partitions;
 mod plan;
 mod replies;
-mod scene;
+pub mod scene;
 mod snapshots;
 mod stock;
 mod torture;

@@ -107,7 +107,9 @@ impl Door {
             let why = "what the record said is not kept whole: send it";
             return Err(Refusal::new(Code::Validation, why).at(["record"]).into());
         };
-        let (source, _) = self.load::<LogSource>(&ctx.tenant, &kept.source).await?;
+        let (source, _) = self
+            .load_settled::<LogSource>(&ctx.tenant, &kept.source)
+            .await?;
         let (report, personal_fields) = from_kept(&report, &source.personal_fields);
         Ok(Again {
             kept,
@@ -174,7 +176,7 @@ impl Door {
         asked: &RecoverRejected,
         id: &str,
     ) -> Result<Event, CommandError> {
-        let (state, _) = self.load::<RejectedRecord>(&ctx.tenant, id).await?;
+        let (state, _) = self.load_settled::<RejectedRecord>(&ctx.tenant, id).await?;
         let recover = RejectedRecordCommand::Recover {
             batch_id: envelope.command_id.to_string(),
             index: 0,

@@ -140,6 +140,14 @@ async fn a_group_that_is_cut_down_remembers_its_doubt() {
     ];
     assert_eq!(outcomes, expected);
     assert_eq!(count(db.pool(), "select count(*) from events").await, 7);
+
+    // One alone is a group too.
+    let mut hold = Hold::head(db.options()).await;
+    proxy.arm(&[Fault::CutDuring]);
+    let pending = store.submit(&tenant(), one("a", 3)).unwrap();
+    hold.until_waiting(2).await;
+    hold.release().await;
+    assert_eq!(told(pending.outcome().await), "kept p8 v4");
     assert_eq!(flaws(db.pool()).await, [""; 0]);
 }
 

@@ -9,18 +9,22 @@ use domain::{Actor, ActorKind};
 use serde_json::{Value, json};
 
 use super::{BATCH, count, counts, now, record, send, started};
+use crate::log::scene::Hold;
 use crate::support::TestApp;
 
 const SOURCE: (&str, &str) = ("daybook-log-source", "web-shop");
 
-pub(super) async fn tell(app: &TestApp, command: LogSourceCommand) {
+fn of_ann() -> CommandContext {
     let actor = Actor {
         kind: ActorKind::User,
         id: "ann".into(),
     };
-    let ctx = CommandContext::new("default".into(), actor, now());
+    CommandContext::new("default".into(), actor, now())
+}
+
+pub(super) async fn tell(app: &TestApp, command: LogSourceCommand) {
     let door = &app.app().door;
-    door.execute::<LogSource>(&ctx, "web-shop", command)
+    door.execute::<LogSource>(&of_ann(), "web-shop", command)
         .await
         .unwrap();
 }
@@ -30,13 +34,16 @@ pub(super) async fn sealing(app: &TestApp, paths: &[&str]) {
     let fields = paths
         .iter()
         .map(|path| ((*path).to_owned(), PersonalRule::Seal));
-    let registered = LogSourceCommand::Register {
+    tell(app, registered(PersonalFields(fields.collect()))).await;
+}
+
+fn registered(personal_fields: PersonalFields) -> LogSourceCommand {
+    LogSourceCommand::Register {
         limits: LogLimits::default(),
         retention: LogRetention::default(),
-        personal_fields: PersonalFields(fields.collect()),
+        personal_fields,
         on_first_batch: false,
-    };
-    tell(app, registered).await;
+    }
 }
 
 async fn code(app: &TestApp, records: &[Value]) -> (u16, String) {
@@ -73,6 +80,41 @@ async fn a_source_that_is_paused_takes_nothing_from_any_process() {
     )
     .await;
     assert_eq!((status, &told["code"]), (422, &json!("TOO_LARGE")));
+}
+
+/// What a process has decided of a source and the log has not yet kept is nothing to judge records by.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_judged_by_what_the_log_holds_of_its_source() {
+    let first = started().await;
+    let second = first.beside(|_| ()).await;
+    tell(&first, registered(PersonalFields::default())).await;
+    let reason = "too noisy".to_owned();
+    // Now the first process is behind, and what it decides next stands on nothing.
+    tell(&second, LogSourceCommand::Pause { reason }).await;
+    let mut hold = Hold::head(first.db().options()).await;
+    let (door, mut ctx) = (first.app().door.clone(), of_ann());
+    ctx.expected_version = Some(1);
+    let late = tokio::spawn(async move {
+        let retention = LogRetention {
+            days: Some(9),
+            ..LogRetention::default()
+        };
+        let command = LogSourceCommand::SetRetention { retention };
+        door.execute::<LogSource>(&ctx, "web-shop", command).await
+    });
+    hold.until_waiting(1).await;
+    let records = [record(None)];
+    let release = async {
+        // Of old it waited here behind the other; now it is answered without the log.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        hold.release().await;
+    };
+    let ((_, told), ()) = tokio::join!(send(&first, &records, &[SOURCE]), release);
+    assert_eq!(told["code"], "STREAM_PAUSED", "{told}");
+    let refused = late.await.unwrap().unwrap_err();
+    assert!(refused.to_string().contains("version"), "{refused}");
+    let batches = "select count(*) from events where event_type = 'log_batch.accepted'";
+    assert_eq!(count(&first, batches).await, 0);
 }
 
 #[tokio::test]
