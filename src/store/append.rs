@@ -231,3 +231,42 @@ pub enum AppendError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+/// Drafts of appends for tests.
+#[cfg(test)]
+pub(super) mod drafts {
+    use super::*;
+
+    /// So many events on a stream that is expected there.
+    pub fn write(id: &str, expected: i64, events: usize) -> StreamWrite {
+        let event = || NewEvent {
+            event_id: Uuid::nil(),
+            event_type: "vehicle.retired",
+            event_version: "1",
+            payload: "{}".into(),
+        };
+        StreamWrite {
+            stream: StreamKey {
+                aggregate_type: "vehicle",
+                aggregate_id: id.into(),
+            },
+            expected,
+            events: (0..events).map(|_| event()).collect(),
+            basis: Basis::default(),
+        }
+    }
+
+    /// A command that does nothing else.
+    pub fn append(writes: Vec<StreamWrite>) -> Append {
+        Append {
+            command_id: Uuid::now_v7(),
+            fingerprint: [0; 16],
+            remembered: false,
+            writes,
+            claims: vec![],
+            rejected: vec![],
+            receipt: None,
+            metadata: "{}".into(),
+        }
+    }
+}

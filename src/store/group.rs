@@ -304,40 +304,8 @@ impl Components {
 
 #[cfg(test)]
 mod tests {
-    use super::super::append::{Basis, NewEvent};
+    use super::super::append::drafts::{append, write};
     use super::*;
-
-    fn write(id: &str, expected: i64, events: usize) -> StreamWrite {
-        StreamWrite {
-            stream: StreamKey {
-                aggregate_type: "vehicle",
-                aggregate_id: id.into(),
-            },
-            expected,
-            events: (0..events)
-                .map(|_| NewEvent {
-                    event_id: Uuid::nil(),
-                    event_type: "vehicle.retired",
-                    event_version: "1",
-                    payload: "{}".into(),
-                })
-                .collect(),
-            basis: Basis::default(),
-        }
-    }
-
-    fn append(writes: Vec<StreamWrite>) -> Append {
-        Append {
-            command_id: Uuid::nil(),
-            fingerprint: [0; 16],
-            remembered: false,
-            writes,
-            claims: vec![],
-            rejected: vec![],
-            receipt: None,
-            metadata: "{}".into(),
-        }
-    }
 
     #[test]
     fn commands_of_one_stream_are_one_chain_and_one_component() {

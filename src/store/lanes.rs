@@ -88,36 +88,14 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
-    use super::super::append::{Basis, NewEvent, StreamWrite};
+    use super::super::append::Basis;
+    use super::super::append::drafts::{append, write};
     use super::*;
 
     fn submission(basis: &Basis) -> (Submission, Pending) {
-        let write = StreamWrite {
-            stream: domain::StreamKey {
-                aggregate_type: "vehicle",
-                aggregate_id: "a".into(),
-            },
-            expected: 0,
-            events: vec![NewEvent {
-                event_id: Uuid::nil(),
-                event_type: "vehicle.retired",
-                event_version: "1",
-                payload: "{}".into(),
-            }],
-            basis: basis.clone(),
-        };
-        let append = Append {
-            command_id: Uuid::nil(),
-            fingerprint: [0; 16],
-            remembered: false,
-            writes: vec![write],
-            claims: vec![],
-            rejected: vec![],
-            receipt: None,
-            metadata: "{}".into(),
-        };
+        let mut write = write("a", 0, 1);
+        write.basis = basis.clone();
+        let append = append(vec![write]);
         let (reply, outcome) = oneshot::channel();
         (Submission::new(append, reply), Pending(outcome))
     }

@@ -196,39 +196,9 @@ impl<'a> Pick<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::append::{Basis, Claim, NewEvent};
+    use super::super::append::Claim;
+    use super::super::append::drafts::{append, write};
     use super::*;
-
-    fn write(id: &str, expected: i64, events: usize) -> StreamWrite {
-        let event = || NewEvent {
-            event_id: Uuid::nil(),
-            event_type: "vehicle.retired",
-            event_version: "1",
-            payload: "{}".into(),
-        };
-        StreamWrite {
-            stream: StreamKey {
-                aggregate_type: "vehicle",
-                aggregate_id: id.into(),
-            },
-            expected,
-            events: (0..events).map(|_| event()).collect(),
-            basis: Basis::default(),
-        }
-    }
-
-    fn append(writes: Vec<StreamWrite>) -> Append {
-        Append {
-            command_id: Uuid::now_v7(),
-            fingerprint: [0; 16],
-            remembered: false,
-            writes,
-            claims: vec![],
-            rejected: vec![],
-            receipt: None,
-            metadata: "{}".into(),
-        }
-    }
 
     fn one(id: &str, expected: i64) -> Append {
         append(vec![write(id, expected, 1)])
