@@ -340,6 +340,7 @@ mod tests {
         assert_eq!(columns.links.command, [1, 2, 3, 4, 5, 5]);
         assert_eq!(columns.links.stream, [1, 2, 1, 3, 3, 2]);
     }
+
     #[test]
     fn who_relies_on_one_stream_does_not_hang_together() {
         let group = [
