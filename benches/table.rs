@@ -27,6 +27,7 @@ mod table {
     pub mod searched;
     pub mod weighed;
     pub mod commands;
+    pub mod beside;
     pub mod peers;
     pub mod peer_commands;
     pub mod peer_lists;
@@ -107,6 +108,11 @@ const LINES: &[Line] = &[
         name: "P2",
         about: "durable commands through the write door against stock postgres-es",
         measure: |stand| Box::pin(table::commands::measure(stand)),
+    },
+    Line {
+        name: "P2",
+        about: "the same commands beside bulk ingest",
+        measure: |stand| Box::pin(table::beside::measure(stand)),
     },
     Line {
         name: "P2",

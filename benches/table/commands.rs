@@ -108,6 +108,11 @@ impl Ours {
         })
     }
 
+    /// The door itself.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+
     /// States in the door's cache, pages in the server's.
     pub async fn warm(&self, fleets: &Fleets) -> anyhow::Result<()> {
         for n in 0..fleets.count {

@@ -156,7 +156,7 @@ pub async fn memory(stand: &Stand) -> anyhow::Result<Vec<Row>> {
 
 /// P7: the rows of subscribers.
 pub async fn lags(stand: &Stand) -> anyhow::Result<Vec<Row>> {
-    let all = {
+    let (all, _) = {
         let count = stand.size(FEW);
         let queries = [DOCUMENT.to_owned()];
         lag(stand, Way::Register, count, count, &queries).await?
@@ -164,7 +164,7 @@ pub async fn lags(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let from = now() - chrono::TimeDelta::hours(12);
     let buses = (0..VEHICLES as u64).map(|n| Bus::new(n, from)).collect();
     let many = stand.size(MANY);
-    let some = lag(stand, Way::Report(buses), many, many / VEHICLES, &queries()).await?;
+    let (some, most) = lag(stand, Way::Report(buses), many, many / VEHICLES, &queries()).await?;
     let row = |rounds: &Rounds, what: &str, percent, goal| {
         rounds.row(what, "ms", goal, |round| round.latency_ms(percent))
     };
@@ -183,16 +183,22 @@ pub async fn lags(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             Goal::Shown,
         ),
         row(&some, "the same, p99", 99.0, Goal::OursAtMost(20.0)),
+        Row::memory(
+            "most memory resident with 10,000 sockets served",
+            vec![most],
+            160.0,
+        ),
     ])
 }
 
+/// How late deliveries were, and the most memory that the process held.
 async fn lag(
     stand: &Stand,
     way: Way,
     count: usize,
     recipients: usize,
     queries: &[String],
-) -> anyhow::Result<Rounds> {
+) -> anyhow::Result<(Rounds, f64)> {
     let database = stand.database().await?;
     let (served, token) = serve(&stand.dir().join("lags"), &database).await?;
     let place = (served.address.as_str(), served.pid);
@@ -206,9 +212,10 @@ async fn lag(
         }
     }
     drop(ours);
+    let most = peak_mib(served.pid)?;
     served.stop().await?;
     stand.drop_database(&database).await?;
-    Ok(rounds)
+    Ok((rounds, most))
 }
 
 /// Each vehicle's whereabouts.

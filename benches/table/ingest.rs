@@ -28,7 +28,7 @@ const BATCH_VEHICLES: usize = 50;
 const VEHICLE_FIXES: usize = 20;
 
 /// Who sends batches at once. Each has vehicles of its own.
-const CALLERS: usize = 4;
+pub const CALLERS: usize = 4;
 
 /// The most memory that the process may hold under this load.
 const LOAD_MIB_MAX: f64 = 200.0;
@@ -183,7 +183,8 @@ impl Contest {
     }
 }
 
-async fn report_all(
+/// Hands in batch after batch through the door.
+pub async fn report_all(
     door: Door,
     tenant: Arc<str>,
     reports: Vec<Vec<FixReport>>,
@@ -199,29 +200,42 @@ async fn report_all(
 }
 
 /// Buses that go on from round to round.
-struct Traffic {
+pub struct Traffic {
     buses: Vec<Bus>,
     next: usize,
 }
 
 impl Traffic {
-    fn new() -> Traffic {
+    /// Buses of all callers.
+    pub fn new() -> Traffic {
+        Traffic::between(0, GROUPS)
+    }
+
+    /// Buses of one caller, the `n`-th.
+    pub fn of(n: usize) -> Traffic {
+        let groups = GROUPS / CALLERS;
+        Traffic::between(n * groups, (n + 1) * groups)
+    }
+
+    /// Buses of these groups.
+    fn between(first: usize, end: usize) -> Traffic {
         let from = DateTime::from_timestamp(1_480_000_000, 0).expect("a time");
-        let buses = (0..(GROUPS * BATCH_VEHICLES) as u64).map(|n| Bus::new(n, from));
+        let buses = first * BATCH_VEHICLES..end * BATCH_VEHICLES;
         Traffic {
-            buses: buses.collect(),
+            buses: buses.map(|n| Bus::new(n as u64, from)).collect(),
             next: 0,
         }
     }
 
     /// Batches of the groups in turn, so that each caller has vehicles of its own.
-    fn batches(&mut self, count: usize) -> Vec<Batch> {
+    pub fn batches(&mut self, count: usize) -> Vec<Batch> {
+        let groups = self.buses.len() / BATCH_VEHICLES;
         let mut batches = Vec::with_capacity(count);
         for _ in 0..count {
             let group = self
                 .buses
                 .chunks_mut(BATCH_VEHICLES)
-                .nth(self.next % GROUPS);
+                .nth(self.next % groups);
             self.next += 1;
             let fixes = |bus: &mut Bus| {
                 let fixes = (0..VEHICLE_FIXES).map(|_| bus.fix()).collect();
@@ -233,11 +247,20 @@ impl Traffic {
     }
 }
 
-fn reports_of(batch: &Batch) -> Vec<FixReport> {
+/// The fixes of a batch as they are reported.
+pub fn reports_of(batch: &Batch) -> Vec<FixReport> {
     let of_one = |(id, fixes): &(String, Vec<Fix>)| -> Vec<FixReport> {
         fixes.iter().map(|fix| report_of(id, fix)).collect()
     };
     batch.iter().flat_map(of_one).collect()
+}
+
+/// Hands in so many batches over HTTP, in bulk; the fixes that were kept.
+pub async fn hand_in(served: &Served, token: &str, batches: usize) -> anyhow::Result<f64> {
+    let batches = Traffic::new().batches(batches);
+    let requests = requests(Way::Bulk, served, token, &batches);
+    send_all(&served.address, requests).await?;
+    Ok(count(&batches))
 }
 
 /// The requests of each caller.

@@ -1,10 +1,12 @@
 //! P11: how fast the binary starts, how large it is, and what it holds when idle.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
 use super::cpu::resident_mib;
+use super::ingest::hand_in;
 use super::measure::{Round, figure};
 use super::report::{Figure, Goal, Row};
 use super::served::{BINARY, Connection, Served, request, token};
@@ -16,6 +18,9 @@ pub const QUESTION: &[u8] = br#"{"query":"{ vehicles(first: 1) { nodes { id } as
 /// How long it is left alone before its memory is read.
 const IDLE: Duration = Duration::from_secs(3);
 
+/// Batches of fixes in the log of a start that has something to begin with.
+const BATCHES: usize = 500;
+
 /// The line's rows.
 pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let data_dir = stand.dir().join("start");
@@ -25,22 +30,21 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     first.stop().await?;
     let (mut starts, mut resident) = (Vec::new(), Vec::new());
     for n in 0..stand.rounds() {
-        let began = Instant::now();
-        let served = Served::start(&data_dir, None, &[]).await?;
-        let mut connection = Connection::open(&served.address).await?;
-        let asked = request("/graphql", &served.address, &token, QUESTION);
-        let answer = String::from_utf8(connection.ask(&asked).await?)?;
-        let seconds = began.elapsed().as_secs_f64();
-        ensure!(answer.contains("\"nodes\""), "not an answer: {answer}");
-        starts.push(Round {
-            units: 1.0,
-            seconds,
-            ..Round::default()
-        });
+        let (served, round) = start(&data_dir, &token).await?;
+        starts.push(round);
         if n == 0 {
             tokio::time::sleep(IDLE).await;
             resident.push(resident_mib(served.pid)?);
         }
+        served.stop().await?;
+    }
+    let served = Served::start(&data_dir, None, &[]).await?;
+    let fixes = hand_in(&served, &token, stand.size(BATCHES).max(1)).await?;
+    served.stop().await?;
+    let mut full = Vec::new();
+    for _ in 0..stand.rounds() {
+        let (served, round) = start(&data_dir, &token).await?;
+        full.push(round);
         served.stop().await?;
     }
     let binary = std::fs::metadata(BINARY)?.len() as f64 / 1e6;
@@ -64,6 +68,12 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             figure(&starts, |r| r.seconds),
             Goal::OursAtMost(1.0),
         ),
+        row(
+            &format!("the same with {fixes} fixes in the log"),
+            "s",
+            figure(&full, |r| r.seconds),
+            Goal::OursAtMost(1.0),
+        ),
         row("binary", "MB", single(binary), Goal::OursAtMost(40.0)),
         row(
             "idle memory of its process",
@@ -72,4 +82,21 @@ pub async fn measure(stand: &Stand) -> anyhow::Result<Vec<Row>> {
             Goal::OursAtMost(60.0),
         ),
     ])
+}
+
+/// Starts it and asks: how long that took, both together.
+async fn start(data_dir: &Path, token: &str) -> anyhow::Result<(Served, Round)> {
+    let began = Instant::now();
+    let served = Served::start(data_dir, None, &[]).await?;
+    let mut connection = Connection::open(&served.address).await?;
+    let asked = request("/graphql", &served.address, token, QUESTION);
+    let answer = String::from_utf8(connection.ask(&asked).await?)?;
+    let seconds = began.elapsed().as_secs_f64();
+    ensure!(answer.contains("\"nodes\""), "not an answer: {answer}");
+    let round = Round {
+        units: 1.0,
+        seconds,
+        ..Round::default()
+    };
+    Ok((served, round))
 }
