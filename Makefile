@@ -52,7 +52,7 @@ fmt: ## Formats the code
 
 bench: ## Measures what needs no arguments and prints the table of ratios
 	@scripts/ensure-servers test
-	cargo bench --locked
+	cargo bench --locked --bench table
 
 load: ## Asks a server of its own for a while and prints how it did; ARGS="--scenario s2 --users 1000" says what
 	@scripts/ensure-rust

@@ -25,6 +25,10 @@ pub enum Of {
     MemoryMib,
     /// Processors that the server keeps busy.
     Cores,
+    /// Connections of the server to its database.
+    DatabaseConnections,
+    /// Memory of the server's Redis, MiB: another process, which this tool does not see.
+    RedisMib,
     /// Users, vehicles or places.
     Users,
     /// Sockets open at once.
@@ -55,6 +59,8 @@ const S2: &[Claim] = &[
     claim("S2", Of::FailedPercent, "0.1 %"),
     claim("S2", Of::MemoryMib, "~100 MB at 1,000 requests/s"),
     claim("S2", Of::Cores, "~20 % of 4 cores"),
+    claim("S2", Of::DatabaseConnections, "~50 connections"),
+    claim("S2", Of::RedisMib, "~50 MB"),
 ];
 
 const S3: &[Claim] = &[claim("S3", Of::BatchRecords, "1,000 records a batch")];
@@ -97,6 +103,8 @@ impl Of {
             Of::FailedPercent => "failed",
             Of::MemoryMib => "memory of the server",
             Of::Cores => "processors of the server",
+            Of::DatabaseConnections => "connections to the database",
+            Of::RedisMib => "memory of Redis",
             Of::Users => "users, vehicles or places",
             Of::Sockets => "sockets open at once",
             Of::BatchRecords => "records in a batch",

@@ -201,11 +201,13 @@ fn of_claims(summary: &Summary) -> Table {
 fn with_unit(value: f64, of: Of) -> String {
     match of {
         Of::MeanMs | Of::P50Ms | Of::P95Ms | Of::P99Ms => format!("{} ms", figure(value)),
-        Of::MemoryMib => format!("{} MiB", figure(value)),
+        Of::MemoryMib | Of::RedisMib => format!("{} MiB", figure(value)),
         Of::FailedPercent => format!("{value:.2} %"),
         Of::Cores => format!("{value:.2}"),
         Of::Rate => figure(value),
-        Of::Users | Of::Sockets | Of::BatchRecords => format!("{value:.0}"),
+        Of::Users | Of::Sockets | Of::BatchRecords | Of::DatabaseConnections => {
+            format!("{value:.0}")
+        }
     }
 }
 

@@ -28,6 +28,9 @@ use crate::world::World;
 /// How often it is told how things go, and looked at what processes take.
 const TICK: Duration = Duration::from_secs(1);
 
+/// The gauge of connections that a server holds open for queries.
+const CONNECTIONS: &str = r#"daybook_database_connections{state="open"}"#;
+
 /// What is told who ends a run before it has begun.
 const EARLY: &str = "ended before anything was asked";
 
@@ -144,9 +147,23 @@ async fn asked(
         Outcome {
             began,
             url: url.to_owned(),
+            database_connections: database_connections(&mut client).await,
             ..outcome
         },
     ))
+}
+
+/// How many connections to its database the server says it holds for queries; nothing where it does not tell.
+async fn database_connections(client: &mut Client) -> Option<f64> {
+    let figures = Call::get("figures", "/metrics".to_owned());
+    let reply = client.reply(&figures).await.ok()?;
+    gauge(std::str::from_utf8(&reply.body).ok()?, CONNECTIONS)
+}
+
+/// The value of a gauge among figures in Prometheus' text format.
+fn gauge(figures: &str, name: &str) -> Option<f64> {
+    let value = figures.lines().find_map(|line| line.strip_prefix(name))?;
+    value.trim().parse().ok()
 }
 
 /// Is there a server, and does it take the token?
@@ -231,6 +248,7 @@ async fn watched(
         deliveries,
         server,
         own,
+        database_connections: None,
     }
 }
 
@@ -281,5 +299,14 @@ mod tests {
         };
         assert_eq!(of("mixed"), 8);
         assert_eq!(of("subscriptions"), 90_008);
+    }
+
+    #[test]
+    fn a_gauge_is_found_by_its_name_and_labels() {
+        let figures = "# TYPE daybook_database_connections gauge\n\
+                       daybook_database_connections{state=\"idle\"} 3\n\
+                       daybook_database_connections{state=\"open\"} 12\n";
+        assert_eq!(gauge(figures, CONNECTIONS), Some(12.0));
+        assert_eq!(gauge("", CONNECTIONS), None);
     }
 }

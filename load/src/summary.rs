@@ -52,6 +52,8 @@ pub struct Summary {
     pub server: Option<Taken>,
     /// What this program took of the same machine.
     pub own: Option<Taken>,
+    /// Connections to the database that the server holds for queries, by its own figures at the end.
+    pub database_connections: Option<f64>,
     /// What others claim of themselves, and ours beside it.
     pub claims: Vec<Beside>,
     /// What whoever reads this should know.
@@ -120,6 +122,8 @@ pub struct Outcome {
     pub server: Option<Taken>,
     /// What this program took.
     pub own: Option<Taken>,
+    /// Connections to the database that the server holds for queries, by its own figures.
+    pub database_connections: Option<f64>,
 }
 
 impl Summary {
@@ -148,6 +152,7 @@ impl Summary {
             deliveries: outcome.deliveries,
             server: outcome.server,
             own: outcome.own,
+            database_connections: outcome.database_connections,
             claims: Vec::new(),
             notes: Vec::new(),
             max_failures: options.max_failures,
@@ -174,6 +179,8 @@ impl Summary {
             Of::FailedPercent => (all.requests > 0).then(|| all.failed_share() * 100.0),
             Of::MemoryMib => self.server.map(|server| server.resident_max_mib),
             Of::Cores => self.server.map(|server| server.cores),
+            Of::DatabaseConnections => self.database_connections,
+            Of::RedisMib => None,
             Of::Users => Some(self.users.into()),
             Of::Sockets => self.deliveries.as_ref().map(|d| d.open as f64),
             Of::BatchRecords => {

@@ -43,6 +43,7 @@ fn outcome(measured: Figures, took: Duration) -> Outcome {
             cores: 0.5,
         }),
         own: None,
+        database_connections: Some(12.0),
     }
 }
 
@@ -53,6 +54,7 @@ fn ours_stands_beside_what_a_source_claims_and_says_whose_it_is() {
         for part in [
             "claimed by S2: 1,200 requests/s",
             "claimed by S2: 120 ms",
+            "claimed by S2: ~50 connections",
             "not ours",
             "memory 40.0 MiB before, at most 80.0 MiB",
         ] {
