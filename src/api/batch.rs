@@ -32,7 +32,12 @@ impl<K: Eq + Hash, V: Clone> Batch<K, V> {
     where
         F: Future<Output = Result<HashMap<K, V>, Fault>>,
     {
-        let found = self.found.get_or_try_init(|| load(&self.keys)).await?;
+        // A field's future is as large as the largest of its type, and there is one for each field of each item:
+        // what is run once a page stands apart.
+        let found = self
+            .found
+            .get_or_try_init(|| Box::pin(load(&self.keys)))
+            .await?;
         Ok(found.get(key).cloned())
     }
 }

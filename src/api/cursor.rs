@@ -1,5 +1,9 @@
 //! Cursors: opaque places in a list, good only for the query and the tenant they were given out for.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use async_graphql::connection::CursorType;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -15,7 +19,14 @@ const CURSOR_BYTES_MAX: usize = 1_024;
 /// The seal is a checksum, not a secret: a cursor says only where to go on, and the query behind it
 /// is confined to the tenant whatever the cursor says.
 #[derive(Clone, Debug)]
-pub struct List(Sha256);
+pub struct List(Arc<Sha256>);
+
+/// A place in a list, which is made a cursor where somebody asks for it: most pages are read for their nodes.
+#[derive(Clone, Debug)]
+pub struct Sealable {
+    list: List,
+    place: Vec<u8>,
+}
 
 impl List {
     /// The list that `query` with these arguments (`first` and `after` left out) gives `tenant`.
@@ -25,16 +36,15 @@ impl List {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part);
         }
-        List(digest)
+        List(Arc::new(digest))
     }
 
-    /// A cursor for the place.
-    pub fn seal(&self, place: &impl Serialize) -> String {
-        let place = serde_json::to_vec(place).expect("places are texts and numbers");
-        let mut bytes = vec![VERSION];
-        bytes.extend(self.digest(&place));
-        bytes.extend(place);
-        bytes.iter().map(|b| format!("{b:02x}")).collect()
+    /// What will be a cursor for the place.
+    pub fn at(&self, place: &impl Serialize) -> Sealable {
+        Sealable {
+            list: self.clone(),
+            place: serde_json::to_vec(place).expect("places are texts and numbers"),
+        }
     }
 
     /// The place a cursor names.
@@ -57,8 +67,29 @@ impl List {
     }
 
     fn digest(&self, place: &[u8]) -> [u8; 8] {
-        let digest = self.0.clone().chain_update(place).finalize();
+        let digest = Sha256::clone(&self.0).chain_update(place).finalize();
         digest.first_chunk().copied().expect("SHA-256 has 32 bytes")
+    }
+}
+
+impl CursorType for Sealable {
+    type Error = Fault;
+
+    /// Nobody reads a cursor without its list: [`List::open`] does.
+    fn decode_cursor(_: &str) -> Result<Sealable, Fault> {
+        Err(Fault::of(FaultCode::BadCursor))
+    }
+
+    fn encode_cursor(&self) -> String {
+        let seal = self.list.digest(&self.place);
+        let bytes = [VERSION].into_iter().chain(seal);
+        let bytes = bytes.chain(self.place.iter().copied());
+        let mut cursor = String::with_capacity(2 * (1 + seal.len() + self.place.len()));
+        for byte in bytes {
+            // A text takes whatever is written to it.
+            let _ = write!(cursor, "{byte:02x}");
+        }
+        cursor
     }
 }
 
@@ -79,7 +110,7 @@ mod tests {
     #[test]
     fn a_cursor_is_good_for_its_own_list_alone() {
         let list = List::new("a", "vehicles", &(1, "x"));
-        let cursor = list.seal(&("2417", 7));
+        let cursor = list.at(&("2417", 7)).encode_cursor();
         assert_eq!(
             list.open::<(String, i64)>(&cursor),
             Ok(("2417".to_owned(), 7))
@@ -97,7 +128,7 @@ mod tests {
     #[test]
     fn a_cursor_that_was_touched_is_refused() {
         let list = List::new("a", "vehicles", &());
-        let cursor = list.seal(&"2417");
+        let cursor = list.at(&"2417").encode_cursor();
         for at in 0..cursor.len() {
             let mut touched = cursor.clone().into_bytes();
             touched[at] = if touched[at] == b'0' { b'1' } else { b'0' };

@@ -6,13 +6,13 @@ use projections::Page;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::cursor::List;
+use super::cursor::{List, Sealable};
 use super::fault::{Fault, FaultCode};
 use super::operation::{Operation, Pages};
 use super::scalars::Position;
 
 /// A page of `T`, which tells what it is as of.
-pub type Paged<T, Extra = AsOf> = Connection<String, T, Extra, EmptyFields>;
+pub type Paged<T, Extra = AsOf> = Connection<Sealable, T, Extra, EmptyFields>;
 
 /// What every page tells beside its items.
 #[derive(SimpleObject)]
@@ -81,7 +81,7 @@ impl<P> Ask<P> {
         let mut connection =
             Connection::with_additional_fields(self.after.is_some(), page.has_next, extra);
         connection.edges.extend(page.items.into_iter().map(|row| {
-            let cursor = self.list.seal(&place(&row));
+            let cursor = self.list.at(&place(&row));
             Edge::new(cursor, node(row))
         }));
         connection

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::fix::PositionFix;
 use super::span::scope_models;
+use crate::api::cursor::Sealable;
 use crate::api::operation::Operation;
 use crate::api::page::Ask;
 use crate::api::scalars;
 
 /// A page of the fixes behind a figure, by fix time, vehicle, position and index.
-pub type Evidence = Connection<String, PositionFix, EvidenceAsOf, EmptyFields, EvidenceName>;
+pub type Evidence = Connection<Sealable, PositionFix, EvidenceAsOf, EmptyFields, EvidenceName>;
 
 /// Names the connection apart from other pages of fixes.
 pub struct EvidenceName;
@@ -115,7 +116,7 @@ fn connection(ask: &Ask<Place>, page: EvidencePage) -> Evidence {
             row.position.0,
             row.index,
         );
-        Edge::new(ask.list.seal(&at), node(row))
+        Edge::new(ask.list.at(&at), node(row))
     }));
     connection
 }

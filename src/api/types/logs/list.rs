@@ -1,7 +1,7 @@
 //! Pages of log records, both ways.
 
 use async_graphql::SimpleObject;
-use async_graphql::connection::{Connection, Edge};
+use async_graphql::connection::{Connection, CursorType as _, Edge};
 use chrono::{DateTime as Instant, Utc};
 use domain::Position as LogPosition;
 use domain::log_batch::LogPriority;
@@ -123,16 +123,16 @@ fn connection(ask: &Ask<Place>, place: LogPlace, page: LogPage) -> LogRecords {
         LogPlace::Before(_) => (page.has_more, true),
         LogPlace::End => (page.has_more, false),
     };
-    let seal = |at: LogCursor| ask.list.seal(&Place::from(at));
+    let place = |at: LogCursor| ask.list.at(&Place::from(at));
     let search = LogSearch {
         as_of_position: Position(page.as_of),
         stopped: page.stopped_at.is_some(),
-        searched_to: page.stopped_at.map(seal),
+        searched_to: page.stopped_at.map(|at| place(at).encode_cursor()),
         searched_to_time: page.stopped_at.map(|at| DateTime(at.timestamp)),
     };
     let mut connection = Connection::with_additional_fields(before, behind, search);
     let node = LogRecord::page(&page.records);
-    let edge = |row: LogRow| Edge::new(seal(LogCursor::from(&row)), node(row));
+    let edge = |row: LogRow| Edge::new(place(LogCursor::from(&row)), node(row));
     connection.edges.extend(page.records.into_iter().map(edge));
     connection
 }
