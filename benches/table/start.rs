@@ -15,8 +15,9 @@ use super::stand::Stand;
 /// A first query.
 pub const QUESTION: &[u8] = br#"{"query":"{ vehicles(first: 1) { nodes { id } asOfPosition } }"}"#;
 
-/// How long it is left alone before its memory is read.
-const IDLE: Duration = Duration::from_secs(3);
+/// How long it is left alone before its memory is read: what its start took for a while is given back when the
+/// allocator comes to it.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Batches of fixes in the log of a start that has something to begin with.
 const BATCHES: usize = 500;

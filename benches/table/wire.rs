@@ -79,9 +79,17 @@ async fn ask(target: Target, first: Vec<u8>, until: Instant) -> anyhow::Result<V
         let head = loop {
             let read = stream.read_buf(&mut answer).await?;
             ensure!(read > 0, "it hung up");
-            match head_len(&answer) {
-                Ok(head) if answer.len() >= head + body.len() => break head,
-                _ => {}
+            let Ok(head) = head_len(&answer) else {
+                continue;
+            };
+            // A refusal is shorter than the answer that is waited for.
+            ensure!(
+                answer.starts_with(b"HTTP/1.1 200"),
+                "{}",
+                String::from_utf8_lossy(&answer)
+            );
+            if answer.len() >= head + body.len() {
+                break head;
             }
         };
         latencies_us.push(sent.elapsed().as_micros() as u32);
