@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use daybook::commands::Door;
 use daybook::config::Settings;
 use daybook::ops::Clock;
 use daybook::seals::{Seals, Verify, verify};
@@ -161,15 +162,19 @@ pub async fn sealing(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         events: 10,
     };
     fleets.seed(&store, &tenant).await?;
-    let seals = seals(stand, &store)?;
+    let (seals, door) = (seals(stand, &store)?, door(&store));
+    // States are loaded once, not by whichever side comes first.
+    for n in 0..fleets.count {
+        door.load::<Fleet>(&tenant, &fleets.id(n)).await?;
+    }
     stand.settle().await?;
     let mut rounds = Rounds::default();
     for n in 0..=stand.rounds() {
-        let without = writers(stand, &store, &tenant, fleets).await?;
+        let without = writers(stand, &door, &tenant, fleets).await?;
         // What was appended without seals is not sealed in the round with them.
         seal_all(&seals, &tenant).await?;
         let beside = sealed_beside(seals.clone(), tenant.clone());
-        let with = writers(stand, &store, &tenant, fleets).await?;
+        let with = writers(stand, &door, &tenant, fleets).await?;
         beside.abort();
         if n > 0 || stand.is_quick() {
             rounds.ours.push(with);
@@ -209,12 +214,11 @@ fn sealed_beside(seals: Seals, tenant: Arc<str>) -> tokio::task::JoinHandle<anyh
 
 async fn writers(
     stand: &Stand,
-    store: &Store,
+    door: &Door,
     tenant: &Arc<str>,
     fleets: Fleets,
 ) -> anyhow::Result<Round> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let door = door(store);
     commands_round(stand, WRITERS, |caller| {
         let (door, tenant) = (door.clone(), tenant.clone());
         move |turn| {
