@@ -33,7 +33,7 @@ pub use bulk::{Decided, KnownIds, RecordIds};
 pub use filter::EventFilter;
 pub use held::check_held;
 pub use lanes::Pending;
-pub use read::{FilteredPage, PageLimits, StoredEvent, read_log};
+pub use read::{FilteredPage, PageLimits, StoredEvent, log_page_statement, read_log};
 pub use rejected::{RejectedFilter, RejectedRow};
 pub use scan::{
     EPOCH_US, HOLD_LOG, Rows, Scanned, StoredRow, copy_out, quoted, read_fields, read_stored, scan,

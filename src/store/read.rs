@@ -33,6 +33,12 @@ impl Default for PageLimits {
     }
 }
 
+/// The statement that reads a page of the log, for whoever looks at its plan. Its parameters are the tenant,
+/// the position the page comes after, the last that may be on it, and the most events and bytes.
+pub fn log_page_statement() -> &'static str {
+    LOG_PAGE
+}
+
 /// What a filtered page found, and how far it looked.
 #[derive(Clone, Debug)]
 pub struct FilteredPage {
@@ -120,13 +126,17 @@ macro_rules! event_columns {
 pub(super) use event_columns;
 
 /// The window keeps a page of large events from filling the memory; sizes are read without decompressing.
+/// Positions have no gaps, so as many as there may be events say where a page ends. Without that bound a planner
+/// that takes what was appended since it last counted for nothing puts all of it in order for each page: as soon
+/// as a log has a second, empty partition.
 const LOG_PAGE: &str = concat!(
     "select ",
     event_columns!(),
     " from (
         select *, sum(pg_column_size(payload)) over (order by position) as bytes,
                row_number() over (order by position) as nth
-        from (select * from events where tenant = $1 and position > $2 and position <= $3
+        from (select * from events
+              where tenant = $1 and position > $2 and position <= least($3, $2 + $4)
               order by position limit $4) page) sized
       where bytes <= $5 or nth = 1 order by position"
 );

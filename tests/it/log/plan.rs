@@ -1,9 +1,9 @@
 //! The append statement reaches every table by an index, on fresh tables and on full ones.
 
-use daybook::store::Store;
+use daybook::store::{Store, StoreSettings, log_page_statement};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use super::scene::{append, claim, store, tenant, write};
+use super::scene::{append, claim, count, settings, store, store_with, tenant, write};
 use crate::support::TestDb;
 
 /// What the statement looks up, and the last column of the key that must lead there: a look-up by the
@@ -38,6 +38,58 @@ async fn the_append_statements_never_scan_a_table() {
         .await
         .unwrap();
     check_both("10,000 events", &store, &db).await;
+}
+
+#[tokio::test]
+async fn a_page_of_the_log_touches_no_more_than_it_holds_whatever_the_planner_knows() {
+    let db = TestDb::create().await;
+    let tiny = StoreSettings {
+        partition_positions: 1_000,
+        ..settings()
+    };
+    let store = store_with(db.options(), tiny.clone()).await;
+    let fill = async |stream: &str, events: usize| {
+        let events = append(vec![write(stream, 0, events)]);
+        store.append(&tenant(), events).await.unwrap();
+    };
+    fill("a", 400).await;
+    fill("b", 400).await;
+    // A process that starts makes the next partition, which is known to be empty then: reading it whole costs
+    // nothing. What comes after is not known to the planner: putting all of it in order costs nothing either.
+    store_with(db.options(), tiny.clone()).await;
+    let partitions = count(db.pool(), "select count(*) from event_partitions").await;
+    assert_eq!(partitions, 2);
+    sqlx::raw_sql("vacuum analyze")
+        .execute(db.pool())
+        .await
+        .unwrap();
+    let analyzed = 800;
+    fill("c", 150).await;
+
+    let mut conn = PgConnection::connect_with(&db.options()).await.unwrap();
+    conn.execute(&*format!("prepare page as {}", log_page_statement()))
+        .await
+        .unwrap();
+    let explain = format!(
+        "explain (analyze, timing off) execute page('{}', {analyzed}, {}, 10, 4194304)",
+        tenant(),
+        i64::MAX
+    );
+    let plan: Vec<String> = sqlx::query_scalar(&explain)
+        .fetch_all(&mut conn)
+        .await
+        .unwrap();
+    let text = plan.join("\n");
+    let scans = plan.iter().filter(|line| line.contains(" on events"));
+    let read: Vec<u64> = scans.filter_map(|line| rows_read(line)).collect();
+    assert!(!read.is_empty(), "nothing was read\n{text}");
+    assert!(read.iter().sum::<u64>() <= 10, "{read:?}\n{text}");
+}
+
+/// How many rows a step of a plan came to; nothing where it never ran.
+fn rows_read(step: &str) -> Option<u64> {
+    let (_, actual) = step.split_once("(actual rows=")?;
+    actual.split_once(' ')?.0.parse().ok()
 }
 
 async fn check_both(when: &str, store: &Store, db: &TestDb) {
