@@ -1,4 +1,5 @@
-//! The append statement reaches every table by an index, on fresh tables and on full ones.
+//! The append statement reaches every table by an index, on fresh tables and on full ones; a page of the log
+//! reads what it holds.
 
 use daybook::store::{Store, StoreSettings, log_page_statement};
 use sqlx::{Connection as _, Executor as _, PgConnection};
