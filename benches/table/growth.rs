@@ -48,6 +48,10 @@ const TAIL_EVENTS: i64 = 20_000;
 /// Questions of a round.
 const QUESTIONS: usize = 200;
 
+/// Log records of a user, on average. As many in either log: of as many users, somebody's two hours would
+/// hold ten times as much in the large one, and its answers would be longer.
+const RECORDS_OF_USER: usize = 50;
+
 /// Vehicles of an answer.
 const PAGE: u32 = 50;
 
@@ -115,8 +119,8 @@ async fn of_log(stand: &Stand, much: usize, little: usize) -> anyhow::Result<Vec
 }
 
 async fn of_search(stand: &Stand, much: usize, little: usize) -> anyhow::Result<Row> {
-    let large = Searched::open(stand, much).await?;
-    let small = Searched::open(stand, little).await?;
+    let large = Searched::open(stand, much, much / RECORDS_OF_USER).await?;
+    let small = Searched::open(stand, little, little / RECORDS_OF_USER).await?;
     let mut rounds = Rounds::default();
     for n in 0..=stand.rounds() {
         let (ours, reference) = (large.ask().await?, small.ask().await?);
@@ -127,7 +131,9 @@ async fn of_search(stand: &Stand, much: usize, little: usize) -> anyhow::Result<
     }
     large.close(stand).await?;
     small.close(stand).await?;
-    let what = format!("a page of log records by time, p50, with {much} stored against {little}");
+    let what = format!(
+        "a page of log records of a user by time, p50, with {much} stored against {little}"
+    );
     Ok(rounds.row(what, "ms", FLAT, |r| r.latency_ms(50.0)))
 }
 

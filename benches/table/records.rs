@@ -19,8 +19,8 @@ pub const SOURCE: &str = "shop";
 /// Records of a batch: as many as one may have.
 pub const BATCH_RECORDS: usize = 1_000;
 
-/// Users, of whom some come often.
-const USERS: f64 = 20_000.0;
+/// Users, unless another number is named; some of them come often.
+pub const USERS: usize = 20_000;
 
 /// What records are called.
 const NAMES: u64 = 40;
@@ -40,6 +40,7 @@ pub struct Shop {
     /// How far apart two records are, in microseconds.
     apart_us: i64,
     declared: bool,
+    users: f64,
 }
 
 /// Records sent together.
@@ -55,7 +56,14 @@ impl Shop {
             at: now() - day,
             apart_us: day.num_microseconds().expect("a day") / count,
             declared,
+            users: USERS as f64,
         }
+    }
+
+    /// With so many users instead.
+    pub fn visited_by(self, users: usize) -> Shop {
+        let users = users.max(1) as f64;
+        Shop { users, ..self }
     }
 
     /// The next so many batches.
@@ -67,7 +75,7 @@ impl Shop {
     fn record(&mut self) -> LogReport {
         let chance = &mut self.chance;
         self.at += TimeDelta::microseconds(self.apart_us);
-        let user = chance.within(0.0, 1.0).powi(2) * USERS;
+        let user = chance.within(0.0, 1.0).powi(2) * self.users;
         let user = user as u64;
         // What is called so is of one type, as in any program.
         let name = chance.bits() % NAMES;

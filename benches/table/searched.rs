@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::measure::{Round, Rounds, figure, median};
-use super::records::{BATCH_RECORDS, Batch, Shape, Shop, Table, count};
+use super::records::{BATCH_RECORDS, Batch, Shape, Shop, Table, USERS, count};
 use super::report::{Goal, Row};
 use super::shops::{CALLERS, Desk};
 use super::stand::{Stand, upkeep};
@@ -189,7 +189,7 @@ async fn over_the_day(reader: &Reader, tenant: &str, count: usize) -> anyhow::Re
 /// How long a page takes that is filtered by time, type and user.
 pub async fn filters(stand: &Stand) -> anyhow::Result<Vec<Row>> {
     let stored = stand.records().unwrap_or_else(|| stand.size(RECORDS));
-    let searched = Searched::open(stand, stored).await?;
+    let searched = Searched::open(stand, stored, USERS).await?;
     let round = searched.ask().await?;
     let stored = searched.stored;
     searched.close(stand).await?;
@@ -213,10 +213,10 @@ pub struct Searched {
 }
 
 impl Searched {
-    /// Stores so many over a day, in a database of their own.
-    pub async fn open(stand: &Stand, records: usize) -> anyhow::Result<Searched> {
+    /// Stores so many of so many users over a day, in a database of their own.
+    pub async fn open(stand: &Stand, records: usize, users: usize) -> anyhow::Result<Searched> {
         let batches = records.div_ceil(BATCH_RECORDS);
-        let mut shop = Shop::new(batches * BATCH_RECORDS, false);
+        let mut shop = Shop::new(batches * BATCH_RECORDS, false).visited_by(users);
         let desk = Arc::new(Desk::open(stand).await?);
         let consumers = desk.follow().await?;
         // Not all at once: there may be ten million.
