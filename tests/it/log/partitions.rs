@@ -396,3 +396,44 @@ async fn a_load_reads_its_own_stream_while_statistics_lag_behind() {
         "{found} entries read for {own}"
     );
 }
+
+#[tokio::test]
+async fn a_partition_is_vacuumed_once_it_is_full() {
+    const FILLING: &str = "autovacuum_vacuum_insert_threshold=-1";
+    const FULL: &str = "autovacuum_freeze_min_age=0";
+    let db = TestDb::create().await;
+    let store = tiny(&db).await;
+    let upkeep = async || -> Vec<String> {
+        let options = "select unnest(c.reloptions) from event_partitions p
+                       join pg_class c on c.oid = to_regclass('events_p' || p.from_position)
+                       order by p.from_position limit 3";
+        let options = sqlx::query_scalar(options).fetch_all(db.pool());
+        options.await.unwrap()
+    };
+    let make = async |up_to: i64| {
+        let make = sqlx::query("select ensure_event_partitions($1, 64)").bind(up_to);
+        make.execute(db.pool()).await.unwrap();
+    };
+    // The server may be counting rows there, as the next time somebody makes a partition it is not.
+    let comes_to = async |expect: [&str; 3]| {
+        eventually("the full ones are left to be vacuumed", async || {
+            make(200).await;
+            upkeep().await == expect
+        })
+        .await;
+    };
+    let add = append(vec![write("a", 0, 100)]);
+    assert_eq!(told(store.append(&tenant(), add).await), "kept p100 v100");
+    comes_to([FULL, FILLING, FILLING]).await;
+
+    let add = append(vec![write("a", 100, 50)]);
+    assert_eq!(told(store.append(&tenant(), add).await), "kept p150 v150");
+    // Somebody is busy with the one that is full now, and nobody waits for them.
+    let mut busy = db.pool().begin().await.unwrap();
+    let lock = "lock table only events_p64 in share update exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut *busy).await.unwrap();
+    make(200).await;
+    assert_eq!(upkeep().await, [FULL, FILLING, FILLING]);
+    busy.rollback().await.unwrap();
+    comes_to([FULL, FULL, FILLING]).await;
+}
