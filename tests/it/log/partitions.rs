@@ -429,7 +429,7 @@ async fn a_partition_is_vacuumed_once_it_is_full() {
     let add = append(vec![write("a", 100, 50)]);
     assert_eq!(told(store.append(&tenant(), add).await), "kept p150 v150");
     // Somebody is busy with the one that is full now, and nobody waits for them.
-    let mut busy = db.pool().begin().await.unwrap();
+    let mut busy = projections::begin(db.pool(), "begin").await.unwrap();
     let lock = "lock table only events_p64 in share update exclusive mode";
     sqlx::raw_sql(lock).execute(&mut *busy).await.unwrap();
     make(200).await;
