@@ -141,8 +141,12 @@ impl<'a> Walk<'a> {
         Ok(cursor?)
     }
 
+    fn direction(&self) -> &'static str {
+        if self.ascending { "asc" } else { "desc" }
+    }
+
     fn push_order(&self, sql: &mut Sql<'_>) {
-        let direction = if self.ascending { "asc" } else { "desc" };
+        let direction = self.direction();
         sql.push(format!(
             " order by happened_at {direction}, position {direction}, idx {direction}"
         ));
@@ -169,6 +173,10 @@ impl<'a> Walk<'a> {
 
     /// What the index of time knows. Each type is walked by it, and the walks are put together: `most` of
     /// each are enough for as many of all.
+    ///
+    /// A walk asks for the index's own order, with all of the very time it ends at, and the whole puts those in
+    /// order: the planner, who knows nothing of a day that has just begun, would sooner sort a whole type
+    /// than read it in an order that the index has but in part.
     fn push_walks(&self, sql: &mut Sql<'_>, snap: &Snapshot, most: i64) -> Result<(), ReadError> {
         let table = snap.name(NAME, "log_records")?;
         let types = match self.query.filter.event_types.as_slice() {
@@ -187,9 +195,9 @@ impl<'a> Walk<'a> {
             sql.push(" and event_type = ")
                 .push_bind(type_code(*log_type));
             self.push_span(sql);
-            self.push_order(sql);
-            sql.push(" limit ").push_bind(most);
-            sql.push(")");
+            sql.push(format!(" order by happened_at {} ", self.direction()));
+            sql.push("fetch first ").push_bind(most);
+            sql.push(" rows with ties)");
         }
         sql.push(") known");
         Ok(())

@@ -1,18 +1,20 @@
 //! Lists of records: every filter, both orders, pages both ways, and what is searched for.
 
+use chrono::TimeDelta;
 use domain::Event;
 use domain::log_batch::{LogBatchEvent, LogPriority, LogRecord};
 use domain::log_source::LogType;
-use projections::Snapshot;
 use projections::logs::{
     FEW_ROWS_MAX, LogCursor, LogFilter, LogOrder, LogPage, LogPlace, LogQuery, LogRow, LogSort,
     PropertyEquals, SEARCH_ROWS_MAX, logs,
 };
+use projections::{Reader, Snapshot};
 use serde_json::{Value, json};
+use sqlx::postgres::PgPoolOptions;
 
-use super::super::scene::{after, snapshot};
+use super::super::scene::{TENANT, after, at, snapshot};
 use super::{a_day, batch, hour, object, record};
-use crate::support::TestDb;
+use crate::support::{TestDb, eventually};
 
 const ALL: u32 = 1_000;
 
@@ -50,6 +52,51 @@ fn told_apart(filter: &LogFilter) -> Vec<i64> {
 /// The newest first, by hand.
 fn expected(matches: impl Fn(i64) -> bool) -> Vec<i64> {
     (0..120).rev().filter(|n| matches(*n)).collect()
+}
+
+/// Nobody has told the planner of records that have just come.
+#[tokio::test]
+async fn a_page_of_new_records_reads_little_more_than_it_shows() {
+    let start = at("2016-01-05T00:00:00Z");
+    let record = |n: i64| {
+        let time = start + TimeDelta::milliseconds(n);
+        record(&time.to_rfc3339(), LogType::Error, "failed")
+    };
+    let records: Vec<LogRecord> = (0..5_000).map(record).collect();
+    let batches = records.chunks(1_000);
+    let db = after(batches.map(|some| batch("web", some.to_vec())).collect(), 5).await;
+
+    let filter = LogFilter {
+        from: Some(start),
+        ..LogFilter::default()
+    };
+    let order = |ascending| LogOrder {
+        by: LogSort::Time,
+        ascending,
+    };
+    let query = |ascending| LogQuery {
+        filter: filter.clone(),
+        order: order(ascending),
+        ..LogQuery::default()
+    };
+    let one = PgPoolOptions::new().max_connections(1);
+    let pool = one.connect_with(db.options()).await.unwrap();
+    for ascending in [false, true] {
+        let mut snap = Reader::new(pool.clone()).snapshot(TENANT).await.unwrap();
+        let page = logs(&mut snap, &query(ascending), LogPlace::Skip(0), 10).await;
+        assert_eq!(page.unwrap().records.len(), 10);
+    }
+    // A connection that ends says what it has read.
+    pool.close().await;
+    let read = async || {
+        let sql = "select coalesce(sum(seq_tup_read + idx_tup_fetch), 0)::bigint
+                   from pg_stat_user_tables where relname like 'log_records%'";
+        let read: i64 = sqlx::query_scalar(sql).fetch_one(db.pool()).await.unwrap();
+        read
+    };
+    eventually("the server has counted", async || read().await > 0).await;
+    let read = read().await;
+    assert!(read < 100, "{read} records were read for twenty");
 }
 
 #[tokio::test]
