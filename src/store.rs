@@ -17,6 +17,7 @@ mod plain;
 mod filter;
 mod read;
 mod rejected;
+mod room;
 mod scan;
 mod snapshots;
 mod statement;
@@ -173,7 +174,7 @@ impl Default for StoreSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// PostgreSQL could not be reached or did not answer in time. The same call may succeed later.
-    #[error("the database is unavailable: {0}")]
+    #[error("the database is unavailable: {}", unavailable(.0))]
     Unavailable(#[source] sqlx::Error),
     /// PostgreSQL answered with an error that a retry does not mend.
     #[error("the database refused: {0}")]
@@ -224,6 +225,16 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// The driver says the same of a pool in use and of a server that refuses it connections, so both are named.
+fn unavailable(e: &sqlx::Error) -> String {
+    match e {
+        sqlx::Error::PoolTimedOut => "no connection within database.acquire_timeout: all of \
+            database.pool_max are in use, or the server takes no more (its max_connections)"
+            .to_owned(),
+        e => e.to_string(),
+    }
+}
+
 /// May the same call succeed later, when the server or its capacity is back?
 fn is_unavailable(e: &sqlx::Error) -> bool {
     match e {
@@ -270,6 +281,7 @@ impl Store {
         if !settings.unsafe_allowed {
             refuse_unsafe_server(&mut conn).await?;
         }
+        room::look(&mut conn, settings.pool_max).await?;
         MIGRATIONS.run(&mut conn).await?;
         partitions::ensure(&mut conn, &settings, 0).await?;
         let append_only_role: bool = sqlx::query_scalar(

@@ -13,6 +13,7 @@ mod mutants;
 mod partitions;
 mod plan;
 mod replies;
+mod room;
 pub mod scene;
 mod snapshots;
 mod stock;
