@@ -107,6 +107,7 @@ pub async fn serve(
         app = App::start(settings) => app?,
         () = shutdown.soft() => return Ok(()),
     };
+    bounds::connections(app.log.store(), settings).await;
     let admin = app.first_admin().await?;
     ready(&app, address, admin);
     let served = app.serve(listener, shutdown.clone()).await;

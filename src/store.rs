@@ -36,6 +36,7 @@ pub use held::check_held;
 pub use lanes::Pending;
 pub use read::{FilteredPage, PageLimits, StoredEvent, log_page_statement, read_log};
 pub use rejected::{RejectedFilter, RejectedRow};
+pub use room::Room;
 pub use scan::{
     EPOCH_US, HOLD_LOG, Rows, Scanned, StoredRow, copy_out, quoted, read_fields, read_stored, scan,
     scan_filtered, write_stored,
@@ -281,7 +282,6 @@ impl Store {
         if !settings.unsafe_allowed {
             refuse_unsafe_server(&mut conn).await?;
         }
-        room::look(&mut conn, settings.pool_max).await?;
         MIGRATIONS.run(&mut conn).await?;
         partitions::ensure(&mut conn, &settings, 0).await?;
         let append_only_role: bool = sqlx::query_scalar(

@@ -10,7 +10,7 @@ use crate::config::{Bytes, Limits, Settings};
 use crate::consumers::ConsumerSettings;
 use crate::consumers::feed::FeedSettings;
 use crate::ops::descriptors;
-use crate::store::StoreSettings;
+use crate::store::{Room, Store, StoreSettings};
 
 pub fn store(settings: &Settings) -> StoreSettings {
     let (database, append) = (&settings.database, &settings.append);
@@ -150,6 +150,25 @@ pub fn open_files(settings: &Settings) {
              {connections} connections (http.connections_max): raise it (`ulimit -Hn`, \
              `LimitNOFILE=`) or allow fewer"
         );
+    }
+}
+
+/// Says so if the server has no room for all that the pool may ask it for.
+pub async fn connections(store: &Store, settings: &Settings) {
+    let pool_max = settings.database.pool_max;
+    match store.room().await {
+        Ok(Room { all, left }) if left < i64::from(pool_max) => tracing::warn!(
+            all,
+            left,
+            pool_max,
+            "the database server has {all} connections, {left} of them for this process, fewer than the \
+             {pool_max} of database.pool_max: raise its max_connections, or lower database.pool_max of the \
+             processes that share it (docs/operations.md, \"Connections to the database\")"
+        ),
+        Ok(_) => {}
+        Err(error) => {
+            tracing::warn!(%error, "whether the database server has room was not found out: {error}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! Whether the server has room for all the connections that this process may ask it for.
+//! What the server has left of its connections.
 
-use sqlx::PgConnection;
+use super::{Store, StoreError};
 
 /// What a server has for roles like ours, and what all its databases have taken: public figures, whoever asks.
 /// The reserve for `pg_use_reserved_connections` is of PostgreSQL 16 and later.
@@ -10,21 +10,21 @@ const LOOK: &str = "
                - coalesce(current_setting('reserved_connections', true)::bigint, 0),
            (select coalesce(sum(numbackends), 0)::bigint from pg_stat_database)";
 
-/// Warns if the pool could not be filled now. A later moment may be worse or better: other processes take their
-/// connections when they need them.
-pub(super) async fn look(conn: &mut PgConnection, pool_max: u32) -> Result<(), sqlx::Error> {
-    let (room, taken): (i64, i64) = sqlx::query_as(LOOK).fetch_one(conn).await?;
-    // The one that asks is given back.
-    let left = (room - taken + 1).max(0);
-    if left < i64::from(pool_max) {
-        tracing::warn!(
-            room,
-            taken,
-            pool_max,
-            "the database server has room for {room} connections and {left} of them are left, fewer than the \
-             {pool_max} of database.pool_max: raise its max_connections, or lower database.pool_max of the \
-             processes that share it (docs/operations.md, \"Connections to the database\")"
-        );
+/// Connections of the server, at one moment: other processes take theirs when they need them.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// What the server has for all, without its reserves.
+    pub all: i64,
+    /// What the pool of the one who asks can have of them: those that nobody has, and its own.
+    pub left: i64,
+}
+
+impl Store {
+    /// What room there is now.
+    pub async fn room(&self) -> Result<Room, StoreError> {
+        let look = sqlx::query_as(LOOK).fetch_one(self.pool());
+        let (all, taken): (i64, i64) = look.await?;
+        let left = (all - taken).max(0) + i64::from(self.pool().size());
+        Ok(Room { all, left })
     }
-    Ok(())
 }

@@ -1,9 +1,12 @@
 //! Connections that the server does not have, or the pool: whoever finds none is told what to look at.
 
+use std::io::Read as _;
+
 use daybook::store::StoreSettings;
+use rustix::process::Signal;
 
 use super::scene::{settings, store_with, tenant, vehicle};
-use crate::support::{Scratch, TestDb, command};
+use crate::support::{Scratch, Served, TestDb};
 
 #[tokio::test]
 async fn who_finds_no_connection_is_told_of_both_reasons() {
@@ -41,10 +44,11 @@ async fn a_server_that_cannot_fill_the_pool_is_told_of_at_the_start() {
             ("DAYBOOK_DATABASE__POOL_MAX", pool_max),
             ("DAYBOOK_DATABASE__POOL_MIN", "0"),
         ];
-        let list = command(dir.path(), &["projection", "list"], &environment).output();
-        let list = list.unwrap();
-        let said = String::from_utf8(list.stderr).unwrap();
-        assert!(list.status.success(), "a warning, not a refusal: {said}");
+        let mut served = Served::start(dir.path(), &environment);
+        served.signal(Signal::TERM);
+        let mut said = String::new();
+        let stderr = served.child.stderr.take();
+        stderr.unwrap().read_to_string(&mut said).unwrap();
         assert_eq!(
             said.contains("of database.pool_max: raise"),
             warned,
