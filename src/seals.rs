@@ -19,7 +19,10 @@ mod told;
 mod tree;
 mod verify;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+
+use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use crate::store::{Store, StoreError};
 use crate::vault::{Vault, VaultError};
@@ -39,6 +42,8 @@ pub use verify::{Verified, Verify, verify};
 pub struct Seals {
     store: Store,
     vault: Vault,
+    /// The connection that events were read over last, and since when it rests.
+    rested: Arc<Mutex<Option<(PgConnection, Instant)>>>,
 }
 
 /// Why something could not be sealed, or not be looked at.
@@ -76,7 +81,11 @@ pub enum SealError {
 impl Seals {
     /// Seals the logs of this store, with keys that the vault wraps.
     pub fn new(store: Store, vault: Vault) -> Seals {
-        Seals { store, vault }
+        Seals {
+            store,
+            vault,
+            rested: Arc::default(),
+        }
     }
 
     /// The last seal of a log, as it is signed.

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use metrics::{counter, histogram};
@@ -26,6 +27,10 @@ use crate::store::{read_stored, scan};
 
 /// Seals of one log that are made before others have their turn.
 const SEALS_A_TURN_MAX: u32 = 16;
+
+/// A connection that events were read over is read over again if it rested no longer than this: opening one costs
+/// more than what is read over it in a second of few events.
+const REST_MAX: Duration = Duration::from_secs(5);
 
 /// Chunks of rows read ahead of those that are being hashed.
 const CHUNKS_AHEAD_MAX: usize = 2;
@@ -202,7 +207,10 @@ impl Seals {
         sealed: i64,
         to: i64,
     ) -> Result<Vec<Hash>, SealError> {
-        let mut conn = open_connection(&self.store).await?;
+        let mut conn = match self.rested() {
+            Some(rested) => rested,
+            None => open_connection(&self.store).await?,
+        };
         let (send, mut chunks) = mpsc::channel(CHUNKS_AHEAD_MAX);
         let reading = async {
             let send = send;
@@ -229,7 +237,20 @@ impl Seals {
         };
         let (read, hashed) = tokio::join!(reading, hashing);
         read?;
-        hashed.map_err(|position| gap(tenant, position))
+        let leaves = hashed.map_err(|position| gap(tenant, position))?;
+        // Read to its end: one that was left in the middle would tell the next what is still under way.
+        *self.rest() = Some((conn, Instant::now()));
+        Ok(leaves)
+    }
+
+    /// The connection of the time before, unless that is long ago.
+    fn rested(&self) -> Option<PgConnection> {
+        let (conn, since) = self.rest().take()?;
+        (since.elapsed() <= REST_MAX).then_some(conn)
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Option<(PgConnection, Instant)>> {
+        self.rested.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

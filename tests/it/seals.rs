@@ -178,6 +178,38 @@ async fn of_many_who_seal_at_once_one_makes_each_seal() {
 }
 
 #[tokio::test]
+async fn seals_are_read_over_one_connection_and_over_another_once_that_is_lost() {
+    let log = Sealed::open().await;
+    // A scan of the log ends its transaction by itself; the driver writes the word in capitals.
+    let readers = async || -> Vec<i32> {
+        let readers = sqlx::query_scalar(
+            "select pid from pg_stat_activity
+             where datname = current_database() and state = 'idle' and query = 'commit'",
+        );
+        readers.fetch_all(log.db.pool()).await.unwrap()
+    };
+    log.append(0..3).await;
+    assert_eq!(log.seal().await, 3);
+    let first = readers().await;
+    assert_eq!(first.len(), 1, "it rests");
+    log.append(3..80).await;
+    assert_eq!(log.seal().await, 77);
+    assert_eq!(readers().await, first, "read over again");
+
+    let cut = sqlx::query("select pg_terminate_backend($1, 10000)").bind(first[0]);
+    cut.execute(log.db.pool()).await.unwrap();
+    log.append(80..82).await;
+    let now = DateTime::from_timestamp(1_767_571_300, 0).unwrap();
+    let lost = log.seals.seal_next(&log.tenant, now, SEAL_EVENTS).await;
+    lost.unwrap_err();
+    assert_eq!(log.seal().await, 2);
+    let second = readers().await;
+    assert_eq!(second.len(), 1);
+    assert_ne!(second, first);
+    assert_eq!(log.difference().await, None);
+}
+
+#[tokio::test]
 async fn nobody_rewrites_seals() {
     let log = long(1_100).await;
     for role in ["daybook_app", "none"] {
