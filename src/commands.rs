@@ -122,8 +122,8 @@ pub enum CommandError {
     Limited(Exceeded),
     /// The database cannot be reached. Whether the command was kept is not known; sending the same
     /// `commandId` again is safe.
-    #[error("the database is unavailable")]
-    Unavailable(#[source] StoreError),
+    #[error(transparent)]
+    Unavailable(StoreError),
     /// A fault of ours or of the database's.
     #[error("internal fault: {0}")]
     Fault(#[source] StoreError),

@@ -164,20 +164,15 @@ async fn lists(stand: &Stand) -> anyhow::Result<Vec<Row>> {
         let counted = [&WIDE[..], settings].concat();
         let counted = Served::start(&data_dir, Some(&database), &counted).await?;
         let token = token(&data_dir, Some(&database)).await?;
-        let at_least = match last.take() {
-            Some(known) => known,
-            None => register(&free.address, &token).await?,
-        };
+        if last.is_none() {
+            last = Some(register(&free.address, &token).await?);
+        }
         for served in [&free, &counted] {
-            let settled = target(served, &token, Some(&at_least))?;
+            let settled = target(served, &token, last.as_deref())?;
             settled.body().await?;
         }
-        last = Some(at_least);
-        let (ours, reference) = (
-            target(&counted, &token, None)?,
-            target(&free, &token, None)?,
-        );
-        let rounds = rounds(stand, &ours, &reference).await?;
+        let ours = target(&counted, &token, None)?;
+        let rounds = rounds(stand, &ours, &target(&free, &token, None)?).await?;
         rows.push(rounds.row(what, "/s", Goal::AtLeast(0.9), Round::rate));
         free.stop().await?;
         counted.stop().await?;

@@ -56,7 +56,7 @@ pub fn not_built_as_of(model: &str, position: Position) -> Fault {
 /// What a client is told of a fault of the store. What it was is logged here, once.
 pub fn store_fault(error: StoreError) -> Fault {
     if error.is_unavailable() {
-        tracing::warn!(error = %error, "the database is unavailable: {error}");
+        tracing::warn!(error = %error, "a read found no database: {error}");
         return Fault::of(FaultCode::Unavailable);
     }
     if let StoreError::Archived { missing, first } = &error {

@@ -192,17 +192,18 @@ async fn seals_are_read_over_one_connection_and_over_another_once_that_is_lost()
     assert_eq!(log.seal().await, 3);
     let first = readers().await;
     assert_eq!(first.len(), 1, "it rests");
-    log.append(3..80).await;
-    assert_eq!(log.seal().await, 77);
+    log.append(3..8).await;
+    assert_eq!(log.seal().await, 5);
     assert_eq!(readers().await, first, "read over again");
 
     let cut = sqlx::query("select pg_terminate_backend($1, 10000)").bind(first[0]);
     cut.execute(log.db.pool()).await.unwrap();
-    log.append(80..82).await;
+    log.append(8..10).await;
     let now = DateTime::from_timestamp(1_767_571_300, 0).unwrap();
+    // It fails, unless the machine is so slow that the connection has rested too long by now.
     let lost = log.seals.seal_next(&log.tenant, now, SEAL_EVENTS).await;
-    lost.unwrap_err();
-    assert_eq!(log.seal().await, 2);
+    let sealed = lost.unwrap_or(0) + log.seal().await;
+    assert_eq!(sealed, 2);
     let second = readers().await;
     assert_eq!(second.len(), 1);
     assert_ne!(second, first);

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 
+use daybook::commands::CommandError;
 use daybook::store::StoreSettings;
 use rustix::process::Signal;
 
@@ -31,6 +32,8 @@ async fn who_finds_no_connection_is_told_of_both_reasons() {
     let told = error.to_string();
     assert!(told.contains("database.pool_max"), "{told}");
     assert!(told.contains("max_connections"), "{told}");
+    // Who signs in or commands asks over the door, whose errors are logged in their own words.
+    assert_eq!(CommandError::from(error).to_string(), told);
 }
 
 #[tokio::test(flavor = "multi_thread")]
